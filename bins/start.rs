@@ -1,0 +1,188 @@
+//! What a program without libc needs before its `main` and after it: the entry
+//! point, the arguments, the signals, the exit status, the panic handler and
+//! the memory functions that compiled code calls.
+//!
+//! Each program has this as a module and calls [`program!`] once.
+//!
+//! # Safety
+//!
+//! All the unsafe code of the programs is here and in the files below this
+//! one. It rests on what the kernel promises a new process (the stack layout
+//! of the System V ABI), on the system call conventions of the architecture,
+//! and on what the memory functions' callers promise.
+
+#[cfg(target_arch = "aarch64")]
+#[path = "start/aarch64.rs"]
+mod arch;
+#[cfg(target_arch = "x86_64")]
+#[path = "start/x86_64.rs"]
+mod arch;
+#[path = "start/memory.rs"]
+mod memory;
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+
+/// The kernel's number and constants for what is done about a signal.
+const SIGPIPE: c_int = 13;
+const SIG_IGN: usize = 1;
+/// x86_64 delivers no signal to a handler without it.
+const SA_RESTORER: usize = 0x0400_0000;
+
+/// The exit status of a panic: "could not do it", never a yes and never a no.
+const PANICKED: u8 = 3;
+
+/// Makes `$main`, a `fn(Args) -> u8`, the program: it is given the arguments
+/// behind the program's name, and what it returns is the exit status.
+macro_rules! program {
+    ($main:path) => {
+        /// Called by the entry point with the stack pointer that the kernel set.
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn bottlerocket_start(stack: *const usize) -> ! {
+            $crate::start::ignore_broken_pipes();
+            // SAFETY: only the entry point calls this, with the pointer it got.
+            let arguments = unsafe { $crate::start::Args::from_stack(stack) };
+            $crate::start::exit($main(arguments))
+        }
+    };
+}
+pub(crate) use program;
+
+/// The arguments of the process, without the program's name.
+pub struct Args {
+    next: *const *const c_char,
+    left: usize,
+}
+
+impl Args {
+    /// # Safety
+    ///
+    /// `stack` is the stack pointer as the kernel set it at the start of this
+    /// process: it points at the number of the arguments, which that many
+    /// pointers to strings follow. They stay where they are, unchanged, for as
+    /// long as the process lives.
+    pub unsafe fn from_stack(stack: *const usize) -> Self {
+        // SAFETY: the caller promises this layout. A process may be started
+        // without even a name, with a count of 0.
+        unsafe {
+            let count = *stack;
+            let first = stack.add(1).cast::<*const c_char>();
+            Self { next: first.add(count.min(1)), left: count.saturating_sub(1) }
+        }
+    }
+}
+
+impl Iterator for Args {
+    type Item = &'static [u8];
+
+    fn next(&mut self) -> Option<&'static [u8]> {
+        self.left = self.left.checked_sub(1)?;
+        // SAFETY: `left` was above 0, so `next` points at one of the
+        // pointers, each of which points at a string that ends in a NUL and
+        // lives as long as the process (see `from_stack`).
+        unsafe {
+            let argument = CStr::from_ptr(*self.next);
+            self.next = self.next.add(1);
+            Some(argument.to_bytes())
+        }
+    }
+}
+
+/// Ends the process, all of it, at once.
+pub fn exit(status: u8) -> ! {
+    arch::exit_group(c_int::from(status))
+}
+
+/// Has the kernel report a write to a pipe that nobody reads as an error,
+/// instead of ending the process by a signal.
+pub fn ignore_broken_pipes() {
+    set_signal(SIGPIPE, SIG_IGN);
+}
+
+/// The kernel's `struct sigaction`, which x86_64 and aarch64 share.
+#[repr(C)]
+struct SignalAction {
+    handler: usize,
+    flags: usize,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Sets what the kernel does when `signal` comes. `handler` is `SIG_IGN`, or
+/// the address of a function that is given the signal and never returns: what
+/// would restore the state behind it is not there. No other signal is
+/// delivered while it runs.
+fn set_signal(signal: c_int, handler: usize) {
+    let action = SignalAction { handler, flags: SA_RESTORER, restorer: handler, mask: u64::MAX };
+    // SAFETY: this is the kernel's layout. The call fails only for signals
+    // that do not exist or cannot be caught.
+    unsafe { arch::rt_sigaction(signal, (&raw const action).cast::<c_void>()) };
+}
+
+#[panic_handler]
+fn panic(panic: &core::panic::PanicInfo) -> ! {
+    bottlerocket_updater::unix::report_panic(env!("CARGO_BIN_NAME"), panic);
+    exit(PANICKED)
+}
+
+/// Referred to by unoptimised code; nothing unwinds here.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}
+
+/// # Safety
+///
+/// As C has it: `len` bytes can be read at `from` and written at `to`, and the
+/// two do not overlap.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, len: usize) -> *mut c_void {
+    // SAFETY: the caller's promise is the one that is asked for.
+    unsafe { memory::copy_forward(to.cast(), from.cast(), len) };
+    to
+}
+
+/// # Safety
+///
+/// As C has it: `len` bytes can be read at `from` and written at `to`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, len: usize) -> *mut c_void {
+    // SAFETY: the caller's promise is the one that is asked for.
+    unsafe { memory::copy_overlapping(to.cast(), from.cast(), len) };
+    to
+}
+
+/// # Safety
+///
+/// As C has it: `len` bytes can be written at `to`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memset(to: *mut c_void, byte: c_int, len: usize) -> *mut c_void {
+    // SAFETY: the caller's promise is the one that is asked for. C takes the
+    // low byte of the number.
+    unsafe { memory::fill(to.cast(), byte as u8, len) };
+    to
+}
+
+/// # Safety
+///
+/// As C has it: `len` bytes can be read at `left` and at `right`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcmp(left: *const c_void, right: *const c_void, len: usize) -> c_int {
+    // SAFETY: the caller's promise is the one that is asked for.
+    unsafe { memory::compare(left.cast(), right.cast(), len) }
+}
+
+/// # Safety
+///
+/// As for `memcmp`, of which this is the form that only asks for equality.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn bcmp(left: *const c_void, right: *const c_void, len: usize) -> c_int {
+    // SAFETY: the caller's promise is the one that is asked for.
+    unsafe { memory::compare(left.cast(), right.cast(), len) }
+}
+
+/// # Safety
+///
+/// As C has it: a NUL can be reached by reading from `string` on.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strlen(string: *const c_char) -> usize {
+    // SAFETY: the caller's promise is the one that is asked for.
+    unsafe { memory::length(string.cast()) }
+}

@@ -1,0 +1,16 @@
+//! For a program that ends at once when it is asked to, which process 1 of a
+//! container has to arrange for itself.
+
+use super::set_signal;
+use core::ffi::c_int;
+
+pub const SIGINT: c_int = 2;
+pub const SIGTERM: c_int = 15;
+
+/// Has `stop` called, in the middle of whatever is running, when SIGTERM or
+/// SIGINT comes. It is given the signal.
+pub fn at_once(stop: extern "C" fn(c_int) -> !) {
+    for signal in [SIGTERM, SIGINT] {
+        set_signal(signal, stop as *const () as usize);
+    }
+}
