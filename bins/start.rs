@@ -20,7 +20,11 @@ mod arch;
 #[path = "start/memory.rs"]
 mod memory;
 
+use bottlerocket_updater::exit::{FAILED, USAGE, YES};
+use bottlerocket_updater::flags::UsageError;
+use bottlerocket_updater::unix::{write_all, write_line};
 use core::ffi::{CStr, c_char, c_int, c_void};
+use rustix::fd::BorrowedFd;
 
 /// The kernel's number and constants for what is done about a signal.
 const SIGPIPE: c_int = 13;
@@ -28,8 +32,11 @@ const SIG_IGN: usize = 1;
 /// x86_64 delivers no signal to a handler without it.
 const SA_RESTORER: usize = 0x0400_0000;
 
-/// The exit status of a panic: "could not do it", never a yes and never a no.
-const PANICKED: u8 = 3;
+// SAFETY: whoever started the process handed it these two. If not, a write to
+// them fails, or goes to what the process has opened in their place.
+pub const STDOUT: BorrowedFd = unsafe { BorrowedFd::borrow_raw(1) };
+// SAFETY: as above.
+pub const STDERR: BorrowedFd = unsafe { BorrowedFd::borrow_raw(2) };
 
 /// Makes `$main`, a `fn(Args) -> u8`, the program: it is given the arguments
 /// behind the program's name, and what it returns is the exit status.
@@ -46,6 +53,31 @@ macro_rules! program {
     };
 }
 pub(crate) use program;
+
+/// The program's name.
+pub const NAME: &str = env!("CARGO_BIN_NAME");
+
+/// Says what is wrong: one line on the standard error.
+pub fn complain(what: core::fmt::Arguments) {
+    write_line(STDERR, format_args!("{NAME}: {what}"));
+}
+
+/// Answers a wrong command line: one line on the standard error, and the exit
+/// status for it.
+pub fn usage(error: UsageError) -> u8 {
+    complain(format_args!("{error}; see {NAME} --help"));
+    USAGE
+}
+
+/// Answers `--help` with `text` and `--version` with the version, on the
+/// standard output.
+pub fn tell(text: &str) -> u8 {
+    write_all(STDOUT, text.as_bytes());
+    YES
+}
+
+/// What `--version` prints.
+pub const VERSION: &str = concat!(env!("CARGO_BIN_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// The arguments of the process, without the program's name.
 pub struct Args {
@@ -120,8 +152,11 @@ fn set_signal(signal: c_int, handler: usize) {
 
 #[panic_handler]
 fn panic(panic: &core::panic::PanicInfo) -> ! {
-    bottlerocket_updater::unix::report_panic(env!("CARGO_BIN_NAME"), panic);
-    exit(PANICKED)
+    match panic.location() {
+        Some(at) => complain(format_args!("bug at {}:{}, please report it", at.file(), at.line())),
+        None => complain(format_args!("bug, please report it")),
+    }
+    exit(FAILED)
 }
 
 /// Referred to by unoptimised code; nothing unwinds here.

@@ -1,4 +1,24 @@
-//! What the node programs share.
+//! What the node programs share: the update API's protocol and documents, the
+//! decision what to do about a node's state, and the one file that does I/O.
+//!
+//! Nothing here allocates, and only [`unix`] reads a clock or touches a socket.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod duration;
+pub mod errno;
+pub mod flags;
 pub mod unix;
+
+/// The exit statuses, the same in every program.
+pub mod exit {
+    /// Yes, or done.
+    pub const YES: u8 = 0;
+    /// No.
+    pub const NO: u8 = 1;
+    /// The command line is wrong.
+    pub const USAGE: u8 = 2;
+    /// Could not find out, or could not do it.
+    pub const FAILED: u8 = 3;
+}

@@ -1,0 +1,152 @@
+//! Durations as people type and read them: `90s`, `10m`, `1h30m`.
+
+use core::fmt;
+use core::time::Duration;
+
+/// Milliseconds to a unit, longest unit first.
+const UNITS: [(&[u8], u64); 4] = [(b"h", 3_600_000), (b"m", 60_000), (b"s", 1_000), (b"ms", 1)];
+
+/// Reads a duration: whole numbers, each with a unit (`h`, `m`, `s`, `ms`),
+/// longest unit first, each unit once at most; or a bare `0`.
+///
+/// Everything else is `None`: no sign, no fraction, no space, no number
+/// without a unit, nothing above `u64::MAX` milliseconds.
+pub fn parse(text: &[u8]) -> Option<Duration> {
+    if text == b"0" {
+        return Some(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut total = 0u64;
+    let mut units = UNITS.as_slice();
+    while !rest.is_empty() {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (number, after) = rest.split_at_checked(digits)?;
+        let letters = after.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+        let (name, after) = after.split_at_checked(letters)?;
+        let at = units.iter().position(|(unit, _)| *unit == name)?;
+        let (_, length) = *units.get(at)?;
+        total = total.checked_add(whole_number(number)?.checked_mul(length)?)?;
+        units = units.get(at + 1..)?;
+        rest = after;
+    }
+    if text.is_empty() { None } else { Some(Duration::from_millis(total)) }
+}
+
+/// Reads digits, and nothing else, as a number.
+///
+/// `None` if there are none, or something else, or more than a `u64` holds.
+pub fn whole_number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, digit| {
+        let value = digit.checked_sub(b'0').filter(|value| *value < 10)?;
+        number.checked_mul(10)?.checked_add(u64::from(value))
+    })
+}
+
+/// Shows a duration for people: milliseconds below a second, tenths below ten
+/// seconds, whole seconds above, and never a unit of which there is none.
+pub struct Short(pub Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        let (hours, minutes, seconds) =
+            (millis / 3_600_000, millis / 60_000 % 60, millis / 1_000 % 60);
+        let tenths = millis / 100 % 10;
+        match millis {
+            0 => f.write_str("0s"),
+            1..1_000 => write!(f, "{millis}ms"),
+            1_000..10_000 if tenths > 0 => write!(f, "{seconds}.{tenths}s"),
+            _ => {
+                for (number, unit) in [(hours, "h"), (minutes, "m"), (seconds, "s")] {
+                    if number > 0 {
+                        write!(f, "{number}{unit}")?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn reads_what_people_type() {
+        for (text, millis) in [
+            ("0", 0),
+            ("0s", 0),
+            ("90s", 90_000),
+            ("10m", 600_000),
+            ("1h30m", 5_400_000),
+            ("1h2m3s4ms", 3_723_004),
+            ("1h5ms", 3_600_005),
+            ("250ms", 250),
+            ("007s", 7_000),
+            ("18446744073709551615ms", u64::MAX),
+        ] {
+            assert_eq!(parse(text.as_bytes()), Some(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for text in [
+            "",
+            "s",
+            "10",
+            "-1s",
+            "+1s",
+            "1.5h",
+            " 1s",
+            "1s ",
+            "1 s",
+            "1S",
+            "1d",
+            "1us",
+            "1sm",
+            "5s1m",
+            "1s1s",
+            "1m1m",
+            "00",
+            "18446744073709551616ms",
+            "18446744073709552s",
+            "9999999999999999999999h",
+            "1ms1s",
+            "s1",
+            "1h-1m",
+            "\u{661}s",
+            "ms",
+        ] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn shows_what_people_read() {
+        for (millis, text) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (999, "999ms"),
+            (1_000, "1s"),
+            (1_099, "1s"),
+            (3_250, "3.2s"),
+            (9_999, "9.9s"),
+            (10_900, "10s"),
+            (60_000, "1m"),
+            (90_000, "1m30s"),
+            (600_000, "10m"),
+            (5_400_000, "1h30m"),
+            (3_601_000, "1h1s"),
+            (90_061_000, "25h1m1s"),
+        ] {
+            assert_eq!(Short(Duration::from_millis(millis)).to_string(), text);
+        }
+    }
+}
