@@ -1,11 +1,103 @@
-//! bottlerocket-checker
+//! Tells Kured whether the node wants a reboot: exit status 0 says yes.
+//!
+//! It only reads the update status, unless `-refresh` is given.
 #![no_std]
 #![no_main]
 
 mod start;
 
+use bottlerocket_updater::api::{Answer, Call, CallError, Command, Failed};
+use bottlerocket_updater::duration::Short;
+use bottlerocket_updater::exit::{FAILED, NO, YES};
+use bottlerocket_updater::flags::{Arg, Flags, UsageError};
+use bottlerocket_updater::status::State;
+use bottlerocket_updater::unix::{DEFAULT_SOCKET, Deadline, call, call_until_free, write_line};
+use core::time::Duration;
+use start::{Args, Invocation, STDOUT, complain};
+
 start::program!(main);
 
-fn main(_arguments: start::Args) -> u8 {
-    3
+const HELP: &str = "\
+Usage: bottlerocket-checker [flags]
+
+Tells whether the Bottlerocket node has an update that a reboot will bring.
+Made to be Kured's reboot sentinel command.
+
+Flags:
+  -socket PATH    socket of the node's API (default /run/api.sock)
+  -timeout D      never take longer than this (default 10s)
+  -refresh        ask for a refresh afterwards, best effort (default: only read)
+  -h, -help       show this
+  -version        show the version
+
+Exit status:
+  0  yes: the state is Ready, reboot the node
+  1  no: another state, no refresh since boot, or an update command running
+  2  the command line is wrong
+  3  could not find out
+
+Example:
+  nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-checker
+";
+
+struct Options {
+    socket: &'static [u8],
+    timeout: Duration,
+    refresh: bool,
+}
+
+fn main(arguments: Args) -> u8 {
+    start::invoke(parse(Flags::new(arguments)), |options| {
+        check(&options).unwrap_or_else(|error| {
+            let Options { socket, timeout, .. } = options;
+            let tried = "read the update status from";
+            complain(format_args!("{}", Failed { tried, socket, error: &error, timeout }));
+            FAILED
+        })
+    })
+}
+
+fn parse(mut flags: Flags<'static, Args>) -> Result<Invocation<Options>, UsageError<'static>> {
+    let mut options =
+        Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(10), refresh: false };
+    while let Some(argument) = flags.next() {
+        match argument {
+            Arg::Flag("socket") => options.socket = flags.value()?,
+            Arg::Flag("timeout") => options.timeout = flags.positive_duration()?,
+            Arg::Flag("refresh") => options.refresh = flags.switch()?,
+            Arg::Flag("h" | "help") => return Ok(Invocation::Tell(HELP)),
+            Arg::Flag("version") => return Ok(Invocation::Tell(start::VERSION)),
+            _ => return Err(flags.unknown()),
+        }
+    }
+    Ok(Invocation::Run(options))
+}
+
+/// Asks the API, and says what is known in one line: the exit status.
+fn check(options: &Options) -> Result<u8, CallError> {
+    let deadline = Deadline::after(options.timeout)?;
+    let status = match call_until_free(options.socket, Call::Status, &deadline)? {
+        Answer::Status(status) if status.state == State::Ready => {
+            write_line(STDOUT, format_args!("yes: {status}"));
+            YES
+        }
+        Answer::Status(status) => {
+            write_line(STDOUT, format_args!("no: {status}"));
+            NO
+        }
+        Answer::NoStatus => {
+            write_line(STDOUT, format_args!("no: no refresh since the node booted"));
+            NO
+        }
+        _ => {
+            let timeout = Short(options.timeout);
+            write_line(STDOUT, format_args!("no: update lock held for {timeout} by a command"));
+            NO
+        }
+    };
+    if options.refresh {
+        // Whether it works is for the next check to see.
+        let _ = call(options.socket, Call::Start(Command::Refresh), &deadline);
+    }
+    Ok(status)
 }

@@ -62,18 +62,31 @@ pub fn complain(what: core::fmt::Arguments) {
     write_line(STDERR, format_args!("{NAME}: {what}"));
 }
 
-/// Answers a wrong command line: one line on the standard error, and the exit
-/// status for it.
-pub fn usage(error: UsageError) -> u8 {
-    complain(format_args!("{error}; see {NAME} --help"));
-    USAGE
+/// What a command line asks for.
+pub enum Invocation<Options> {
+    /// That the program does its work.
+    Run(Options),
+    /// That it prints this on the standard output.
+    Tell(&'static str),
 }
 
-/// Answers `--help` with `text` and `--version` with the version, on the
-/// standard output.
-pub fn tell(text: &str) -> u8 {
-    write_all(STDOUT, text.as_bytes());
-    YES
+/// Does what a command line asks for, or says what is wrong with it in one
+/// line on the standard error: the exit status.
+pub fn invoke<Options>(
+    invocation: Result<Invocation<Options>, UsageError>,
+    run: impl FnOnce(Options) -> u8,
+) -> u8 {
+    match invocation {
+        Ok(Invocation::Run(options)) => run(options),
+        Ok(Invocation::Tell(text)) => {
+            write_all(STDOUT, text.as_bytes());
+            YES
+        }
+        Err(error) => {
+            complain(format_args!("{error}; see {NAME} --help"));
+            USAGE
+        }
+    }
 }
 
 /// What `--version` prints.

@@ -5,10 +5,17 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+#![allow(clippy::result_large_err, reason = "nothing is allocated, so nothing is boxed")]
+#![allow(clippy::large_enum_variant, reason = "nothing is allocated, so nothing is boxed")]
 
+pub mod api;
 pub mod duration;
 pub mod errno;
+pub mod excerpt;
 pub mod flags;
+pub mod http;
+pub mod json;
+pub mod status;
 pub mod unix;
 
 /// The exit statuses, the same in every program.

@@ -1,9 +1,211 @@
 //! The one file that touches sockets and clocks, and that writes to the standard streams.
 
+use crate::api::{Answer, Call, CallError, Exchange};
 use core::fmt::{self, Write};
+use core::time::Duration;
 use heapless::Vec;
-use rustix::fd::BorrowedFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::rand::GetRandomFlags;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+
+/// How many bytes of an answer are received at once.
+const RECEIVE_MAX: usize = 4096;
+/// How long to wait until a server with a full queue is tried again.
+const QUEUE_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long to wait until a call is made again that an update command keeps
+/// from being answered, at first and at most.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Where the API listens on every node.
+pub const DEFAULT_SOCKET: &[u8] = b"/run/api.sock";
+
+/// A point in time that nothing goes on behind.
+///
+/// It is a timer of the kernel's, so that whoever has one needs no clock.
+pub struct Deadline(OwnedFd);
+
+impl Deadline {
+    /// The point in time that is `duration` away.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no timer to give.
+    pub fn after(duration: Duration) -> Result<Self, CallError> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, flags).map_err(CallError::Resources)?;
+        // A timer that is set to zero is off.
+        let duration = duration.max(Duration::from_nanos(1));
+        let once =
+            Itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(duration) };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).map_err(CallError::Resources)?;
+        Ok(Self(timer))
+    }
+
+    /// Waits for `duration`, but not beyond this point in time: false if it is
+    /// reached.
+    pub fn pause(&self, duration: Duration) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&timespec(duration))), Ok(0) | Err(Errno::INTR))
+    }
+
+    /// Waits for `socket`: false if this point in time is reached.
+    fn wait(&self, socket: BorrowedFd, until: PollFlags) -> Result<bool, Errno> {
+        let mut fds =
+            [PollFd::from_borrowed_fd(socket, until), PollFd::new(&self.0, PollFlags::IN)];
+        loop {
+            match poll(&mut fds, None) {
+                Ok(_) => return Ok(fds[1].revents().is_empty()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+/// The longest duration that the kernel is asked for: about 68 years.
+const TIME_MAX: Duration = Duration::from_secs(i32::MAX as u64);
+
+fn timespec(duration: Duration) -> Timespec {
+    let duration = duration.min(TIME_MAX);
+    Timespec { tv_sec: duration.as_secs().cast_signed(), tv_nsec: duration.subsec_nanos().into() }
+}
+
+/// Makes `call` on the socket at the path `socket`, on a connection of its own.
+///
+/// # Errors
+///
+/// There is no answer that can be used, for example because `deadline` came
+/// first.
+pub fn call(socket: &[u8], call: Call, deadline: &Deadline) -> Result<Answer, CallError> {
+    let address = SocketAddrUnix::new(socket).map_err(CallError::Connect)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+        .map_err(CallError::Resources)?;
+    connect(&socket, &address, deadline)?;
+    send(&socket, call.request(), deadline)?;
+    receive(&socket, Exchange::new(call), deadline)
+}
+
+/// Makes `call`, again and again with growing pauses for as long as an update
+/// command holds the lock. The answer is [`Answer::Busy`] if that is so until
+/// `deadline`.
+///
+/// # Errors
+///
+/// As for [`call()`].
+pub fn call_until_free(
+    socket: &[u8],
+    what: Call,
+    deadline: &Deadline,
+) -> Result<Answer, CallError> {
+    let mut answer = call(socket, what, deadline);
+    let mut pause = BUSY_PAUSE;
+    while matches!(answer, Ok(Answer::Busy)) && deadline.pause(pause) {
+        match call(socket, what, deadline) {
+            Err(error) if error.is_too_late() => {}
+            other => answer = other,
+        }
+        pause = BUSY_PAUSE_MAX.min(pause.saturating_mul(2));
+    }
+    answer
+}
+
+fn connect(
+    socket: &OwnedFd,
+    address: &SocketAddrUnix,
+    deadline: &Deadline,
+) -> Result<(), CallError> {
+    loop {
+        match rustix::net::connect(socket, address) {
+            Ok(()) => return Ok(()),
+            // The queue of connections is full, and there is nothing to poll.
+            Err(Errno::AGAIN) if deadline.pause(QUEUE_PAUSE) => {}
+            Err(Errno::AGAIN) => return Err(CallError::TooLateToSend),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(CallError::Connect(errno)),
+        }
+    }
+}
+
+fn send(socket: &OwnedFd, mut request: &[u8], deadline: &Deadline) -> Result<(), CallError> {
+    while !request.is_empty() {
+        match rustix::net::send(socket, request, SendFlags::NOSIGNAL) {
+            Ok(sent) => request = request.get(sent..).unwrap_or_default(),
+            Err(Errno::AGAIN) => {
+                if !deadline.wait(socket.as_fd(), PollFlags::OUT).map_err(CallError::Send)? {
+                    return Err(CallError::TooLateToSend);
+                }
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(CallError::Send(errno)),
+        }
+    }
+    Ok(())
+}
+
+fn receive(
+    socket: &OwnedFd,
+    mut exchange: Exchange,
+    deadline: &Deadline,
+) -> Result<Answer, CallError> {
+    let mut buffer = [0; RECEIVE_MAX];
+    loop {
+        if !deadline.wait(socket.as_fd(), PollFlags::IN).map_err(CallError::Receive)? {
+            return Err(CallError::TooLate(exchange.progress()));
+        }
+        let (received, _) = match rustix::net::recv(socket, &mut buffer, RecvFlags::empty()) {
+            Ok(received) => received,
+            Err(Errno::AGAIN | Errno::INTR) => continue,
+            Err(errno) => return Err(CallError::Receive(errno)),
+        };
+        let bytes = buffer.get(..received).unwrap_or_default();
+        if exchange.push(bytes).map_err(CallError::Answer)? || bytes.is_empty() {
+            return exchange.finish().map_err(CallError::Answer);
+        }
+    }
+}
+
+/// The time since some point in the past, which never goes back and is not set
+/// by anybody.
+pub fn now() -> Duration {
+    clock(ClockId::Monotonic)
+}
+
+/// The time since 1970-01-01 00:00:00 UTC.
+pub fn utc() -> Duration {
+    clock(ClockId::Realtime)
+}
+
+fn clock(id: ClockId) -> Duration {
+    let time = clock_gettime(id);
+    let seconds = Duration::from_secs(time.tv_sec.try_into().unwrap_or(0));
+    seconds.saturating_add(Duration::from_nanos(time.tv_nsec.try_into().unwrap_or(0)))
+}
+
+/// Waits for `duration`, or not quite as long.
+pub fn pause(duration: Duration) {
+    // An error other than a signal's cannot be; the caller looks at the clock.
+    let _ = poll(&mut [], Some(&timespec(duration)));
+}
+
+/// A number that nobody else gets, as far as the kernel can say so early;
+/// otherwise the time.
+pub fn random() -> u64 {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes, GetRandomFlags::NONBLOCK) {
+        Ok(_) => u64::from_ne_bytes(bytes),
+        Err(_) => now().subsec_nanos().into(),
+    }
+}
 
 /// The longest line that is written, in bytes; what is longer is cut.
 const LINE_MAX: usize = 2048;

@@ -1,0 +1,318 @@
+//! The calls of the update API, and what the answers to them mean.
+//!
+//! An [`Exchange`] is one call: the bytes to send, the bytes that come back,
+//! the answer. It knows no socket.
+
+use crate::duration::Short;
+use crate::errno::Reason;
+use crate::excerpt::Excerpt;
+use crate::http::{HttpError, Progress, Response};
+use crate::json::Condenser;
+use crate::status::{DocumentError, Status};
+use core::fmt;
+use core::time::Duration;
+use rustix::io::Errno;
+
+/// A command that changes the state of a node's update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Looks for updates.
+    Refresh,
+    /// Writes the chosen update to the other partition set.
+    Prepare,
+    /// Makes the next boot one from the other partition set.
+    Activate,
+    /// Takes the activation back.
+    Deactivate,
+}
+
+impl Command {
+    /// All commands.
+    pub const ALL: [Self; 4] = [Self::Refresh, Self::Prepare, Self::Activate, Self::Deactivate];
+
+    /// The name that the status document has for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::Prepare => "prepare",
+            Self::Activate => "activate",
+            Self::Deactivate => "deactivate",
+        }
+    }
+}
+
+/// A call of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Read the status.
+    Status,
+    /// Start a command.
+    Start(Command),
+    /// Reboot the node.
+    Reboot,
+}
+
+macro_rules! request {
+    ($line:literal) => {
+        concat!($line, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()
+    };
+}
+
+impl Call {
+    /// The bytes to send.
+    pub fn request(self) -> &'static [u8] {
+        match self {
+            Self::Status => request!("GET /updates/status"),
+            Self::Start(Command::Refresh) => request!("POST /actions/refresh-updates"),
+            Self::Start(Command::Prepare) => request!("POST /actions/prepare-update"),
+            Self::Start(Command::Activate) => request!("POST /actions/activate-update"),
+            Self::Start(Command::Deactivate) => request!("POST /actions/deactivate-update"),
+            Self::Reboot => request!("POST /actions/reboot"),
+        }
+    }
+
+    /// What it asks for, in one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Start(command) => command.name(),
+            Self::Reboot => "reboot",
+        }
+    }
+}
+
+/// What the API answers.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// The status.
+    Status(Status),
+    /// 404: there has been no refresh since the node booted.
+    NoStatus,
+    /// 204: it has started; of a reboot, that it is on its way.
+    Started,
+    /// 423: an update command holds the lock.
+    Busy,
+    /// 409, or 404 with a reason: the state of the node does not allow the
+    /// command.
+    NotAllowed(Refusal),
+}
+
+/// An answer that says no.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The HTTP status code.
+    pub code: u16,
+    /// The body.
+    pub reason: Excerpt,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { code, reason } = self;
+        match (code, reason.is_empty()) {
+            (408, _) => f.write_str("the API did not get the whole request in time (408)"),
+            (404, true) => f.write_str("the API does not know this call (404)"),
+            (_, true) => write!(f, "the API answered {code}, without a reason"),
+            (_, false) => write!(f, "the API answered {code}: {reason}"),
+        }
+    }
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone)]
+pub enum AnswerError {
+    /// It is not one in HTTP.
+    Http(HttpError),
+    /// It ends too early.
+    Truncated(Progress),
+    /// It is a status that is not understood.
+    Document(DocumentError),
+    /// It is understood, and none of those that are hoped for.
+    Refused(Refusal),
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Http(error) => error.fmt(f),
+            Self::Document(error) => error.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Truncated(Progress::InBody(come, length)) => {
+                write!(f, "the connection was closed after {come} of {length} bytes of the answer")
+            }
+            Self::Truncated(Progress::InHead) => {
+                f.write_str("the connection was closed in the middle of the answer's head")
+            }
+            Self::Truncated(_) => f.write_str("the connection was closed without an answer"),
+        }
+    }
+}
+
+/// Why a call has no answer that can be used.
+#[derive(Debug, Clone)]
+pub enum CallError {
+    /// The kernel does not give what a call needs.
+    Resources(Errno),
+    /// There is no connection.
+    Connect(Errno),
+    /// The request could not be sent, at least not all of it.
+    Send(Errno),
+    /// The answer could not be received.
+    Receive(Errno),
+    /// The time was over before the request was sent.
+    TooLateToSend,
+    /// The time was over before the answer was complete.
+    TooLate(Progress),
+    /// There is one, but it is not understood, or says no.
+    Answer(AnswerError),
+}
+
+impl CallError {
+    /// Whether the API may have got the request.
+    pub fn after_sending(&self) -> bool {
+        matches!(self, Self::Receive(_) | Self::TooLate(_) | Self::Answer(_))
+    }
+
+    /// Whether the connection broke after the request was sent, without a
+    /// complete answer.
+    pub fn is_break(&self) -> bool {
+        matches!(self, Self::Receive(_) | Self::Answer(AnswerError::Truncated(_)))
+    }
+
+    /// Whether the time was over.
+    pub fn is_too_late(&self) -> bool {
+        matches!(self, Self::TooLateToSend | Self::TooLate(_))
+    }
+
+    /// Whether nobody listens on the socket, or it is not there: so it stays
+    /// for ever if the API server has made a new one and the old one is
+    /// mounted here.
+    pub fn is_stale_socket(&self) -> bool {
+        matches!(self, Self::Connect(Errno::CONNREFUSED | Errno::NOENT | Errno::NOTDIR))
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Connect(errno) => {
+                write!(f, "cannot connect: {}", Reason(*errno))?;
+                f.write_str(match *errno {
+                    Errno::NOENT | Errno::NOTDIR => {
+                        " (is this a Bottlerocket node, and is the socket mounted here?)"
+                    }
+                    Errno::CONNREFUSED => {
+                        " (is the API server running? if it made a new socket, \
+                         restart the container that has the old one mounted)"
+                    }
+                    Errno::ACCESS | Errno::PERM => {
+                        " (needs uid 0 or group 274, and the SELinux type control_t)"
+                    }
+                    _ => "",
+                })
+            }
+            Self::Resources(errno) => write!(f, "cannot begin: {}", Reason(*errno)),
+            Self::Send(errno) => write!(f, "cannot send the request: {}", Reason(*errno)),
+            Self::Receive(errno) => write!(f, "cannot receive the answer: {}", Reason(*errno)),
+            Self::TooLateToSend => f.write_str("the API takes no connections in time"),
+            Self::TooLate(Progress::Nothing) => f.write_str("no answer in time"),
+            Self::TooLate(_) => f.write_str("the answer was not complete in time"),
+            Self::Answer(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What an operator is told about a call without a usable answer. Displayed,
+/// it is one line: what was tried, on what, what came back and what to do.
+pub struct Failed<'a> {
+    /// What was tried, as in "cannot ...".
+    pub tried: &'a str,
+    /// The path of the socket.
+    pub socket: &'a [u8],
+    /// What came back.
+    pub error: &'a CallError,
+    /// The value of `-timeout`.
+    pub timeout: Duration,
+}
+
+impl fmt::Display for Failed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { tried, socket, error, timeout } = self;
+        write!(f, "cannot {tried} {}: {error}", socket.escape_ascii())?;
+        match error.is_too_late() {
+            true => write!(f, " (-timeout {})", Short(*timeout)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// One call, and the answer to it as far as it has come.
+#[derive(Debug)]
+pub struct Exchange {
+    call: Call,
+    response: Response,
+    document: Condenser,
+    reason: Excerpt,
+}
+
+/// How a status is refused before the first refresh; only its body tells this
+/// 404 from others.
+const NO_STATUS: &str = "Update status is uninitialized";
+
+impl Exchange {
+    /// Begins `call`.
+    pub fn new(call: Call) -> Self {
+        Self {
+            call,
+            response: Response::default(),
+            document: Condenser::default(),
+            reason: Excerpt::default(),
+        }
+    }
+
+    /// Takes the next bytes of the answer: true when it is complete.
+    ///
+    /// # Errors
+    ///
+    /// It is not understood; nothing more can be made of it.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<bool, AnswerError> {
+        let body = self.response.push(bytes).map_err(AnswerError::Http)?;
+        match (self.call, self.response.code()) {
+            (Call::Status, Some(200)) => self
+                .document
+                .push(body)
+                .map_err(|error| AnswerError::Document(DocumentError::Json(error)))?,
+            _ => self.reason.push_bytes(body),
+        }
+        Ok(self.response.progress() == Progress::Complete)
+    }
+
+    /// How much of the answer has come.
+    pub fn progress(&self) -> Progress {
+        self.response.progress()
+    }
+
+    /// The answer, when no more bytes come or none are wanted.
+    ///
+    /// # Errors
+    ///
+    /// It is not complete, or not understood, or says no.
+    pub fn finish(self) -> Result<Answer, AnswerError> {
+        let progress = self.response.progress();
+        let (Some(code), Progress::Complete) = (self.response.code(), progress) else {
+            return Err(AnswerError::Truncated(progress));
+        };
+        let refusal = Refusal { code, reason: self.reason };
+        Ok(match (self.call, code) {
+            (Call::Status, 200) => {
+                Answer::Status(Status::read(&self.document).map_err(AnswerError::Document)?)
+            }
+            (Call::Status, 404) if refusal.reason.starts_with(NO_STATUS) => Answer::NoStatus,
+            (Call::Start(_) | Call::Reboot, 204) => Answer::Started,
+            (Call::Status | Call::Start(_), 423) => Answer::Busy,
+            (Call::Start(_), 409) => Answer::NotAllowed(refusal),
+            (Call::Start(_), 404) if !refusal.reason.is_empty() => Answer::NotAllowed(refusal),
+            _ => return Err(AnswerError::Refused(refusal)),
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! The start and the end of a text of any length, made fit for one line.
+//!
+//! What a server says may be long, hostile or in colour. An excerpt keeps a
+//! fixed number of bytes of it, from both ends, because the reason of a
+//! failure tends to stand in the first or the last line. Control characters
+//! and white space become single spaces, terminal sequences vanish, and what
+//! is not UTF-8 becomes U+FFFD.
+//!
+//! The result does not depend on how the text was split on its way here.
+
+use core::fmt;
+use core::str;
+use heapless::{Deque, Vec};
+
+/// How many bytes are kept of the start.
+const HEAD: usize = 200;
+/// How many bytes are kept of the end.
+const TAIL: usize = 300;
+
+/// An excerpt of a text. Displayed, it is one line without any control
+/// character: the text, or its two ends and the number of bytes between.
+#[derive(Debug, Clone, Default)]
+pub struct Excerpt {
+    head: Vec<u8, HEAD>,
+    tail: Deque<u8, TAIL>,
+    /// How many bytes between the head and the tail are not kept.
+    left_out: usize,
+    /// The bytes of a character of which more are to come.
+    partial: Vec<u8, 4>,
+    /// Whether white space came that something visible may yet follow.
+    gap: bool,
+    sequence: Sequence,
+}
+
+/// How far a terminal's control sequence has come: ESC, `[`, parameters, and a
+/// final byte from `@` to `~`.
+#[derive(Debug, Clone, Default)]
+enum Sequence {
+    #[default]
+    None,
+    Escape,
+    Parameters,
+}
+
+impl Excerpt {
+    /// Takes the next bytes of a text in UTF-8.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.push_byte(*byte);
+        }
+    }
+
+    /// Takes the next byte of a text in UTF-8.
+    pub fn push_byte(&mut self, byte: u8) {
+        // A character has four bytes at most, and whatever is complete or
+        // wrong is taken out at once, so there is always room.
+        let _ = self.partial.push(byte);
+        let unfinished = match str::from_utf8(&self.partial) {
+            Ok(text) => text.chars().next().map(|character| (character, false)),
+            Err(error) => error.error_len().map(|_| ('\u{fffd}', self.partial.len() > 1)),
+        };
+        if let Some((character, byte_is_left)) = unfinished {
+            self.partial.clear();
+            self.push(character);
+            if byte_is_left {
+                self.push_byte(byte);
+            }
+        }
+    }
+
+    /// Takes the next character of a text.
+    pub fn push(&mut self, character: char) {
+        self.sequence = match (&self.sequence, character) {
+            (_, '\u{1b}') => Sequence::Escape,
+            (Sequence::Escape, '[') => Sequence::Parameters,
+            (Sequence::Parameters, ' '..='?') => Sequence::Parameters,
+            (Sequence::Parameters, '@'..='~') => {
+                self.sequence = Sequence::None;
+                return;
+            }
+            _ => Sequence::None,
+        };
+        if !matches!(self.sequence, Sequence::None) {
+            return;
+        }
+        if character.is_control() || character.is_whitespace() {
+            self.gap = true;
+            return;
+        }
+        if self.gap && !self.head.is_empty() {
+            self.keep(" ");
+        }
+        self.gap = false;
+        // What reorders or hides text has no place in a log.
+        let character = match character {
+            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => {
+                '\u{fffd}'
+            }
+            visible => visible,
+        };
+        self.keep(character.encode_utf8(&mut [0; 4]));
+    }
+
+    fn keep(&mut self, piece: &str) {
+        if self.tail.is_empty() && self.head.extend_from_slice(piece.as_bytes()).is_ok() {
+            return;
+        }
+        for byte in piece.bytes() {
+            if self.tail.is_full() {
+                self.tail.pop_front();
+                self.left_out = self.left_out.saturating_add(1);
+            }
+            let _ = self.tail.push_back(byte);
+        }
+    }
+
+    /// Whether nothing visible has come.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty()
+    }
+
+    /// Whether the text starts with `text`, which is at most 200 bytes long
+    /// and has neither control characters nor white space other than single
+    /// spaces inside.
+    pub fn starts_with(&self, text: &str) -> bool {
+        self.head.starts_with(text.as_bytes())
+    }
+}
+
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(str::from_utf8(&self.head).unwrap_or_default())?;
+        let mut tail = Vec::<u8, TAIL>::new();
+        // The tail may begin inside a character of which the start is gone.
+        let cut = |byte: &&u8| self.left_out > 0 && (0x80..0xc0).contains(*byte);
+        tail.extend(self.tail.iter().skip_while(cut).copied());
+        if self.left_out > 0 {
+            let left_out = self.left_out + self.tail.len() - tail.len();
+            write!(f, " [{left_out} bytes left out] ")?;
+        }
+        f.write_str(str::from_utf8(&tail).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::format;
+    use std::string::{String, ToString};
+
+    fn excerpt(text: &[u8]) -> String {
+        let mut whole = Excerpt::default();
+        whole.push_bytes(text);
+        whole.to_string()
+    }
+
+    #[test]
+    fn one_readable_line() {
+        for (text, shown) in [
+            ("", ""),
+            (" \n\t", ""),
+            ("a reason", "a reason"),
+            ("  a\r\n\tb\u{0}\u{7f}c\u{85}\u{2028}d \n", "a b c d"),
+            ("Operation \"x\" \\ é ☃ 😀", "Operation \"x\" \\ é ☃ 😀"),
+            ("\u{1b}[31mred\u{1b}[0m, \u{1b}[1;4munderlined\u{1b}[m", "red, underlined"),
+            ("\u{1b}[31", ""),
+            ("\u{1b}]0;title", "]0;title"),
+            ("\u{1b}\u{1b}[1mx", "x"),
+            ("\u{1b}[1\nx", "x"),
+            ("abc\u{202e}def\u{200b}", "abc\u{fffd}def\u{fffd}"),
+        ] {
+            assert_eq!(excerpt(text.as_bytes()), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_replaced() {
+        for (text, shown) in [
+            (b"a\xffb".as_slice(), "a\u{fffd}b"),
+            (b"\xe2\x98x", "\u{fffd}x"),
+            (b"\xe2\x98\xe2\x98\x83", "\u{fffd}\u{2603}"),
+            (b"\x80\x80", "\u{fffd}\u{fffd}"),
+            (b"\xed\xa0\x80", "\u{fffd}\u{fffd}\u{fffd}"),
+            (b"\xf4\x90\x80\x80", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
+            (b"x\xf0\x9f", "x"),
+        ] {
+            assert_eq!(excerpt(text), shown, "{text:x?}");
+        }
+    }
+
+    #[test]
+    fn long_texts_keep_both_ends() {
+        let fits = "x".repeat(HEAD + TAIL);
+        assert_eq!(excerpt(fits.as_bytes()), fits);
+
+        let long = format!("{}{}{}", "a".repeat(HEAD), "b".repeat(150_000), "c".repeat(TAIL));
+        let shown = format!("{} [150000 bytes left out] {}", "a".repeat(HEAD), "c".repeat(TAIL));
+        assert_eq!(excerpt(long.as_bytes()), shown);
+    }
+
+    #[test]
+    fn characters_are_never_cut() {
+        // Three bytes each divide neither the head nor, with one more byte
+        // behind them, the tail.
+        for pad in 0..3 {
+            let text = format!("{}{}", "☃".repeat(1_000), "x".repeat(pad));
+            let shown = excerpt(text.as_bytes());
+            let number: usize =
+                shown.split(['[', ' ']).filter_map(|word| word.parse().ok()).next().unwrap();
+            let kept = shown.len() - format!(" [{number} bytes left out] ").len();
+            assert_eq!(kept + number, text.len(), "{shown}");
+            assert!(!shown.contains('\u{fffd}'));
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Reads one HTTP/1.1 response, as its bytes come.
+//!
+//! Only what the API server sends is understood: a head, and a body with a
+//! `content-length`, or a 204 without a body. Everything else is refused with
+//! an error of its own. Interim responses (100 to 199) are passed over. What
+//! follows the response is ignored: the head says where it ends.
+//!
+//! ```text
+//!          interim
+//!          ┌────┐
+//!          ▼    │      content-length       all of it
+//!   ──▶  head ──┴──────────▶ body ────────────▶ complete
+//!               └──────────────────────────────────▲
+//!                        204, or length 0
+//! ```
+
+use crate::duration::whole_number;
+use core::fmt;
+use heapless::Vec;
+
+/// The longest head that is read, in bytes. The server's are about 130 long.
+pub const HEAD_MAX: usize = 4096;
+/// How many header lines a head may have.
+const HEADERS_MAX: usize = 32;
+/// How many interim responses may come before the real one.
+const INTERIM_MAX: u8 = 4;
+/// The longest body that is read, in bytes.
+pub const BODY_MAX: u64 = 16 * 1024 * 1024;
+
+/// What is wrong with a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpError {
+    /// It does not start like one.
+    NotHttp,
+    /// A line of the head is malformed, or there are more than 32.
+    BadHead,
+    /// The head is longer than [`HEAD_MAX`].
+    HeadTooLong,
+    /// More than four interim responses came first.
+    TooManyInterim,
+    /// 101: it goes on in another protocol.
+    ProtocolSwitch,
+    /// The body comes in chunks, or encoded in another way.
+    TransferEncoding,
+    /// There is no content-length.
+    NoLength,
+    /// The content-length is no number.
+    BadLength,
+    /// There is more than one content-length.
+    TwoLengths,
+    /// The body is longer than [`BODY_MAX`].
+    BodyTooLong,
+    /// A 204, which has no body, says that it has one.
+    BodyWithout,
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotHttp => "the answer is not HTTP/1.1",
+            Self::BadHead => "the answer has a malformed head",
+            Self::HeadTooLong => "the answer has a head of over 4096 bytes",
+            Self::TooManyInterim => "interim answers came without end",
+            Self::ProtocolSwitch => "the answer switches to another protocol",
+            Self::TransferEncoding => "the answer has a transfer-encoding",
+            Self::NoLength => "the answer has no content-length",
+            Self::BadLength => "the answer has a content-length that is no number",
+            Self::TwoLengths => "the answer has more than one content-length",
+            Self::BodyTooLong => "the answer is longer than 16 MiB",
+            Self::BodyWithout => "the answer is a 204 and has a body",
+        })
+    }
+}
+
+/// How much of a response has come when no more does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Not one byte.
+    Nothing,
+    /// A part of the head.
+    InHead,
+    /// The head and this many bytes of the body, of so many.
+    InBody(u64, u64),
+    /// All of it.
+    Complete,
+}
+
+/// A response, as far as it has come.
+#[derive(Debug, Default)]
+pub struct Response {
+    head: Vec<u8, HEAD_MAX>,
+    interim: u8,
+    /// The status code, the length of the body, and how much of that has come.
+    body: Option<(u16, u64, u64)>,
+}
+
+impl Response {
+    /// Takes the next bytes, and gives back those of them that belong to the
+    /// body.
+    ///
+    /// # Errors
+    ///
+    /// The response is not one that is understood; nothing more can be made of
+    /// it.
+    pub fn push<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], HttpError> {
+        let mut rest = bytes.iter();
+        while self.body.is_none() {
+            let Some(byte) = rest.next() else { return Ok(&[]) };
+            self.push_head(*byte)?;
+        }
+        let Some((_, length, come)) = &mut self.body else { return Ok(&[]) };
+        let missing = usize::try_from(*length - *come).unwrap_or(usize::MAX);
+        let rest = rest.as_slice();
+        let part = rest.get(..missing).unwrap_or(rest);
+        *come += part.len() as u64;
+        Ok(part)
+    }
+
+    fn push_head(&mut self, byte: u8) -> Result<(), HttpError> {
+        if b"HTTP/1.1 ".get(self.head.len()).is_some_and(|wanted| *wanted != byte) {
+            return Err(HttpError::NotHttp);
+        }
+        self.head.push(byte).map_err(|_| HttpError::HeadTooLong)?;
+        if byte != b'\n' {
+            return Ok(());
+        }
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut headers);
+        if response.parse(&self.head).map_err(|_| HttpError::BadHead)?.is_partial() {
+            return Ok(());
+        }
+        match response.code.ok_or(HttpError::BadHead)? {
+            101 => return Err(HttpError::ProtocolSwitch),
+            code @ 200.. => self.body = Some((code, body_length(code, response.headers)?, 0)),
+            _ if self.interim < INTERIM_MAX => {
+                self.interim += 1;
+                self.head.clear();
+            }
+            _ => return Err(HttpError::TooManyInterim),
+        }
+        Ok(())
+    }
+
+    /// The status code, once the head has come.
+    pub fn code(&self) -> Option<u16> {
+        self.body.map(|(code, _, _)| code)
+    }
+
+    /// How much has come.
+    pub fn progress(&self) -> Progress {
+        match self.body {
+            Some((_, length, come)) if come == length => Progress::Complete,
+            Some((_, length, come)) => Progress::InBody(come, length),
+            None if self.head.is_empty() && self.interim == 0 => Progress::Nothing,
+            None => Progress::InHead,
+        }
+    }
+}
+
+/// How long the body is that a head announces.
+fn body_length(code: u16, headers: &[httparse::Header]) -> Result<u64, HttpError> {
+    let mut length = None;
+    for header in headers {
+        if header.name.eq_ignore_ascii_case("transfer-encoding") {
+            return Err(HttpError::TransferEncoding);
+        }
+        if header.name.eq_ignore_ascii_case("content-length") {
+            let number = whole_number(header.value).ok_or(HttpError::BadLength)?;
+            if length.replace(number).is_some() {
+                return Err(HttpError::TwoLengths);
+            }
+        }
+    }
+    match (code, length) {
+        (204, None | Some(0)) => Ok(0),
+        (204, Some(_)) => Err(HttpError::BodyWithout),
+        (_, None) => Err(HttpError::NoLength),
+        (_, Some(length)) if length > BODY_MAX => Err(HttpError::BodyTooLong),
+        (_, Some(length)) => Ok(length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::format;
+    use std::string::String;
+
+    /// What a response comes to, given whole and given byte by byte: the code,
+    /// the body and how far it came.
+    fn read(text: &[u8]) -> Result<(Option<u16>, String, Progress), HttpError> {
+        let read_in = |size: usize| {
+            let mut response = Response::default();
+            let mut body = std::vec::Vec::new();
+            for piece in text.chunks(size) {
+                body.extend_from_slice(response.push(piece)?);
+            }
+            Ok((response.code(), String::from_utf8(body).unwrap(), response.progress()))
+        };
+        let whole = read_in(usize::MAX);
+        for size in [1, 2, 3, 7] {
+            assert_eq!(read_in(size), whole, "in pieces of {size}");
+        }
+        whole
+    }
+
+    #[test]
+    fn understood() {
+        use Progress::{Complete, InBody, InHead, Nothing};
+        for (text, code, body, progress) in [
+            ("", None, "", Nothing),
+            ("HTT", None, "", InHead),
+            ("HTTP/1.1 200 OK\r\n", None, "", InHead),
+            ("HTTP/1.1 204 No Content\r\n\r\n", Some(204), "", Complete),
+            ("HTTP/1.1 204 \r\ncontent-length: 0\r\n\r\n", Some(204), "", Complete),
+            ("HTTP/1.1 204 No Content\r\n\r\ntrailing", Some(204), "", Complete),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", Some(200), "ab", InBody(2, 3)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", Some(200), "abc", Complete),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcdef", Some(200), "abc", Complete),
+            ("HTTP/1.1 404 Not Found\r\nCONTENT-LENGTH:0\r\n\r\n", Some(404), "", Complete),
+            ("HTTP/1.1 100 Continue\r\n\r\n", None, "", InHead),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 X\r\na: b\r\n\r\nHTTP/1.1 204 \r\n\r\n",
+                Some(204),
+                "",
+                Complete,
+            ),
+        ] {
+            let expected = Ok((code, String::from(body), progress));
+            assert_eq!(read(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refused() {
+        use HttpError::*;
+        let length = |length: &str| format!("HTTP/1.1 200 OK\r\ncontent-length:{length}\r\n\r\n");
+        for (text, error) in [
+            (String::from("garbage"), NotHttp),
+            (String::from("\0"), NotHttp),
+            (String::from("{\"update_state\":\"Ready\"}"), NotHttp),
+            (String::from("HTTP/1.0 200 OK\r\n\r\n"), NotHttp),
+            (String::from("HTTP/2"), NotHttp),
+            (String::from("http/1.1 200 OK\r\n\r\n"), NotHttp),
+            (String::from("\r\nHTTP/1.1 204 \r\n\r\n"), NotHttp),
+            (String::from("HTTP/1.1 2000 OK\r\n\r\n"), BadHead),
+            (String::from("HTTP/1.1 20 OK\r\n\r\n"), BadHead),
+            (String::from("HTTP/1.1 +20 OK\r\n\r\n"), BadHead),
+            (String::from("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), BadHead),
+            (String::from("HTTP/1.1 200 OK\r\n: nameless\r\n\r\n"), BadHead),
+            (String::from("HTTP/1.1 200 OK\r\na\0: b\r\n\r\n"), BadHead),
+            (format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(33)), BadHead),
+            (format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(5000)), HeadTooLong),
+            (String::from("HTTP/1.1 101 Switching Protocols\r\n\r\n"), ProtocolSwitch),
+            ("HTTP/1.1 100 \r\n\r\n".repeat(5), TooManyInterim),
+            (
+                String::from("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+                TransferEncoding,
+            ),
+            (String::from("HTTP/1.1 200 OK\r\n\r\n"), NoLength),
+            (String::from("HTTP/1.1 500 \r\n\r\n"), NoLength),
+            (length("-1"), BadLength),
+            (length("+1"), BadLength),
+            (length("1 2"), BadLength),
+            (length("0x10"), BadLength),
+            (length(""), BadLength),
+            (length("99999999999999999999999"), BadLength),
+            (length("16777217"), BodyTooLong),
+            (length("18446744073709551615"), BodyTooLong),
+            (length("3\r\ncontent-length: 3"), TwoLengths),
+            (length("3\r\ncontent-length: 4"), TwoLengths),
+            (String::from("HTTP/1.1 204 \r\ncontent-length: 2\r\n\r\nab"), BodyWithout),
+        ] {
+            assert_eq!(read(text.as_bytes()), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_head_and_body_are_read() {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 16777216\r\na: ";
+        let head = format!("{head}{}\r\n\r\n", "b".repeat(HEAD_MAX - head.len() - 4));
+        assert_eq!(head.len(), HEAD_MAX);
+        let (code, _, progress) = read(head.as_bytes()).unwrap();
+        assert_eq!((code, progress), (Some(200), Progress::InBody(0, BODY_MAX)));
+    }
+}

@@ -1,0 +1,468 @@
+//! Condenses a status document while it streams in.
+//!
+//! The document may be of any length: an update command's `stderr` has been
+//! seen 150 KB long, and fields may come that nobody knows yet. What comes out
+//! is a JSON document of at most [`CONDENSED_MAX`] bytes with the known
+//! members alone, long strings shortened, ready for a parser that wants its
+//! input whole; and an excerpt of `stderr`, with the escapes resolved.
+//!
+//! The grammar is checked on the way, of what is kept and of what is not:
+//! structure, strings, escapes and literals. Two things are not: whether a
+//! number that is not kept is well-formed, and which kind of bracket closes
+//! what is nested more than [`KINDS`] levels deep.
+//!
+//! The result does not depend on how the document was split on its way here.
+
+use crate::excerpt::Excerpt;
+use core::fmt;
+use heapless::Vec;
+
+/// The longest condensed document, in bytes.
+pub const CONDENSED_MAX: usize = 1536;
+/// How many bytes are kept of a string, quotes aside.
+pub const STRING_MAX: usize = 64;
+/// The longest escape, `\u0000`, or character, in bytes.
+const UNIT_MAX: usize = 6;
+/// The longest number or literal that is kept.
+const WORD_MAX: usize = 24;
+/// How many levels of nesting are known as objects or arrays.
+pub const KINDS: u32 = 256;
+
+/// What is wrong with a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonError {
+    /// It is no JSON object; the offset in bytes of where it stops being one.
+    Malformed(u64),
+    /// It ends too early.
+    Truncated,
+    /// The known members repeat until there is no room for them.
+    TooMuch,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Malformed(at) => write!(f, "malformed JSON at byte {at}"),
+            Self::Truncated => f.write_str("truncated JSON"),
+            Self::TooMuch => f.write_str("the same members again and again"),
+        }
+    }
+}
+
+/// An object of which members are kept.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Root,
+    Partition,
+    Image,
+    Command,
+}
+
+/// What becomes of a value.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    /// It is left out.
+    Drop,
+    /// It is kept as it is, if it is a string, a number or a literal; what is
+    /// in an object or array is left out.
+    Keep,
+    /// It is kept, and if it is an object, so are its known members.
+    Open(Place),
+    /// It is left out, and if it is a string, there is an excerpt of it.
+    Excerpt,
+}
+
+impl Place {
+    fn fate(self, key: &[u8]) -> Fate {
+        match (self, key) {
+            (Self::Root, b"update_state") => Fate::Keep,
+            (Self::Root, b"chosen_update") => Fate::Open(Self::Image),
+            (Self::Root, b"active_partition" | b"staging_partition") => Fate::Open(Self::Partition),
+            (Self::Root, b"most_recent_command") => Fate::Open(Self::Command),
+            (Self::Partition, b"image") => Fate::Open(Self::Image),
+            (Self::Partition, b"next_to_boot") => Fate::Keep,
+            (Self::Image, b"arch" | b"version" | b"variant") => Fate::Keep,
+            (Self::Command, b"cmd_type" | b"cmd_status" | b"timestamp" | b"exit_status") => {
+                Fate::Keep
+            }
+            (Self::Command, b"stderr") => Fate::Excerpt,
+            _ => Fate::Drop,
+        }
+    }
+}
+
+/// What may come next.
+#[derive(Debug, Clone, Copy)]
+enum Expect {
+    Object,
+    Value,
+    ValueOrEnd,
+    Key,
+    KeyOrEnd,
+    Colon,
+    CommaOrEnd,
+    String(Role),
+    Escape(Role),
+    /// Hexadecimal digits of an escape: how many are missing, and the value of
+    /// those that came.
+    Hex(Role, u8, u16),
+    Word,
+    Nothing,
+}
+
+/// What a string is.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Key,
+    Value,
+}
+
+/// A status document, as far as it has come.
+#[derive(Debug)]
+pub struct Condenser {
+    out: Vec<u8, CONDENSED_MAX>,
+    stderr: Excerpt,
+    expect: Expect,
+    fate: Fate,
+    /// How deep the nesting is, and a bit for each level that is an object.
+    depth: u32,
+    kinds: [u64; KINDS as usize / 64],
+    /// The objects around this point of which members are kept. They are the
+    /// outermost ones: a level below `places.len()` is not kept.
+    places: Vec<Place, 4>,
+    /// The key or word that is being read, as far as it fits, and whether it
+    /// did.
+    token: Vec<u8, WORD_MAX>,
+    token_fits: bool,
+    /// How many bytes of a string are kept already.
+    string: usize,
+    /// The first half of a character that is escaped in two halves.
+    high_surrogate: Option<u16>,
+    offset: u64,
+}
+
+impl Default for Condenser {
+    fn default() -> Self {
+        Self {
+            out: Vec::new(),
+            stderr: Excerpt::default(),
+            expect: Expect::Object,
+            fate: Fate::Open(Place::Root),
+            depth: 0,
+            kinds: [0; _],
+            places: Vec::new(),
+            token: Vec::new(),
+            token_fits: true,
+            string: 0,
+            high_surrogate: None,
+            offset: 0,
+        }
+    }
+}
+
+impl Condenser {
+    /// Takes the next bytes of the document.
+    ///
+    /// # Errors
+    ///
+    /// The document is malformed, or there is no room for what it repeats;
+    /// nothing more can be made of it.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsonError> {
+        for byte in bytes {
+            self.push_byte(*byte)?;
+            self.offset += 1;
+        }
+        Ok(())
+    }
+
+    /// The condensed document, and the excerpt of `stderr`.
+    ///
+    /// # Errors
+    ///
+    /// The document has not come to its end.
+    pub fn finish(&self) -> Result<(&[u8], &Excerpt), JsonError> {
+        match self.expect {
+            Expect::Nothing => Ok((&self.out, &self.stderr)),
+            _ => Err(JsonError::Truncated),
+        }
+    }
+
+    fn push_byte(&mut self, byte: u8) -> Result<(), JsonError> {
+        match self.expect {
+            Expect::String(role) => return self.in_string(role, byte),
+            Expect::Escape(role) => return self.in_escape(role, byte),
+            Expect::Hex(role, missing, value) => return self.in_hex(role, missing, value, byte),
+            Expect::Word if matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'+' | b'-' | b'.') =>
+            {
+                self.push_token(byte);
+                return Ok(());
+            }
+            Expect::Word => self.end_word()?,
+            _ => {}
+        }
+        match (self.expect, byte) {
+            (_, b' ' | b'\t' | b'\n' | b'\r') => {}
+            (Expect::Object | Expect::Value | Expect::ValueOrEnd, b'{') => self.open(true)?,
+            (Expect::Value | Expect::ValueOrEnd, b'[') => self.open(false)?,
+            (Expect::Value | Expect::ValueOrEnd, b'"') => {
+                self.begin_value(b"\"")?;
+                self.string = 0;
+                self.expect = Expect::String(Role::Value);
+            }
+            (Expect::Value | Expect::ValueOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+                self.begin_value(b"")?;
+                self.begin_token();
+                self.push_token(byte);
+                self.expect = Expect::Word;
+            }
+            (Expect::Key | Expect::KeyOrEnd, b'"') => {
+                self.begin_token();
+                self.expect = Expect::String(Role::Key);
+            }
+            (Expect::Colon, b':') => self.expect = Expect::Value,
+            (Expect::CommaOrEnd, b',') => {
+                self.expect = match self.in_object() {
+                    Some(true) => Expect::Key,
+                    Some(false) => Expect::Value,
+                    // Below the levels that are known, either may come.
+                    None => Expect::ValueOrEnd,
+                };
+            }
+            // A key below the levels that are known was taken for a value.
+            (Expect::CommaOrEnd, b':') if self.in_object().is_none() => {
+                self.expect = Expect::Value;
+            }
+            (Expect::KeyOrEnd | Expect::CommaOrEnd, b'}') if self.in_object() != Some(false) => {
+                self.close()?;
+            }
+            (Expect::ValueOrEnd | Expect::CommaOrEnd, b']') if self.in_object() != Some(true) => {
+                self.close()?;
+            }
+            (Expect::ValueOrEnd, b'}') if self.in_object().is_none() => self.close()?,
+            _ => return Err(self.malformed()),
+        }
+        Ok(())
+    }
+
+    fn malformed(&self) -> JsonError {
+        JsonError::Malformed(self.offset)
+    }
+
+    fn emit(&mut self, text: &[u8]) -> Result<(), JsonError> {
+        self.out.extend_from_slice(text).map_err(|_| JsonError::TooMuch)
+    }
+
+    /// Whether the innermost level is an object, if that is known.
+    fn in_object(&self) -> Option<bool> {
+        let level = self.depth.checked_sub(1)?;
+        let word = self.kinds.get(level as usize / 64)?;
+        Some(word & 1 << (level % 64) != 0)
+    }
+
+    /// A value begins: writes what comes before it, if it is kept.
+    fn begin_value(&mut self, start: &[u8]) -> Result<(), JsonError> {
+        match self.fate {
+            Fate::Keep | Fate::Open(_) => self.emit(start),
+            Fate::Drop | Fate::Excerpt => Ok(()),
+        }
+    }
+
+    fn open(&mut self, object: bool) -> Result<(), JsonError> {
+        match (self.fate, object) {
+            (Fate::Open(place), true) if self.places.push(place).is_ok() => self.emit(b"{")?,
+            // A parser shall see that it is not what it should be.
+            (Fate::Keep | Fate::Open(_), _) => {
+                self.emit(if object { b"{}" } else { b"[]" })?;
+                self.fate = Fate::Drop;
+            }
+            (Fate::Drop | Fate::Excerpt, _) => self.fate = Fate::Drop,
+        }
+        if let Some(word) = self.kinds.get_mut(self.depth as usize / 64) {
+            let bit = 1 << (self.depth % 64);
+            *word = if object { *word | bit } else { *word & !bit };
+        }
+        self.depth = self.depth.checked_add(1).ok_or(JsonError::TooMuch)?;
+        self.expect = match self.in_object() {
+            Some(true) => Expect::KeyOrEnd,
+            Some(false) | None => Expect::ValueOrEnd,
+        };
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), JsonError> {
+        if self.is_kept() {
+            self.emit(b"}")?;
+            self.places.pop();
+        }
+        self.depth = self.depth.saturating_sub(1);
+        self.end_value();
+        Ok(())
+    }
+
+    /// Whether the innermost level is an object of which members are kept.
+    fn is_kept(&self) -> bool {
+        self.depth as usize == self.places.len()
+    }
+
+    fn end_value(&mut self) {
+        self.fate = Fate::Drop;
+        self.expect = if self.depth == 0 { Expect::Nothing } else { Expect::CommaOrEnd };
+    }
+
+    fn end_key(&mut self) -> Result<(), JsonError> {
+        self.expect = Expect::Colon;
+        self.fate = match self.places.last() {
+            Some(place) if self.is_kept() && self.token_fits => place.fate(&self.token),
+            _ => Fate::Drop,
+        };
+        if matches!(self.fate, Fate::Drop) {
+            return Ok(());
+        }
+        if self.out.last() != Some(&b'{') {
+            self.emit(b",")?;
+        }
+        self.emit(b"\"")?;
+        self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
+        self.emit(b"\":")?;
+        // That it came is kept, so that a parser notices when it comes twice.
+        if matches!(self.fate, Fate::Excerpt) {
+            self.emit(b"null")?;
+        }
+        Ok(())
+    }
+
+    fn begin_token(&mut self) {
+        self.token.clear();
+        self.token_fits = true;
+    }
+
+    fn push_token(&mut self, byte: u8) {
+        self.token_fits &= self.token.push(byte).is_ok();
+    }
+
+    fn end_word(&mut self) -> Result<(), JsonError> {
+        let known = match self.token.first() {
+            Some(b't') => self.token == b"true",
+            Some(b'f') => self.token == b"false",
+            Some(b'n') => self.token == b"null",
+            _ => self
+                .token
+                .iter()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')),
+        };
+        let kept = matches!(self.fate, Fate::Keep | Fate::Open(_));
+        if !known || kept && !self.token_fits {
+            return Err(self.malformed());
+        }
+        if kept {
+            self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
+        }
+        self.end_value();
+        Ok(())
+    }
+
+    fn in_string(&mut self, role: Role, byte: u8) -> Result<(), JsonError> {
+        match byte {
+            b'"' => return self.end_string(role),
+            ..0x20 => return Err(self.malformed()),
+            b'\\' => self.expect = Expect::Escape(role),
+            _ => {}
+        }
+        match (role, self.fate) {
+            (Role::Key, _) => self.push_token(byte),
+            (Role::Value, Fate::Keep | Fate::Open(_)) => {
+                // Once a character or an escape has found no room, none does.
+                let continued = matches!(byte, 0x80..0xc0);
+                if self.string > STRING_MAX - UNIT_MAX && !continued {
+                    self.string = STRING_MAX;
+                }
+                return self.keep_in_string(byte);
+            }
+            (Role::Value, Fate::Excerpt) if byte != b'\\' => {
+                self.end_surrogate();
+                self.stderr.push_byte(byte);
+            }
+            (Role::Value, Fate::Excerpt | Fate::Drop) => {}
+        }
+        Ok(())
+    }
+
+    fn keep_in_string(&mut self, byte: u8) -> Result<(), JsonError> {
+        if self.string < STRING_MAX {
+            self.string += 1;
+            self.emit(&[byte])?;
+        }
+        Ok(())
+    }
+
+    fn in_escape(&mut self, role: Role, byte: u8) -> Result<(), JsonError> {
+        let character = match byte {
+            b'"' | b'\\' | b'/' => char::from(byte),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => '\0',
+            _ => return Err(self.malformed()),
+        };
+        self.expect = if byte == b'u' { Expect::Hex(role, 4, 0) } else { Expect::String(role) };
+        match (role, self.fate) {
+            (Role::Key, _) => self.push_token(byte),
+            (Role::Value, Fate::Keep | Fate::Open(_)) => return self.keep_in_string(byte),
+            (Role::Value, Fate::Excerpt) if byte != b'u' => {
+                self.end_surrogate();
+                self.stderr.push(character);
+            }
+            (Role::Value, Fate::Excerpt | Fate::Drop) => {}
+        }
+        Ok(())
+    }
+
+    fn in_hex(&mut self, role: Role, missing: u8, value: u16, byte: u8) -> Result<(), JsonError> {
+        let digit = char::from(byte).to_digit(16).ok_or(self.malformed())?;
+        let value = value << 4 | digit as u16;
+        self.expect = match missing {
+            1 => Expect::String(role),
+            _ => Expect::Hex(role, missing - 1, value),
+        };
+        match (role, self.fate) {
+            (Role::Key, _) => self.push_token(byte),
+            (Role::Value, Fate::Keep | Fate::Open(_)) => return self.keep_in_string(byte),
+            (Role::Value, Fate::Excerpt) if missing == 1 => self.push_utf16(value),
+            (Role::Value, Fate::Excerpt | Fate::Drop) => {}
+        }
+        Ok(())
+    }
+
+    fn push_utf16(&mut self, unit: u16) {
+        let units = [self.high_surrogate.take(), Some(unit)];
+        for character in char::decode_utf16(units.into_iter().flatten()) {
+            match character {
+                Ok(character) => self.stderr.push(character),
+                Err(half) if half.unpaired_surrogate() == unit && unit < 0xdc00 => {
+                    self.high_surrogate = Some(unit);
+                }
+                Err(_) => self.stderr.push(char::REPLACEMENT_CHARACTER),
+            }
+        }
+    }
+
+    /// What comes next is not the second half of a character.
+    fn end_surrogate(&mut self) {
+        if self.high_surrogate.take().is_some() {
+            self.stderr.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+
+    fn end_string(&mut self, role: Role) -> Result<(), JsonError> {
+        match role {
+            Role::Key => return self.end_key(),
+            Role::Value => {}
+        }
+        self.end_surrogate();
+        self.begin_value(b"\"")?;
+        self.end_value();
+        Ok(())
+    }
+}
