@@ -2,9 +2,22 @@
 //!
 //! The document may be of any length: an update command's `stderr` has been
 //! seen 150 KB long, and fields may come that nobody knows yet. What comes out
-//! is a JSON document of at most [`CONDENSED_MAX`] bytes with the known
+//! is a flat JSON object of at most [`CONDENSED_MAX`] bytes with the known
 //! members alone, long strings shortened, ready for a parser that wants its
-//! input whole; and an excerpt of `stderr`, with the escapes resolved.
+//! input whole; and an excerpt of `stderr`, with the escapes resolved. So this:
+//!
+//! ```json
+//! {"update_state": "Staged",
+//!  "available_updates": ["1.26.1", "1.26.0"],
+//!  "staging_partition": {"image": {"version": "1.26.1"}, "next_to_boot": false},
+//!  "most_recent_command": {"cmd_type": "prepare", "stderr": "much"}}
+//! ```
+//!
+//! becomes this:
+//!
+//! ```json
+//! {"update_state":"Staged","staging_version":"1.26.1","cmd_type":"prepare","stderr":null}
+//! ```
 //!
 //! The grammar is checked on the way, of what is kept and of what is not:
 //! structure, strings, escapes and literals. Two things are not: whether a
@@ -33,6 +46,8 @@ pub const KINDS: u32 = 256;
 pub enum JsonError {
     /// It is no JSON object; the offset in bytes of where it stops being one.
     Malformed(u64),
+    /// A known member is not of its type; the offset in bytes of the value.
+    WrongType(u64),
     /// It ends too early.
     Truncated,
     /// The known members repeat until there is no room for them.
@@ -43,6 +58,7 @@ impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Malformed(at) => write!(f, "malformed JSON at byte {at}"),
+            Self::WrongType(at) => write!(f, "a value of another type at byte {at}"),
             Self::Truncated => f.write_str("truncated JSON"),
             Self::TooMuch => f.write_str("the same members again and again"),
         }
@@ -50,11 +66,14 @@ impl fmt::Display for JsonError {
 }
 
 /// An object of which members are kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Root,
-    Partition,
-    Image,
+    Chosen,
+    Active,
+    ActiveImage,
+    Staging,
+    StagingImage,
     Command,
 }
 
@@ -63,30 +82,47 @@ enum Place {
 enum Fate {
     /// It is left out.
     Drop,
-    /// It is kept as it is, if it is a string, a number or a literal; what is
-    /// in an object or array is left out.
+    /// It is kept: a string, a number or a literal.
     Keep,
-    /// It is kept, and if it is an object, so are its known members.
+    /// It is an object, or null, of which the known members are kept.
     Open(Place),
-    /// It is left out, and if it is a string, there is an excerpt of it.
+    /// There is an excerpt of it, if it is a string.
     Excerpt,
 }
 
+/// The members that are known.
+const MEMBERS: [(Place, &str, Fate); 21] = [
+    (Place::Root, "update_state", Fate::Keep),
+    (Place::Root, "chosen_update", Fate::Open(Place::Chosen)),
+    (Place::Root, "active_partition", Fate::Open(Place::Active)),
+    (Place::Root, "staging_partition", Fate::Open(Place::Staging)),
+    (Place::Root, "most_recent_command", Fate::Open(Place::Command)),
+    (Place::Chosen, "arch", Fate::Keep),
+    (Place::Chosen, "version", Fate::Keep),
+    (Place::Chosen, "variant", Fate::Keep),
+    (Place::Active, "image", Fate::Open(Place::ActiveImage)),
+    (Place::ActiveImage, "arch", Fate::Keep),
+    (Place::ActiveImage, "version", Fate::Keep),
+    (Place::ActiveImage, "variant", Fate::Keep),
+    (Place::Staging, "image", Fate::Open(Place::StagingImage)),
+    (Place::StagingImage, "arch", Fate::Keep),
+    (Place::StagingImage, "version", Fate::Keep),
+    (Place::StagingImage, "variant", Fate::Keep),
+    (Place::Command, "cmd_type", Fate::Keep),
+    (Place::Command, "cmd_status", Fate::Keep),
+    (Place::Command, "timestamp", Fate::Keep),
+    (Place::Command, "exit_status", Fate::Keep),
+    (Place::Command, "stderr", Fate::Excerpt),
+];
+
 impl Place {
-    fn fate(self, key: &[u8]) -> Fate {
-        match (self, key) {
-            (Self::Root, b"update_state") => Fate::Keep,
-            (Self::Root, b"chosen_update") => Fate::Open(Self::Image),
-            (Self::Root, b"active_partition" | b"staging_partition") => Fate::Open(Self::Partition),
-            (Self::Root, b"most_recent_command") => Fate::Open(Self::Command),
-            (Self::Partition, b"image") => Fate::Open(Self::Image),
-            (Self::Partition, b"next_to_boot") => Fate::Keep,
-            (Self::Image, b"arch" | b"version" | b"variant") => Fate::Keep,
-            (Self::Command, b"cmd_type" | b"cmd_status" | b"timestamp" | b"exit_status") => {
-                Fate::Keep
-            }
-            (Self::Command, b"stderr") => Fate::Excerpt,
-            _ => Fate::Drop,
+    /// What the names of the members begin with in the condensed document.
+    fn prefix(self) -> &'static [u8] {
+        match self {
+            Self::Chosen => b"chosen_",
+            Self::ActiveImage => b"active_",
+            Self::StagingImage => b"staging_",
+            Self::Root | Self::Active | Self::Staging | Self::Command => b"",
         }
     }
 }
@@ -129,7 +165,7 @@ pub struct Condenser {
     kinds: [u64; KINDS as usize / 64],
     /// The objects around this point of which members are kept. They are the
     /// outermost ones: a level below `places.len()` is not kept.
-    places: Vec<Place, 4>,
+    places: Vec<Place, 3>,
     /// The key or word that is being read, as far as it fits, and whether it
     /// did.
     token: Vec<u8, WORD_MAX>,
@@ -205,12 +241,10 @@ impl Condenser {
             (Expect::Object | Expect::Value | Expect::ValueOrEnd, b'{') => self.open(true)?,
             (Expect::Value | Expect::ValueOrEnd, b'[') => self.open(false)?,
             (Expect::Value | Expect::ValueOrEnd, b'"') => {
-                self.begin_value(b"\"")?;
-                self.string = 0;
+                self.begin_string()?;
                 self.expect = Expect::String(Role::Value);
             }
             (Expect::Value | Expect::ValueOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
-                self.begin_value(b"")?;
                 self.begin_token();
                 self.push_token(byte);
                 self.expect = Expect::Word;
@@ -248,6 +282,10 @@ impl Condenser {
         JsonError::Malformed(self.offset)
     }
 
+    fn wrong_type(&self) -> JsonError {
+        JsonError::WrongType(self.offset)
+    }
+
     fn emit(&mut self, text: &[u8]) -> Result<(), JsonError> {
         self.out.extend_from_slice(text).map_err(|_| JsonError::TooMuch)
     }
@@ -259,22 +297,10 @@ impl Condenser {
         Some(word & 1 << (level % 64) != 0)
     }
 
-    /// A value begins: writes what comes before it, if it is kept.
-    fn begin_value(&mut self, start: &[u8]) -> Result<(), JsonError> {
-        match self.fate {
-            Fate::Keep | Fate::Open(_) => self.emit(start),
-            Fate::Drop | Fate::Excerpt => Ok(()),
-        }
-    }
-
     fn open(&mut self, object: bool) -> Result<(), JsonError> {
         match (self.fate, object) {
-            (Fate::Open(place), true) if self.places.push(place).is_ok() => self.emit(b"{")?,
-            // A parser shall see that it is not what it should be.
-            (Fate::Keep | Fate::Open(_), _) => {
-                self.emit(if object { b"{}" } else { b"[]" })?;
-                self.fate = Fate::Drop;
-            }
+            (Fate::Open(place), true) => self.places.push(place).map_err(|_| JsonError::TooMuch)?,
+            (Fate::Open(_), false) | (Fate::Keep, _) => return Err(self.wrong_type()),
             (Fate::Drop | Fate::Excerpt, _) => self.fate = Fate::Drop,
         }
         if let Some(word) = self.kinds.get_mut(self.depth as usize / 64) {
@@ -291,12 +317,11 @@ impl Condenser {
 
     fn close(&mut self) -> Result<(), JsonError> {
         if self.is_kept() {
-            self.emit(b"}")?;
             self.places.pop();
         }
         self.depth = self.depth.saturating_sub(1);
         self.end_value();
-        Ok(())
+        if self.depth == 0 { self.emit(b"}") } else { Ok(()) }
     }
 
     /// Whether the innermost level is an object of which members are kept.
@@ -311,17 +336,21 @@ impl Condenser {
 
     fn end_key(&mut self) -> Result<(), JsonError> {
         self.expect = Expect::Colon;
-        self.fate = match self.places.last() {
-            Some(place) if self.is_kept() && self.token_fits => place.fate(&self.token),
-            _ => Fate::Drop,
-        };
-        if matches!(self.fate, Fate::Drop) {
+        self.fate = Fate::Drop;
+        let Some(place) = self.places.last().copied() else { return Ok(()) };
+        if !self.is_kept() || !self.token_fits {
             return Ok(());
         }
-        if self.out.last() != Some(&b'{') {
-            self.emit(b",")?;
+        for (at, name, fate) in &MEMBERS {
+            if *at == place && name.as_bytes() == self.token {
+                self.fate = *fate;
+            }
         }
-        self.emit(b"\"")?;
+        if !matches!(self.fate, Fate::Keep | Fate::Excerpt) {
+            return Ok(());
+        }
+        self.emit(if self.out.is_empty() { b"{\"" } else { b",\"" })?;
+        self.emit(place.prefix())?;
         self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
         self.emit(b"\":")?;
         // That it came is kept, so that a parser notices when it comes twice.
@@ -350,15 +379,28 @@ impl Condenser {
                 .iter()
                 .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')),
         };
-        let kept = matches!(self.fate, Fate::Keep | Fate::Open(_));
-        if !known || kept && !self.token_fits {
+        if !known {
             return Err(self.malformed());
         }
-        if kept {
-            self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
+        match self.fate {
+            Fate::Keep if self.token_fits => {
+                self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
+            }
+            Fate::Open(_) if self.token == b"null" => {}
+            Fate::Keep | Fate::Open(_) => return Err(self.wrong_type()),
+            Fate::Drop | Fate::Excerpt => {}
         }
         self.end_value();
         Ok(())
+    }
+
+    fn begin_string(&mut self) -> Result<(), JsonError> {
+        self.string = 0;
+        match self.fate {
+            Fate::Keep => self.emit(b"\""),
+            Fate::Open(_) => Err(self.wrong_type()),
+            Fate::Drop | Fate::Excerpt => Ok(()),
+        }
     }
 
     fn in_string(&mut self, role: Role, byte: u8) -> Result<(), JsonError> {
@@ -370,7 +412,7 @@ impl Condenser {
         }
         match (role, self.fate) {
             (Role::Key, _) => self.push_token(byte),
-            (Role::Value, Fate::Keep | Fate::Open(_)) => {
+            (Role::Value, Fate::Keep) => {
                 // Once a character or an escape has found no room, none does.
                 let continued = matches!(byte, 0x80..0xc0);
                 if self.string > STRING_MAX - UNIT_MAX && !continued {
@@ -382,7 +424,7 @@ impl Condenser {
                 self.end_surrogate();
                 self.stderr.push_byte(byte);
             }
-            (Role::Value, Fate::Excerpt | Fate::Drop) => {}
+            (Role::Value, _) => {}
         }
         Ok(())
     }
@@ -409,12 +451,12 @@ impl Condenser {
         self.expect = if byte == b'u' { Expect::Hex(role, 4, 0) } else { Expect::String(role) };
         match (role, self.fate) {
             (Role::Key, _) => self.push_token(byte),
-            (Role::Value, Fate::Keep | Fate::Open(_)) => return self.keep_in_string(byte),
+            (Role::Value, Fate::Keep) => return self.keep_in_string(byte),
             (Role::Value, Fate::Excerpt) if byte != b'u' => {
                 self.end_surrogate();
                 self.stderr.push(character);
             }
-            (Role::Value, Fate::Excerpt | Fate::Drop) => {}
+            (Role::Value, _) => {}
         }
         Ok(())
     }
@@ -428,9 +470,9 @@ impl Condenser {
         };
         match (role, self.fate) {
             (Role::Key, _) => self.push_token(byte),
-            (Role::Value, Fate::Keep | Fate::Open(_)) => return self.keep_in_string(byte),
+            (Role::Value, Fate::Keep) => return self.keep_in_string(byte),
             (Role::Value, Fate::Excerpt) if missing == 1 => self.push_utf16(value),
-            (Role::Value, Fate::Excerpt | Fate::Drop) => {}
+            (Role::Value, _) => {}
         }
         Ok(())
     }
@@ -461,7 +503,9 @@ impl Condenser {
             Role::Value => {}
         }
         self.end_surrogate();
-        self.begin_value(b"\"")?;
+        if matches!(self.fate, Fate::Keep) {
+            self.emit(b"\"")?;
+        }
         self.end_value();
         Ok(())
     }

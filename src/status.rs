@@ -43,26 +43,14 @@ impl State {
 }
 
 /// An image of the operating system.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
     /// The processor architecture, `x86_64` for example.
-    #[serde(default)]
     pub arch: Text,
     /// The version, `1.26.1` for example.
     pub version: Text,
     /// The variant, `aws-k8s-1.30` for example.
-    #[serde(default)]
     pub variant: Text,
-}
-
-/// One of the two partition sets.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct Partition {
-    /// What is on it.
-    pub image: Image,
-    /// Whether the next boot is from it.
-    #[serde(default)]
-    pub next_to_boot: bool,
 }
 
 /// The update command that ended last, whoever sent it.
@@ -95,40 +83,34 @@ pub struct Status {
     /// What `prepare` would write.
     pub chosen: Option<Image>,
     /// What is running.
-    pub active: Option<Partition>,
-    /// What is on the other partition set.
-    pub staging: Option<Partition>,
+    pub running: Option<Image>,
+    /// What is written to the other partition set.
+    pub staged: Option<Image>,
     /// The update command that ended last.
     pub last_command: Option<LastCommand>,
 }
 
-/// The document as it is written.
+/// The document as [`json`](crate::json) condenses it.
 #[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
 struct Document<'a> {
-    update_state: &'a str,
-    #[serde(default)]
-    chosen_update: Option<Image>,
-    #[serde(default)]
-    active_partition: Option<Partition>,
-    #[serde(default)]
-    staging_partition: Option<Partition>,
-    #[serde(default)]
-    most_recent_command: Option<Command>,
-}
-
-#[derive(Deserialize)]
-struct Command {
-    #[serde(default)]
-    cmd_type: Text,
-    #[serde(default)]
-    cmd_status: Text,
-    #[serde(default)]
-    timestamp: Text,
-    #[serde(default)]
+    update_state: Option<&'a str>,
+    chosen_arch: Option<&'a str>,
+    chosen_version: Option<&'a str>,
+    chosen_variant: Option<&'a str>,
+    active_arch: Option<&'a str>,
+    active_version: Option<&'a str>,
+    active_variant: Option<&'a str>,
+    staging_arch: Option<&'a str>,
+    staging_version: Option<&'a str>,
+    staging_variant: Option<&'a str>,
+    cmd_type: Option<&'a str>,
+    cmd_status: Option<&'a str>,
+    timestamp: Option<&'a str>,
     exit_status: Option<i32>,
-    /// Always null here: see `json`.
-    #[serde(default, rename = "stderr")]
-    _stderr: Option<bool>,
+    #[serde(rename = "stderr")]
+    _stderr: Option<&'a str>,
 }
 
 /// Why a status document is not understood.
@@ -165,37 +147,29 @@ impl Status {
         let (condensed, stderr) = condenser.finish().map_err(DocumentError::Json)?;
         let (document, _) = serde_json_core::from_slice::<Document>(condensed)
             .map_err(|_| DocumentError::Member)?;
+        let name = document.update_state.ok_or(DocumentError::Member)?;
         let state = State::ALL
             .into_iter()
-            .find(|state| state.name() == document.update_state)
-            .ok_or_else(|| {
-                // What is kept of a string is never longer than a text.
-                let name = Text::try_from(document.update_state).unwrap_or_default();
-                DocumentError::UnknownState(name)
-            })?;
+            .find(|state| state.name() == name)
+            .ok_or_else(|| DocumentError::UnknownState(text(Some(name))))?;
+        let Document { cmd_type, cmd_status, timestamp, exit_status, .. } = document;
+        let last_command = cmd_type.or(cmd_status).or(timestamp).map(|_| LastCommand {
+            name: text(cmd_type),
+            outcome: text(cmd_status),
+            timestamp: text(timestamp),
+            exit_status,
+            stderr: stderr.clone(),
+        });
+        let Document { chosen_arch, chosen_version, chosen_variant, .. } = document;
+        let Document { active_arch, active_version, active_variant, .. } = document;
+        let Document { staging_arch, staging_version, staging_variant, .. } = document;
         Ok(Self {
             state,
-            chosen: document.chosen_update,
-            active: document.active_partition,
-            staging: document.staging_partition,
-            last_command: document.most_recent_command.map(|command| LastCommand {
-                name: command.cmd_type,
-                outcome: command.cmd_status,
-                timestamp: command.timestamp,
-                exit_status: command.exit_status,
-                stderr: stderr.clone(),
-            }),
+            chosen: image(chosen_arch, chosen_version, chosen_variant),
+            running: image(active_arch, active_version, active_variant),
+            staged: image(staging_arch, staging_version, staging_variant),
+            last_command,
         })
-    }
-
-    /// The image that is running.
-    pub fn running(&self) -> Option<&Image> {
-        self.active.as_ref().map(|partition| &partition.image)
-    }
-
-    /// The image that is written to the other partition set.
-    pub fn staged(&self) -> Option<&Image> {
-        self.staging.as_ref().map(|partition| &partition.image)
     }
 
     /// When the last command ended, in the API's writing; empty if there was
@@ -205,18 +179,33 @@ impl Status {
     }
 }
 
+/// An image, if there is one: it has a version.
+fn image(arch: Option<&str>, version: Option<&str>, variant: Option<&str>) -> Option<Image> {
+    version.map(|version| Image {
+        arch: text(arch),
+        version: text(Some(version)),
+        variant: text(variant),
+    })
+}
+
+fn text(text: Option<&str>) -> Text {
+    // What is kept of a string is never longer than a text.
+    Text::try_from(text.unwrap_or_default()).unwrap_or_default()
+}
+
 /// One line: the state, why it is not Ready or what the reboot will bring, and
 /// what is running.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let version =
-            |image: Option<&Image>| image.map_or(Text::new(), |image| image.version.clone());
-        let (chosen, staged) = (version(self.chosen.as_ref()), version(self.staged()));
+        let version = |image: &Option<Image>| {
+            image.as_ref().map_or(Text::new(), |image| image.version.clone())
+        };
+        let (chosen, staged) = (version(&self.chosen), version(&self.staged));
         write!(f, "state {}, ", self.state.name())?;
         match self.state {
             State::Ready if staged.is_empty() => f.write_str("reboot brings an unknown version")?,
             State::Ready => write!(f, "reboot brings {staged}")?,
-            State::Staged if self.chosen.as_ref() == self.staged() => {
+            State::Staged if self.chosen.is_some() && self.chosen == self.staged => {
                 write!(f, "{staged} is prepared but not activated")?;
             }
             State::Staged | State::Available | State::Idle if self.chosen.is_none() => {
@@ -224,7 +213,7 @@ impl fmt::Display for Status {
             }
             _ => write!(f, "{chosen} is chosen but not prepared")?,
         }
-        match self.running() {
+        match &self.running {
             Some(image) => {
                 let Image { arch, version, variant } = image;
                 write!(f, "; running {version}, variant {variant}, arch {arch}")
