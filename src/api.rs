@@ -5,7 +5,7 @@
 
 use crate::duration::Short;
 use crate::errno::Reason;
-use crate::excerpt::Excerpt;
+use crate::excerpt::{Excerpt, Shown};
 use crate::http::{HttpError, Progress, Response};
 use crate::json::Condenser;
 use crate::status::{DocumentError, Status};
@@ -109,6 +109,7 @@ pub struct Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { code, reason } = self;
+        let code = u64::from(*code);
         match (code, reason.is_empty()) {
             (408, _) => f.write_str("the API did not get the whole request in time (408)"),
             (404, true) => f.write_str("the API does not know this call (404)"),
@@ -238,7 +239,7 @@ pub struct Failed<'a> {
 impl fmt::Display for Failed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { tried, socket, error, timeout } = self;
-        write!(f, "cannot {tried} {}: {error}", socket.escape_ascii())?;
+        write!(f, "cannot {tried} {}: {error}", Shown(socket))?;
         match error.is_too_late() {
             true => write!(f, " (-timeout {})", Short(*timeout)),
             false => Ok(()),

@@ -31,7 +31,9 @@ impl fmt::Display for Reason {
             Errno::PIPE => "broken pipe",
             Errno::PROTOTYPE => "wrong type of socket",
             Errno::ROFS => "read-only file system",
-            other => return write!(f, "error number {}", other.raw_os_error()),
+            other => {
+                return write!(f, "error number {}", u64::from(other.raw_os_error().unsigned_abs()));
+            }
         })
     }
 }

@@ -83,7 +83,7 @@ impl Excerpt {
         if !matches!(self.sequence, Sequence::None) {
             return;
         }
-        if character.is_control() || character.is_whitespace() {
+        if character.is_control() || matches!(character, ' ' | '\u{2028}' | '\u{2029}') {
             self.gap = true;
             return;
         }
@@ -139,6 +139,17 @@ impl fmt::Display for Excerpt {
             write!(f, " [{left_out} bytes left out] ")?;
         }
         f.write_str(str::from_utf8(&tail).unwrap_or_default())
+    }
+}
+
+/// Shows bytes that should be text, such as a path, as an excerpt of them.
+pub struct Shown<'a>(pub &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut excerpt = Excerpt::default();
+        excerpt.push_bytes(self.0);
+        excerpt.fmt(f)
     }
 }
 

@@ -20,6 +20,7 @@
 //! ```
 
 use crate::duration;
+use crate::excerpt::Shown;
 use core::fmt;
 use core::str;
 use core::time::Duration;
@@ -169,18 +170,18 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Flags<'a, I> {
 impl fmt::Display for UsageError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::UnknownFlag(flag) => write!(f, "unknown flag \"{}\"", flag.escape_ascii()),
+            Self::UnknownFlag(flag) => write!(f, "unknown flag \"{}\"", Shown(flag)),
             Self::MissingValue(flag) => {
-                write!(f, "flag -{} needs a value", flag.escape_ascii())
+                write!(f, "flag -{} needs a value", Shown(flag))
             }
             Self::BadValue { flag, value, wanted } => write!(
                 f,
                 "bad value \"{}\" for flag -{}: it takes {wanted}",
-                value.escape_ascii(),
-                flag.escape_ascii(),
+                Shown(value),
+                Shown(flag),
             ),
             Self::UnexpectedOperand(operand) => {
-                write!(f, "unexpected argument \"{}\"", operand.escape_ascii())
+                write!(f, "unexpected argument \"{}\"", Shown(operand))
             }
             Self::MissingOperand(what) => write!(f, "missing argument: {what}"),
         }
@@ -260,7 +261,7 @@ mod tests {
 
         let mut f = flags(&["stray\n"]);
         f.next();
-        assert_eq!(f.unknown().to_string(), "unexpected argument \"stray\\n\"");
+        assert_eq!(f.unknown().to_string(), "unexpected argument \"stray\"");
 
         for arguments in [&["-socket"] as &[&str], &["-socket="], &["-socket", ""]] {
             let mut f = flags(arguments);
@@ -297,6 +298,6 @@ mod tests {
     fn a_name_that_is_not_utf8_is_unknown() {
         let mut flags = Flags::new([b"-\xff".as_slice()].into_iter());
         assert_eq!(flags.next(), Some(Arg::Flag("")));
-        assert_eq!(flags.unknown().to_string(), "unknown flag \"-\\xff\"");
+        assert_eq!(flags.unknown().to_string(), "unknown flag \"-\u{fffd}\"");
     }
 }

@@ -82,8 +82,10 @@ enum Place {
 enum Fate {
     /// It is left out.
     Drop,
-    /// It is kept: a string, a number or a literal.
+    /// It is kept: a string, or null.
     Keep,
+    /// It is kept as a string: a number, or null.
+    KeepNumber,
     /// It is an object, or null, of which the known members are kept.
     Open(Place),
     /// There is an excerpt of it, if it is a string.
@@ -111,7 +113,7 @@ const MEMBERS: [(Place, &str, Fate); 21] = [
     (Place::Command, "cmd_type", Fate::Keep),
     (Place::Command, "cmd_status", Fate::Keep),
     (Place::Command, "timestamp", Fate::Keep),
-    (Place::Command, "exit_status", Fate::Keep),
+    (Place::Command, "exit_status", Fate::KeepNumber),
     (Place::Command, "stderr", Fate::Excerpt),
 ];
 
@@ -300,7 +302,9 @@ impl Condenser {
     fn open(&mut self, object: bool) -> Result<(), JsonError> {
         match (self.fate, object) {
             (Fate::Open(place), true) => self.places.push(place).map_err(|_| JsonError::TooMuch)?,
-            (Fate::Open(_), false) | (Fate::Keep, _) => return Err(self.wrong_type()),
+            (Fate::Open(_), false) | (Fate::Keep | Fate::KeepNumber, _) => {
+                return Err(self.wrong_type());
+            }
             (Fate::Drop | Fate::Excerpt, _) => self.fate = Fate::Drop,
         }
         if let Some(word) = self.kinds.get_mut(self.depth as usize / 64) {
@@ -346,7 +350,7 @@ impl Condenser {
                 self.fate = *fate;
             }
         }
-        if !matches!(self.fate, Fate::Keep | Fate::Excerpt) {
+        if matches!(self.fate, Fate::Drop | Fate::Open(_)) {
             return Ok(());
         }
         self.emit(if self.out.is_empty() { b"{\"" } else { b",\"" })?;
@@ -370,25 +374,25 @@ impl Condenser {
     }
 
     fn end_word(&mut self) -> Result<(), JsonError> {
-        let known = match self.token.first() {
-            Some(b't') => self.token == b"true",
-            Some(b'f') => self.token == b"false",
-            Some(b'n') => self.token == b"null",
-            _ => self
-                .token
-                .iter()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')),
-        };
-        if !known {
+        let null = self.token == b"null";
+        let literal = null || self.token == b"true" || self.token == b"false";
+        let number = self
+            .token
+            .iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+        if !literal && !number {
             return Err(self.malformed());
         }
         match self.fate {
-            Fate::Keep if self.token_fits => {
+            Fate::Keep | Fate::KeepNumber if null => self.emit(b"null")?,
+            Fate::KeepNumber if number && self.token_fits => {
+                self.emit(b"\"")?;
                 self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
+                self.emit(b"\"")?;
             }
-            Fate::Open(_) if self.token == b"null" => {}
-            Fate::Keep | Fate::Open(_) => return Err(self.wrong_type()),
+            Fate::Open(_) if null => {}
             Fate::Drop | Fate::Excerpt => {}
+            Fate::Keep | Fate::KeepNumber | Fate::Open(_) => return Err(self.wrong_type()),
         }
         self.end_value();
         Ok(())
@@ -398,7 +402,7 @@ impl Condenser {
         self.string = 0;
         match self.fate {
             Fate::Keep => self.emit(b"\""),
-            Fate::Open(_) => Err(self.wrong_type()),
+            Fate::Open(_) | Fate::KeepNumber => Err(self.wrong_type()),
             Fate::Drop | Fate::Excerpt => Ok(()),
         }
     }

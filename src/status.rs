@@ -7,8 +7,9 @@
 use crate::excerpt::Excerpt;
 use crate::json::{Condenser, JsonError, STRING_MAX};
 use core::fmt;
+use core::mem;
 use heapless::String;
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 /// A name or version, shortened if it is longer than 64 bytes. Escapes stand
 /// as they are in the document.
@@ -62,8 +63,8 @@ pub struct LastCommand {
     pub outcome: Text,
     /// When it ended, in the API's writing: good for being compared.
     pub timestamp: Text,
-    /// Its exit status, or the number of the signal that ended it.
-    pub exit_status: Option<i32>,
+    /// Its exit status, or the number of the signal that ended it, if known.
+    pub exit_status: Text,
     /// What it had to say.
     pub stderr: Excerpt,
 }
@@ -90,27 +91,58 @@ pub struct Status {
     pub last_command: Option<LastCommand>,
 }
 
-/// The document as [`json`](crate::json) condenses it.
-#[derive(Deserialize)]
-#[serde(default)]
+/// The members of the document as [`json`](crate::json) condenses it, all of
+/// which are strings or null.
+const MEMBERS: [&str; 15] = [
+    "update_state",
+    "chosen_arch",
+    "chosen_version",
+    "chosen_variant",
+    "active_arch",
+    "active_version",
+    "active_variant",
+    "staging_arch",
+    "staging_version",
+    "staging_variant",
+    "cmd_type",
+    "cmd_status",
+    "timestamp",
+    "exit_status",
+    "stderr",
+];
+
+/// The values of [`MEMBERS`].
 #[derive(Default)]
-struct Document<'a> {
-    update_state: Option<&'a str>,
-    chosen_arch: Option<&'a str>,
-    chosen_version: Option<&'a str>,
-    chosen_variant: Option<&'a str>,
-    active_arch: Option<&'a str>,
-    active_version: Option<&'a str>,
-    active_variant: Option<&'a str>,
-    staging_arch: Option<&'a str>,
-    staging_version: Option<&'a str>,
-    staging_variant: Option<&'a str>,
-    cmd_type: Option<&'a str>,
-    cmd_status: Option<&'a str>,
-    timestamp: Option<&'a str>,
-    exit_status: Option<i32>,
-    #[serde(rename = "stderr")]
-    _stderr: Option<&'a str>,
+struct Values<'a>([Option<&'a str>; MEMBERS.len()]);
+
+impl<'de> Deserialize<'de> for Values<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self::default())
+    }
+}
+
+impl<'de> Visitor<'de> for Values<'de> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a status document")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<Self, M::Error> {
+        let mut seen = [false; MEMBERS.len()];
+        while let Some(key) = map.next_key::<&str>()? {
+            let value = map.next_value()?;
+            for ((name, slot), seen) in MEMBERS.iter().zip(&mut self.0).zip(&mut seen) {
+                if *name == key {
+                    if mem::replace(seen, true) {
+                        return Err(M::Error::custom("there twice"));
+                    }
+                    *slot = value;
+                }
+            }
+        }
+        Ok(self)
+    }
 }
 
 /// Why a status document is not understood.
@@ -145,30 +177,24 @@ impl Status {
     /// It is not understood.
     pub fn read(condenser: &Condenser) -> Result<Self, DocumentError> {
         let (condensed, stderr) = condenser.finish().map_err(DocumentError::Json)?;
-        let (document, _) = serde_json_core::from_slice::<Document>(condensed)
-            .map_err(|_| DocumentError::Member)?;
-        let name = document.update_state.ok_or(DocumentError::Member)?;
-        let state = State::ALL
-            .into_iter()
-            .find(|state| state.name() == name)
-            .ok_or_else(|| DocumentError::UnknownState(text(Some(name))))?;
-        let Document { cmd_type, cmd_status, timestamp, exit_status, .. } = document;
-        let last_command = cmd_type.or(cmd_status).or(timestamp).map(|_| LastCommand {
-            name: text(cmd_type),
-            outcome: text(cmd_status),
-            timestamp: text(timestamp),
-            exit_status,
-            stderr: stderr.clone(),
-        });
-        let Document { chosen_arch, chosen_version, chosen_variant, .. } = document;
-        let Document { active_arch, active_version, active_variant, .. } = document;
-        let Document { staging_arch, staging_version, staging_variant, .. } = document;
+        let (Values(values), _) =
+            serde_json_core::from_slice(condensed).map_err(|_| DocumentError::Member)?;
+        let [state, c0, c1, c2, a0, a1, a2, s0, s1, s2, name, outcome, timestamp, exit_status, _] =
+            values;
+        let word = state.ok_or(DocumentError::Member)?;
+        let state = State::ALL.into_iter().find(|state| state.name() == word);
         Ok(Self {
-            state,
-            chosen: image(chosen_arch, chosen_version, chosen_variant),
-            running: image(active_arch, active_version, active_variant),
-            staged: image(staging_arch, staging_version, staging_variant),
-            last_command,
+            state: state.ok_or_else(|| DocumentError::UnknownState(text(Some(word))))?,
+            chosen: image(c0, c1, c2),
+            running: image(a0, a1, a2),
+            staged: image(s0, s1, s2),
+            last_command: name.or(outcome).or(timestamp).map(|_| LastCommand {
+                name: text(name),
+                outcome: text(outcome),
+                timestamp: text(timestamp),
+                exit_status: text(exit_status),
+                stderr: stderr.clone(),
+            }),
         })
     }
 
