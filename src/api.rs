@@ -11,6 +11,7 @@ use crate::json::Condenser;
 use crate::status::{DocumentError, Status};
 use core::fmt;
 use core::time::Duration;
+use heapless::Vec;
 use rustix::io::Errno;
 
 /// A command that changes the state of a node's update.
@@ -52,23 +53,26 @@ pub enum Call {
     Reboot,
 }
 
-macro_rules! request {
-    ($line:literal) => {
-        concat!($line, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()
-    };
-}
+/// The longest request, in bytes.
+const REQUEST_MAX: usize = 96;
 
 impl Call {
     /// The bytes to send.
-    pub fn request(self) -> &'static [u8] {
-        match self {
-            Self::Status => request!("GET /updates/status"),
-            Self::Start(Command::Refresh) => request!("POST /actions/refresh-updates"),
-            Self::Start(Command::Prepare) => request!("POST /actions/prepare-update"),
-            Self::Start(Command::Activate) => request!("POST /actions/activate-update"),
-            Self::Start(Command::Deactivate) => request!("POST /actions/deactivate-update"),
-            Self::Reboot => request!("POST /actions/reboot"),
+    pub fn request(self) -> Vec<u8, REQUEST_MAX> {
+        let mut request = Vec::new();
+        let call = match self {
+            Self::Status => "GET /updates/status",
+            Self::Start(Command::Refresh) => "POST /actions/refresh-updates",
+            Self::Start(Command::Prepare) => "POST /actions/prepare-update",
+            Self::Start(Command::Activate) => "POST /actions/activate-update",
+            Self::Start(Command::Deactivate) => "POST /actions/deactivate-update",
+            Self::Reboot => "POST /actions/reboot",
+        };
+        for part in [call, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"] {
+            // There is room for the longest: a test looks at each of them.
+            let _ = request.extend_from_slice(part.as_bytes());
         }
+        request
     }
 
     /// What it asks for, in one word.

@@ -3,9 +3,6 @@
 use core::fmt;
 use core::time::Duration;
 
-/// Milliseconds to a unit, longest unit first.
-const UNITS: [(&[u8], u64); 4] = [(b"h", 3_600_000), (b"m", 60_000), (b"s", 1_000), (b"ms", 1)];
-
 /// Reads a duration: whole numbers, each with a unit (`h`, `m`, `s`, `ms`),
 /// longest unit first, each unit once at most; or a bare `0`.
 ///
@@ -17,32 +14,44 @@ pub fn parse(text: &[u8]) -> Option<Duration> {
     }
     let mut rest = text;
     let mut total = 0u64;
-    let mut units = UNITS.as_slice();
-    while !rest.is_empty() {
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (number, after) = rest.split_at_checked(digits)?;
-        let letters = after.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
-        let (name, after) = after.split_at_checked(letters)?;
-        let at = units.iter().position(|(unit, _)| *unit == name)?;
-        let (_, length) = *units.get(at)?;
-        total = total.checked_add(whole_number(number)?.checked_mul(length)?)?;
-        units = units.get(at + 1..)?;
+    let mut number = None;
+    let mut shorter_than = u64::MAX;
+    loop {
+        let (unit, after) = match rest {
+            [digit @ b'0'..=b'9', after @ ..] => {
+                number = Some(append_digit(number.unwrap_or(0), *digit)?);
+                rest = after;
+                continue;
+            }
+            [b'h', after @ ..] => (3_600_000, after),
+            [b'm', b's', after @ ..] => (1, after),
+            [b'm', after @ ..] => (60_000, after),
+            [b's', after @ ..] => (1_000, after),
+            [] if number.is_none() && !text.is_empty() => break,
+            _ => return None,
+        };
+        if unit >= shorter_than {
+            return None;
+        }
+        shorter_than = unit;
+        total = total.checked_add(number.take()?.checked_mul(unit)?)?;
         rest = after;
     }
-    if text.is_empty() { None } else { Some(Duration::from_millis(total)) }
+    Some(Duration::from_millis(total))
 }
 
 /// Reads digits, and nothing else, as a number.
 ///
 /// `None` if there are none, or something else, or more than a `u64` holds.
 pub fn whole_number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0u64, |number, digit| {
-        let value = digit.checked_sub(b'0').filter(|value| *value < 10)?;
-        number.checked_mul(10)?.checked_add(u64::from(value))
-    })
+    digits
+        .iter()
+        .try_fold(None, |number, digit| append_digit(number.unwrap_or(0), *digit).map(Some))?
+}
+
+fn append_digit(number: u64, digit: u8) -> Option<u64> {
+    let value = digit.checked_sub(b'0').filter(|value| *value < 10)?;
+    number.checked_mul(10)?.checked_add(value.into())
 }
 
 /// Shows a duration for people: milliseconds below a second, tenths below ten

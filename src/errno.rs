@@ -32,7 +32,11 @@ impl fmt::Display for Reason {
             Errno::PROTOTYPE => "wrong type of socket",
             Errno::ROFS => "read-only file system",
             other => {
-                return write!(f, "error number {}", u64::from(other.raw_os_error().unsigned_abs()));
+                return write!(
+                    f,
+                    "error number {}",
+                    u64::from(other.raw_os_error().unsigned_abs())
+                );
             }
         })
     }

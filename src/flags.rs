@@ -88,15 +88,17 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Flags<'a, I> {
             self.only_operands = true;
             self.whole = self.arguments.next()?;
         }
-        let named = self.whole.strip_prefix(b"--").or(self.whole.strip_prefix(b"-"));
-        let Some(named) = named.filter(|named| !self.only_operands && !named.is_empty()) else {
-            self.is_flag = false;
-            return Some(Arg::Operand(self.whole));
+        let named = match self.whole {
+            [b'-', b'-', named @ ..] | [b'-', named @ ..] if !self.only_operands => named,
+            _ => b"",
         };
-        self.is_flag = true;
-        let mut halves = named.splitn(2, |byte| *byte == b'=');
-        self.name = halves.next().unwrap_or_default();
-        self.inline = halves.next();
+        self.is_flag = !named.is_empty();
+        if !self.is_flag {
+            return Some(Arg::Operand(self.whole));
+        }
+        let equals = named.iter().position(|byte| *byte == b'=').unwrap_or(named.len());
+        self.name = named.get(..equals).unwrap_or_default();
+        self.inline = named.get(equals + 1..);
         Some(Arg::Flag(str::from_utf8(self.name).unwrap_or_default()))
     }
 

@@ -10,6 +10,7 @@ use core::fmt;
 use core::mem;
 use heapless::String;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json_core::str::EscapedStr;
 
 /// A name or version, shortened if it is longer than 64 bytes. Escapes stand
 /// as they are in the document.
@@ -130,10 +131,10 @@ impl<'de> Visitor<'de> for Values<'de> {
 
     fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<Self, M::Error> {
         let mut seen = [false; MEMBERS.len()];
-        while let Some(key) = map.next_key::<&str>()? {
-            let value = map.next_value()?;
+        while let Some(key) = map.next_key::<EscapedStr>()? {
+            let value = map.next_value::<Option<EscapedStr>>()?.map(|value| value.0);
             for ((name, slot), seen) in MEMBERS.iter().zip(&mut self.0).zip(&mut seen) {
-                if *name == key {
+                if *name == key.0 {
                     if mem::replace(seen, true) {
                         return Err(M::Error::custom("there twice"));
                     }

@@ -91,7 +91,7 @@ pub fn call(socket: &[u8], call: Call, deadline: &Deadline) -> Result<Answer, Ca
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
         .map_err(CallError::Resources)?;
     connect(&socket, &address, deadline)?;
-    send(&socket, call.request(), deadline)?;
+    send(&socket, &call.request(), deadline)?;
     receive(&socket, Exchange::new(call), deadline)
 }
 
