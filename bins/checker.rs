@@ -12,6 +12,7 @@ use bottlerocket_updater::exit::{FAILED, NO, YES};
 use bottlerocket_updater::flags::{Arg, Flags, UsageError};
 use bottlerocket_updater::status::State;
 use bottlerocket_updater::unix::{DEFAULT_SOCKET, Deadline, call, call_until_free, write_line};
+use core::mem::ManuallyDrop;
 use core::time::Duration;
 use start::{Args, Invocation, STDOUT, complain};
 
@@ -75,7 +76,8 @@ fn parse(mut flags: Flags<'static, Args>) -> Result<Invocation<Options>, UsageEr
 
 /// Asks the API, and says what is known in one line: the exit status.
 fn check(options: &Options) -> Result<u8, CallError> {
-    let deadline = Deadline::after(options.timeout)?;
+    // The kernel closes it with the process; a call for that is one too many.
+    let deadline = ManuallyDrop::new(Deadline::after(options.timeout)?);
     let status = match call_until_free(options.socket, Call::Status, &deadline)? {
         Answer::Status(status) if status.state == State::Ready => {
             write_line(STDOUT, format_args!("yes: {status}"));

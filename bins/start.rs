@@ -54,12 +54,9 @@ macro_rules! program {
 }
 pub(crate) use program;
 
-/// The program's name.
-pub const NAME: &str = env!("CARGO_BIN_NAME");
-
 /// Says what is wrong: one line on the standard error.
 pub fn complain(what: core::fmt::Arguments) {
-    write_line(STDERR, format_args!("{NAME}: {what}"));
+    write_line(STDERR, format_args!(concat!(env!("CARGO_BIN_NAME"), ": {}"), what));
 }
 
 /// What a command line asks for.
@@ -83,7 +80,7 @@ pub fn invoke<Options>(
             YES
         }
         Err(error) => {
-            complain(format_args!("{error}; see {NAME} --help"));
+            complain(format_args!(concat!("{}; see ", env!("CARGO_BIN_NAME"), " --help"), error));
             USAGE
         }
     }

@@ -9,6 +9,7 @@ use crate::excerpt::{Excerpt, Shown};
 use crate::http::{HttpError, Progress, Response};
 use crate::json::Condenser;
 use crate::status::{DocumentError, Status};
+use crate::text::{Number, write_parts};
 use core::fmt;
 use core::time::Duration;
 use heapless::Vec;
@@ -113,12 +114,13 @@ pub struct Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { code, reason } = self;
-        let code = u64::from(*code);
-        match (code, reason.is_empty()) {
+        match (*code, reason.is_empty()) {
             (408, _) => f.write_str("the API did not get the whole request in time (408)"),
             (404, true) => f.write_str("the API does not know this call (404)"),
-            (_, true) => write!(f, "the API answered {code}, without a reason"),
-            (_, false) => write!(f, "the API answered {code}: {reason}"),
+            (code, true) => {
+                write!(f, "the API answered {}, without a reason", Number(code.into()))
+            }
+            (code, false) => write!(f, "the API answered {}: {reason}", Number(code.into())),
         }
     }
 }
@@ -143,6 +145,7 @@ impl fmt::Display for AnswerError {
             Self::Document(error) => error.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Truncated(Progress::InBody(come, length)) => {
+                let (come, length) = (Number(*come), Number(*length));
                 write!(f, "the connection was closed after {come} of {length} bytes of the answer")
             }
             Self::Truncated(Progress::InHead) => {
@@ -220,7 +223,7 @@ impl fmt::Display for CallError {
             Self::Send(errno) => write!(f, "cannot send the request: {}", Reason(*errno)),
             Self::Receive(errno) => write!(f, "cannot receive the answer: {}", Reason(*errno)),
             Self::TooLateToSend => f.write_str("the API takes no connections in time"),
-            Self::TooLate(Progress::Nothing) => f.write_str("no answer in time"),
+            Self::TooLate(Progress::Nothing) => f.write_str("sent, but no answer in time"),
             Self::TooLate(_) => f.write_str("the answer was not complete in time"),
             Self::Answer(error) => error.fmt(f),
         }
@@ -243,7 +246,8 @@ pub struct Failed<'a> {
 impl fmt::Display for Failed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { tried, socket, error, timeout } = self;
-        write!(f, "cannot {tried} {}: {error}", Shown(socket))?;
+        write_parts(f, &["cannot ", tried, " "])?;
+        write!(f, "{}: {error}", Shown(socket))?;
         match error.is_too_late() {
             true => write!(f, " (-timeout {})", Short(*timeout)),
             false => Ok(()),

@@ -1,5 +1,6 @@
 //! Durations as people type and read them: `90s`, `10m`, `1h30m`.
 
+use crate::text::Number;
 use core::fmt;
 use core::time::Duration;
 
@@ -54,29 +55,25 @@ fn append_digit(number: u64, digit: u8) -> Option<u64> {
     number.checked_mul(10)?.checked_add(value.into())
 }
 
-/// Shows a duration for people: milliseconds below a second, tenths below ten
-/// seconds, whole seconds above, and never a unit of which there is none.
+/// Shows a duration for people, as [`parse`] reads it: milliseconds only below
+/// ten seconds, and never a unit of which there is none.
 pub struct Short(pub Duration);
 
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        let (hours, minutes, seconds) =
-            (millis / 3_600_000, millis / 60_000 % 60, millis / 1_000 % 60);
-        let tenths = millis / 100 % 10;
-        match millis {
-            0 => f.write_str("0s"),
-            1..1_000 => write!(f, "{millis}ms"),
-            1_000..10_000 if tenths > 0 => write!(f, "{seconds}.{tenths}s"),
-            _ => {
-                for (number, unit) in [(hours, "h"), (minutes, "m"), (seconds, "s")] {
-                    if number > 0 {
-                        write!(f, "{number}{unit}")?;
-                    }
-                }
-                Ok(())
+        let mut rest = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        let smallest = if rest < 10_000 { 1 } else { 1_000 };
+        if rest == 0 {
+            return f.write_str("0s");
+        }
+        for (length, unit) in [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
+            if rest >= length && length >= smallest {
+                Number(rest / length).fmt(f)?;
+                f.write_str(unit)?;
+                rest %= length;
             }
         }
+        Ok(())
     }
 }
 
@@ -144,9 +141,9 @@ mod tests {
             (1, "1ms"),
             (999, "999ms"),
             (1_000, "1s"),
-            (1_099, "1s"),
-            (3_250, "3.2s"),
-            (9_999, "9.9s"),
+            (1_099, "1s99ms"),
+            (3_250, "3s250ms"),
+            (9_999, "9s999ms"),
             (10_900, "10s"),
             (60_000, "1m"),
             (90_000, "1m30s"),

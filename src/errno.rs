@@ -1,5 +1,6 @@
 //! What the kernel's error numbers mean, in words.
 
+use crate::text::Number;
 use core::fmt;
 use rustix::io::Errno;
 
@@ -35,7 +36,7 @@ impl fmt::Display for Reason {
                 return write!(
                     f,
                     "error number {}",
-                    u64::from(other.raw_os_error().unsigned_abs())
+                    Number(other.raw_os_error().unsigned_abs().into())
                 );
             }
         })

@@ -8,6 +8,7 @@
 //!
 //! The result does not depend on how the text was split on its way here.
 
+use crate::text::Number;
 use core::fmt;
 use core::str;
 use heapless::{Deque, Vec};
@@ -136,7 +137,7 @@ impl fmt::Display for Excerpt {
         tail.extend(self.tail.iter().skip_while(cut).copied());
         if self.left_out > 0 {
             let left_out = self.left_out + self.tail.len() - tail.len();
-            write!(f, " [{left_out} bytes left out] ")?;
+            write!(f, " [{} bytes left out] ", Number(left_out as u64))?;
         }
         f.write_str(str::from_utf8(&tail).unwrap_or_default())
     }

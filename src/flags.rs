@@ -21,6 +21,7 @@
 
 use crate::duration;
 use crate::excerpt::Shown;
+use crate::text::write_parts;
 use core::fmt;
 use core::str;
 use core::time::Duration;
@@ -176,16 +177,14 @@ impl fmt::Display for UsageError<'_> {
             Self::MissingValue(flag) => {
                 write!(f, "flag -{} needs a value", Shown(flag))
             }
-            Self::BadValue { flag, value, wanted } => write!(
-                f,
-                "bad value \"{}\" for flag -{}: it takes {wanted}",
-                Shown(value),
-                Shown(flag),
-            ),
+            Self::BadValue { flag, value, wanted } => {
+                write!(f, "bad value \"{}\" for flag -{}: it takes ", Shown(value), Shown(flag))?;
+                f.write_str(wanted)
+            }
             Self::UnexpectedOperand(operand) => {
                 write!(f, "unexpected argument \"{}\"", Shown(operand))
             }
-            Self::MissingOperand(what) => write!(f, "missing argument: {what}"),
+            Self::MissingOperand(what) => write_parts(f, &["missing argument: ", what]),
         }
     }
 }

@@ -27,6 +27,7 @@
 //! The result does not depend on how the document was split on its way here.
 
 use crate::excerpt::Excerpt;
+use crate::text::Number;
 use core::fmt;
 use heapless::Vec;
 
@@ -57,8 +58,8 @@ pub enum JsonError {
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Malformed(at) => write!(f, "malformed JSON at byte {at}"),
-            Self::WrongType(at) => write!(f, "a value of another type at byte {at}"),
+            Self::Malformed(at) => write!(f, "malformed JSON at byte {}", Number(*at)),
+            Self::WrongType(at) => write!(f, "a value of another type at byte {}", Number(*at)),
             Self::Truncated => f.write_str("truncated JSON"),
             Self::TooMuch => f.write_str("the same members again and again"),
         }

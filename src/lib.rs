@@ -16,6 +16,7 @@ pub mod flags;
 pub mod http;
 pub mod json;
 pub mod status;
+pub mod text;
 pub mod unix;
 
 /// The exit statuses, the same in every program.

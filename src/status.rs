@@ -6,6 +6,7 @@
 
 use crate::excerpt::Excerpt;
 use crate::json::{Condenser, JsonError, STRING_MAX};
+use crate::text::write_parts;
 use core::fmt;
 use core::mem;
 use heapless::String;
@@ -165,7 +166,9 @@ impl fmt::Display for DocumentError {
                 "the status document is not understood: \
                  a member is missing, or there twice, or of another type",
             ),
-            Self::UnknownState(state) => write!(f, "the update state \"{state}\" is not known"),
+            Self::UnknownState(state) => {
+                write_parts(f, &["the update state \"", state, "\" is not known"])
+            }
         }
     }
 }
@@ -224,26 +227,24 @@ fn text(text: Option<&str>) -> Text {
 /// what is running.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let version = |image: &Option<Image>| {
-            image.as_ref().map_or(Text::new(), |image| image.version.clone())
+        let version = |image: &'_ Option<Image>| match image {
+            Some(image) => image.version.clone(),
+            None => text(Some("an unknown version")),
         };
         let (chosen, staged) = (version(&self.chosen), version(&self.staged));
-        write!(f, "state {}, ", self.state.name())?;
+        write_parts(f, &["state ", self.state.name(), ", "])?;
         match self.state {
-            State::Ready if staged.is_empty() => f.write_str("reboot brings an unknown version")?,
-            State::Ready => write!(f, "reboot brings {staged}")?,
+            State::Ready => write_parts(f, &["reboot brings ", &staged])?,
             State::Staged if self.chosen.is_some() && self.chosen == self.staged => {
-                write!(f, "{staged} is prepared but not activated")?;
+                write_parts(f, &[&staged, " is prepared but not activated"])?;
             }
-            State::Staged | State::Available | State::Idle if self.chosen.is_none() => {
-                f.write_str("no update chosen")?;
-            }
-            _ => write!(f, "{chosen} is chosen but not prepared")?,
+            _ if self.chosen.is_none() => f.write_str("no update chosen")?,
+            _ => write_parts(f, &[&chosen, " is chosen but not prepared"])?,
         }
         match &self.running {
-            Some(image) => {
-                let Image { arch, version, variant } = image;
-                write!(f, "; running {version}, variant {variant}, arch {arch}")
+            Some(Image { arch, version, variant }) => {
+                let parts = ["; running ", version, ", variant ", variant, ", arch ", arch];
+                write_parts(f, &parts)
             }
             None => f.write_str("; running an unknown version"),
         }

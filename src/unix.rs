@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFla
 use rustix::rand::GetRandomFlags;
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime,
-    timerfd_create, timerfd_settime,
+    timerfd_create, timerfd_gettime, timerfd_settime,
 };
 
 /// How many bytes of an answer are received at once.
@@ -50,6 +50,11 @@ impl Deadline {
         Ok(Self(timer))
     }
 
+    /// How long it is until this point in time.
+    pub fn remaining(&self) -> Duration {
+        timerfd_gettime(&self.0).map_or(Duration::ZERO, |timer| duration(timer.it_value))
+    }
+
     /// Waits for `duration`, but not beyond this point in time: false if it is
     /// reached.
     pub fn pause(&self, duration: Duration) -> bool {
@@ -77,6 +82,11 @@ const TIME_MAX: Duration = Duration::from_secs(i32::MAX as u64);
 fn timespec(duration: Duration) -> Timespec {
     let duration = duration.min(TIME_MAX);
     Timespec { tv_sec: duration.as_secs().cast_signed(), tv_nsec: duration.subsec_nanos().into() }
+}
+
+fn duration(time: Timespec) -> Duration {
+    let seconds = Duration::from_secs(time.tv_sec.try_into().unwrap_or(0));
+    seconds.saturating_add(Duration::from_nanos(time.tv_nsec.try_into().unwrap_or(0)))
 }
 
 /// Makes `call` on the socket at the path `socket`, on a connection of its own.
@@ -186,9 +196,7 @@ pub fn utc() -> Duration {
 }
 
 fn clock(id: ClockId) -> Duration {
-    let time = clock_gettime(id);
-    let seconds = Duration::from_secs(time.tv_sec.try_into().unwrap_or(0));
-    seconds.saturating_add(Duration::from_nanos(time.tv_nsec.try_into().unwrap_or(0)))
+    duration(clock_gettime(id))
 }
 
 /// Waits for `duration`, or not quite as long.
