@@ -6,7 +6,7 @@
 //! for the new one, whatever stops this program or the machine:
 //!
 //! ```text
-//! lock DIR ─ remove .NAME.new ─ compare ─┬─ the same: done
+//! lock DIR ─ remove leftovers ─ compare ─┬─ the same: leave it
 //!                                        └─ write .NAME.new ─ sync it
 //!                                           ─ rename it to NAME ─ sync DIR
 //! ```
@@ -23,10 +23,10 @@ mod start;
 use bottlerocket_updater::errno::Reason;
 use bottlerocket_updater::exit::{FAILED, YES};
 use bottlerocket_updater::flags::{Arg, Flags, UsageError};
-use bottlerocket_updater::unix::write_line;
+use bottlerocket_updater::unix::{pause, write_line};
 use core::ffi::CStr;
 use core::fmt;
-use rustix::event::{Timespec, poll};
+use core::time::Duration;
 use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fsync, mkdirat, openat,
@@ -34,21 +34,29 @@ use rustix::fs::{
 };
 use rustix::io::{self, Errno, pread, write};
 use rustix::process::umask;
+use start::{Args, Invocation, STDERR, STDOUT, complain};
+
+start::program!(main);
 
 const HELP: &str = "\
-usage: bottlerocket-install [-from DIR] DIR
+Usage: bottlerocket-install [flags] DIR
 
 Copies bottlerocket-checker and bottlerocket-reboot into DIR, which is created
-if it is not there. What is there and differs is replaced as a whole, even while
-it runs. One line a file says what was done.
+if it is not there. A file that differs is replaced as a whole, even while it
+runs; one that does not is left alone. One line a file says what was done.
 
-  -from DIR   the directory of the programs (default: the one of this program)
-  -h, --help  this text
-  --version   the version
+Flags:
+  -from DIR    where the programs are (default: where this program is)
+  -h, -help    show this
+  -version     show the version
 
-exit status: 0 done, 2 wrong command line, 3 could not do it
+Exit status:
+  0  done
+  2  the command line is wrong
+  3  could not do it
 
-example: bottlerocket-install /opt/bottlerocket
+Example:
+  bottlerocket-install /host/opt/bottlerocket
 ";
 
 /// What is installed: each program's name, and the one it has until it is whole.
@@ -75,7 +83,7 @@ const PATH_MAX: usize = 4096;
 /// An install takes milliseconds. One that holds the lock for 10 seconds is
 /// stopped, or its disk is, and then the same would happen to this one.
 const LOCK_TRIES: u32 = 200;
-const LOCK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Opens a directory as the place where a name is looked up, which needs no
 /// permission to list it.
@@ -91,41 +99,42 @@ const READ: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC);
 const CREATE: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::CLOEXEC);
 
-start::program!(main);
+struct Options {
+    from: Option<&'static [u8]>,
+    into: &'static [u8],
+}
 
-fn main(arguments: start::Args) -> u8 {
-    let mut flags = Flags::new(arguments);
+fn main(arguments: Args) -> u8 {
+    start::invoke(parse(Flags::new(arguments)), |options| {
+        match install(&options, &mut [0; PATH_MAX]) {
+            Ok(()) => YES,
+            Err(failure) => {
+                complain(format_args!("{failure}"));
+                FAILED
+            }
+        }
+    })
+}
+
+fn parse(mut flags: Flags<'static, Args>) -> Result<Invocation<Options>, UsageError<'static>> {
     let (mut from, mut into) = (None, None);
     while let Some(argument) = flags.next() {
         match argument {
-            Arg::Flag("h" | "help") => return start::tell(HELP),
-            Arg::Flag("version") => return start::tell(start::VERSION),
-            Arg::Flag("from") => match flags.value() {
-                Ok(path) => from = Some(path),
-                Err(error) => return start::usage(error),
-            },
+            Arg::Flag("from") => from = Some(flags.value()?),
+            Arg::Flag("h" | "help") => return Ok(Invocation::Tell(HELP)),
+            Arg::Flag("version") => return Ok(Invocation::Tell(start::VERSION)),
             Arg::Operand(path) if into.is_none() && !path.is_empty() => into = Some(path),
-            _ => return start::usage(flags.unknown()),
+            _ => return Err(flags.unknown()),
         }
     }
-    let Some(into) = into else { return start::usage(UsageError::MissingOperand("DIR")) };
-    match install(from, into, &mut [0; PATH_MAX]) {
-        Ok(()) => YES,
-        Err(failure) => {
-            start::complain(format_args!("{failure}"));
-            FAILED
-        }
-    }
+    let into = into.ok_or(UsageError::MissingOperand("DIR"))?;
+    Ok(Invocation::Run(Options { from, into }))
 }
 
 /// Installs the programs. Nothing is written before all of them are found.
-fn install<'a>(
-    from: Option<&'a [u8]>,
-    into: &'a [u8],
-    own_path: &'a mut [u8; PATH_MAX],
-) -> Result<(), Failure<'a>> {
+fn install<'a>(options: &Options, own_path: &'a mut [u8; PATH_MAX]) -> Result<(), Failure<'a>> {
     occupy_standard_streams();
-    let from = match from {
+    let from = match options.from {
         Some(path) => path,
         None => own_directory(own_path)?,
     };
@@ -135,15 +144,18 @@ fn install<'a>(
 
     // What is created has the mode that is asked for, whoever starts this.
     umask(Mode::empty());
-    let into = Directory::open(into, Side::Target)?.lock()?;
+    let into = Directory::open(options.into, Side::Target)?.lock()?;
+    // All of them first: a full disk may be full of them.
     for program in &programs {
         program.remove_leftover(&into)?;
+    }
+    for program in &programs {
         let found = program.compare(&into)?;
         if !matches!(found, Found::Same) {
             program.replace(&into)?;
         }
         let path = Path(into.path, program.name);
-        write_line(start::STDOUT, format_args!("{} {path}", found.done()));
+        write_line(STDOUT, format_args!("{} {path}", found.done()));
     }
     Ok(())
 }
@@ -153,7 +165,7 @@ fn install<'a>(
 fn occupy_standard_streams() {
     // If this cannot be opened, nothing can.
     while let Ok(root) = openat(CWD, c"/", PLACE, Mode::empty()) {
-        if root.as_raw_fd() > start::STDERR.as_raw_fd() {
+        if root.as_raw_fd() > STDERR.as_raw_fd() {
             return;
         }
         // It stays open.
@@ -222,8 +234,7 @@ impl<'a> Directory<'a> {
         for _ in 0..LOCK_TRIES {
             match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self { fd, ..self }),
-                // Should the pause be cut short, the next try is early.
-                Err(Errno::WOULDBLOCK) => drop(poll(&mut [], Some(&LOCK_PAUSE))),
+                Err(Errno::WOULDBLOCK) => pause(LOCK_PAUSE),
                 Err(error) => return Err(failed(error)),
             }
         }
