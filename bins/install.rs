@@ -483,7 +483,8 @@ impl<'a> Failure<'a> {
             | (Why::Errno(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG), Side::Source) => {
                 "; name the directory of the programs with -from"
             }
-            (Why::Errno(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::EXIST), _) => {
+            (Why::Errno(Errno::NOENT), _) => "; choose another directory",
+            (Why::Errno(Errno::NOTDIR | Errno::ISDIR | Errno::EXIST), _) => {
                 "; move it away or choose another directory"
             }
             (Why::Errno(_), _) => "",

@@ -492,7 +492,12 @@ fn says_what_is_in_the_way() {
             "cannot open directory opt/bottlerocket-checker: not a directory",
             target,
         ),
-        ("from", "link", "cannot open directory link: no such file or directory", target),
+        (
+            "from",
+            "link",
+            "cannot open directory link: no such file or directory",
+            "; choose another directory",
+        ),
         ("from", "round/a", "cannot open directory round: too many symbolic links", ""),
         ("from", "blocked", "cannot replace blocked/bottlerocket-checker: is a directory", target),
         ("nowhere", "opt", "cannot open directory nowhere: no such file or directory", source),
@@ -1009,7 +1014,7 @@ fn says_that_the_file_system_is_read_only() {
     let script = format!(
         "mount -t tmpfs none opt
          cp -p old/* opt
-         mount -o remount,ro opt
+         mount -o remount,bind,ro opt
          $install -from from opt 2>&1 || echo $?
          $install -from from opt/a/b 2>&1 || echo $?
          $install -from old opt
