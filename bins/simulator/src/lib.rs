@@ -22,6 +22,8 @@
 #![warn(missing_docs)]
 
 pub mod calendar;
+pub mod cli;
+pub mod demo;
 mod event;
 mod fault;
 mod http;
