@@ -46,7 +46,7 @@ fn serve(socket: &Path, options: Options) -> io::Result<bool> {
     let mut out = io::stdout();
     out.write_all(greeting.as_bytes())?;
     loop {
-        for event in simulator.events() {
+        for event in simulator.events(Duration::MAX) {
             writeln!(out, "{event}")?;
         }
     }

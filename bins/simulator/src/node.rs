@@ -529,11 +529,11 @@ impl Node {
         if ending.exit_status != 0 {
             return Err(Refusal::RebootFailed(ending.exit_status, ending.stderr));
         }
-        let next = self
-            .status
-            .take_if(|status| status.state == State::Ready)
-            .and_then(|status| status.staging)
-            .map(|staging| staging.image.version);
+        let next = match &self.status {
+            Some(status) if status.state == State::Ready => status.staging.as_ref(),
+            _ => None,
+        };
+        let next = next.map(|staging| staging.image.version.clone());
         let mut instead_of = None;
         match next {
             Some(version) if self.options.no_boot.contains(&version) => instead_of = Some(version),

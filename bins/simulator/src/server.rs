@@ -275,16 +275,23 @@ impl Simulator {
         }
     }
 
-    /// The next events, in order, each given once; waits until there is one.
-    pub fn events(&self) -> Vec<Event> {
+    /// The next events, in order, each given once; waits until there is one,
+    /// but not longer than `within`.
+    pub fn events(&self, within: Duration) -> Vec<Event> {
+        let deadline = self.shared.clock.now().checked_add(within);
         let mut inner = self.shared.inner();
         loop {
-            inner.advance(self.shared.clock.now());
-            if !inner.events.is_empty() {
+            let now = self.shared.clock.now();
+            inner.advance(now);
+            if !inner.events.is_empty() || deadline.is_some_and(|deadline| now >= deadline) {
                 return std::mem::take(&mut inner.events);
             }
             let next = inner.node.next_change();
-            inner = self.shared.wait(inner, next);
+            let wake = match (next, deadline) {
+                (Some(next), Some(deadline)) => Some(next.min(deadline)),
+                (next, deadline) => next.or(deadline),
+            };
+            inner = self.shared.wait(inner, wake);
         }
     }
 
