@@ -164,6 +164,9 @@ struct Listening {
 }
 
 /// A node that is served on a socket, until this value is dropped.
+///
+/// Closures given to it run while the node is locked: they see one moment of
+/// it, and must not call the simulator.
 pub struct Simulator {
     path: PathBuf,
     shared: Arc<Shared>,
@@ -254,8 +257,7 @@ impl Simulator {
     }
 
     /// Waits until the condition holds; false when it did not within that
-    /// time. It is looked at again whenever something changes, and must not
-    /// call the simulator itself.
+    /// time. It is looked at again whenever something changes.
     #[must_use]
     pub fn wait_until(&self, within: Duration, condition: impl Fn(&View<'_>) -> bool) -> bool {
         let deadline = self.shared.clock.now() + within;
