@@ -1,1 +1,99 @@
-fn main() {}
+//! The program: serves a simulated node, or tells the story of an update.
+#![forbid(unsafe_code)]
+
+use bottlerocket_simulator::cli::{self, Order};
+use bottlerocket_simulator::demo::Demo;
+use bottlerocket_simulator::{Options, Simulator};
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, Error, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+const NAME: &str = "bottlerocket-simulator";
+
+fn main() -> ExitCode {
+    let done = match cli::parse(env::args_os()) {
+        Ok(Order::Help) => print(cli::HELP),
+        Ok(Order::Version) => print(&format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Order::Serve(socket, options)) => serve(&socket, *options),
+        Ok(Order::Demo(programs)) => demo(programs),
+        Err(wrong) => {
+            eprintln!("{NAME}: {wrong}; try {NAME} --help");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("{NAME}: {error}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn print(text: &str) -> io::Result<bool> {
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(true)
+}
+
+/// Serves a node for good.
+fn serve(socket: &Path, options: Options) -> io::Result<bool> {
+    let greeting = greeting(socket, &options);
+    let simulator = Simulator::start(socket, options)?;
+    let mut out = io::stdout();
+    out.write_all(greeting.as_bytes())?;
+    loop {
+        for event in simulator.events(Duration::MAX) {
+            writeln!(out, "{event}")?;
+        }
+    }
+}
+
+fn greeting(socket: &Path, options: &Options) -> String {
+    let path = socket.display();
+    format!(
+        "a node with Bottlerocket {} ({}, {}), offered {}, listens on {path}; try\n  \
+         bottlerocket-updater -socket {path} -one-time\n  \
+         bottlerocket-checker -socket {path}\n  \
+         bottlerocket-reboot -socket {path}\n  \
+         curl --unix-socket {path} http://localhost/updates/status\n",
+        options.running,
+        options.variant,
+        options.arch,
+        options.offer.join(", "),
+    )
+}
+
+fn demo(programs: Option<PathBuf>) -> io::Result<bool> {
+    let programs = match programs {
+        Some(programs) => programs,
+        None => {
+            if let Some(cargo) = env::var_os("CARGO") {
+                build_programs(&cargo)?;
+            }
+            let mut path = env::current_exe()?;
+            path.pop();
+            path
+        }
+    };
+    let mut out = io::stdout();
+    let colour = out.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let deadline = Duration::from_secs(60);
+    let demo = Demo { programs, colour, deadline };
+    demo.run(&mut out)
+}
+
+/// Cargo has built this program only, and knows nothing of the others.
+fn build_programs(cargo: &OsStr) -> io::Result<()> {
+    let mut arguments = vec!["build", "--quiet", "--package", "bottlerocket-updater"];
+    if !cfg!(debug_assertions) {
+        arguments.push("--release");
+    }
+    print(&format!("building the programs: cargo {}\n", arguments.join(" ")))?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let status = Command::new(cargo).args(arguments).current_dir(workspace).status()?;
+    if status.success() { Ok(()) } else { Err(Error::other("the programs could not be built")) }
+}

@@ -1,0 +1,168 @@
+//! The status document and its JSON, byte for byte as the API server writes it.
+
+use crate::calendar;
+use crate::node::Command;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+/// How far an update has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing is known to be waiting.
+    Idle,
+    /// A version is chosen, nothing is written yet.
+    Available,
+    /// An image is written to the other partition set.
+    Staged,
+    /// The next boot takes the other partition set.
+    Ready,
+}
+
+impl State {
+    /// The name in the status document.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Idle => "Idle",
+            State::Available => "Available",
+            State::Staged => "Staged",
+            State::Ready => "Ready",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An OS image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The processor, such as `x86_64`.
+    pub arch: String,
+    /// The OS version, such as `1.26.1`.
+    pub version: String,
+    /// The OS variant, such as `aws-k8s-1.30`.
+    pub variant: String,
+}
+
+/// A partition set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// The image on it.
+    pub image: Image,
+    /// Whether the next boot takes it.
+    pub next_to_boot: bool,
+}
+
+/// The command that ended last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// Which one; never [`Command::Reboot`].
+    pub command: Command,
+    /// When it ended, since the Unix epoch.
+    pub timestamp: Duration,
+    /// Its exit status; 0 means success.
+    pub exit_status: i32,
+    /// What it printed.
+    pub stderr: String,
+}
+
+/// What `GET /updates/status` tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// How far an update has come.
+    pub state: State,
+    /// Versions that the last good refresh saw, newest first.
+    pub available: Vec<String>,
+    /// What prepare would write.
+    pub chosen: Option<Image>,
+    /// What runs now.
+    pub active: Option<Partition>,
+    /// What was written since the last boot.
+    pub staging: Option<Partition>,
+    /// The command that ended last since the last boot.
+    pub recent: Option<Recent>,
+}
+
+impl Status {
+    /// The document as JSON: keys in the server's order, no white space.
+    pub fn to_json(&self) -> String {
+        let mut json = String::from("{\"update_state\":");
+        string(&mut json, self.state.name());
+        json.push_str(",\"available_updates\":[");
+        for (index, version) in self.available.iter().enumerate() {
+            if index > 0 {
+                json.push(',');
+            }
+            string(&mut json, version);
+        }
+        json.push_str("],\"chosen_update\":");
+        or_null(&mut json, self.chosen.as_ref(), image);
+        json.push_str(",\"active_partition\":");
+        or_null(&mut json, self.active.as_ref(), partition);
+        json.push_str(",\"staging_partition\":");
+        or_null(&mut json, self.staging.as_ref(), partition);
+        json.push_str(",\"most_recent_command\":");
+        or_null(&mut json, self.recent.as_ref(), recent);
+        json.push('}');
+        json
+    }
+}
+
+fn or_null<T>(json: &mut String, value: Option<&T>, write: fn(&mut String, &T)) {
+    match value {
+        Some(value) => write(json, value),
+        None => json.push_str("null"),
+    }
+}
+
+fn image(json: &mut String, image: &Image) {
+    json.push_str("{\"arch\":");
+    string(json, &image.arch);
+    json.push_str(",\"version\":");
+    string(json, &image.version);
+    json.push_str(",\"variant\":");
+    string(json, &image.variant);
+    json.push('}');
+}
+
+fn partition(json: &mut String, partition: &Partition) {
+    json.push_str("{\"image\":");
+    image(json, &partition.image);
+    json.push_str(",\"next_to_boot\":");
+    json.push_str(if partition.next_to_boot { "true}" } else { "false}" });
+}
+
+fn recent(json: &mut String, recent: &Recent) {
+    json.push_str("{\"cmd_type\":");
+    string(json, recent.command.name());
+    json.push_str(",\"cmd_status\":");
+    string(json, if recent.exit_status == 0 { "Success" } else { "Failed" });
+    json.push_str(",\"timestamp\":");
+    string(json, &calendar::timestamp(recent.timestamp));
+    let _ = write!(json, ",\"exit_status\":{},\"stderr\":", recent.exit_status);
+    string(json, &recent.stderr);
+    json.push('}');
+}
+
+fn string(json: &mut String, text: &str) {
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\n' => json.push_str("\\n"),
+            '\r' => json.push_str("\\r"),
+            '\t' => json.push_str("\\t"),
+            '\u{8}' => json.push_str("\\b"),
+            '\u{c}' => json.push_str("\\f"),
+            '\0'..='\u{1f}' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(character));
+            }
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+}
