@@ -53,3 +53,22 @@ pub unsafe fn rt_sigaction(signal: c_int, action: *const c_void) -> isize {
     }
     answer
 }
+
+// What the compiler brings for atomics asks the kernel, before `main` and with
+// libc's help, which instructions the processor has. It does not get to run
+// here, so that the atomics take those that every processor has; yet it is
+// linked, into unoptimised programs at least, and these are the names that it
+// refers to.
+
+#[unsafe(no_mangle)]
+extern "C" fn getauxval(_kind: usize) -> usize {
+    0
+}
+
+#[unsafe(no_mangle)]
+static __stack_chk_guard: usize = 0;
+
+#[unsafe(no_mangle)]
+extern "C" fn __stack_chk_fail() -> ! {
+    exit_group(3)
+}
