@@ -153,7 +153,7 @@ struct SignalAction {
 /// the address of a function that is given the signal and never returns: what
 /// would restore the state behind it is not there. No other signal is
 /// delivered while it runs.
-fn set_signal(signal: c_int, handler: usize) {
+pub fn set_signal(signal: c_int, handler: usize) {
     let action = SignalAction { handler, flags: SA_RESTORER, restorer: handler, mask: u64::MAX };
     // SAFETY: this is the kernel's layout. The call fails only for signals
     // that do not exist or cannot be caught.
@@ -161,10 +161,15 @@ fn set_signal(signal: c_int, handler: usize) {
 }
 
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    // Where it is from is not said: the places of all panics that cannot be
-    // reached would be in the file, with the paths of the machine that built it.
-    complain(format_args!("bug: please report it, with what the node was doing"));
+fn panic(panic: &core::panic::PanicInfo) -> ! {
+    // In a program that ships it is not said where: the places of all the
+    // panics that cannot be reached would be in the file, with the paths of
+    // the machine that built it.
+    if cfg!(debug_assertions) {
+        complain(format_args!("bug: {panic}"));
+    } else {
+        complain(format_args!("bug: please report it, with what the node was doing"));
+    }
     exit(FAILED)
 }
 

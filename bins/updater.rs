@@ -1,11 +1,160 @@
-//! bottlerocket-updater
+//! Brings the node to Ready whenever an update is on offer, and keeps looking:
+//! the daemon that runs on every node.
 #![no_std]
 #![no_main]
 
 mod start;
+#[path = "start/stop.rs"]
+mod stop;
+
+use bottlerocket_updater::cycle::{End, Settings};
+use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
+use bottlerocket_updater::event::Event;
+use bottlerocket_updater::exit::{FAILED, YES};
+use bottlerocket_updater::flags::{Arg, Flags, UsageError};
+use bottlerocket_updater::log::{Format, Record};
+use bottlerocket_updater::unix::{self, DEFAULT_SOCKET, Deadline};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::time::Duration;
+use start::{Args, Invocation, STDERR};
 
 start::program!(main);
 
-fn main(_arguments: start::Args) -> u8 {
-    3
+/// How long one call may take. The API answers in milliseconds, unless it is
+/// rebooting the node.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest jitter that is not set by the operator.
+const JITTER_MAX: Duration = Duration::from_secs(60);
+
+/// How to log, and what a signal means: for the signal handler, which is given
+/// nothing else.
+static LOG_JSON: AtomicBool = AtomicBool::new(false);
+static ONE_TIME: AtomicBool = AtomicBool::new(false);
+
+const HELP: &str = "\
+Usage: bottlerocket-updater [flags]
+
+Keeps a Bottlerocket node ready for its next version: refreshes, prepares and
+activates updates through the node's API, and leaves the reboot to Kured.
+
+Flags:
+  -socket PATH           socket of the node's API (default /run/api.sock)
+  -one-time              one cycle, at once, then exit (default: a daemon)
+  -interval D            time between two cycles (default 10m)
+  -jitter D              spread start and interval by up to this; 0s for not at
+                         all (default a tenth of the interval, at most 60s)
+  -give-up D             exit if the socket is refused or missing for so long
+                         (default 5m)
+  -refresh-timeout D     how long a refresh may take (default 60s)
+  -prepare-timeout D     how long a prepare may take (default 30m)
+  -activate-timeout D    how long an activate may take (default 60s)
+  -deactivate-timeout D  how long a deactivate may take (default 60s)
+  -refresh-ready         when Ready, go on looking, and replace the update if
+                         another version is chosen (default: hands off)
+  -log-format FORMAT     logfmt or json (default logfmt)
+  -h, -help              show this
+  -version               show the version
+
+Durations are written like 90s, 10m or 1h30m.
+
+Exit status:
+  0  -one-time: the node is Ready or has nothing to do; daemon: asked to stop
+  2  the command line is wrong
+  3  -one-time: the cycle failed; daemon: gave up on the socket
+
+Example:
+  bottlerocket-updater -one-time
+";
+
+struct Options {
+    socket: &'static [u8],
+    settings: Settings,
+    schedule: Schedule,
+    format: Format,
+}
+
+fn main(arguments: Args) -> u8 {
+    start::invoke(parse(Flags::new(arguments)), |options| {
+        LOG_JSON.store(options.format == Format::Json, Relaxed);
+        ONE_TIME.store(options.schedule.once, Relaxed);
+        stop::at_once(stop);
+        match update(&options) {
+            End::Good => YES,
+            End::Failed | End::NoAnswer => FAILED,
+        }
+    })
+}
+
+fn parse(mut flags: Flags<'static, Args>) -> Result<Invocation<Options>, UsageError<'static>> {
+    let mut socket = DEFAULT_SOCKET;
+    let mut once = false;
+    let mut interval = Duration::from_secs(600);
+    let mut jitter = None;
+    let mut give_up = Duration::from_secs(300);
+    let mut settings = Settings::default();
+    let mut format = Format::Logfmt;
+    while let Some(argument) = flags.next() {
+        let [refresh, prepare, activate, deactivate] = &mut settings.timeouts;
+        match argument {
+            Arg::Flag("socket") => socket = flags.value()?,
+            Arg::Flag("one-time") => once = flags.switch()?,
+            Arg::Flag("interval") => interval = flags.positive_duration()?,
+            Arg::Flag("jitter") => jitter = Some(flags.duration()?),
+            Arg::Flag("give-up") => give_up = flags.duration()?,
+            Arg::Flag("refresh-timeout") => *refresh = flags.positive_duration()?,
+            Arg::Flag("prepare-timeout") => *prepare = flags.positive_duration()?,
+            Arg::Flag("activate-timeout") => *activate = flags.positive_duration()?,
+            Arg::Flag("deactivate-timeout") => *deactivate = flags.positive_duration()?,
+            Arg::Flag("refresh-ready") => settings.refresh_ready = flags.switch()?,
+            Arg::Flag("log-format") => {
+                format = match flags.value()? {
+                    b"logfmt" => Format::Logfmt,
+                    b"json" => Format::Json,
+                    value => return Err(flags.bad_value(value, "logfmt or json")),
+                }
+            }
+            Arg::Flag("h" | "help") => return Ok(Invocation::Tell(HELP)),
+            Arg::Flag("version") => return Ok(Invocation::Tell(start::VERSION)),
+            _ => return Err(flags.unknown()),
+        }
+    }
+    let jitter = jitter.unwrap_or((interval / 10).min(JITTER_MAX));
+    let schedule = Schedule { once, interval, jitter, give_up };
+    Ok(Invocation::Run(Options { socket, settings, schedule, format }))
+}
+
+/// Makes the calls that the daemon asks for, when it asks for them, until it
+/// ends.
+fn update(options: &Options) -> End {
+    let Options { socket, settings, schedule, .. } = *options;
+    if !schedule.once {
+        log(Event::Started(socket, schedule.interval));
+    }
+    let (mut daemon, mut next) = Daemon::begin(settings, schedule, unix::random());
+    loop {
+        match next {
+            Next::Call(call, pause) => {
+                unix::sleep(pause);
+                let answer = Deadline::after(CALL_TIMEOUT)
+                    .and_then(|deadline| unix::call(socket, call, &deadline));
+                next = daemon.answered(unix::now(), call, &answer, &mut |event| log(event));
+            }
+            Next::End(end) => return end,
+        }
+    }
+}
+
+fn log(event: Event) {
+    let format = if LOG_JSON.load(Relaxed) { Format::Json } else { Format::Logfmt };
+    let (level, summary) = event.summary();
+    let mut record = Record::new(format, unix::utc(), level, summary);
+    event.describe(&mut record);
+    unix::write_all(STDERR, record.finish());
+}
+
+/// Ends the program, because it was asked to. What the node is doing goes on,
+/// and the next start finds it.
+extern "C" fn stop(signal: core::ffi::c_int) -> ! {
+    log(Event::Stopped(if signal == stop::SIGINT { "SIGINT" } else { "SIGTERM" }));
+    start::exit(if ONE_TIME.load(Relaxed) { FAILED } else { YES })
 }

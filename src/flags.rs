@@ -122,12 +122,8 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Flags<'a, I> {
     ///
     /// There is none, or it is no duration.
     pub fn duration(&mut self) -> Result<Duration, UsageError<'a>> {
-        let (flag, value) = (self.name, self.value()?);
-        duration::parse(value).ok_or(UsageError::BadValue {
-            flag,
-            value,
-            wanted: "a duration such as 90s, 10m or 1h30m",
-        })
+        let value = self.value()?;
+        duration::parse(value).ok_or(self.bad_value(value, "a duration such as 90s, 10m or 1h30m"))
     }
 
     /// The same, for what makes no sense without any time.
@@ -136,12 +132,11 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Flags<'a, I> {
     ///
     /// There is none, or it is no duration, or zero.
     pub fn positive_duration(&mut self) -> Result<Duration, UsageError<'a>> {
-        let (flag, value) = (self.name, self.value()?);
-        duration::parse(value).filter(|duration| !duration.is_zero()).ok_or(UsageError::BadValue {
-            flag,
-            value,
-            wanted: "a duration above zero, such as 90s, 10m or 1h30m",
-        })
+        let value = self.value()?;
+        let wanted = "a duration above zero, such as 90s, 10m or 1h30m";
+        duration::parse(value)
+            .filter(|duration| !duration.is_zero())
+            .ok_or(self.bad_value(value, wanted))
     }
 
     /// Whether the flag that was read last, which needs no value, is set:
@@ -154,10 +149,14 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Flags<'a, I> {
         match self.inline.take() {
             None | Some(b"true" | b"1") => Ok(true),
             Some(b"false" | b"0") => Ok(false),
-            Some(value) => {
-                Err(UsageError::BadValue { flag: self.name, value, wanted: "true or false" })
-            }
+            Some(value) => Err(self.bad_value(value, "true or false")),
         }
+    }
+
+    /// The error for the value of the flag that was read last, if it is not
+    /// what is `wanted`.
+    pub fn bad_value(&self, value: &'a [u8], wanted: &'static str) -> UsageError<'a> {
+        UsageError::BadValue { flag: self.name, value, wanted }
     }
 
     /// The error for the argument that was read last, if the program does not

@@ -2,9 +2,9 @@
 //!
 //! The document may be of any length: an update command's `stderr` has been
 //! seen 150 KB long, and fields may come that nobody knows yet. What comes out
-//! is a flat JSON object of at most [`CONDENSED_MAX`] bytes with the known
-//! members alone, long strings shortened, ready for a parser that wants its
-//! input whole; and an excerpt of `stderr`, with the escapes resolved. So this:
+//! is a JSON array of at most [`CONDENSED_MAX`] bytes: names and values of the
+//! known members, in turn, long strings shortened, ready for a parser that
+//! wants its input whole; and an excerpt of `stderr`, with the escapes resolved. So this:
 //!
 //! ```json
 //! {"update_state": "Staged",
@@ -16,7 +16,7 @@
 //! becomes this:
 //!
 //! ```json
-//! {"update_state":"Staged","staging_version":"1.26.1","cmd_type":"prepare","stderr":null}
+//! ["update_state","Staged","staging_version","1.26.1","cmd_type","prepare","stderr",null]
 //! ```
 //!
 //! The grammar is checked on the way, of what is kept and of what is not:
@@ -302,7 +302,12 @@ impl Condenser {
 
     fn open(&mut self, object: bool) -> Result<(), JsonError> {
         match (self.fate, object) {
-            (Fate::Open(place), true) => self.places.push(place).map_err(|_| JsonError::TooMuch)?,
+            (Fate::Open(place), true) => {
+                if self.depth == 0 {
+                    self.emit(b"[")?;
+                }
+                self.places.push(place).map_err(|_| JsonError::TooMuch)?;
+            }
             (Fate::Open(_), false) | (Fate::Keep | Fate::KeepNumber, _) => {
                 return Err(self.wrong_type());
             }
@@ -326,7 +331,7 @@ impl Condenser {
         }
         self.depth = self.depth.saturating_sub(1);
         self.end_value();
-        if self.depth == 0 { self.emit(b"}") } else { Ok(()) }
+        if self.depth == 0 { self.emit(b"]") } else { Ok(()) }
     }
 
     /// Whether the innermost level is an object of which members are kept.
@@ -354,10 +359,10 @@ impl Condenser {
         if matches!(self.fate, Fate::Drop | Fate::Open(_)) {
             return Ok(());
         }
-        self.emit(if self.out.is_empty() { b"{\"" } else { b",\"" })?;
+        self.emit(if self.out.len() == 1 { b"\"" } else { b",\"" })?;
         self.emit(place.prefix())?;
         self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
-        self.emit(b"\":")?;
+        self.emit(b"\",")?;
         // That it came is kept, so that a parser notices when it comes twice.
         if matches!(self.fate, Fate::Excerpt) {
             self.emit(b"null")?;

@@ -9,12 +9,17 @@
 #![allow(clippy::large_enum_variant, reason = "nothing is allocated, so nothing is boxed")]
 
 pub mod api;
+pub mod cycle;
+pub mod daemon;
 pub mod duration;
 pub mod errno;
+pub mod event;
 pub mod excerpt;
 pub mod flags;
 pub mod http;
 pub mod json;
+pub mod log;
+pub mod plan;
 pub mod status;
 pub mod text;
 pub mod unix;

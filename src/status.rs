@@ -10,7 +10,7 @@ use crate::text::write_parts;
 use core::fmt;
 use core::mem;
 use heapless::String;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json_core::str::EscapedStr;
 
 /// A name or version, shortened if it is longer than 64 bytes. Escapes stand
@@ -119,7 +119,7 @@ struct Values<'a>([Option<&'a str>; MEMBERS.len()]);
 
 impl<'de> Deserialize<'de> for Values<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Self::default())
+        deserializer.deserialize_seq(Self::default())
     }
 }
 
@@ -130,16 +130,17 @@ impl<'de> Visitor<'de> for Values<'de> {
         f.write_str("a status document")
     }
 
-    fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<Self, M::Error> {
+    fn visit_seq<S: SeqAccess<'de>>(mut self, mut pairs: S) -> Result<Self, S::Error> {
         let mut seen = [false; MEMBERS.len()];
-        while let Some(key) = map.next_key::<EscapedStr>()? {
-            let value = map.next_value::<Option<EscapedStr>>()?.map(|value| value.0);
+        while let Some(EscapedStr(key)) = pairs.next_element()? {
+            let value = pairs.next_element::<Option<EscapedStr>>()?;
+            let value = value.ok_or(S::Error::custom("half a pair"))?;
             for ((name, slot), seen) in MEMBERS.iter().zip(&mut self.0).zip(&mut seen) {
-                if *name == key.0 {
+                if *name == key {
                     if mem::replace(seen, true) {
-                        return Err(M::Error::custom("there twice"));
+                        return Err(S::Error::custom("there twice"));
                     }
-                    *slot = value;
+                    *slot = value.map(|value| value.0);
                 }
             }
         }

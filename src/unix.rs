@@ -205,6 +205,16 @@ pub fn pause(duration: Duration) {
     let _ = poll(&mut [], Some(&timespec(duration)));
 }
 
+/// Waits for `duration`, all of it.
+pub fn sleep(duration: Duration) {
+    let until = now().saturating_add(duration);
+    while let left = until.saturating_sub(now())
+        && !left.is_zero()
+    {
+        pause(left);
+    }
+}
+
 /// A number that nobody else gets, as far as the kernel can say so early;
 /// otherwise the time.
 pub fn random() -> u64 {

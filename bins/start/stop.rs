@@ -1,7 +1,7 @@
 //! For a program that ends at once when it is asked to, which process 1 of a
 //! container has to arrange for itself.
 
-use super::set_signal;
+use crate::start::set_signal;
 use core::ffi::c_int;
 
 pub const SIGINT: c_int = 2;

@@ -1,0 +1,351 @@
+//! One cycle of the updater: from whatever the node's state is to Ready, or to
+//! nothing to do, or to a failure.
+//!
+//! The cycle knows neither sockets nor clocks. It says which call to make after
+//! which pause, is given the answer and the time, and says what comes next:
+//!
+//! ```text
+//!              423: pause
+//!              ┌──────┐
+//!              ▼      │   plan: a command        204
+//!  begin ──▶ Look ────┴────────────────▶ Send ─────────▶ Follow ◀─┐
+//!             ▲ │ plan: nothing           │ │  no answer   │ │    │ 423: pause
+//!             │ ▼                         │ └─────────────▶│ └────┘
+//!             │ end                       │ 423, 409, 404  │
+//!             └───────────────────────────┘                │ it succeeded:
+//!             └────────────────────────────────────────────┘ plan anew
+//! ```
+//!
+//! A 204 says that a command has started. That it is done, the status says: the
+//! timestamp of the last command is another one than before it was sent.
+
+use crate::api::{Answer, AnswerError, Call, CallError, Command};
+use crate::event::{Event, Update};
+use crate::plan::{Known, Plan, plan};
+use crate::status::{LastCommand, Status, Text};
+use core::time::Duration;
+
+/// The pause before a status is asked for again, at first and at most. Reading
+/// the status takes the lock for a moment, which can make somebody else's
+/// command fail.
+const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long the status may be readable without telling of a command that has
+/// started, until that is taken for dead.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How many commands one cycle sends. An update takes three, and three more if
+/// another version is chosen meanwhile.
+const COMMANDS_MAX: u8 = 8;
+/// How often one cycle looks again because the API does not allow a command.
+const NOT_ALLOWED_MAX: u8 = 3;
+
+/// What the operator has set for all cycles.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long each command may take, in the order of [`Command::ALL`].
+    pub timeouts: [Duration; Command::ALL.len()],
+    /// Whether an update that is Ready is replaced by one that is chosen since.
+    pub refresh_ready: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        Self { timeouts: [minutes(1), minutes(30), minutes(1), minutes(1)], refresh_ready: false }
+    }
+}
+
+impl Settings {
+    /// How long `command` may take.
+    pub fn timeout(&self, command: Command) -> Duration {
+        let mut pairs = Command::ALL.into_iter().zip(self.timeouts);
+        pairs.find(|(other, _)| *other == command).map_or(Duration::ZERO, |(_, timeout)| timeout)
+    }
+
+    /// How long anybody's command may hold the lock.
+    fn longest_timeout(&self) -> Duration {
+        self.timeouts.into_iter().max().unwrap_or_default()
+    }
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Make this call after this pause, and give the answer to
+    /// [`Cycle::answered`].
+    Call(Call, Duration),
+    /// The cycle is over.
+    End(End),
+}
+
+/// How a cycle ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The node is Ready, or there is nothing to do. An event told which.
+    Good,
+    /// Something failed. An event told what.
+    Failed,
+    /// A call had no usable answer. No event told of it.
+    NoAnswer,
+}
+
+/// A cycle that is under way.
+#[derive(Debug)]
+pub struct Cycle {
+    settings: Settings,
+    phase: Phase,
+    pause: Duration,
+    /// Since when somebody else's command has held the lock.
+    busy_since: Option<Duration>,
+    refreshed: bool,
+    commands: u8,
+    not_allowed: u8,
+    /// Whether a command was sent, not answered, and never started.
+    lost: bool,
+    /// What the command that is sent, or was sent last, is about.
+    update: Update,
+    /// The command that succeeded last, and what it was about.
+    succeeded: Option<(Command, Update)>,
+}
+
+#[derive(Debug, Clone)]
+enum Phase {
+    /// The status is asked for.
+    Look,
+    /// The command is sent. The timestamp is that of the command before it.
+    Send(Command, Text),
+    /// The command runs, and the status is asked for.
+    Follow(Following),
+}
+
+#[derive(Debug, Clone)]
+struct Following {
+    command: Command,
+    /// The timestamp of the last command before this one.
+    before: Text,
+    since: Duration,
+    /// Whether it is sure that the command started.
+    started: bool,
+    /// Since when the status has been readable without telling of it.
+    silent_since: Option<Duration>,
+}
+
+impl Cycle {
+    /// A cycle, and the call that it begins with.
+    pub fn begin(settings: Settings) -> (Self, Call) {
+        let cycle = Self {
+            settings,
+            phase: Phase::Look,
+            pause: PAUSE,
+            busy_since: None,
+            refreshed: false,
+            commands: 0,
+            not_allowed: 0,
+            lost: false,
+            update: Update::default(),
+            succeeded: None,
+        };
+        (cycle, Call::Status)
+    }
+
+    /// Takes the answer to the last call, which came at `now`, a time since any
+    /// fixed point, and says what comes next. `tell` is told what happened.
+    pub fn answered(
+        &mut self,
+        now: Duration,
+        answer: &Result<Answer, CallError>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Step {
+        match self.phase.clone() {
+            Phase::Look => self.looked(now, answer, tell),
+            Phase::Send(command, before) => self.sent(now, command, before, answer, tell),
+            Phase::Follow(following) => self.followed(now, following, answer, tell),
+        }
+    }
+
+    fn looked(
+        &mut self,
+        now: Duration,
+        answer: &Result<Answer, CallError>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Step {
+        match answer {
+            Ok(Answer::Status(status)) => self.decide(Some(status), tell),
+            Ok(Answer::NoStatus) => self.decide(None, tell),
+            Ok(Answer::Busy) => self.wait_for_others(now, tell),
+            // The other answers are none to this call.
+            Ok(Answer::Started | Answer::NotAllowed(_)) | Err(_) => Step::End(End::NoAnswer),
+        }
+    }
+
+    fn decide(&mut self, status: Option<&Status>, tell: &mut dyn FnMut(Event)) -> Step {
+        let Self { refreshed, settings: Settings { refresh_ready, .. }, .. } = *self;
+        let command = match (plan(Known { status, refreshed, refresh_ready }), status) {
+            (Plan::Run(command), _) => command,
+            (Plan::Ready, Some(status)) => {
+                tell(Event::Ready(status));
+                return Step::End(End::Good);
+            }
+            (Plan::Nothing, Some(status)) => {
+                tell(Event::Nothing(status));
+                return Step::End(End::Good);
+            }
+            // Without a status there is always something to do.
+            (Plan::Ready | Plan::Nothing, None) => return Step::End(End::NoAnswer),
+        };
+        let image = |image: &Option<_>| image.clone().unwrap_or_default();
+        self.update = status.map_or(Update::default(), |status| Update {
+            running: image(&status.running),
+            chosen: image(&status.chosen),
+        });
+        let again = self.succeeded.as_ref().is_some_and(|(last, update)| {
+            *last == command && command != Command::Refresh && *update == self.update
+        });
+        if again || self.commands == COMMANDS_MAX {
+            tell(Event::Stuck(command));
+            return Step::End(End::Failed);
+        }
+        self.commands += 1;
+        let before = status.and_then(|status| status.last_command.as_ref());
+        let before = before.map_or(Text::new(), |command| command.timestamp.clone());
+        self.phase = Phase::Send(command, before);
+        Step::Call(Call::Start(command), Duration::ZERO)
+    }
+
+    fn sent(
+        &mut self,
+        now: Duration,
+        command: Command,
+        before: Text,
+        answer: &Result<Answer, CallError>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Step {
+        let started = match answer {
+            Ok(Answer::Started) => true,
+            // It may have started all the same: the status will tell.
+            Err(CallError::Answer(AnswerError::Refused(_))) => return Step::End(End::NoAnswer),
+            Err(error) if error.after_sending() => false,
+            Ok(Answer::Busy) => {
+                self.phase = Phase::Look;
+                return self.wait_for_others(now, tell);
+            }
+            // The state is another one by now.
+            Ok(Answer::NotAllowed(_)) if self.not_allowed < NOT_ALLOWED_MAX => {
+                self.not_allowed += 1;
+                self.phase = Phase::Look;
+                return self.ask_again();
+            }
+            Ok(Answer::NotAllowed(refusal)) => {
+                tell(Event::NotAllowed(command, refusal));
+                return Step::End(End::Failed);
+            }
+            Ok(Answer::Status(_) | Answer::NoStatus) | Err(_) => {
+                return Step::End(End::NoAnswer);
+            }
+        };
+        if started && command == Command::Prepare {
+            tell(Event::Preparing(&self.update));
+        }
+        self.busy_since = None;
+        self.pause = PAUSE;
+        self.phase =
+            Phase::Follow(Following { command, before, since: now, started, silent_since: None });
+        self.ask_again()
+    }
+
+    fn followed(
+        &mut self,
+        now: Duration,
+        mut following: Following,
+        answer: &Result<Answer, CallError>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Step {
+        let command = following.command;
+        let took = now.saturating_sub(following.since);
+        let status = match answer {
+            Ok(Answer::Status(status)) => Some(Some(status)),
+            Ok(Answer::NoStatus) => Some(None),
+            Ok(Answer::Busy) => {
+                if !following.started && command == Command::Prepare {
+                    tell(Event::Preparing(&self.update));
+                }
+                following.started = true;
+                None
+            }
+            Ok(Answer::Started | Answer::NotAllowed(_)) => None,
+            Err(_) => None,
+        };
+        let last = status.flatten().and_then(|status| status.last_command.as_ref());
+        match (status, last) {
+            (Some(status), Some(last)) if last.timestamp != following.before => {
+                return self.ended(command, took, status, last, tell);
+            }
+            // It never started. Once, that may be an accident.
+            (Some(_), _) if !following.started && self.lost => {
+                return Step::End(End::NoAnswer);
+            }
+            (Some(status), _) if !following.started => {
+                self.lost = true;
+                return self.decide(status, tell);
+            }
+            (Some(_), _) => {
+                let since = *following.silent_since.get_or_insert(now);
+                if now.saturating_sub(since) >= SILENCE_MAX {
+                    tell(Event::Vanished(command));
+                    return Step::End(End::Failed);
+                }
+            }
+            (None, _) => following.silent_since = None,
+        }
+        let timeout = self.settings.timeout(command);
+        if took >= timeout {
+            tell(Event::Overdue(command, timeout));
+            return Step::End(End::Failed);
+        }
+        self.phase = Phase::Follow(following);
+        self.ask_again()
+    }
+
+    /// A command has ended since `command` was sent, which took `took`.
+    fn ended(
+        &mut self,
+        command: Command,
+        took: Duration,
+        status: Option<&Status>,
+        last: &LastCommand,
+        tell: &mut dyn FnMut(Event),
+    ) -> Step {
+        let ours = last.name == command.name();
+        if ours && !last.succeeded() {
+            tell(Event::Failed(command, last, took));
+            return Step::End(End::Failed);
+        }
+        // If another command has ended since, the state alone tells.
+        if ours {
+            self.refreshed |= command == Command::Refresh;
+            self.succeeded = Some((command, self.update.clone()));
+            if command != Command::Refresh {
+                tell(Event::Done(command, &self.update, took));
+            }
+        }
+        self.decide(status, tell)
+    }
+
+    fn wait_for_others(&mut self, now: Duration, tell: &mut dyn FnMut(Event)) -> Step {
+        if self.busy_since.is_none() {
+            tell(Event::Busy);
+        }
+        let busy = now.saturating_sub(*self.busy_since.get_or_insert(now));
+        if busy >= self.settings.longest_timeout() {
+            tell(Event::Locked(busy));
+            return Step::End(End::Failed);
+        }
+        self.ask_again()
+    }
+
+    fn ask_again(&mut self) -> Step {
+        let pause = self.pause;
+        self.pause = PAUSE_MAX.min(pause.saturating_mul(2));
+        Step::Call(Call::Status, pause)
+    }
+}

@@ -1,0 +1,183 @@
+//! The updater: one cycle after the other, spread over the fleet, with backoff
+//! while the API cannot be used; or one cycle alone.
+//!
+//! It knows neither sockets nor clocks: like a cycle, it says which call to
+//! make after which pause, and is given the answer and the time.
+
+use crate::api::{Answer, Call, CallError};
+use crate::cycle::{Cycle, End, Settings, Step};
+use crate::event::Event;
+use core::time::Duration;
+
+/// The longest time until the first cycle, and between two tries of a call
+/// that does not work.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The time until the first new try of a call that does not work.
+const BACKOFF: Duration = Duration::from_secs(1);
+
+/// When cycles begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// Whether there is one alone: at once, and without waiting for a socket
+    /// that is not there. The rest does not matter then.
+    pub once: bool,
+    /// The time from the end of a cycle to the beginning of the next.
+    pub interval: Duration,
+    /// By how much that is made longer, at most, at random.
+    pub jitter: Duration,
+    /// How long the socket may stay away.
+    pub give_up: Duration,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Make this call after this pause, and give the answer to
+    /// [`Daemon::answered`].
+    Call(Call, Duration),
+    /// End: the one cycle is over, or the socket stays away. An event told of
+    /// it.
+    End(End),
+}
+
+/// The daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    settings: Settings,
+    schedule: Schedule,
+    random: u64,
+    cycle: Cycle,
+    /// The call that does not work, and since when.
+    trouble: Option<(Call, Duration)>,
+    /// Since when nobody has listened on the socket.
+    stale_since: Option<Duration>,
+    backoff: Duration,
+}
+
+impl Daemon {
+    /// A daemon, and what it begins with. `random` is a number that no other
+    /// node is given.
+    pub fn begin(settings: Settings, schedule: Schedule, random: u64) -> (Self, Next) {
+        let (cycle, call) = Cycle::begin(settings);
+        // The generator stands still at zero.
+        let random = random | 1;
+        let mut daemon = Self {
+            settings,
+            schedule,
+            random,
+            cycle,
+            trouble: None,
+            stale_since: None,
+            backoff: BACKOFF,
+        };
+        let pause = match schedule.once {
+            true => Duration::ZERO,
+            false => daemon.at_most(schedule.jitter.min(PAUSE_MAX)),
+        };
+        (daemon, Next::Call(call, pause))
+    }
+
+    /// Takes the answer to `call`, which came at `now`, a time since any fixed
+    /// point, and says what comes next. `tell` is told what happened.
+    pub fn answered(
+        &mut self,
+        now: Duration,
+        call: Call,
+        answer: &Result<Answer, CallError>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Next {
+        if self.has_lost_the_socket(now, call, answer, tell) {
+            return Next::End(End::NoAnswer);
+        }
+        let end = match self.cycle.answered(now, answer, tell) {
+            Step::Call(call, pause) => return Next::Call(call, pause),
+            Step::End(end) => end,
+        };
+        if self.schedule.once {
+            return Next::End(end);
+        }
+        let pause = match end {
+            End::Good => {
+                self.recover(now, tell);
+                self.interval()
+            }
+            End::Failed => self.interval(),
+            End::NoAnswer => self.back_off(now),
+        };
+        let (cycle, call) = Cycle::begin(self.settings);
+        self.cycle = cycle;
+        Next::Call(call, pause)
+    }
+
+    /// Tells when the API is lost and when it is back. Gives whether the socket
+    /// has been away for too long.
+    fn has_lost_the_socket(
+        &mut self,
+        now: Duration,
+        call: Call,
+        answer: &Result<Answer, CallError>,
+        tell: &mut dyn FnMut(Event),
+    ) -> bool {
+        let Err(error) = answer else {
+            self.stale_since = None;
+            if self.trouble.is_some_and(|(lost, _)| lost == call) {
+                self.recover(now, tell);
+            }
+            return false;
+        };
+        if self.trouble.is_none() {
+            self.trouble = Some((call, now));
+            tell(Event::ApiLost(call, error));
+        }
+        if !error.is_stale_socket() {
+            self.stale_since = None;
+            return false;
+        }
+        if self.schedule.once {
+            return true;
+        }
+        let away = now.saturating_sub(*self.stale_since.get_or_insert(now));
+        let too_long = away >= self.schedule.give_up;
+        if too_long {
+            tell(Event::GaveUp(away));
+        }
+        too_long
+    }
+
+    fn recover(&mut self, now: Duration, tell: &mut dyn FnMut(Event)) {
+        self.backoff = BACKOFF;
+        if let Some((_, since)) = self.trouble.take() {
+            tell(Event::ApiBack(now.saturating_sub(since)));
+        }
+    }
+
+    fn interval(&mut self) -> Duration {
+        let jitter = self.at_most(self.schedule.jitter);
+        self.schedule.interval.saturating_add(jitter)
+    }
+
+    /// The time until a call that does not work is tried again: twice as long
+    /// each time, less up to a half at random, and not beyond the time at which
+    /// to give up.
+    fn back_off(&mut self, now: Duration) -> Duration {
+        let backoff = self.backoff.min(self.schedule.interval);
+        self.backoff = PAUSE_MAX.min(backoff.saturating_mul(2));
+        let pause = backoff.saturating_sub(self.at_most(backoff / 2));
+        let left = self.stale_since.map_or(Duration::MAX, |since| {
+            let away = now.saturating_sub(since);
+            self.schedule.give_up.saturating_sub(away)
+        });
+        pause.min(left)
+    }
+
+    /// A random duration from zero to `duration`, in steps of a millisecond.
+    fn at_most(&mut self, duration: Duration) -> Duration {
+        // Marsaglia's xorshift with the shifts 13, 7 and 17.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let scaled = u128::from(self.random) * (u128::from(millis) + 1) >> 64;
+        Duration::from_millis(u64::try_from(scaled).unwrap_or(millis))
+    }
+}

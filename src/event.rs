@@ -1,0 +1,168 @@
+//! What an operator is told while a node is updated: every event that there is,
+//! and its text.
+
+use crate::api::{Call, CallError, Command, Refusal};
+use crate::duration::Short;
+use crate::excerpt::Shown;
+use crate::log::{Level, Record};
+use crate::status::{Image, LastCommand, Status};
+use core::time::Duration;
+
+/// Something that happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// The daemon begins: the socket, and the time between two cycles.
+    Started(&'a [u8], Duration),
+    /// Somebody else's command holds the lock.
+    Busy,
+    /// The node prepares this update.
+    Preparing(&'a Update),
+    /// A command has done what it was sent for, in this time.
+    Done(Command, &'a Update, Duration),
+    /// A command has not, in this time.
+    Failed(Command, &'a LastCommand, Duration),
+    /// A command is still running after this time.
+    Overdue(Command, Duration),
+    /// A command has ended without a trace.
+    Vanished(Command),
+    /// A command succeeds again and again, and leaves the node as it was.
+    Stuck(Command),
+    /// The API does not allow a command that the state of the node asks for.
+    NotAllowed(Command, &'a Refusal),
+    /// Somebody else's command holds the lock for longer than any may take.
+    Locked(Duration),
+    /// A cycle ends: no update is chosen.
+    Nothing(&'a Status),
+    /// A cycle ends: an update waits for the reboot.
+    Ready(&'a Status),
+    /// A call of the API does not work, and did before.
+    ApiLost(Call, &'a CallError),
+    /// It works again, after this time.
+    ApiBack(Duration),
+    /// The socket stays away for this time.
+    GaveUp(Duration),
+    /// The program was asked to stop, by this signal.
+    Stopped(&'a str),
+}
+
+/// The update that is being made: from what to what. A version that is not
+/// known is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// What is running.
+    pub running: Image,
+    /// What was chosen.
+    pub chosen: Image,
+}
+
+impl Event<'_> {
+    /// How much it matters, and what happened, in a few words.
+    pub fn summary(&self) -> (Level, &'static str) {
+        use Command::{Activate, Deactivate, Prepare, Refresh};
+        match self {
+            Self::Started(..) => (Level::Info, "started"),
+            Self::Busy => (Level::Info, "another update command is running, waiting for it"),
+            Self::Preparing(_) => (Level::Info, "update found, preparing it"),
+            Self::Done(Refresh, ..) => (Level::Info, "refreshed"),
+            Self::Done(Prepare, ..) => (Level::Info, "prepared"),
+            Self::Done(Activate, ..) => (Level::Info, "activated"),
+            Self::Done(Deactivate, ..) => {
+                (Level::Info, "deactivated, because another version is chosen")
+            }
+            Self::Failed(..) => (Level::Error, "command failed, trying again in the next cycle"),
+            Self::Overdue(..) => {
+                (Level::Error, "command takes too long, looking again in the next cycle")
+            }
+            Self::Vanished(_) => {
+                (Level::Error, "command ended without a result, trying again in the next cycle")
+            }
+            Self::Stuck(_) => {
+                (Level::Error, "commands succeed without effect, trying again in the next cycle")
+            }
+            Self::NotAllowed(..) => {
+                (Level::Error, "command not allowed, trying again in the next cycle")
+            }
+            Self::Locked(_) => (
+                Level::Error,
+                "another update command does not end, looking again in the next cycle",
+            ),
+            Self::Nothing(_) => (Level::Info, "nothing to do"),
+            Self::Ready(_) => (Level::Info, "ready, waiting for the reboot"),
+            Self::ApiLost(..) => (Level::Error, "the API cannot be used"),
+            Self::ApiBack(_) => (Level::Info, "the API can be used again"),
+            Self::GaveUp(_) => (
+                Level::Error,
+                "giving up: a restart of the container mounts the socket afresh, if there is one",
+            ),
+            Self::Stopped(_) => (Level::Info, "stopped"),
+        }
+    }
+
+    /// Adds the particulars to a record that has the summary.
+    pub fn describe(&self, record: &mut Record) {
+        match *self {
+            Self::Started(socket, interval) => {
+                record.text("version", env!("CARGO_PKG_VERSION"));
+                record.field("socket", &Shown(socket));
+                record.field("interval", &Short(interval));
+            }
+            Self::Busy => {}
+            Self::Preparing(update) => {
+                record.text("running", &update.running.version);
+                image(record, "chosen", &update.chosen);
+            }
+            Self::Done(_, update, took) => {
+                record.text("version", &update.chosen.version);
+                record.field("took", &Short(took));
+            }
+            Self::Failed(command, last, took) => {
+                record.text("command", command.name());
+                record.text("status", &last.outcome);
+                if !last.exit_status.is_empty() {
+                    record.text("exit_status", &last.exit_status);
+                }
+                record.field("took", &Short(took));
+                record.field("stderr", &last.stderr);
+            }
+            Self::Overdue(command, after) => {
+                record.text("command", command.name());
+                record.field("timeout", &Short(after));
+            }
+            Self::Vanished(command) | Self::Stuck(command) => {
+                record.text("command", command.name());
+            }
+            Self::NotAllowed(command, refusal) => {
+                record.text("command", command.name());
+                record.field("error", refusal);
+            }
+            Self::Locked(after) => record.field("after", &Short(after)),
+            Self::Nothing(status) => {
+                record.text("state", status.state.name());
+                running(record, status);
+            }
+            Self::Ready(status) => {
+                record.text("state", status.state.name());
+                record.text("next", status.staged.as_ref().map_or("", |image| &image.version));
+                running(record, status);
+            }
+            Self::ApiLost(call, error) => {
+                record.text("call", call.name());
+                record.field("error", error);
+            }
+            Self::ApiBack(after) | Self::GaveUp(after) => record.field("after", &Short(after)),
+            Self::Stopped(signal) => record.text("signal", signal),
+        }
+    }
+}
+
+fn running(record: &mut Record, status: &Status) {
+    if let Some(running) = &status.running {
+        image(record, "running", running);
+    }
+}
+
+fn image(record: &mut Record, key: &str, image: &Image) {
+    record.text(key, &image.version);
+    record.text("variant", &image.variant);
+    record.text("arch", &image.arch);
+}

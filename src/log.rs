@@ -1,0 +1,264 @@
+//! One log record a line: `key=value` pairs, or JSON.
+
+use crate::text::Number;
+use core::fmt::{self, Display, Write};
+use core::time::Duration;
+use heapless::Vec;
+
+/// The longest record, in bytes. All that can be in one fits.
+pub const RECORD_MAX: usize = 2048;
+
+/// How a record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `time=... level=info msg="..." key=value`
+    Logfmt,
+    /// `{"time":"...","level":"info","msg":"...","key":"value"}`
+    Json,
+}
+
+/// How much a record matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// For the story.
+    Info,
+    /// Something does not work.
+    Error,
+}
+
+/// A record that is being written.
+pub struct Record {
+    line: Vec<u8, RECORD_MAX>,
+    format: Format,
+}
+
+impl Record {
+    /// Begins a record at `utc`, the time since 1970-01-01 00:00:00 UTC.
+    pub fn new(format: Format, utc: Duration, level: Level, message: &str) -> Self {
+        let mut record = Self { line: Vec::new(), format };
+        record.field("time", &Timestamp(utc));
+        record.text("level", if level == Level::Info { "info" } else { "error" });
+        record.text("msg", message);
+        record
+    }
+
+    /// Adds a field with a value that is shown.
+    pub fn field(&mut self, key: &str, value: &dyn Display) {
+        let first = self.line.is_empty();
+        let quoted = match self.format {
+            Format::Json => {
+                self.push(if first { "{\"" } else { ",\"" });
+                self.push(key);
+                self.push("\":");
+                true
+            }
+            Format::Logfmt => {
+                self.push(if first { "" } else { " " });
+                self.push(key);
+                self.push("=");
+                let mut bare = Bare(None);
+                let _ = write!(bare, "{value}");
+                bare.0 != Some(true)
+            }
+        };
+        if quoted {
+            self.push("\"");
+        }
+        let _ = write!(Escaper(self), "{value}");
+        if quoted {
+            self.push("\"");
+        }
+    }
+
+    /// Adds a field with a string for a value.
+    pub fn text(&mut self, key: &str, value: &str) {
+        self.field(key, &Plain(value));
+    }
+
+    /// The record as a line, with its newline.
+    pub fn finish(&mut self) -> &[u8] {
+        if self.format == Format::Json {
+            self.push("}");
+        }
+        self.push("\n");
+        &self.line
+    }
+
+    fn push(&mut self, text: &str) {
+        // There is room for all that can be in a record: a test has the
+        // longest.
+        let _ = self.line.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Shows a string as it is, without the padding of `core::fmt`.
+struct Plain<'a>(&'a str);
+
+impl Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Finds out whether a value needs no quotes: it is not empty, and has only
+/// characters that nobody takes for anything else.
+struct Bare(Option<bool>);
+
+impl Write for Bare {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            let harmless = byte.is_ascii_alphanumeric() || b"-_./:+".contains(&byte);
+            self.0 = Some(harmless && self.0 != Some(false));
+        }
+        Ok(())
+    }
+}
+
+/// Writes what may stand between quotes, in JSON as well.
+struct Escaper<'a>(&'a mut Record);
+
+impl Write for Escaper<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(['"', '\\']) {
+            let (plain, special) = rest.split_at_checked(at).unwrap_or_default();
+            self.0.push(plain);
+            self.0.push("\\");
+            self.0.push(special.get(..1).unwrap_or_default());
+            rest = special.get(1..).unwrap_or_default();
+        }
+        self.0.push(rest);
+        Ok(())
+    }
+}
+
+/// Shows a time since 1970-01-01 00:00:00 UTC as RFC 3339 has it, to the
+/// millisecond.
+struct Timestamp(Duration);
+
+impl Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (year, month, day) = date(seconds / 86_400);
+        for (number, width, after) in [
+            (year, 1_000, "-"),
+            (month, 10, "-"),
+            (day, 10, "T"),
+            (seconds / 3_600 % 24, 10, ":"),
+            (seconds / 60 % 60, 10, ":"),
+            (seconds % 60, 10, "."),
+            (self.0.subsec_millis().into(), 100, "Z"),
+        ] {
+            let mut place = width;
+            while place > 1 && number < place {
+                f.write_str("0")?;
+                place /= 10;
+            }
+            Number(number).fmt(f)?;
+            f.write_str(after)?;
+        }
+        Ok(())
+    }
+}
+
+/// Year, month and day of the Gregorian calendar that is `days` after
+/// 1970-01-01.
+///
+/// The years are taken to begin in March, so that a leap day is the last of
+/// its year, and counted from 0000-03-01, where a period of 400 years (146,097
+/// days) begins.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days.saturating_add(719_468);
+    let (period, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let year = 400 * period + year;
+    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::{String, ToString};
+
+    fn record(format: Format, fields: &[(&str, &str)]) -> String {
+        let time = Duration::from_millis(1_795_325_532_007);
+        let mut record = Record::new(format, time, Level::Info, "it is so");
+        for (key, value) in fields {
+            record.text(key, value);
+        }
+        String::from_utf8(record.finish().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn logfmt() {
+        assert_eq!(
+            record(Format::Logfmt, &[]),
+            "time=2026-11-22T05:32:12.007Z level=info msg=\"it is so\"\n"
+        );
+        for (value, written) in [
+            ("", "\"\""),
+            ("1.26.0", "1.26.0"),
+            ("/run/api.sock", "/run/api.sock"),
+            ("a b", "\"a b\""),
+            ("a=b", "\"a=b\""),
+            ("a\"b\\c", "\"a\\\"b\\\\c\""),
+            ("\"", "\"\\\"\""),
+            ("é", "\"é\""),
+        ] {
+            let line = record(Format::Logfmt, &[("key", value)]);
+            assert_eq!(line.split_once(" key=").unwrap().1, std::format!("{written}\n"));
+        }
+    }
+
+    #[test]
+    fn json() {
+        assert_eq!(
+            record(Format::Json, &[("key", "a \"b\" \\ é"), ("other", "")]),
+            "{\"time\":\"2026-11-22T05:32:12.007Z\",\"level\":\"info\",\"msg\":\"it is so\",\
+             \"key\":\"a \\\"b\\\" \\\\ é\",\"other\":\"\"}\n"
+        );
+    }
+
+    #[test]
+    fn timestamps() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_709_164_800_000, "2024-02-29T00:00:00.000Z"),
+            (1_735_689_599_050, "2024-12-31T23:59:59.050Z"),
+            (1_795_325_532_000, "2026-11-22T05:32:12.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Timestamp(Duration::from_millis(millis)).to_string(), text);
+        }
+        // It must not panic, whatever the clock says.
+        Timestamp(Duration::MAX).to_string();
+    }
+
+    #[test]
+    fn days_follow_each_other() {
+        let mut expected = (1970, 1, 1);
+        for day in 0..200_000 {
+            assert_eq!(date(day), expected);
+            let (year, month, day) = expected;
+            let leap = year % 4 == 0 && year % 100 != 0 || year % 400 == 0;
+            let last = match month {
+                2 if leap => 29,
+                2 => 28,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            expected = match (day == last, month == 12) {
+                (false, _) => (year, month, day + 1),
+                (true, false) => (year, month + 1, 1),
+                (true, true) => (year + 1, 1, 1),
+            };
+        }
+    }
+}
