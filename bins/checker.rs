@@ -9,12 +9,12 @@ mod start;
 use bottlerocket_updater::api::{Answer, Call, CallError, Command, Failed};
 use bottlerocket_updater::duration::Short;
 use bottlerocket_updater::exit::{FAILED, NO, YES};
-use bottlerocket_updater::flags::{Arg, Flags, UsageError};
+use bottlerocket_updater::flags::{self, Flag, Value};
 use bottlerocket_updater::status::State;
 use bottlerocket_updater::unix::{DEFAULT_SOCKET, Deadline, call, call_until_free, write_line};
 use core::mem::ManuallyDrop;
 use core::time::Duration;
-use start::{Args, Invocation, STDOUT, complain};
+use start::{Args, STDOUT, complain};
 
 start::program!(main);
 
@@ -48,7 +48,14 @@ struct Options {
 }
 
 fn main(arguments: Args) -> u8 {
-    start::invoke(parse(Flags::new(arguments)), |options| {
+    let mut options =
+        Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(10), refresh: false };
+    let mut flags = [
+        Flag("socket", Value::Path(&mut options.socket)),
+        Flag("timeout", Value::Positive(&mut options.timeout)),
+        Flag("refresh", Value::Switch(&mut options.refresh)),
+    ];
+    start::invoke(flags::read(arguments, &mut flags, None), HELP, || {
         check(&options).unwrap_or_else(|error| {
             let Options { socket, timeout, .. } = options;
             let tried = "read the update status from";
@@ -58,23 +65,8 @@ fn main(arguments: Args) -> u8 {
     })
 }
 
-fn parse(mut flags: Flags<'static, Args>) -> Result<Invocation<Options>, UsageError<'static>> {
-    let mut options =
-        Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(10), refresh: false };
-    while let Some(argument) = flags.next() {
-        match argument {
-            Arg::Flag("socket") => options.socket = flags.value()?,
-            Arg::Flag("timeout") => options.timeout = flags.positive_duration()?,
-            Arg::Flag("refresh") => options.refresh = flags.switch()?,
-            Arg::Flag("h" | "help") => return Ok(Invocation::Tell(HELP)),
-            Arg::Flag("version") => return Ok(Invocation::Tell(start::VERSION)),
-            _ => return Err(flags.unknown()),
-        }
-    }
-    Ok(Invocation::Run(options))
-}
-
 /// Asks the API, and says what is known in one line: the exit status.
+#[expect(clippy::result_large_err, reason = "nothing is allocated, so nothing is boxed")]
 fn check(options: &Options) -> Result<u8, CallError> {
     // The kernel closes it with the process; a call for that is one too many.
     let deadline = ManuallyDrop::new(Deadline::after(options.timeout)?);

@@ -22,7 +22,7 @@ mod start;
 
 use bottlerocket_updater::errno::Reason;
 use bottlerocket_updater::exit::{FAILED, YES};
-use bottlerocket_updater::flags::{Arg, Flags, UsageError};
+use bottlerocket_updater::flags::{self, Asked, Flag, UsageError, Value};
 use bottlerocket_updater::unix::{pause, write_line};
 use core::ffi::CStr;
 use core::fmt;
@@ -34,7 +34,7 @@ use rustix::fs::{
 };
 use rustix::io::{self, Errno, pread, write};
 use rustix::process::umask;
-use start::{Args, Invocation, STDERR, STDOUT, complain};
+use start::{Args, STDERR, STDOUT, complain};
 
 start::program!(main);
 
@@ -105,7 +105,19 @@ struct Options {
 }
 
 fn main(arguments: Args) -> u8 {
-    start::invoke(parse(Flags::new(arguments)), |options| {
+    let mut from = b"".as_slice();
+    let mut into = None;
+    let mut flags = [Flag("from", Value::Path(&mut from))];
+    let asked = flags::read(arguments, &mut flags, Some(&mut into));
+    let asked = match asked {
+        Ok(Asked::Run) if into.is_none_or(<[u8]>::is_empty) => {
+            Err(UsageError::MissingOperand("DIR"))
+        }
+        asked => asked,
+    };
+    start::invoke(asked, HELP, || {
+        let from = (!from.is_empty()).then_some(from);
+        let options = Options { from, into: into.unwrap_or_default() };
         match install(&options, &mut [0; PATH_MAX]) {
             Ok(()) => YES,
             Err(failure) => {
@@ -114,21 +126,6 @@ fn main(arguments: Args) -> u8 {
             }
         }
     })
-}
-
-fn parse(mut flags: Flags<'static, Args>) -> Result<Invocation<Options>, UsageError<'static>> {
-    let (mut from, mut into) = (None, None);
-    while let Some(argument) = flags.next() {
-        match argument {
-            Arg::Flag("from") => from = Some(flags.value()?),
-            Arg::Flag("h" | "help") => return Ok(Invocation::Tell(HELP)),
-            Arg::Flag("version") => return Ok(Invocation::Tell(start::VERSION)),
-            Arg::Operand(path) if into.is_none() && !path.is_empty() => into = Some(path),
-            _ => return Err(flags.unknown()),
-        }
-    }
-    let into = into.ok_or(UsageError::MissingOperand("DIR"))?;
-    Ok(Invocation::Run(Options { from, into }))
 }
 
 /// Installs the programs. Nothing is written before all of them are found.

@@ -15,19 +15,20 @@
 //!   then counts; a second break does not.
 #![no_std]
 #![no_main]
+#![expect(clippy::result_large_err, reason = "nothing is allocated, so nothing is boxed")]
 
 mod start;
 
 use bottlerocket_updater::api::{Answer, Call, CallError, Failed};
 use bottlerocket_updater::duration::Short;
 use bottlerocket_updater::exit::{FAILED, NO, YES};
-use bottlerocket_updater::flags::{Arg, Flags, UsageError};
+use bottlerocket_updater::flags::{self, Flag, Value};
 use bottlerocket_updater::status::State;
 use bottlerocket_updater::unix::{
     DEFAULT_SOCKET, Deadline, call, call_until_free, write_all, write_line,
 };
 use core::time::Duration;
-use start::{Args, Invocation, STDOUT, complain};
+use start::{Args, STDOUT, complain};
 
 start::program!(main);
 
@@ -66,40 +67,31 @@ struct Options {
 }
 
 fn main(arguments: Args) -> u8 {
-    start::invoke(parse(Flags::new(arguments)), |options| {
-        let Options { socket, timeout, .. } = options;
-        let attempt = Deadline::after(timeout).map_err(|error| ("reboot through", error)).and_then(
-            |deadline| {
-                if options.if_ready {
-                    let ready = ready(&options, &deadline);
-                    if !ready.map_err(|error| ("read the update status from", error))? {
-                        return Ok(NO);
-                    }
-                }
-                reboot(socket, &deadline).map_err(|error| ("reboot through", error))
-            },
-        );
-        attempt.unwrap_or_else(|(tried, error)| {
+    let mut options =
+        Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(60), if_ready: false };
+    let mut flags = [
+        Flag("socket", Value::Path(&mut options.socket)),
+        Flag("timeout", Value::Positive(&mut options.timeout)),
+        Flag("if-ready", Value::Switch(&mut options.if_ready)),
+    ];
+    start::invoke(flags::read(arguments, &mut flags, None), HELP, || {
+        // What is tried, for the message if it does not work.
+        let mut tried = "read the update status from";
+        run(&options, &mut tried).unwrap_or_else(|error| {
+            let Options { socket, timeout, .. } = options;
             complain(format_args!("{}", Failed { tried, socket, error: &error, timeout }));
             FAILED
         })
     })
 }
 
-fn parse(mut flags: Flags<'static, Args>) -> Result<Invocation<Options>, UsageError<'static>> {
-    let mut options =
-        Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(60), if_ready: false };
-    while let Some(argument) = flags.next() {
-        match argument {
-            Arg::Flag("socket") => options.socket = flags.value()?,
-            Arg::Flag("timeout") => options.timeout = flags.positive_duration()?,
-            Arg::Flag("if-ready") => options.if_ready = flags.switch()?,
-            Arg::Flag("h" | "help") => return Ok(Invocation::Tell(HELP)),
-            Arg::Flag("version") => return Ok(Invocation::Tell(start::VERSION)),
-            _ => return Err(flags.unknown()),
-        }
+fn run(options: &Options, tried: &mut &str) -> Result<u8, CallError> {
+    let deadline = Deadline::after(options.timeout)?;
+    if options.if_ready && !ready(options, &deadline)? {
+        return Ok(NO);
     }
-    Ok(Invocation::Run(options))
+    *tried = "reboot the node through";
+    reboot(options.socket, &deadline)
 }
 
 /// Whether an update is Ready; says so if not.

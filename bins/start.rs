@@ -21,7 +21,7 @@ mod arch;
 mod memory;
 
 use bottlerocket_updater::exit::{FAILED, USAGE, YES};
-use bottlerocket_updater::flags::UsageError;
+use bottlerocket_updater::flags::{Asked, UsageError};
 use bottlerocket_updater::unix::{write_all, write_line};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use rustix::fd::BorrowedFd;
@@ -59,35 +59,23 @@ pub fn complain(what: core::fmt::Arguments) {
     write_line(STDERR, format_args!(concat!(env!("CARGO_BIN_NAME"), ": {}"), what));
 }
 
-/// What a command line asks for.
-pub enum Invocation<Options> {
-    /// That the program does its work.
-    Run(Options),
-    /// That it prints this on the standard output.
-    Tell(&'static str),
-}
-
 /// Does what a command line asks for, or says what is wrong with it in one
 /// line on the standard error: the exit status.
-pub fn invoke<Options>(
-    invocation: Result<Invocation<Options>, UsageError>,
-    run: impl FnOnce(Options) -> u8,
-) -> u8 {
-    match invocation {
-        Ok(Invocation::Run(options)) => run(options),
-        Ok(Invocation::Tell(text)) => {
-            write_all(STDOUT, text.as_bytes());
-            YES
-        }
+pub fn invoke(asked: Result<Asked, UsageError>, help: &str, run: impl FnOnce() -> u8) -> u8 {
+    match asked {
+        Ok(Asked::Run) => return run(),
+        Ok(Asked::Help) => write_all(STDOUT, help.as_bytes()),
+        Ok(Asked::Version) => write_all(STDOUT, VERSION.as_bytes()),
         Err(error) => {
             complain(format_args!(concat!("{}; see ", env!("CARGO_BIN_NAME"), " --help"), error));
-            USAGE
+            return USAGE;
         }
     }
+    YES
 }
 
 /// What `--version` prints.
-pub const VERSION: &str = concat!(env!("CARGO_BIN_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n");
+const VERSION: &str = concat!(env!("CARGO_BIN_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// The arguments of the process, without the program's name.
 pub struct Args {

@@ -11,12 +11,12 @@ use bottlerocket_updater::cycle::{End, Settings};
 use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::event::Event;
 use bottlerocket_updater::exit::{FAILED, YES};
-use bottlerocket_updater::flags::{Arg, Flags, UsageError};
+use bottlerocket_updater::flags::{self, Flag, Value};
 use bottlerocket_updater::log::{Format, Record};
 use bottlerocket_updater::unix::{self, DEFAULT_SOCKET, Deadline};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
-use start::{Args, Invocation, STDERR};
+use start::{Args, STDERR};
 
 start::program!(main);
 
@@ -25,6 +25,8 @@ start::program!(main);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest jitter that is not set by the operator.
 const JITTER_MAX: Duration = Duration::from_secs(60);
+/// A duration that no operator can set.
+const UNSET: Duration = Duration::MAX;
 
 /// How to log, and what a signal means: for the signal handler, which is given
 /// nothing else.
@@ -66,67 +68,47 @@ Example:
   bottlerocket-updater -one-time
 ";
 
-struct Options {
-    socket: &'static [u8],
-    settings: Settings,
-    schedule: Schedule,
-    format: Format,
-}
-
 fn main(arguments: Args) -> u8 {
-    start::invoke(parse(Flags::new(arguments)), |options| {
-        LOG_JSON.store(options.format == Format::Json, Relaxed);
-        ONE_TIME.store(options.schedule.once, Relaxed);
+    let mut socket = DEFAULT_SOCKET;
+    let mut schedule = Schedule {
+        once: false,
+        interval: Duration::from_secs(600),
+        jitter: UNSET,
+        give_up: Duration::from_secs(300),
+    };
+    let mut settings = Settings::default();
+    let mut json = false;
+    let [refresh, prepare, activate, deactivate] = &mut settings.timeouts;
+    let mut flags = [
+        Flag("socket", Value::Path(&mut socket)),
+        Flag("one-time", Value::Switch(&mut schedule.once)),
+        Flag("interval", Value::Positive(&mut schedule.interval)),
+        Flag("jitter", Value::Duration(&mut schedule.jitter)),
+        Flag("give-up", Value::Duration(&mut schedule.give_up)),
+        Flag("refresh-timeout", Value::Positive(refresh)),
+        Flag("prepare-timeout", Value::Positive(prepare)),
+        Flag("activate-timeout", Value::Positive(activate)),
+        Flag("deactivate-timeout", Value::Positive(deactivate)),
+        Flag("refresh-ready", Value::Switch(&mut settings.refresh_ready)),
+        Flag("log-format", Value::Either(&mut json, "logfmt", "json")),
+    ];
+    start::invoke(flags::read(arguments, &mut flags, None), HELP, || {
+        if schedule.jitter == UNSET {
+            schedule.jitter = (schedule.interval / 10).min(JITTER_MAX);
+        }
+        LOG_JSON.store(json, Relaxed);
+        ONE_TIME.store(schedule.once, Relaxed);
         stop::at_once(stop);
-        match update(&options) {
+        match update(socket, settings, schedule) {
             End::Good => YES,
             End::Failed | End::NoAnswer => FAILED,
         }
     })
 }
 
-fn parse(mut flags: Flags<'static, Args>) -> Result<Invocation<Options>, UsageError<'static>> {
-    let mut socket = DEFAULT_SOCKET;
-    let mut once = false;
-    let mut interval = Duration::from_secs(600);
-    let mut jitter = None;
-    let mut give_up = Duration::from_secs(300);
-    let mut settings = Settings::default();
-    let mut format = Format::Logfmt;
-    while let Some(argument) = flags.next() {
-        let [refresh, prepare, activate, deactivate] = &mut settings.timeouts;
-        match argument {
-            Arg::Flag("socket") => socket = flags.value()?,
-            Arg::Flag("one-time") => once = flags.switch()?,
-            Arg::Flag("interval") => interval = flags.positive_duration()?,
-            Arg::Flag("jitter") => jitter = Some(flags.duration()?),
-            Arg::Flag("give-up") => give_up = flags.duration()?,
-            Arg::Flag("refresh-timeout") => *refresh = flags.positive_duration()?,
-            Arg::Flag("prepare-timeout") => *prepare = flags.positive_duration()?,
-            Arg::Flag("activate-timeout") => *activate = flags.positive_duration()?,
-            Arg::Flag("deactivate-timeout") => *deactivate = flags.positive_duration()?,
-            Arg::Flag("refresh-ready") => settings.refresh_ready = flags.switch()?,
-            Arg::Flag("log-format") => {
-                format = match flags.value()? {
-                    b"logfmt" => Format::Logfmt,
-                    b"json" => Format::Json,
-                    value => return Err(flags.bad_value(value, "logfmt or json")),
-                }
-            }
-            Arg::Flag("h" | "help") => return Ok(Invocation::Tell(HELP)),
-            Arg::Flag("version") => return Ok(Invocation::Tell(start::VERSION)),
-            _ => return Err(flags.unknown()),
-        }
-    }
-    let jitter = jitter.unwrap_or((interval / 10).min(JITTER_MAX));
-    let schedule = Schedule { once, interval, jitter, give_up };
-    Ok(Invocation::Run(Options { socket, settings, schedule, format }))
-}
-
 /// Makes the calls that the daemon asks for, when it asks for them, until it
 /// ends.
-fn update(options: &Options) -> End {
-    let Options { socket, settings, schedule, .. } = *options;
+fn update(socket: &'static [u8], settings: Settings, schedule: Schedule) -> End {
     if !schedule.once {
         log(Event::Started(socket, schedule.interval));
     }

@@ -1,189 +1,181 @@
 //! The command line as Go's programs take it: `-name value`, `-name=value`,
-//! and both with two dashes; `--` ends the flags.
+//! and both with two dashes; `--` ends the flags. The last of several counts.
 //!
-//! The program asks for one argument after the other, and for the value of a
-//! flag where it wants one:
+//! The program says which flags it has and where their values go:
 //!
 //! ```
-//! use bottlerocket_updater::flags::{Arg, Flags, UsageError};
+//! use bottlerocket_updater::flags::{Asked, Flag, Value, read};
+//! use core::time::Duration;
 //!
-//! let arguments: [&[u8]; 3] = [b"-socket=/run/api.sock", b"--timeout", b"90s"];
-//! let mut flags = Flags::new(arguments.into_iter());
-//! while let Some(argument) = flags.next() {
-//!     match argument {
-//!         Arg::Flag("socket") => assert_eq!(flags.value()?, b"/run/api.sock"),
-//!         Arg::Flag("timeout") => assert_eq!(flags.duration()?.as_secs(), 90),
-//!         _ => return Err(flags.unknown()),
-//!     }
-//! }
-//! # Ok::<(), UsageError>(())
+//! let mut socket = b"/run/api.sock".as_slice();
+//! let mut timeout = Duration::from_secs(10);
+//! let asked = read(
+//!     [b"--timeout=90s".as_slice(), b"-socket", b"/tmp/api.sock"].into_iter(),
+//!     &mut [
+//!         Flag("socket", Value::Path(&mut socket)),
+//!         Flag("timeout", Value::Positive(&mut timeout)),
+//!     ],
+//!     None,
+//! );
+//! assert_eq!(asked, Ok(Asked::Run));
+//! assert_eq!((socket, timeout.as_secs()), (b"/tmp/api.sock".as_slice(), 90));
 //! ```
 
 use crate::duration;
 use crate::excerpt::Shown;
 use crate::text::write_parts;
 use core::fmt;
-use core::str;
 use core::time::Duration;
 
-/// One argument.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Arg<'a> {
-    /// A flag, by its name without dashes; empty if that is not UTF-8.
-    Flag(&'a str),
-    /// Anything that is neither a flag nor the value of one.
-    Operand(&'a [u8]),
+/// A flag: its name without dashes, and where its value goes.
+pub struct Flag<'v, 'a>(pub &'static str, pub Value<'v, 'a>);
+
+/// What a flag takes, and where that goes.
+pub enum Value<'v, 'a> {
+    /// Anything but the empty string.
+    Path(&'v mut &'a [u8]),
+    /// A duration.
+    Duration(&'v mut Duration),
+    /// A duration above zero.
+    Positive(&'v mut Duration),
+    /// Nothing, or `=true` or `=false`.
+    Switch(&'v mut bool),
+    /// The second word, or the first, which is the default.
+    Either(&'v mut bool, &'static str, &'static str),
 }
 
-/// What is wrong with the command line. Displayed, it names the argument.
+/// What a command line asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// That the program does its work.
+    Run,
+    /// The help: `-h` or `-help`.
+    Help,
+    /// The version: `-version`.
+    Version,
+}
+
+/// What is wrong with a command line. Displayed, it names the argument.
 #[derive(Debug, PartialEq, Eq)]
 pub enum UsageError<'a> {
     /// The program has no such flag: the argument as it stands.
     UnknownFlag(&'a [u8]),
-    /// The flag wants a value, and the command line ends: the flag's name.
-    MissingValue(&'a [u8]),
-    /// The flag's value is not what it takes.
-    BadValue {
-        /// The flag's name.
-        flag: &'a [u8],
-        /// The value as it stands.
-        value: &'a [u8],
-        /// What the flag takes.
-        wanted: &'static str,
-    },
+    /// The flag wants a value, and there is none.
+    MissingValue(&'static str),
+    /// The flag does not take this value.
+    BadValue(&'static str, &'a [u8], Wanted),
     /// The program takes no such argument: the argument as it stands.
     UnexpectedOperand(&'a [u8]),
-    /// The program wants an argument that is not there: what it is.
+    /// The program wants an argument that is not there: its name.
     MissingOperand(&'static str),
 }
 
-/// The arguments, read one by one.
-pub struct Flags<'a, I> {
-    arguments: I,
-    /// The argument that was read last, its name, and the value behind its `=`.
-    whole: &'a [u8],
-    name: &'a [u8],
-    inline: Option<&'a [u8]>,
-    is_flag: bool,
-    only_operands: bool,
+/// What a flag takes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A duration.
+    Duration,
+    /// A duration above zero.
+    Positive,
+    /// One of two words.
+    Either(&'static str, &'static str),
 }
 
-impl<'a, I: Iterator<Item = &'a [u8]>> Flags<'a, I> {
-    /// Reads `arguments`, which do not include the program's name.
-    pub fn new(arguments: I) -> Self {
-        Self {
-            arguments,
-            whole: b"",
-            name: b"",
-            inline: None,
-            is_flag: false,
-            only_operands: false,
+/// Reads `arguments`, which do not include the program's name. The values go
+/// where `flags` say; an argument that is not a flag goes to `operand`, and
+/// there may be one at most.
+///
+/// What stands behind `-h`, `-help` or `-version` is not looked at.
+///
+/// # Errors
+///
+/// The first argument that is wrong.
+pub fn read<'a>(
+    mut arguments: impl Iterator<Item = &'a [u8]>,
+    flags: &mut [Flag<'_, 'a>],
+    mut operand: Option<&mut Option<&'a [u8]>>,
+) -> Result<Asked, UsageError<'a>> {
+    let mut only_operands = false;
+    while let Some(argument) = arguments.next() {
+        if argument == b"--" && !only_operands {
+            only_operands = true;
+            continue;
         }
-    }
-
-    /// The next argument, `None` behind the last one.
-    #[expect(clippy::should_implement_trait, reason = "the values are read in between")]
-    pub fn next(&mut self) -> Option<Arg<'a>> {
-        self.whole = self.arguments.next()?;
-        if !self.only_operands && self.whole == b"--" {
-            self.only_operands = true;
-            self.whole = self.arguments.next()?;
-        }
-        let named = match self.whole {
-            [b'-', b'-', named @ ..] | [b'-', named @ ..] if !self.only_operands => named,
+        let named = match argument {
+            [b'-', b'-', named @ ..] | [b'-', named @ ..] if !only_operands => named,
             _ => b"",
         };
-        self.is_flag = !named.is_empty();
-        if !self.is_flag {
-            return Some(Arg::Operand(self.whole));
+        if named.is_empty() {
+            match &mut operand {
+                Some(operand) if operand.is_none() => **operand = Some(argument),
+                _ => return Err(UsageError::UnexpectedOperand(argument)),
+            }
+            continue;
         }
         let equals = named.iter().position(|byte| *byte == b'=').unwrap_or(named.len());
-        self.name = named.get(..equals).unwrap_or_default();
-        self.inline = named.get(equals + 1..);
-        Some(Arg::Flag(str::from_utf8(self.name).unwrap_or_default()))
-    }
-
-    /// The value of the flag that was read last: what stands behind its `=`,
-    /// or else the next argument, whatever it is.
-    ///
-    /// # Errors
-    ///
-    /// There is none, or it is empty.
-    pub fn value(&mut self) -> Result<&'a [u8], UsageError<'a>> {
-        match self.inline.take().or_else(|| self.arguments.next()) {
-            Some(value) if !value.is_empty() => Ok(value),
-            _ => Err(UsageError::MissingValue(self.name)),
+        let name = named.get(..equals).unwrap_or_default();
+        let inline = named.get(equals + 1..);
+        match name {
+            b"h" | b"help" => return Ok(Asked::Help),
+            b"version" => return Ok(Asked::Version),
+            _ => {}
         }
-    }
-
-    /// The value of the flag that was read last, as a duration.
-    ///
-    /// # Errors
-    ///
-    /// There is none, or it is no duration.
-    pub fn duration(&mut self) -> Result<Duration, UsageError<'a>> {
-        let value = self.value()?;
-        duration::parse(value).ok_or(self.bad_value(value, "a duration such as 90s, 10m or 1h30m"))
-    }
-
-    /// The same, for what makes no sense without any time.
-    ///
-    /// # Errors
-    ///
-    /// There is none, or it is no duration, or zero.
-    pub fn positive_duration(&mut self) -> Result<Duration, UsageError<'a>> {
-        let value = self.value()?;
-        let wanted = "a duration above zero, such as 90s, 10m or 1h30m";
-        duration::parse(value)
-            .filter(|duration| !duration.is_zero())
-            .ok_or(self.bad_value(value, wanted))
-    }
-
-    /// Whether the flag that was read last, which needs no value, is set:
-    /// `-flag`, `-flag=true` or `-flag=false`.
-    ///
-    /// # Errors
-    ///
-    /// It has another value.
-    pub fn switch(&mut self) -> Result<bool, UsageError<'a>> {
-        match self.inline.take() {
-            None | Some(b"true" | b"1") => Ok(true),
-            Some(b"false" | b"0") => Ok(false),
-            Some(value) => Err(self.bad_value(value, "true or false")),
+        let Some(Flag(name, to)) = flags.iter_mut().find(|flag| flag.0.as_bytes() == name) else {
+            return Err(UsageError::UnknownFlag(argument));
+        };
+        let value = match to {
+            Value::Switch(_) => inline.unwrap_or(b"true"),
+            _ => inline.or_else(|| arguments.next()).unwrap_or_default(),
+        };
+        if value.is_empty() {
+            return Err(UsageError::MissingValue(name));
         }
+        set(to, value).map_err(|wanted| UsageError::BadValue(name, value, wanted))?;
     }
+    Ok(Asked::Run)
+}
 
-    /// The error for the value of the flag that was read last, if it is not
-    /// what is `wanted`.
-    pub fn bad_value(&self, value: &'a [u8], wanted: &'static str) -> UsageError<'a> {
-        UsageError::BadValue { flag: self.name, value, wanted }
-    }
-
-    /// The error for the argument that was read last, if the program does not
-    /// know what to do with it.
-    pub fn unknown(&self) -> UsageError<'a> {
-        match self.is_flag {
-            true => UsageError::UnknownFlag(self.whole),
-            false => UsageError::UnexpectedOperand(self.whole),
+fn set<'a>(to: &mut Value<'_, 'a>, value: &'a [u8]) -> Result<(), Wanted> {
+    let either = |no: &'static str, yes: &'static str| match value {
+        value if value == yes.as_bytes() => Ok(true),
+        value if value == no.as_bytes() => Ok(false),
+        _ => Err(Wanted::Either(no, yes)),
+    };
+    match to {
+        Value::Path(path) => **path = value,
+        Value::Duration(duration) => {
+            **duration = duration::parse(value).ok_or(Wanted::Duration)?;
         }
+        Value::Positive(duration) => {
+            let positive = duration::parse(value).filter(|duration| !duration.is_zero());
+            **duration = positive.ok_or(Wanted::Positive)?;
+        }
+        Value::Switch(on) => **on = either("false", "true")?,
+        Value::Either(second, no, yes) => **second = either(no, yes)?,
     }
+    Ok(())
 }
 
 impl fmt::Display for UsageError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::UnknownFlag(flag) => write!(f, "unknown flag \"{}\"", Shown(flag)),
-            Self::MissingValue(flag) => {
-                write!(f, "flag -{} needs a value", Shown(flag))
-            }
-            Self::BadValue { flag, value, wanted } => {
-                write!(f, "bad value \"{}\" for flag -{}: it takes ", Shown(value), Shown(flag))?;
-                f.write_str(wanted)
+            Self::MissingValue(flag) => write_parts(f, &["flag -", flag, " needs a value"]),
+            Self::BadValue(flag, value, wanted) => {
+                write!(f, "bad value \"{}\"", Shown(value))?;
+                write_parts(f, &[" for flag -", flag, ": it takes "])?;
+                match wanted {
+                    Wanted::Duration => f.write_str("a duration like 90s, 10m or 1h30m"),
+                    Wanted::Positive => {
+                        f.write_str("a duration above zero, like 90s, 10m or 1h30m")
+                    }
+                    Wanted::Either(one, other) => write_parts(f, &[one, " or ", other]),
+                }
             }
             Self::UnexpectedOperand(operand) => {
                 write!(f, "unexpected argument \"{}\"", Shown(operand))
             }
-            Self::MissingOperand(what) => write_parts(f, &["missing argument: ", what]),
+            Self::MissingOperand(what) => write_parts(f, &["missing argument ", what]),
         }
     }
 }
@@ -192,112 +184,134 @@ impl fmt::Display for UsageError<'_> {
 mod tests {
     extern crate std;
     use super::*;
-    use std::string::ToString;
+    use std::string::{String, ToString};
     use std::vec::Vec;
 
-    fn flags<'a>(arguments: &[&'a str]) -> Flags<'a, impl Iterator<Item = &'a [u8]> + use<'a>> {
+    /// What comes of a command line: what is asked for and the values, or the
+    /// error's text.
+    fn run(arguments: &[&str], with_operand: bool) -> Result<(Asked, String), String> {
         let arguments: Vec<&[u8]> = arguments.iter().map(|argument| argument.as_bytes()).collect();
-        Flags::new(arguments.into_iter())
+        let mut socket = b"default".as_slice();
+        let mut jitter = Duration::ZERO;
+        let mut timeout = Duration::from_secs(1);
+        let (mut once, mut json) = (false, false);
+        let mut operand = None;
+        let asked = read(
+            arguments.into_iter(),
+            &mut [
+                Flag("socket", Value::Path(&mut socket)),
+                Flag("jitter", Value::Duration(&mut jitter)),
+                Flag("timeout", Value::Positive(&mut timeout)),
+                Flag("once", Value::Switch(&mut once)),
+                Flag("format", Value::Either(&mut json, "logfmt", "json")),
+            ],
+            with_operand.then_some(&mut operand),
+        );
+        let asked = asked.map_err(|error| error.to_string())?;
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let values = std::format!(
+            "{} {jitter:?} {timeout:?} {once} {json} {:?}",
+            text(socket),
+            operand.map(text)
+        );
+        Ok((asked, values))
     }
 
     #[test]
-    fn one_or_two_dashes_and_the_value_behind_an_equals_sign_or_apart() {
-        for arguments in
-            [&["-socket", "/x"] as &[&str], &["-socket=/x"], &["--socket", "/x"], &["--socket=/x"]]
-        {
-            let mut flags = flags(arguments);
-            assert_eq!(flags.next(), Some(Arg::Flag("socket")));
-            assert_eq!(flags.value(), Ok(b"/x".as_slice()));
-            assert_eq!(flags.next(), None);
-        }
-    }
-
-    #[test]
-    fn a_value_may_look_like_anything() {
-        let mut flags = flags(&["-socket", "-timeout", "-socket=a=b"]);
-        assert_eq!(flags.next(), Some(Arg::Flag("socket")));
-        assert_eq!(flags.value(), Ok(b"-timeout".as_slice()));
-        assert_eq!(flags.next(), Some(Arg::Flag("socket")));
-        assert_eq!(flags.value(), Ok(b"a=b".as_slice()));
-    }
-
-    #[test]
-    fn operands_stand_alone_or_behind_two_dashes() {
-        let mut flags = flags(&["a", "-", "", "--", "-b", "--"]);
-        for operand in ["a", "-", "", "-b", "--"] {
-            assert_eq!(flags.next(), Some(Arg::Operand(operand.as_bytes())));
-        }
-        assert_eq!(flags.next(), None);
-    }
-
-    #[test]
-    fn two_dashes_may_come_last() {
-        assert_eq!(flags(&["--"]).next(), None);
-    }
-
-    #[test]
-    fn switches() {
-        for (argument, set) in [
-            ("-x", Some(true)),
-            ("--x", Some(true)),
-            ("-x=true", Some(true)),
-            ("-x=1", Some(true)),
-            ("-x=false", Some(false)),
-            ("-x=0", Some(false)),
-            ("-x=", None),
-            ("-x=yes", None),
+    fn values_go_where_they_belong() {
+        for (arguments, values) in [
+            (&[] as &[&str], "default 0ns 1s false false None"),
+            (&["-socket", "/x"], "/x 0ns 1s false false None"),
+            (&["-socket=/x"], "/x 0ns 1s false false None"),
+            (&["--socket", "/x"], "/x 0ns 1s false false None"),
+            (&["--socket=/x"], "/x 0ns 1s false false None"),
+            (&["-socket=/x", "-socket=/y"], "/y 0ns 1s false false None"),
+            (&["-socket", "-timeout"], "-timeout 0ns 1s false false None"),
+            (&["-socket=a=b"], "a=b 0ns 1s false false None"),
+            (&["-socket", "--", "--"], "-- 0ns 1s false false None"),
+            (&["-jitter", "90s", "--timeout=1h30m"], "default 90s 5400s false false None"),
+            (&["-jitter", "0"], "default 0ns 1s false false None"),
+            (&["-once"], "default 0ns 1s true false None"),
+            (&["--once=true"], "default 0ns 1s true false None"),
+            (&["-once", "-once=false"], "default 0ns 1s false false None"),
+            (&["-format", "json"], "default 0ns 1s false true None"),
+            (&["-format", "json", "-format=logfmt"], "default 0ns 1s false false None"),
         ] {
-            let mut flags = flags(&[argument]);
-            assert_eq!(flags.next(), Some(Arg::Flag("x")));
-            assert_eq!(flags.switch().ok(), set, "{argument}");
+            assert_eq!(
+                run(arguments, false),
+                Ok((Asked::Run, values.to_string())),
+                "{arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn operands() {
+        for (arguments, operand) in [
+            (&["dir"] as &[&str], "dir"),
+            (&["-once", "dir"], "dir"),
+            (&["dir", "-once"], "dir"),
+            (&["--", "-dir"], "-dir"),
+            (&["--", "--"], "--"),
+            (&["-"], "-"),
+            (&[""], ""),
+        ] {
+            let (_, values) = run(arguments, true).unwrap();
+            assert!(
+                values.ends_with(&std::format!("Some({operand:?})")),
+                "{arguments:?}: {values}"
+            );
+        }
+    }
+
+    #[test]
+    fn help_and_version_end_the_reading() {
+        for (arguments, asked) in [
+            (&["-h"] as &[&str], Asked::Help),
+            (&["--help", "-nonsense"], Asked::Help),
+            (&["-once", "-help", "stray"], Asked::Help),
+            (&["-version"], Asked::Version),
+            (&["--version", "--help"], Asked::Version),
+        ] {
+            assert_eq!(run(arguments, false).unwrap().0, asked, "{arguments:?}");
         }
     }
 
     #[test]
     fn errors_name_the_argument() {
-        let mut f = flags(&["--bad=1"]);
-        f.next();
-        assert_eq!(f.unknown().to_string(), "unknown flag \"--bad=1\"");
-
-        let mut f = flags(&["stray\n"]);
-        f.next();
-        assert_eq!(f.unknown().to_string(), "unexpected argument \"stray\"");
-
-        for arguments in [&["-socket"] as &[&str], &["-socket="], &["-socket", ""]] {
-            let mut f = flags(arguments);
-            f.next();
-            assert_eq!(f.value().unwrap_err().to_string(), "flag -socket needs a value");
+        for (arguments, error) in [
+            (&["--bad=1"] as &[&str], "unknown flag \"--bad=1\""),
+            (&["-Socket=x"], "unknown flag \"-Socket=x\""),
+            (&["---once"], "unknown flag \"---once\""),
+            (&["-=x"], "unknown flag \"-=x\""),
+            (&["stray\n"], "unexpected argument \"stray\""),
+            (&["-once", "true"], "unexpected argument \"true\""),
+            (&["-socket"], "flag -socket needs a value"),
+            (&["-socket="], "flag -socket needs a value"),
+            (&["-socket", ""], "flag -socket needs a value"),
+            (&["-once="], "flag -once needs a value"),
+            (
+                &["-jitter", "5"],
+                "bad value \"5\" for flag -jitter: it takes a duration like 90s, 10m or 1h30m",
+            ),
+            (
+                &["-timeout=0s"],
+                "bad value \"0s\" for flag -timeout: \
+                 it takes a duration above zero, like 90s, 10m or 1h30m",
+            ),
+            (&["-once=maybe"], "bad value \"maybe\" for flag -once: it takes false or true"),
+            (&["-format=xml"], "bad value \"xml\" for flag -format: it takes logfmt or json"),
+        ] {
+            assert_eq!(run(arguments, false), Err(error.to_string()), "{arguments:?}");
         }
-
-        let mut f = flags(&["-timeout", "5"]);
-        f.next();
-        assert_eq!(
-            f.duration().unwrap_err().to_string(),
-            "bad value \"5\" for flag -timeout: it takes a duration such as 90s, 10m or 1h30m"
-        );
-
-        let mut f = flags(&["-timeout", "0s"]);
-        f.next();
-        assert_eq!(
-            f.positive_duration().unwrap_err().to_string(),
-            "bad value \"0s\" for flag -timeout: \
-             it takes a duration above zero, such as 90s, 10m or 1h30m"
-        );
-
-        let mut f = flags(&["-x=maybe"]);
-        f.next();
-        assert_eq!(
-            f.switch().unwrap_err().to_string(),
-            "bad value \"maybe\" for flag -x: it takes true or false"
-        );
-
-        assert_eq!(UsageError::MissingOperand("DIR").to_string(), "missing argument: DIR");
+        let second = run(&["one", "two"], true);
+        assert_eq!(second, Err("unexpected argument \"two\"".to_string()));
+        assert_eq!(UsageError::MissingOperand("DIR").to_string(), "missing argument DIR");
     }
 
     #[test]
     fn a_name_that_is_not_utf8_is_unknown() {
-        let mut flags = Flags::new([b"-\xff".as_slice()].into_iter());
-        assert_eq!(flags.next(), Some(Arg::Flag("")));
-        assert_eq!(flags.unknown().to_string(), "unknown flag \"-\u{fffd}\"");
+        let error = read([b"-\xff".as_slice()].into_iter(), &mut [], None).unwrap_err();
+        assert_eq!(error.to_string(), "unknown flag \"-\u{fffd}\"");
     }
 }
