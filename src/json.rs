@@ -2,9 +2,9 @@
 //!
 //! The document may be of any length: an update command's `stderr` has been
 //! seen 150 KB long, and fields may come that nobody knows yet. What comes out
-//! is a JSON array of at most [`CONDENSED_MAX`] bytes: names and values of the
-//! known members, in turn, long strings shortened, ready for a parser that
-//! wants its input whole; and an excerpt of `stderr`, with the escapes resolved. So this:
+//! is a JSON array of at most [`CONDENSED_MAX`] bytes: the letters of the known
+//! members and their values, in turn, long strings shortened, and null for an
+//! end, ready for a parser that wants its input whole; and an excerpt of `stderr`, with the escapes resolved. So this:
 //!
 //! ```json
 //! {"update_state": "Staged",
@@ -16,7 +16,7 @@
 //! becomes this:
 //!
 //! ```json
-//! ["update_state","Staged","staging_version","1.26.1","cmd_type","prepare","stderr",null]
+//! ["a","Staged","h","1.26.1","k","prepare","o",null,null]
 //! ```
 //!
 //! The grammar is checked on the way, of what is kept and of what is not:
@@ -78,57 +78,76 @@ enum Place {
     Command,
 }
 
+/// A value that is kept. In the condensed document it goes by its letter: the
+/// first of them is `a`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the members of the document have the same names")]
+pub enum Field {
+    UpdateState,
+    ChosenVersion,
+    ChosenVariant,
+    ChosenArch,
+    ActiveVersion,
+    ActiveVariant,
+    ActiveArch,
+    StagingVersion,
+    StagingVariant,
+    StagingArch,
+    CmdType,
+    CmdStatus,
+    Timestamp,
+    ExitStatus,
+    /// There is an excerpt of it; the document has null.
+    Stderr,
+}
+
+impl Field {
+    /// How many fields there are.
+    pub const COUNT: usize = Self::Stderr as usize + 1;
+
+    /// The letter of the first field.
+    pub const FIRST: u8 = b'a';
+}
+
 /// What becomes of a value.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
     /// It is left out.
     Drop,
     /// It is kept: a string, or null.
-    Keep,
+    Keep(Field),
     /// It is kept as a string: a number, or null.
-    KeepNumber,
+    KeepNumber(Field),
     /// It is an object, or null, of which the known members are kept.
     Open(Place),
     /// There is an excerpt of it, if it is a string.
-    Excerpt,
+    Excerpt(Field),
 }
 
 /// The members that are known.
 const MEMBERS: [(Place, &str, Fate); 21] = [
-    (Place::Root, "update_state", Fate::Keep),
+    (Place::Root, "update_state", Fate::Keep(Field::UpdateState)),
     (Place::Root, "chosen_update", Fate::Open(Place::Chosen)),
     (Place::Root, "active_partition", Fate::Open(Place::Active)),
     (Place::Root, "staging_partition", Fate::Open(Place::Staging)),
     (Place::Root, "most_recent_command", Fate::Open(Place::Command)),
-    (Place::Chosen, "arch", Fate::Keep),
-    (Place::Chosen, "version", Fate::Keep),
-    (Place::Chosen, "variant", Fate::Keep),
+    (Place::Chosen, "version", Fate::Keep(Field::ChosenVersion)),
+    (Place::Chosen, "variant", Fate::Keep(Field::ChosenVariant)),
+    (Place::Chosen, "arch", Fate::Keep(Field::ChosenArch)),
     (Place::Active, "image", Fate::Open(Place::ActiveImage)),
-    (Place::ActiveImage, "arch", Fate::Keep),
-    (Place::ActiveImage, "version", Fate::Keep),
-    (Place::ActiveImage, "variant", Fate::Keep),
+    (Place::ActiveImage, "version", Fate::Keep(Field::ActiveVersion)),
+    (Place::ActiveImage, "variant", Fate::Keep(Field::ActiveVariant)),
+    (Place::ActiveImage, "arch", Fate::Keep(Field::ActiveArch)),
     (Place::Staging, "image", Fate::Open(Place::StagingImage)),
-    (Place::StagingImage, "arch", Fate::Keep),
-    (Place::StagingImage, "version", Fate::Keep),
-    (Place::StagingImage, "variant", Fate::Keep),
-    (Place::Command, "cmd_type", Fate::Keep),
-    (Place::Command, "cmd_status", Fate::Keep),
-    (Place::Command, "timestamp", Fate::Keep),
-    (Place::Command, "exit_status", Fate::KeepNumber),
-    (Place::Command, "stderr", Fate::Excerpt),
+    (Place::StagingImage, "version", Fate::Keep(Field::StagingVersion)),
+    (Place::StagingImage, "variant", Fate::Keep(Field::StagingVariant)),
+    (Place::StagingImage, "arch", Fate::Keep(Field::StagingArch)),
+    (Place::Command, "cmd_type", Fate::Keep(Field::CmdType)),
+    (Place::Command, "cmd_status", Fate::Keep(Field::CmdStatus)),
+    (Place::Command, "timestamp", Fate::Keep(Field::Timestamp)),
+    (Place::Command, "exit_status", Fate::KeepNumber(Field::ExitStatus)),
+    (Place::Command, "stderr", Fate::Excerpt(Field::Stderr)),
 ];
-
-impl Place {
-    /// What the names of the members begin with in the condensed document.
-    fn prefix(self) -> &'static [u8] {
-        match self {
-            Self::Chosen => b"chosen_",
-            Self::ActiveImage => b"active_",
-            Self::StagingImage => b"staging_",
-            Self::Root | Self::Active | Self::Staging | Self::Command => b"",
-        }
-    }
-}
 
 /// What may come next.
 #[derive(Debug, Clone, Copy)]
@@ -308,10 +327,10 @@ impl Condenser {
                 }
                 self.places.push(place).map_err(|_| JsonError::TooMuch)?;
             }
-            (Fate::Open(_), false) | (Fate::Keep | Fate::KeepNumber, _) => {
+            (Fate::Open(_), false) | (Fate::Keep(_) | Fate::KeepNumber(_), _) => {
                 return Err(self.wrong_type());
             }
-            (Fate::Drop | Fate::Excerpt, _) => self.fate = Fate::Drop,
+            (Fate::Drop | Fate::Excerpt(_), _) => self.fate = Fate::Drop,
         }
         if let Some(word) = self.kinds.get_mut(self.depth as usize / 64) {
             let bit = 1 << (self.depth % 64);
@@ -331,7 +350,7 @@ impl Condenser {
         }
         self.depth = self.depth.saturating_sub(1);
         self.end_value();
-        if self.depth == 0 { self.emit(b"]") } else { Ok(()) }
+        if self.depth == 0 { self.emit(b"null]") } else { Ok(()) }
     }
 
     /// Whether the innermost level is an object of which members are kept.
@@ -356,16 +375,13 @@ impl Condenser {
                 self.fate = *fate;
             }
         }
-        if matches!(self.fate, Fate::Drop | Fate::Open(_)) {
+        let (Fate::Keep(field) | Fate::KeepNumber(field) | Fate::Excerpt(field)) = self.fate else {
             return Ok(());
-        }
-        self.emit(if self.out.len() == 1 { b"\"" } else { b",\"" })?;
-        self.emit(place.prefix())?;
-        self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
-        self.emit(b"\",")?;
-        // That it came is kept, so that a parser notices when it comes twice.
-        if matches!(self.fate, Fate::Excerpt) {
-            self.emit(b"null")?;
+        };
+        self.emit(&[b'"', Field::FIRST + field as u8, b'"', b','])?;
+        // That it came is kept, so that it is noticed if it comes twice.
+        if matches!(self.fate, Fate::Excerpt(_)) {
+            self.emit(b"null,")?;
         }
         Ok(())
     }
@@ -390,15 +406,15 @@ impl Condenser {
             return Err(self.malformed());
         }
         match self.fate {
-            Fate::Keep | Fate::KeepNumber if null => self.emit(b"null")?,
-            Fate::KeepNumber if number && self.token_fits => {
+            Fate::Keep(_) | Fate::KeepNumber(_) if null => self.emit(b"null,")?,
+            Fate::KeepNumber(_) if number && self.token_fits => {
                 self.emit(b"\"")?;
                 self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
-                self.emit(b"\"")?;
+                self.emit(b"\",")?;
             }
             Fate::Open(_) if null => {}
-            Fate::Drop | Fate::Excerpt => {}
-            Fate::Keep | Fate::KeepNumber | Fate::Open(_) => return Err(self.wrong_type()),
+            Fate::Drop | Fate::Excerpt(_) => {}
+            Fate::Keep(_) | Fate::KeepNumber(_) | Fate::Open(_) => return Err(self.wrong_type()),
         }
         self.end_value();
         Ok(())
@@ -407,9 +423,9 @@ impl Condenser {
     fn begin_string(&mut self) -> Result<(), JsonError> {
         self.string = 0;
         match self.fate {
-            Fate::Keep => self.emit(b"\""),
-            Fate::Open(_) | Fate::KeepNumber => Err(self.wrong_type()),
-            Fate::Drop | Fate::Excerpt => Ok(()),
+            Fate::Keep(_) => self.emit(b"\""),
+            Fate::Open(_) | Fate::KeepNumber(_) => Err(self.wrong_type()),
+            Fate::Drop | Fate::Excerpt(_) => Ok(()),
         }
     }
 
@@ -422,7 +438,7 @@ impl Condenser {
         }
         match (role, self.fate) {
             (Role::Key, _) => self.push_token(byte),
-            (Role::Value, Fate::Keep) => {
+            (Role::Value, Fate::Keep(_)) => {
                 // Once a character or an escape has found no room, none does.
                 let continued = matches!(byte, 0x80..0xc0);
                 if self.string > STRING_MAX - UNIT_MAX && !continued {
@@ -430,7 +446,7 @@ impl Condenser {
                 }
                 return self.keep_in_string(byte);
             }
-            (Role::Value, Fate::Excerpt) if byte != b'\\' => {
+            (Role::Value, Fate::Excerpt(_)) if byte != b'\\' => {
                 self.end_surrogate();
                 self.stderr.push_byte(byte);
             }
@@ -461,8 +477,8 @@ impl Condenser {
         self.expect = if byte == b'u' { Expect::Hex(role, 4, 0) } else { Expect::String(role) };
         match (role, self.fate) {
             (Role::Key, _) => self.push_token(byte),
-            (Role::Value, Fate::Keep) => return self.keep_in_string(byte),
-            (Role::Value, Fate::Excerpt) if byte != b'u' => {
+            (Role::Value, Fate::Keep(_)) => return self.keep_in_string(byte),
+            (Role::Value, Fate::Excerpt(_)) if byte != b'u' => {
                 self.end_surrogate();
                 self.stderr.push(character);
             }
@@ -480,8 +496,8 @@ impl Condenser {
         };
         match (role, self.fate) {
             (Role::Key, _) => self.push_token(byte),
-            (Role::Value, Fate::Keep) => return self.keep_in_string(byte),
-            (Role::Value, Fate::Excerpt) if missing == 1 => self.push_utf16(value),
+            (Role::Value, Fate::Keep(_)) => return self.keep_in_string(byte),
+            (Role::Value, Fate::Excerpt(_)) if missing == 1 => self.push_utf16(value),
             (Role::Value, _) => {}
         }
         Ok(())
@@ -513,8 +529,8 @@ impl Condenser {
             Role::Value => {}
         }
         self.end_surrogate();
-        if matches!(self.fate, Fate::Keep) {
-            self.emit(b"\"")?;
+        if matches!(self.fate, Fate::Keep(_)) {
+            self.emit(b"\",")?;
         }
         self.end_value();
         Ok(())

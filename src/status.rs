@@ -5,8 +5,9 @@
 //! that is not known: nothing can be decided then.
 
 use crate::excerpt::Excerpt;
-use crate::json::{Condenser, JsonError, STRING_MAX};
+use crate::json::{Condenser, Field, JsonError, STRING_MAX};
 use crate::text::write_parts;
+use core::array;
 use core::fmt;
 use core::mem;
 use heapless::String;
@@ -93,29 +94,9 @@ pub struct Status {
     pub last_command: Option<LastCommand>,
 }
 
-/// The members of the document as [`json`](crate::json) condenses it, all of
-/// which are strings or null.
-const MEMBERS: [&str; 15] = [
-    "update_state",
-    "chosen_arch",
-    "chosen_version",
-    "chosen_variant",
-    "active_arch",
-    "active_version",
-    "active_variant",
-    "staging_arch",
-    "staging_version",
-    "staging_variant",
-    "cmd_type",
-    "cmd_status",
-    "timestamp",
-    "exit_status",
-    "stderr",
-];
-
-/// The values of [`MEMBERS`].
+/// The values of the fields, by their number.
 #[derive(Default)]
-struct Values<'a>([Option<&'a str>; MEMBERS.len()]);
+struct Values<'a>([Option<&'a str>; Field::COUNT]);
 
 impl<'de> Deserialize<'de> for Values<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -131,18 +112,18 @@ impl<'de> Visitor<'de> for Values<'de> {
     }
 
     fn visit_seq<S: SeqAccess<'de>>(mut self, mut pairs: S) -> Result<Self, S::Error> {
-        let mut seen = [false; MEMBERS.len()];
-        while let Some(EscapedStr(key)) = pairs.next_element()? {
-            let value = pairs.next_element::<Option<EscapedStr>>()?;
-            let value = value.ok_or(S::Error::custom("half a pair"))?;
-            for ((name, slot), seen) in MEMBERS.iter().zip(&mut self.0).zip(&mut seen) {
-                if *name == key {
-                    if mem::replace(seen, true) {
-                        return Err(S::Error::custom("there twice"));
-                    }
-                    *slot = value.map(|value| value.0);
-                }
+        let mut seen = [false; Field::COUNT];
+        while let Some(Some(EscapedStr(letter))) = pairs.next_element()? {
+            let value = pairs.next_element::<Option<EscapedStr>>()?.flatten();
+            let field = letter.bytes().next().unwrap_or_default().wrapping_sub(Field::FIRST);
+            let places = (self.0.get_mut(usize::from(field)), seen.get_mut(usize::from(field)));
+            let (Some(place), Some(seen)) = places else {
+                return Err(S::Error::custom("no field"));
+            };
+            if mem::replace(seen, true) {
+                return Err(S::Error::custom("there twice"));
             }
+            *place = value.map(|value| value.0);
         }
         Ok(self)
     }
@@ -184,23 +165,27 @@ impl Status {
         let (condensed, stderr) = condenser.finish().map_err(DocumentError::Json)?;
         let (Values(values), _) =
             serde_json_core::from_slice(condensed).map_err(|_| DocumentError::Member)?;
-        let [state, c0, c1, c2, a0, a1, a2, s0, s1, s2, name, outcome, timestamp, exit_status, _] =
-            values;
-        let word = state.ok_or(DocumentError::Member)?;
+        let mut values = values.into_iter();
+        let word = values.next().flatten().ok_or(DocumentError::Member)?;
         let state = State::ALL.into_iter().find(|state| state.name() == word);
-        Ok(Self {
-            state: state.ok_or_else(|| DocumentError::UnknownState(text(Some(word))))?,
-            chosen: image(c0, c1, c2),
-            running: image(a0, a1, a2),
-            staged: image(s0, s1, s2),
-            last_command: name.or(outcome).or(timestamp).map(|_| LastCommand {
-                name: text(name),
-                outcome: text(outcome),
-                timestamp: text(timestamp),
-                exit_status: text(exit_status),
-                stderr: stderr.clone(),
-            }),
-        })
+        let state = state.ok_or_else(|| DocumentError::UnknownState(text(Some(word))))?;
+        let [chosen, running, staged] = array::from_fn(|_| {
+            let [version, variant, arch] = array::from_fn(|_| values.next().flatten());
+            version.is_some().then(|| Image {
+                arch: text(arch),
+                version: text(version),
+                variant: text(variant),
+            })
+        });
+        let [name, outcome, timestamp, exit_status] = array::from_fn(|_| values.next().flatten());
+        let last_command = name.or(outcome).or(timestamp).map(|_| LastCommand {
+            name: text(name),
+            outcome: text(outcome),
+            timestamp: text(timestamp),
+            exit_status: text(exit_status),
+            stderr: stderr.clone(),
+        });
+        Ok(Self { state, chosen, running, staged, last_command })
     }
 
     /// When the last command ended, in the API's writing; empty if there was
@@ -208,15 +193,6 @@ impl Status {
     pub fn timestamp(&self) -> &str {
         self.last_command.as_ref().map_or("", |command| &command.timestamp)
     }
-}
-
-/// An image, if there is one: it has a version.
-fn image(arch: Option<&str>, version: Option<&str>, variant: Option<&str>) -> Option<Image> {
-    version.map(|version| Image {
-        arch: text(arch),
-        version: text(Some(version)),
-        variant: text(variant),
-    })
 }
 
 fn text(text: Option<&str>) -> Text {
