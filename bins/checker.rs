@@ -6,7 +6,7 @@
 
 mod start;
 
-use bottlerocket_updater::api::{Answer, Call, CallError, Command, Failed};
+use bottlerocket_updater::api::{Answer, Call, CallError, Command, Exchange, Failed};
 use bottlerocket_updater::duration::Short;
 use bottlerocket_updater::exit::{FAILED, NO, YES};
 use bottlerocket_updater::flags::{self, Flag, Value};
@@ -56,21 +56,20 @@ fn main(arguments: Args) -> u8 {
         Flag("refresh", Value::Switch(&mut options.refresh)),
     ];
     start::invoke(flags::read(arguments, &mut flags, None), HELP, || {
-        check(&options).unwrap_or_else(|error| {
+        check(&options, &mut Exchange::new(Call::Status)).unwrap_or_else(|error| {
             let Options { socket, timeout, .. } = options;
             let tried = "read the update status from";
-            complain(format_args!("{}", Failed { tried, socket, error: &error, timeout }));
+            complain(format_args!("{}", Failed { tried, socket, error, timeout }));
             FAILED
         })
     })
 }
 
 /// Asks the API, and says what is known in one line: the exit status.
-#[expect(clippy::result_large_err, reason = "nothing is allocated, so nothing is boxed")]
-fn check(options: &Options) -> Result<u8, CallError> {
+fn check<'x>(options: &Options, exchange: &'x mut Exchange) -> Result<u8, CallError<'x>> {
     // The kernel closes it with the process; a call for that is one too many.
     let deadline = ManuallyDrop::new(Deadline::after(options.timeout)?);
-    let status = match call_until_free(options.socket, Call::Status, &deadline)? {
+    let status = match call_until_free(options.socket, Call::Status, &deadline, exchange)? {
         Answer::Status(status) if status.state == State::Ready => {
             write_line(STDOUT, format_args!("yes: {status}"));
             YES
@@ -85,13 +84,14 @@ fn check(options: &Options) -> Result<u8, CallError> {
         }
         _ => {
             let timeout = Short(options.timeout);
-            write_line(STDOUT, format_args!("no: update lock held for {timeout} by a command"));
+            write_line(STDOUT, format_args!("no: update lock held for {timeout}"));
             NO
         }
     };
     if options.refresh {
         // Whether it works is for the next check to see.
-        let _ = call(options.socket, Call::Start(Command::Refresh), &deadline);
+        let refresh = Call::Start(Command::Refresh);
+        let _ = call(options.socket, refresh, &deadline, &mut Exchange::new(refresh));
     }
     Ok(status)
 }

@@ -15,11 +15,10 @@
 //!   then counts; a second break does not.
 #![no_std]
 #![no_main]
-#![expect(clippy::result_large_err, reason = "nothing is allocated, so nothing is boxed")]
 
 mod start;
 
-use bottlerocket_updater::api::{Answer, Call, CallError, Failed};
+use bottlerocket_updater::api::{Answer, Call, CallError, Exchange, Failed};
 use bottlerocket_updater::duration::Short;
 use bottlerocket_updater::exit::{FAILED, NO, YES};
 use bottlerocket_updater::flags::{self, Flag, Value};
@@ -75,64 +74,66 @@ fn main(arguments: Args) -> u8 {
         Flag("if-ready", Value::Switch(&mut options.if_ready)),
     ];
     start::invoke(flags::read(arguments, &mut flags, None), HELP, || {
-        // What is tried, for the message if it does not work.
-        let mut tried = "read the update status from";
-        run(&options, &mut tried).unwrap_or_else(|error| {
-            let Options { socket, timeout, .. } = options;
-            complain(format_args!("{}", Failed { tried, socket, error: &error, timeout }));
-            FAILED
-        })
+        let deadline = match Deadline::after(options.timeout) {
+            Ok(deadline) => deadline,
+            Err(error) => return fail(&options, "reboot the node through", error),
+        };
+        let mut exchange = Exchange::new(Call::Status);
+        match options.if_ready.then(|| refuse(&options, &deadline, &mut exchange)).flatten() {
+            Some(status) => status,
+            None => reboot(&options, &deadline, &mut exchange),
+        }
     })
 }
 
-fn run(options: &Options, tried: &mut &str) -> Result<u8, CallError> {
-    let deadline = Deadline::after(options.timeout)?;
-    if options.if_ready && !ready(options, &deadline)? {
-        return Ok(NO);
-    }
-    *tried = "reboot the node through";
-    reboot(options.socket, &deadline)
+fn fail(options: &Options, tried: &str, error: CallError) -> u8 {
+    let Options { socket, timeout, .. } = *options;
+    complain(format_args!("{}", Failed { tried, socket, error, timeout }));
+    FAILED
 }
 
-/// Whether an update is Ready; says so if not.
-fn ready(options: &Options, deadline: &Deadline) -> Result<bool, CallError> {
-    match call_until_free(options.socket, Call::Status, deadline)? {
-        Answer::Status(status) if status.state == State::Ready => return Ok(true),
-        Answer::Status(status) => {
+/// Refuses to reboot unless an update is Ready, and says why: the exit status,
+/// if that is so.
+fn refuse(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> Option<u8> {
+    match call_until_free(options.socket, Call::Status, deadline, exchange) {
+        Ok(Answer::Status(status)) if status.state == State::Ready => return None,
+        Ok(Answer::Status(status)) => {
             write_line(STDOUT, format_args!("not rebooting: {status}"));
         }
-        Answer::NoStatus => {
-            write_line(STDOUT, format_args!("not rebooting: no refresh since the node booted"));
+        Ok(Answer::NoStatus) => {
+            write_all(STDOUT, b"not rebooting: no refresh since the node booted\n");
         }
-        _ => {
+        Ok(_) => {
             let timeout = Short(options.timeout);
-            write_line(
-                STDOUT,
-                format_args!("not rebooting: update lock held for {timeout} by a command"),
-            );
+            write_line(STDOUT, format_args!("not rebooting: update lock held for {timeout}"));
         }
+        Err(error) => return Some(fail(options, "read the update status from", error)),
     }
-    Ok(false)
+    Some(NO)
 }
 
 /// Asks for the reboot, and says what comes of it: the exit status.
-fn reboot(socket: &[u8], deadline: &Deadline) -> Result<u8, CallError> {
-    match call(socket, Call::Reboot, deadline) {
+fn reboot(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> u8 {
+    let tried = "reboot the node through";
+    match call(options.socket, Call::Reboot, deadline, exchange) {
+        Ok(_) => return on_its_way(b"the reboot is on its way\n"),
         Err(error) if error.is_break() => {
             complain(format_args!("{error}; looking whether the API comes back"));
         }
-        answer => return answer.map(|_| on_its_way(b"the reboot is on its way\n")),
+        Err(error) => return fail(options, tried, error),
     }
-    let away = Deadline::after(AWAY.min(deadline.remaining()))?;
+    let away = match Deadline::after(AWAY.min(deadline.remaining())) {
+        Ok(away) => away,
+        Err(error) => return fail(options, tried, error),
+    };
     while away.pause(PAUSE) {
-        match call(socket, Call::Reboot, deadline) {
+        match call(options.socket, Call::Reboot, deadline, exchange) {
+            Ok(_) => return on_its_way(b"asked again: the reboot is on its way\n"),
             Err(error) if error.is_stale_socket() => {}
-            answer => {
-                return answer.map(|_| on_its_way(b"asked again: the reboot is on its way\n"));
-            }
+            Err(error) => return fail(options, tried, error),
         }
     }
-    Ok(on_its_way(b"the API broke off and stays away: the node seems to be going down\n"))
+    on_its_way(b"the API stays away after the request: the node seems to be going down\n")
 }
 
 fn on_its_way(line: &[u8]) -> u8 {

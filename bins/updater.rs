@@ -7,6 +7,7 @@ mod start;
 #[path = "start/stop.rs"]
 mod stop;
 
+use bottlerocket_updater::api::{Call, Exchange};
 use bottlerocket_updater::cycle::{End, Settings};
 use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::event::Event;
@@ -112,13 +113,14 @@ fn update(socket: &'static [u8], settings: Settings, schedule: Schedule) -> End 
     if !schedule.once {
         log(Event::Started(socket, schedule.interval));
     }
+    let mut exchange = Exchange::new(Call::Status);
     let (mut daemon, mut next) = Daemon::begin(settings, schedule, unix::random());
     loop {
         match next {
             Next::Call(call, pause) => {
                 unix::sleep(pause);
                 let answer = Deadline::after(CALL_TIMEOUT)
-                    .and_then(|deadline| unix::call(socket, call, &deadline));
+                    .and_then(|deadline| unix::call(socket, call, &deadline, &mut exchange));
                 next = daemon.answered(unix::now(), call, &answer, &mut |event| log(event));
             }
             Next::End(end) => return end,

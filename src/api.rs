@@ -87,10 +87,10 @@ impl Call {
 }
 
 /// What the API answers.
-#[derive(Debug, Clone)]
-pub enum Answer {
+#[derive(Debug, Clone, Copy)]
+pub enum Answer<'a> {
     /// The status.
-    Status(Status),
+    Status(Status<'a>),
     /// 404: there has been no refresh since the node booted.
     NoStatus,
     /// 204: it has started; of a reboot, that it is on its way.
@@ -99,19 +99,19 @@ pub enum Answer {
     Busy,
     /// 409, or 404 with a reason: the state of the node does not allow the
     /// command.
-    NotAllowed(Refusal),
+    NotAllowed(Refusal<'a>),
 }
 
 /// An answer that says no.
-#[derive(Debug, Clone)]
-pub struct Refusal {
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'a> {
     /// The HTTP status code.
     pub code: u16,
     /// The body.
-    pub reason: Excerpt,
+    pub reason: &'a Excerpt,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Refusal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { code, reason } = self;
         match (*code, reason.is_empty()) {
@@ -126,19 +126,19 @@ impl fmt::Display for Refusal {
 }
 
 /// What is wrong with an answer.
-#[derive(Debug, Clone)]
-pub enum AnswerError {
+#[derive(Debug, Clone, Copy)]
+pub enum AnswerError<'a> {
     /// It is not one in HTTP.
     Http(HttpError),
     /// It ends too early.
     Truncated(Progress),
     /// It is a status that is not understood.
-    Document(DocumentError),
+    Document(DocumentError<'a>),
     /// It is understood, and none of those that are hoped for.
-    Refused(Refusal),
+    Refused(Refusal<'a>),
 }
 
-impl fmt::Display for AnswerError {
+impl fmt::Display for AnswerError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Http(error) => error.fmt(f),
@@ -157,8 +157,8 @@ impl fmt::Display for AnswerError {
 }
 
 /// Why a call has no answer that can be used.
-#[derive(Debug, Clone)]
-pub enum CallError {
+#[derive(Debug, Clone, Copy)]
+pub enum CallError<'a> {
     /// The kernel does not give what a call needs.
     Resources(Errno),
     /// There is no connection.
@@ -172,10 +172,10 @@ pub enum CallError {
     /// The time was over before the answer was complete.
     TooLate(Progress),
     /// There is one, but it is not understood, or says no.
-    Answer(AnswerError),
+    Answer(AnswerError<'a>),
 }
 
-impl CallError {
+impl CallError<'_> {
     /// Whether the API may have got the request.
     pub fn after_sending(&self) -> bool {
         matches!(self, Self::Receive(_) | Self::TooLate(_) | Self::Answer(_))
@@ -200,7 +200,7 @@ impl CallError {
     }
 }
 
-impl fmt::Display for CallError {
+impl fmt::Display for CallError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Connect(errno) => {
@@ -238,7 +238,7 @@ pub struct Failed<'a> {
     /// The path of the socket.
     pub socket: &'a [u8],
     /// What came back.
-    pub error: &'a CallError,
+    pub error: CallError<'a>,
     /// The value of `-timeout`.
     pub timeout: Duration,
 }
@@ -264,6 +264,9 @@ pub struct Exchange {
     reason: Excerpt,
 }
 
+/// The status code while an update command holds the lock.
+const BUSY: u16 = 423;
+
 /// How a status is refused before the first refresh; only its body tells this
 /// 404 from others.
 const NO_STATUS: &str = "Update status is uninitialized";
@@ -279,12 +282,17 @@ impl Exchange {
         }
     }
 
+    /// Whether the answer is that an update command holds the lock.
+    pub fn is_busy(&self) -> bool {
+        self.response.code() == Some(BUSY)
+    }
+
     /// Takes the next bytes of the answer: true when it is complete.
     ///
     /// # Errors
     ///
     /// It is not understood; nothing more can be made of it.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<bool, AnswerError> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<bool, AnswerError<'static>> {
         let body = self.response.push(bytes).map_err(AnswerError::Http)?;
         match (self.call, self.response.code()) {
             (Call::Status, Some(200)) => self
@@ -306,19 +314,19 @@ impl Exchange {
     /// # Errors
     ///
     /// It is not complete, or not understood, or says no.
-    pub fn finish(self) -> Result<Answer, AnswerError> {
+    pub fn finish(&self) -> Result<Answer<'_>, AnswerError<'_>> {
         let progress = self.response.progress();
         let (Some(code), Progress::Complete) = (self.response.code(), progress) else {
             return Err(AnswerError::Truncated(progress));
         };
-        let refusal = Refusal { code, reason: self.reason };
+        let refusal = Refusal { code, reason: &self.reason };
         Ok(match (self.call, code) {
             (Call::Status, 200) => {
                 Answer::Status(Status::read(&self.document).map_err(AnswerError::Document)?)
             }
             (Call::Status, 404) if refusal.reason.starts_with(NO_STATUS) => Answer::NoStatus,
             (Call::Start(_) | Call::Reboot, 204) => Answer::Started,
-            (Call::Status | Call::Start(_), 423) => Answer::Busy,
+            (Call::Status | Call::Start(_), BUSY) => Answer::Busy,
             (Call::Start(_), 409) => Answer::NotAllowed(refusal),
             (Call::Start(_), 404) if !refusal.reason.is_empty() => Answer::NotAllowed(refusal),
             _ => return Err(AnswerError::Refused(refusal)),

@@ -22,7 +22,7 @@
 use crate::api::{Answer, AnswerError, Call, CallError, Command};
 use crate::event::{Event, Update};
 use crate::plan::{Known, Plan, plan};
-use crate::status::{LastCommand, Status, Text};
+use crate::status::{LastCommand, Status, Text, copy};
 use core::time::Duration;
 
 /// The pause before a status is asked for again, at first and at most. Reading
@@ -193,11 +193,14 @@ impl Cycle {
             // Without a status there is always something to do.
             (Plan::Ready | Plan::Nothing, None) => return Step::End(End::NoAnswer),
         };
-        let image = |image: &Option<_>| image.clone().unwrap_or_default();
-        self.update = status.map_or(Update::default(), |status| Update {
-            running: image(&status.running),
-            chosen: image(&status.chosen),
-        });
+        let running = status.and_then(|status| status.running).unwrap_or_default();
+        let chosen = status.and_then(|status| status.chosen).unwrap_or_default();
+        self.update = Update {
+            running: copy(running.version),
+            version: copy(chosen.version),
+            variant: copy(chosen.variant),
+            arch: copy(chosen.arch),
+        };
         let again = self.succeeded.as_ref().is_some_and(|(last, update)| {
             *last == command && command != Command::Refresh && *update == self.update
         });
@@ -207,7 +210,7 @@ impl Cycle {
         }
         self.commands += 1;
         let before = status.and_then(|status| status.last_command.as_ref());
-        let before = before.map_or(Text::new(), |command| command.timestamp.clone());
+        let before = before.map_or(Text::new(), |command| copy(command.timestamp));
         self.phase = Phase::Send(command, before);
         Step::Call(Call::Start(command), Duration::ZERO)
     }

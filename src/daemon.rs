@@ -127,7 +127,7 @@ impl Daemon {
         };
         if self.trouble.is_none() {
             self.trouble = Some((call, now));
-            tell(Event::ApiLost(call, error));
+            tell(Event::ApiLost(call, *error));
         }
         if !error.is_stale_socket() {
             self.stale_since = None;

@@ -5,7 +5,7 @@ use crate::api::{Call, CallError, Command, Refusal};
 use crate::duration::Short;
 use crate::excerpt::Shown;
 use crate::log::{Level, Record};
-use crate::status::{Image, LastCommand, Status};
+use crate::status::{Image, LastCommand, Status, Text};
 use core::time::Duration;
 
 /// Something that happened.
@@ -20,7 +20,7 @@ pub enum Event<'a> {
     /// A command has done what it was sent for, in this time.
     Done(Command, &'a Update, Duration),
     /// A command has not, in this time.
-    Failed(Command, &'a LastCommand, Duration),
+    Failed(Command, &'a LastCommand<'a>, Duration),
     /// A command is still running after this time.
     Overdue(Command, Duration),
     /// A command has ended without a trace.
@@ -28,15 +28,15 @@ pub enum Event<'a> {
     /// A command succeeds again and again, and leaves the node as it was.
     Stuck(Command),
     /// The API does not allow a command that the state of the node asks for.
-    NotAllowed(Command, &'a Refusal),
+    NotAllowed(Command, &'a Refusal<'a>),
     /// Somebody else's command holds the lock for longer than any may take.
     Locked(Duration),
     /// A cycle ends: no update is chosen.
-    Nothing(&'a Status),
+    Nothing(&'a Status<'a>),
     /// A cycle ends: an update waits for the reboot.
-    Ready(&'a Status),
+    Ready(&'a Status<'a>),
     /// A call of the API does not work, and did before.
-    ApiLost(Call, &'a CallError),
+    ApiLost(Call, CallError<'a>),
     /// It works again, after this time.
     ApiBack(Duration),
     /// The socket stays away for this time.
@@ -45,14 +45,17 @@ pub enum Event<'a> {
     Stopped(&'a str),
 }
 
-/// The update that is being made: from what to what. A version that is not
-/// known is empty.
+/// The update that is being made. What is not known is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Update {
-    /// What is running.
-    pub running: Image,
-    /// What was chosen.
-    pub chosen: Image,
+    /// The version that is running.
+    pub running: Text,
+    /// The version that was chosen.
+    pub version: Text,
+    /// Its variant.
+    pub variant: Text,
+    /// Its architecture.
+    pub arch: Text,
 }
 
 impl Event<'_> {
@@ -108,21 +111,23 @@ impl Event<'_> {
             }
             Self::Busy => {}
             Self::Preparing(update) => {
-                record.text("running", &update.running.version);
-                image(record, "chosen", &update.chosen);
+                record.text("running", &update.running);
+                record.text("version", &update.version);
+                record.text("variant", &update.variant);
+                record.text("arch", &update.arch);
             }
             Self::Done(_, update, took) => {
-                record.text("version", &update.chosen.version);
+                record.text("version", &update.version);
                 record.field("took", &Short(took));
             }
             Self::Failed(command, last, took) => {
                 record.text("command", command.name());
-                record.text("status", &last.outcome);
+                record.text("status", last.outcome);
                 if !last.exit_status.is_empty() {
-                    record.text("exit_status", &last.exit_status);
+                    record.text("exit_status", last.exit_status);
                 }
                 record.field("took", &Short(took));
-                record.field("stderr", &last.stderr);
+                record.field("stderr", last.stderr);
             }
             Self::Overdue(command, after) => {
                 record.text("command", command.name());
@@ -142,12 +147,12 @@ impl Event<'_> {
             }
             Self::Ready(status) => {
                 record.text("state", status.state.name());
-                record.text("next", status.staged.as_ref().map_or("", |image| &image.version));
+                record.text("next", status.staged.map_or("", |image| image.version));
                 running(record, status);
             }
             Self::ApiLost(call, error) => {
                 record.text("call", call.name());
-                record.field("error", error);
+                record.field("error", &error);
             }
             Self::ApiBack(after) | Self::GaveUp(after) => record.field("after", &Short(after)),
             Self::Stopped(signal) => record.text("signal", signal),
@@ -156,13 +161,9 @@ impl Event<'_> {
 }
 
 fn running(record: &mut Record, status: &Status) {
-    if let Some(running) = &status.running {
-        image(record, "running", running);
+    if let Some(Image { version, variant, arch }) = status.running {
+        record.text("running", version);
+        record.text("variant", variant);
+        record.text("arch", arch);
     }
-}
-
-fn image(record: &mut Record, key: &str, image: &Image) {
-    record.text(key, &image.version);
-    record.text("variant", &image.variant);
-    record.text("arch", &image.arch);
 }

@@ -5,8 +5,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-#![allow(clippy::result_large_err, reason = "nothing is allocated, so nothing is boxed")]
-#![allow(clippy::large_enum_variant, reason = "nothing is allocated, so nothing is boxed")]
 
 pub mod api;
 pub mod cycle;

@@ -18,7 +18,7 @@ pub enum Plan {
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// The status, or `None` if there has been no command since boot.
-    pub status: Option<&'a Status>,
+    pub status: Option<&'a Status<'a>>,
     /// Whether a refresh has succeeded in this cycle.
     pub refreshed: bool,
     /// Whether an update that is Ready may be replaced by one that is chosen
@@ -71,30 +71,22 @@ fn is_failed_refresh(command: &LastCommand) -> bool {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::excerpt::Excerpt;
-    use crate::status::{Image, Text};
+    use crate::status::Image;
+    use std::boxed::Box;
     use std::vec::Vec;
 
-    fn text(text: &str) -> Text {
-        Text::try_from(text).unwrap()
+    fn image(version: &'static str) -> Image<'static> {
+        Image { version, variant: "aws-k8s-1.30", arch: "x86_64" }
     }
 
-    fn image(version: &str) -> Image {
-        Image { arch: text("x86_64"), version: text(version), variant: text("aws-k8s-1.30") }
-    }
-
-    fn command(name: &str, outcome: &str) -> LastCommand {
-        LastCommand {
-            name: text(name),
-            outcome: text(outcome),
-            timestamp: text("2026-11-22T05:32:13Z"),
-            exit_status: text("1"),
-            stderr: Excerpt::default(),
-        }
+    fn command(name: &'static str, outcome: &'static str) -> LastCommand<'static> {
+        let stderr = Box::leak(Box::default());
+        let timestamp = "2026-11-22T05:32:13Z";
+        LastCommand { name, outcome, timestamp, exit_status: "1", stderr }
     }
 
     /// Every combination of state, chosen and staged image and last command.
-    fn all_statuses() -> Vec<Status> {
+    fn all_statuses() -> Vec<Status<'static>> {
         let images = [None, Some(image("1.26.1")), Some(image("1.26.2"))];
         let mut commands = std::vec![None];
         for name in ["refresh", "prepare", "activate", "deactivate", "invented", ""] {
@@ -104,15 +96,15 @@ mod tests {
         }
         let mut all = Vec::new();
         for state in State::ALL {
-            for chosen in &images {
-                for staged in &images {
-                    for last_command in &commands {
+            for chosen in images {
+                for staged in images {
+                    for last_command in commands.iter().copied() {
                         all.push(Status {
                             state,
-                            chosen: chosen.clone(),
+                            chosen,
                             running: Some(image("1.26.0")),
-                            staged: staged.clone(),
-                            last_command: last_command.clone(),
+                            staged,
+                            last_command,
                         });
                     }
                 }
@@ -191,8 +183,8 @@ mod tests {
     #[test]
     fn another_variant_or_architecture_is_another_image() {
         for other in [
-            Image { arch: text("aarch64"), ..image("1.26.1") },
-            Image { variant: text("aws-k8s-1.31"), ..image("1.26.1") },
+            Image { arch: "aarch64", ..image("1.26.1") },
+            Image { variant: "aws-k8s-1.31", ..image("1.26.1") },
         ] {
             let status = Status {
                 state: State::Staged,

@@ -14,9 +14,13 @@ use heapless::String;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json_core::str::EscapedStr;
 
-/// A name or version, shortened if it is longer than 64 bytes. Escapes stand
-/// as they are in the document.
+/// A copy of a string of the document.
 pub type Text = String<STRING_MAX>;
+
+/// Copies a string of the document: they all fit.
+pub fn copy(text: &str) -> Text {
+    Text::try_from(text).unwrap_or_default()
+}
 
 /// The state of a node's update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,51 +51,52 @@ impl State {
 }
 
 /// An image of the operating system.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Image {
-    /// The processor architecture, `x86_64` for example.
-    pub arch: Text,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Image<'a> {
     /// The version, `1.26.1` for example.
-    pub version: Text,
+    pub version: &'a str,
     /// The variant, `aws-k8s-1.30` for example.
-    pub variant: Text,
+    pub variant: &'a str,
+    /// The processor architecture, `x86_64` for example.
+    pub arch: &'a str,
 }
 
 /// The update command that ended last, whoever sent it.
-#[derive(Debug, Clone, Default)]
-pub struct LastCommand {
+#[derive(Debug, Clone, Copy)]
+pub struct LastCommand<'a> {
     /// `refresh`, `prepare`, `activate` or `deactivate`.
-    pub name: Text,
+    pub name: &'a str,
     /// `Success`, or else the API's word for what became of it.
-    pub outcome: Text,
+    pub outcome: &'a str,
     /// When it ended, in the API's writing: good for being compared.
-    pub timestamp: Text,
+    pub timestamp: &'a str,
     /// Its exit status, or the number of the signal that ended it, if known.
-    pub exit_status: Text,
+    pub exit_status: &'a str,
     /// What it had to say.
-    pub stderr: Excerpt,
+    pub stderr: &'a Excerpt,
 }
 
-impl LastCommand {
+impl LastCommand<'_> {
     /// Whether it did what it was sent for.
     pub fn succeeded(&self) -> bool {
         self.outcome == "Success"
     }
 }
 
-/// What the API says of a node.
-#[derive(Debug, Clone)]
-pub struct Status {
+/// What the API says of a node. Strings are shortened if they are longer than
+/// 64 bytes, and have their escapes as they are in the document.
+#[derive(Debug, Clone, Copy)]
+pub struct Status<'a> {
     /// How far an update has come.
     pub state: State,
     /// What `prepare` would write.
-    pub chosen: Option<Image>,
+    pub chosen: Option<Image<'a>>,
     /// What is running.
-    pub running: Option<Image>,
+    pub running: Option<Image<'a>>,
     /// What is written to the other partition set.
-    pub staged: Option<Image>,
+    pub staged: Option<Image<'a>>,
     /// The update command that ended last.
-    pub last_command: Option<LastCommand>,
+    pub last_command: Option<LastCommand<'a>>,
 }
 
 /// The values of the fields, by their number.
@@ -130,17 +135,17 @@ impl<'de> Visitor<'de> for Values<'de> {
 }
 
 /// Why a status document is not understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DocumentError {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentError<'a> {
     /// It is not even JSON.
     Json(JsonError),
     /// A member is missing, or comes twice, or is not of its type.
     Member,
     /// The state is none of [`State::ALL`].
-    UnknownState(Text),
+    UnknownState(&'a str),
 }
 
-impl fmt::Display for DocumentError {
+impl fmt::Display for DocumentError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Json(error) => write!(f, "the status document is not understood: {error}"),
@@ -155,70 +160,56 @@ impl fmt::Display for DocumentError {
     }
 }
 
-impl Status {
+impl<'a> Status<'a> {
     /// Reads the document that `condenser` was given.
     ///
     /// # Errors
     ///
     /// It is not understood.
-    pub fn read(condenser: &Condenser) -> Result<Self, DocumentError> {
+    pub fn read(condenser: &'a Condenser) -> Result<Self, DocumentError<'a>> {
         let (condensed, stderr) = condenser.finish().map_err(DocumentError::Json)?;
         let (Values(values), _) =
             serde_json_core::from_slice(condensed).map_err(|_| DocumentError::Member)?;
         let mut values = values.into_iter();
         let word = values.next().flatten().ok_or(DocumentError::Member)?;
         let state = State::ALL.into_iter().find(|state| state.name() == word);
-        let state = state.ok_or_else(|| DocumentError::UnknownState(text(Some(word))))?;
+        let state = state.ok_or_else(|| DocumentError::UnknownState(word))?;
         let [chosen, running, staged] = array::from_fn(|_| {
             let [version, variant, arch] = array::from_fn(|_| values.next().flatten());
-            version.is_some().then(|| Image {
-                arch: text(arch),
-                version: text(version),
-                variant: text(variant),
+            version.map(|version| Image {
+                version,
+                variant: variant.unwrap_or_default(),
+                arch: arch.unwrap_or_default(),
             })
         });
         let [name, outcome, timestamp, exit_status] = array::from_fn(|_| values.next().flatten());
         let last_command = name.or(outcome).or(timestamp).map(|_| LastCommand {
-            name: text(name),
-            outcome: text(outcome),
-            timestamp: text(timestamp),
-            exit_status: text(exit_status),
-            stderr: stderr.clone(),
+            name: name.unwrap_or_default(),
+            outcome: outcome.unwrap_or_default(),
+            timestamp: timestamp.unwrap_or_default(),
+            exit_status: exit_status.unwrap_or_default(),
+            stderr,
         });
         Ok(Self { state, chosen, running, staged, last_command })
     }
-
-    /// When the last command ended, in the API's writing; empty if there was
-    /// none.
-    pub fn timestamp(&self) -> &str {
-        self.last_command.as_ref().map_or("", |command| &command.timestamp)
-    }
-}
-
-fn text(text: Option<&str>) -> Text {
-    // What is kept of a string is never longer than a text.
-    Text::try_from(text.unwrap_or_default()).unwrap_or_default()
 }
 
 /// One line: the state, why it is not Ready or what the reboot will bring, and
 /// what is running.
-impl fmt::Display for Status {
+impl fmt::Display for Status<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let version = |image: &'_ Option<Image>| match image {
-            Some(image) => image.version.clone(),
-            None => text(Some("an unknown version")),
-        };
-        let (chosen, staged) = (version(&self.chosen), version(&self.staged));
+        let [chosen, staged] = [self.chosen, self.staged]
+            .map(|image| image.map_or("an unknown version", |image| image.version));
         write_parts(f, &["state ", self.state.name(), ", "])?;
         match self.state {
-            State::Ready => write_parts(f, &["reboot brings ", &staged])?,
+            State::Ready => write_parts(f, &["reboot brings ", staged])?,
             State::Staged if self.chosen.is_some() && self.chosen == self.staged => {
-                write_parts(f, &[&staged, " is prepared but not activated"])?;
+                write_parts(f, &[staged, " is prepared but not activated"])?;
             }
             _ if self.chosen.is_none() => f.write_str("no update chosen")?,
-            _ => write_parts(f, &[&chosen, " is chosen but not prepared"])?,
+            _ => write_parts(f, &[chosen, " is chosen but not prepared"])?,
         }
-        match &self.running {
+        match self.running {
             Some(Image { arch, version, variant }) => {
                 let parts = ["; running ", version, ", variant ", variant, ", arch ", arch];
                 write_parts(f, &parts)

@@ -38,7 +38,7 @@ impl Deadline {
     /// # Errors
     ///
     /// The kernel has no timer to give.
-    pub fn after(duration: Duration) -> Result<Self, CallError> {
+    pub fn after(duration: Duration) -> Result<Self, CallError<'static>> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer =
             timerfd_create(TimerfdClockId::Monotonic, flags).map_err(CallError::Resources)?;
@@ -90,19 +90,20 @@ fn duration(time: Timespec) -> Duration {
 }
 
 /// Makes `call` on the socket at the path `socket`, on a connection of its own.
+/// The answer is kept in `exchange`.
 ///
 /// # Errors
 ///
 /// There is no answer that can be used, for example because `deadline` came
 /// first.
-pub fn call(socket: &[u8], call: Call, deadline: &Deadline) -> Result<Answer, CallError> {
-    let address = SocketAddrUnix::new(socket).map_err(CallError::Connect)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-        .map_err(CallError::Resources)?;
-    connect(&socket, &address, deadline)?;
-    send(&socket, &call.request(), deadline)?;
-    receive(&socket, Exchange::new(call), deadline)
+pub fn call<'x>(
+    socket: &[u8],
+    call: Call,
+    deadline: &Deadline,
+    exchange: &'x mut Exchange,
+) -> Result<Answer<'x>, CallError<'x>> {
+    perform(socket, call, deadline, exchange)?;
+    exchange.finish().map_err(CallError::Answer)
 }
 
 /// Makes `call`, again and again with growing pauses for as long as an update
@@ -112,28 +113,48 @@ pub fn call(socket: &[u8], call: Call, deadline: &Deadline) -> Result<Answer, Ca
 /// # Errors
 ///
 /// As for [`call()`].
-pub fn call_until_free(
+pub fn call_until_free<'x>(
     socket: &[u8],
-    what: Call,
+    call: Call,
     deadline: &Deadline,
-) -> Result<Answer, CallError> {
-    let mut answer = call(socket, what, deadline);
+    exchange: &'x mut Exchange,
+) -> Result<Answer<'x>, CallError<'x>> {
+    perform(socket, call, deadline, exchange)?;
     let mut pause = BUSY_PAUSE;
-    while matches!(answer, Ok(Answer::Busy)) && deadline.pause(pause) {
-        match call(socket, what, deadline) {
-            Err(error) if error.is_too_late() => {}
-            other => answer = other,
+    while exchange.is_busy() {
+        if !deadline.pause(pause) {
+            return Ok(Answer::Busy);
+        }
+        match perform(socket, call, deadline, exchange) {
+            Err(error) if error.is_too_late() => return Ok(Answer::Busy),
+            other => other?,
         }
         pause = BUSY_PAUSE_MAX.min(pause.saturating_mul(2));
     }
-    answer
+    exchange.finish().map_err(CallError::Answer)
+}
+
+fn perform(
+    socket: &[u8],
+    call: Call,
+    deadline: &Deadline,
+    exchange: &mut Exchange,
+) -> Result<(), CallError<'static>> {
+    *exchange = Exchange::new(call);
+    let address = SocketAddrUnix::new(socket).map_err(CallError::Connect)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+        .map_err(CallError::Resources)?;
+    connect(&socket, &address, deadline)?;
+    send(&socket, &call.request(), deadline)?;
+    receive(&socket, exchange, deadline)
 }
 
 fn connect(
     socket: &OwnedFd,
     address: &SocketAddrUnix,
     deadline: &Deadline,
-) -> Result<(), CallError> {
+) -> Result<(), CallError<'static>> {
     loop {
         match rustix::net::connect(socket, address) {
             Ok(()) => return Ok(()),
@@ -146,7 +167,11 @@ fn connect(
     }
 }
 
-fn send(socket: &OwnedFd, mut request: &[u8], deadline: &Deadline) -> Result<(), CallError> {
+fn send(
+    socket: &OwnedFd,
+    mut request: &[u8],
+    deadline: &Deadline,
+) -> Result<(), CallError<'static>> {
     while !request.is_empty() {
         match rustix::net::send(socket, request, SendFlags::NOSIGNAL) {
             Ok(sent) => request = request.get(sent..).unwrap_or_default(),
@@ -164,9 +189,9 @@ fn send(socket: &OwnedFd, mut request: &[u8], deadline: &Deadline) -> Result<(),
 
 fn receive(
     socket: &OwnedFd,
-    mut exchange: Exchange,
+    exchange: &mut Exchange,
     deadline: &Deadline,
-) -> Result<Answer, CallError> {
+) -> Result<(), CallError<'static>> {
     let mut buffer = [0; RECEIVE_MAX];
     loop {
         if !deadline.wait(socket.as_fd(), PollFlags::IN).map_err(CallError::Receive)? {
@@ -179,7 +204,7 @@ fn receive(
         };
         let bytes = buffer.get(..received).unwrap_or_default();
         if exchange.push(bytes).map_err(CallError::Answer)? || bytes.is_empty() {
-            return exchange.finish().map_err(CallError::Answer);
+            return Ok(());
         }
     }
 }
