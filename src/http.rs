@@ -116,6 +116,8 @@ impl Response {
         Ok(part)
     }
 
+    // Apart, it keeps its registers to itself: the programs are smaller.
+    #[inline(never)]
     fn push_head(&mut self, byte: u8) -> Result<(), HttpError> {
         if b"HTTP/1.1 ".get(self.head.len()).is_some_and(|wanted| *wanted != byte) {
             return Err(HttpError::NotHttp);

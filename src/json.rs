@@ -245,6 +245,8 @@ impl Condenser {
         }
     }
 
+    // Apart, it keeps its registers to itself: the programs are smaller.
+    #[inline(never)]
     fn push_byte(&mut self, byte: u8) -> Result<(), JsonError> {
         match self.expect {
             Expect::String(role) => return self.in_string(role, byte),

@@ -166,6 +166,8 @@ impl<'a> Status<'a> {
     /// # Errors
     ///
     /// It is not understood.
+    // Apart, it keeps its registers to itself: the programs are smaller.
+    #[inline(never)]
     pub fn read(condenser: &'a Condenser) -> Result<Self, DocumentError<'a>> {
         let (condensed, stderr) = condenser.finish().map_err(DocumentError::Json)?;
         let (Values(values), _) =
