@@ -7,11 +7,12 @@
 
 use bottlerocket_simulator::{self as simulator, Options, Simulator};
 use std::env;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::ops::Deref;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -235,6 +236,11 @@ impl Parrot {
         command
     }
 
+    /// Text with the path of the socket as `SOCKET`, for messages to compare.
+    pub fn mask(&self, text: &str) -> String {
+        text.replace(self.directory.socket().to_str().unwrap(), "SOCKET")
+    }
+
     /// The first line of each request so far.
     pub fn requested(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
@@ -271,4 +277,34 @@ fn repeat(mut stream: UnixStream, pieces: &[Vec<u8>]) -> String {
     }
     let request = String::from_utf8_lossy(&request);
     request.lines().next().unwrap_or_default().into()
+}
+
+/// The program as somebody whom the node's API does not let in, if it is asked
+/// for by a socket that only its owner may use.
+pub fn program_of_a_stranger(name: &str, directory: &Directory) -> Command {
+    let original = program(name);
+    let path = original.get_args().last().unwrap_or(original.get_program());
+    // Everybody can get at this copy, unlike perhaps at the place of the build.
+    // Were it not another program that makes it, a run that another test starts
+    // at this moment could keep the file open for writing.
+    let copy = directory.path().join(Path::new(path).file_name().unwrap());
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    assert!(Command::new("cp").arg(path).arg(&copy).status().unwrap().success());
+    let mut command = match original.get_args().last() {
+        Some(_) => Command::new(original.get_program()),
+        None => Command::new(&copy),
+    };
+    command.args(original.get_args().last().map(|_| &copy));
+    if is_root() {
+        command.uid(65534).gid(65534);
+    }
+    command
+}
+
+/// Takes a socket's permissions away from whoever [`program_of_a_stranger`]
+/// runs as.
+pub fn forbid(socket: &Path) {
+    // As on a node, or, for an owner who is not root, less.
+    let mode = if is_root() { 0o660 } else { 0 };
+    fs::set_permissions(socket, Permissions::from_mode(mode)).unwrap();
 }
