@@ -177,7 +177,7 @@ impl Daemon {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let scaled = u128::from(self.random) * (u128::from(millis) + 1) >> 64;
+        let scaled = (u128::from(self.random) * (u128::from(millis) + 1)) >> 64;
         Duration::from_millis(u64::try_from(scaled).unwrap_or(millis))
     }
 }

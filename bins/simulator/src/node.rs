@@ -464,7 +464,7 @@ impl Node {
                 stderr: ending.stderr.clone(),
             },
         );
-        let mut status = self.status.clone().unwrap_or_else(|| first_status());
+        let mut status = self.status.clone().unwrap_or_else(first_status);
         if !ending.junk {
             match (command, ending.exit_status) {
                 (Command::Refresh, 0) => self.refreshed(&mut status),

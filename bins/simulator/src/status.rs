@@ -92,7 +92,7 @@ impl Status {
         let mut json = String::from("{\"update_state\":");
         string(&mut json, self.state.name());
         json.push_str(",\"available_updates\":");
-        or_null(&mut json, self.available.as_ref(), versions);
+        or_null(&mut json, self.available.as_deref(), versions);
         json.push_str(",\"chosen_update\":");
         or_null(&mut json, self.chosen.as_ref(), image);
         json.push_str(",\"active_partition\":");
@@ -106,7 +106,7 @@ impl Status {
     }
 }
 
-fn versions(json: &mut String, versions: &Vec<String>) {
+fn versions(json: &mut String, versions: &[String]) {
     json.push('[');
     for (index, version) in versions.iter().enumerate() {
         if index > 0 {
@@ -117,7 +117,7 @@ fn versions(json: &mut String, versions: &Vec<String>) {
     json.push(']');
 }
 
-fn or_null<T>(json: &mut String, value: Option<&T>, write: fn(&mut String, &T)) {
+fn or_null<T: ?Sized>(json: &mut String, value: Option<&T>, write: fn(&mut String, &T)) {
     match value {
         Some(value) => write(json, value),
         None => json.push_str("null"),
