@@ -352,3 +352,6 @@ impl Cycle {
         Step::Call(Call::Status, pause)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
