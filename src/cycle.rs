@@ -33,7 +33,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long the status may be readable without telling of a command that has
 /// started, until that is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// How many commands one cycle sends. An update takes three, and three more if
+/// How many commands one cycle starts. An update takes three, and three more if
 /// another version is chosen meanwhile.
 const COMMANDS_MAX: u8 = 8;
 /// How often one cycle looks again because the API does not allow a command.
@@ -208,7 +208,6 @@ impl Cycle {
             tell(Event::Stuck(command));
             return Step::End(End::Failed);
         }
-        self.commands += 1;
         let before = status.and_then(|status| status.last_command.as_ref());
         let before = before.map_or(Text::new(), |command| copy(command.timestamp));
         self.phase = Phase::Send(command, before);
@@ -249,6 +248,7 @@ impl Cycle {
         if started && command == Command::Prepare {
             tell(Event::Preparing(&self.update));
         }
+        self.commands += 1;
         self.busy_since = None;
         self.pause = PAUSE;
         self.phase =

@@ -343,6 +343,25 @@ fn somebody_else_is_waited_for_at_every_point() {
 }
 
 #[test]
+fn many_commands_that_are_locked_out_are_no_failure() {
+    // A reader holds the lock now and again: the status can be read, but no
+    // command starts for a minute.
+    let mut script = Script::new(Settings::default());
+    script.row(("status", 0, "Available 1.26.1 - refresh@1", ""));
+    script.row(("refresh", 0, "423", BUSY));
+    for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000, 5000, 5000, 5000, 5000] {
+        script.row(("status", pause, "Available 1.26.1 - refresh@1", ""));
+        script.row(("refresh", 0, "423", ""));
+    }
+    script.rows(&[
+        ("status", 5000, "Available 1.26.1 - refresh@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Idle - - refresh@2", NOTHING),
+    ]);
+    script.ends(End::Good);
+}
+
+#[test]
 fn pauses_grow_up_to_five_seconds() {
     let mut script = Script::new(Settings::default());
     script.row(("status", 0, "423", BUSY));
@@ -355,6 +374,40 @@ fn pauses_grow_up_to_five_seconds() {
     script.row(("refresh", 0, "204", ""));
     for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
         script.row(("status", pause, "423", ""));
+    }
+}
+
+#[test]
+fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
+    for (timeouts, longest) in [([60, 1800, 60, 60], 1800), ([60, 5, 7, 90], 90), ([9, 9, 9, 9], 9)]
+    {
+        let settings =
+            Settings { timeouts: timeouts.map(Duration::from_secs), refresh_ready: false };
+        for locked_status in [true, false] {
+            let mut script = Script::new(settings);
+            let begin = script.now;
+            let mut told = Vec::new();
+            let mut calls = 0;
+            while let Step::Call(call, pause) = script.next {
+                script.now += pause;
+                calls += 1;
+                let text = match call {
+                    Call::Status if !locked_status => "Idle",
+                    _ => "423",
+                };
+                let tell = &mut |event: Event| told.push(line(&event));
+                script.next = script.cycle.answered(script.now, &answer(text), tell);
+            }
+            script.ends(End::Failed);
+            let waited = (script.now - begin).as_secs();
+            assert!((longest..=longest + 5).contains(&waited), "{longest}: {waited}");
+            assert!(calls < 2 * longest / 5 + 20, "{longest}: {calls}");
+            let [busy, locked] = &told[..] else { panic!("{told:?}") };
+            assert_eq!(busy, BUSY);
+            let start = "error msg=\"another update command does not end, looking again in the \
+                         next cycle\" after=";
+            assert!(locked.starts_with(start), "{locked}");
+        }
     }
 }
 
