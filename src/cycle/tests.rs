@@ -833,6 +833,24 @@ fn another_version_is_chosen_meanwhile() {
 }
 
 #[test]
+fn the_state_falls_back() {
+    let mut script = Script::new(Settings::default());
+    // What was prepared is gone, whoever did that: it is prepared again.
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "409 not allowed", ""),
+        ("status", 400, "Available 1.26.1 - refresh@3", ""),
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Staged 1.26.1 1.26.1 prepare@4", PREPARED),
+        ("activate", 0, "423", BUSY),
+        // Somebody else's refresh failed.
+        ("status", 400, "Idle 1.26.1 1.26.1 refresh!Failed@5", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Idle - - refresh@6", NOTHING),
+    ]);
+    script.ends(End::Good);
+}
+
+#[test]
 fn commands_that_succeed_without_effect() {
     for (again, told) in [
         ("prepare", "Available 1.26.1 - prepare@2"),
