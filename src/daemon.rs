@@ -59,8 +59,6 @@ impl Daemon {
     /// node is given.
     pub fn begin(settings: Settings, schedule: Schedule, random: u64) -> (Self, Next) {
         let (cycle, call) = Cycle::begin(settings);
-        // The generator stands still at zero.
-        let random = random | 1;
         let mut daemon = Self {
             settings,
             schedule,
@@ -139,7 +137,7 @@ impl Daemon {
         let away = now.saturating_sub(*self.stale_since.get_or_insert(now));
         let too_long = away >= self.schedule.give_up;
         if too_long {
-            tell(Event::GaveUp(away));
+            tell(Event::GaveUp(away, *error));
         }
         too_long
     }
@@ -172,12 +170,18 @@ impl Daemon {
 
     /// A random duration from zero to `duration`, in steps of a millisecond.
     fn at_most(&mut self, duration: Duration) -> Duration {
-        // Marsaglia's xorshift with the shifts 13, 7 and 17.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
+        // SplitMix64, which makes the most of numbers that differ in few bits:
+        // those of nodes that booted together and have no better ones yet.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let scaled = u128::from(self.random) * (u128::from(millis) + 1) >> 64;
+        let scaled = u128::from(mixed) * (u128::from(millis) + 1) >> 64;
         Duration::from_millis(u64::try_from(scaled).unwrap_or(millis))
     }
 }
+
+#[cfg(test)]
+mod tests;
