@@ -88,7 +88,7 @@ impl Daemon {
             return Next::End(End::NoAnswer);
         }
         let end = match self.cycle.answered(now, answer, tell) {
-            Step::Call(call, pause) => return Next::Call(call, pause),
+            Step::Call(call, pause) => return Next::Call(call, self.within_give_up(now, pause)),
             Step::End(end) => end,
         };
         if self.schedule.once {
@@ -155,12 +155,17 @@ impl Daemon {
     }
 
     /// The time until a call that does not work is tried again: twice as long
-    /// each time, less up to a half at random, and not beyond the time at which
-    /// to give up.
+    /// each time, less up to a half at random.
     fn back_off(&mut self, now: Duration) -> Duration {
         let backoff = self.backoff.min(self.schedule.interval);
         self.backoff = PAUSE_MAX.min(backoff.saturating_mul(2));
         let pause = backoff.saturating_sub(self.at_most(backoff / 2));
+        self.within_give_up(now, pause)
+    }
+
+    /// As much of `pause` as ends before it is time to give up: the last try is
+    /// made then.
+    fn within_give_up(&self, now: Duration, pause: Duration) -> Duration {
         let left = self.stale_since.map_or(Duration::MAX, |since| {
             let away = now.saturating_sub(since);
             self.schedule.give_up.saturating_sub(away)

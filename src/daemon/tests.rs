@@ -368,6 +368,25 @@ fn it_gives_up_exactly_when_it_is_told_to() {
 }
 
 #[test]
+fn it_gives_up_in_the_middle_of_a_cycle_as_well() {
+    let give_up = Duration::from_millis(47_777);
+    let mut script = Script::new(Schedule { give_up, ..SCHEDULE }, 1);
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@1", ""),
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "423", ""),
+        ("status", 400, "refused", REFUSED),
+    ]);
+    let begin = script.now;
+    while script.next != Next::End(End::NoAnswer) {
+        script.give("refused");
+    }
+    assert_eq!(script.now - begin, give_up);
+}
+
+#[test]
 fn what_answers_is_not_given_up() {
     // Neither an answer of any kind, nor a socket that is there but of no use,
     // is a reason for a restart of the container.
