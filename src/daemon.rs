@@ -99,8 +99,8 @@ impl Daemon {
                 self.recover(now, tell);
                 self.interval()
             }
-            End::Failed => self.interval(),
-            End::NoAnswer => self.back_off(now),
+            End::Failed if answer.is_ok() => self.interval(),
+            End::Failed | End::NoAnswer => self.back_off(now),
         };
         let (cycle, call) = Cycle::begin(self.settings);
         self.cycle = cycle;

@@ -387,6 +387,30 @@ fn it_gives_up_in_the_middle_of_a_cycle_as_well() {
 }
 
 #[test]
+fn a_cycle_that_ends_without_the_api() {
+    // The refresh has no result in time because nobody is there to tell: the
+    // next try is not made after the interval, but as soon as for a cycle
+    // that begins without the API.
+    let overdue = "error msg=\"command takes too long, looking again in the next cycle\" \
+                   command=refresh timeout=1m";
+    for (text, lost) in [("refused", REFUSED), ("+10s silence", SILENT)] {
+        let mut script = Script::new(SCHEDULE, 1);
+        script.rows(&[("status", 0, "404", ""), ("refresh", 0, "204", "")]);
+        script.row(("status", 200, text, lost));
+        let begin = script.now;
+        while script.give(text).1 != [overdue] {}
+        let pauses = script.pauses(text, 3);
+        assert!(pauses.iter().all(|pause| *pause <= 4 * BACKOFF), "{text}: {pauses:?}");
+        if text == "refused" {
+            while script.next != Next::End(End::NoAnswer) {
+                script.give(text);
+            }
+            assert_eq!(script.now - begin, SCHEDULE.give_up);
+        }
+    }
+}
+
+#[test]
 fn what_answers_is_not_given_up() {
     // Neither an answer of any kind, nor a socket that is there but of no use,
     // is a reason for a restart of the container.
