@@ -88,6 +88,7 @@ impl Call {
 
 /// What the API answers.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and nothing to box it in")]
 pub enum Answer<'a> {
     /// The status.
     Status(Status<'a>),

@@ -179,11 +179,11 @@ impl Daemon {
         // those of nodes that booted together and have no better ones yet.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let scaled = u128::from(mixed) * (u128::from(millis) + 1) >> 64;
+        let scaled = (u128::from(mixed) * (u128::from(millis) + 1)) >> 64;
         Duration::from_millis(u64::try_from(scaled).unwrap_or(millis))
     }
 }

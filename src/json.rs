@@ -506,15 +506,19 @@ impl Condenser {
     }
 
     fn push_utf16(&mut self, unit: u16) {
-        let units = [self.high_surrogate.take(), Some(unit)];
-        for character in char::decode_utf16(units.into_iter().flatten()) {
-            match character {
-                Ok(character) => self.stderr.push(character),
-                Err(half) if half.unpaired_surrogate() == unit && unit < 0xdc00 => {
-                    self.high_surrogate = Some(unit);
-                }
-                Err(_) => self.stderr.push(char::REPLACEMENT_CHARACTER),
+        let code = match (self.high_surrogate, unit) {
+            (Some(high), 0xdc00..0xe000) => {
+                self.high_surrogate = None;
+                0x1_0000 + (u32::from(high - 0xd800) << 10) + u32::from(unit - 0xdc00)
             }
+            _ => {
+                self.end_surrogate();
+                unit.into()
+            }
+        };
+        match unit {
+            0xd800..0xdc00 => self.high_surrogate = Some(unit),
+            _ => self.stderr.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)),
         }
     }
 

@@ -175,7 +175,7 @@ impl<'a> Status<'a> {
         let mut values = values.into_iter();
         let word = values.next().flatten().ok_or(DocumentError::Member)?;
         let state = State::ALL.into_iter().find(|state| state.name() == word);
-        let state = state.ok_or_else(|| DocumentError::UnknownState(word))?;
+        let state = state.ok_or(DocumentError::UnknownState(word))?;
         let [chosen, running, staged] = array::from_fn(|_| {
             let [version, variant, arch] = array::from_fn(|_| values.next().flatten());
             version.map(|version| Image {

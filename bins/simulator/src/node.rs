@@ -432,7 +432,7 @@ impl Node {
             return Err(Refusal::Locked);
         }
         if self.status.is_none() {
-            self.set_status(now, Some(self.first_status()));
+            self.set_status(now, Some(first_status()));
         }
         let (state, chosen) = match &self.status {
             Some(status) => (status.state, status.chosen.is_some()),
@@ -464,7 +464,7 @@ impl Node {
                 stderr: ending.stderr.clone(),
             },
         );
-        let mut status = self.status.clone().unwrap_or_else(|| self.first_status());
+        let mut status = self.status.clone().unwrap_or_else(first_status);
         if !ending.junk {
             match (command, ending.exit_status) {
                 (Command::Refresh, 0) => self.refreshed(&mut status),
@@ -507,7 +507,11 @@ impl Node {
         status.chosen = wanted
             .filter(|version| **version != self.options.running)
             .map(|version| self.image(version));
-        status.available = available;
+        status.available = Some(available);
+        status.active.get_or_insert_with(|| Partition {
+            image: self.image(&self.options.running),
+            next_to_boot: true,
+        });
         if matches!(status.state, State::Idle | State::Available) {
             status.state = match status.chosen {
                 Some(_) => State::Available,
@@ -573,26 +577,24 @@ impl Node {
         }
     }
 
-    fn first_status(&self) -> Status {
-        Status {
-            state: State::Idle,
-            available: Vec::new(),
-            chosen: None,
-            active: Some(Partition {
-                image: self.image(&self.options.running),
-                next_to_boot: true,
-            }),
-            staging: None,
-            recent: None,
-        }
-    }
-
     fn image(&self, version: &str) -> Image {
         Image {
             arch: self.options.arch.clone(),
             version: version.into(),
             variant: self.options.variant.clone(),
         }
+    }
+}
+
+/// The status that the first action after a boot makes, whatever comes of it.
+fn first_status() -> Status {
+    Status {
+        state: State::Idle,
+        available: None,
+        chosen: None,
+        active: None,
+        staging: None,
+        recent: None,
     }
 }
 

@@ -75,10 +75,10 @@ pub struct Status {
     /// How far an update has come.
     pub state: State,
     /// Versions that the last good refresh saw, newest first.
-    pub available: Vec<String>,
+    pub available: Option<Vec<String>>,
     /// What prepare would write.
     pub chosen: Option<Image>,
-    /// What runs now.
+    /// What runs now, once a command has looked.
     pub active: Option<Partition>,
     /// What was written since the last boot.
     pub staging: Option<Partition>,
@@ -91,14 +91,9 @@ impl Status {
     pub fn to_json(&self) -> String {
         let mut json = String::from("{\"update_state\":");
         string(&mut json, self.state.name());
-        json.push_str(",\"available_updates\":[");
-        for (index, version) in self.available.iter().enumerate() {
-            if index > 0 {
-                json.push(',');
-            }
-            string(&mut json, version);
-        }
-        json.push_str("],\"chosen_update\":");
+        json.push_str(",\"available_updates\":");
+        or_null(&mut json, self.available.as_deref(), versions);
+        json.push_str(",\"chosen_update\":");
         or_null(&mut json, self.chosen.as_ref(), image);
         json.push_str(",\"active_partition\":");
         or_null(&mut json, self.active.as_ref(), partition);
@@ -111,7 +106,18 @@ impl Status {
     }
 }
 
-fn or_null<T>(json: &mut String, value: Option<&T>, write: fn(&mut String, &T)) {
+fn versions(json: &mut String, versions: &[String]) {
+    json.push('[');
+    for (index, version) in versions.iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        string(json, version);
+    }
+    json.push(']');
+}
+
+fn or_null<T: ?Sized>(json: &mut String, value: Option<&T>, write: fn(&mut String, &T)) {
     match value {
         Some(value) => write(json, value),
         None => json.push_str("null"),

@@ -1,0 +1,436 @@
+//! The protocol on captured and on hostile bytes: whole, in pieces of every
+//! size that matters, in every prefix, and with bytes behind the answer.
+
+use bottlerocket_updater::api::{Answer, Call, Command, Exchange};
+use std::fmt::Write;
+
+/// What an answer comes to, in words: if it is given in pieces of `size`
+/// bytes.
+fn read(call: Call, bytes: &[u8], size: usize) -> String {
+    let mut exchange = Exchange::new(call);
+    for piece in bytes.chunks(size) {
+        match exchange.push(piece) {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(error) => return error.to_string(),
+        }
+    }
+    match exchange.finish() {
+        Ok(Answer::Status(status)) => {
+            let mut text = status.to_string();
+            if let Some(last) = status.last_command {
+                let (name, outcome, exit) = (last.name, last.outcome, last.exit_status);
+                write!(text, "; {name} {outcome} {exit} [{}]", last.stderr).unwrap();
+            }
+            text
+        }
+        Ok(Answer::NoStatus) => "no status".into(),
+        Ok(Answer::Started) => "started".into(),
+        Ok(Answer::Busy) => "busy".into(),
+        Ok(Answer::NotAllowed(refusal)) => format!("not allowed: {refusal}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The same, which must not depend on how the bytes are split.
+fn read_in_any_pieces(call: Call, bytes: &[u8]) -> String {
+    let whole = read(call, bytes, usize::MAX);
+    for size in [1, 3, 64] {
+        assert_eq!(read(call, bytes, size), whole, "in pieces of {size}");
+    }
+    whole
+}
+
+fn with_body(status: &str, body: &[u8]) -> Vec<u8> {
+    let mut answer =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
+    answer.extend_from_slice(body);
+    answer
+}
+
+fn document(body: &str) -> String {
+    read_in_any_pieces(Call::Status, &with_body("200 OK", body.as_bytes()))
+}
+
+const PREPARE: Call = Call::Start(Command::Prepare);
+const REFRESH: Call = Call::Start(Command::Refresh);
+
+const TRANSCRIPTS: [(&str, Call, &str); 24] = [
+    ("action-prepare-during-refresh", PREPARE, "busy"),
+    ("activate-204", Call::Start(Command::Activate), "started"),
+    ("connection-close", Call::Status, AVAILABLE),
+    ("connection-close-404", Call::Status, "the API does not know this call (404)"),
+    ("connection-close-refresh-204", REFRESH, "started"),
+    ("deactivate-204", Call::Start(Command::Deactivate), "started"),
+    ("pipelined-action-then-status", REFRESH, "started"),
+    ("prepare-204", PREPARE, "started"),
+    (
+        "prepare-disallowed-ready",
+        PREPARE,
+        "not allowed: the API answered 409: Update action not allowed according to update state",
+    ),
+    (
+        "prepare-no-chosen-update",
+        PREPARE,
+        "not allowed: the API answered 404: Previously chosen Update no longer exists",
+    ),
+    ("reboot-204", Call::Reboot, "started"),
+    (
+        "reboot-500",
+        Call::Reboot,
+        "the API answered 500: Failed to reboot, exit code: 1, stderr: Operation inhibited by \
+         \"backup\" (PID 123 \"systemd-inhib\"), reason is \"a \\ é\". Please retry operation \
+         after closing inhibitors and logging out other users.",
+    ),
+    ("refresh-204", REFRESH, "started"),
+    ("slow-request-408", Call::Status, "the API did not get the whole request in time (408)"),
+    ("status-available", Call::Status, AVAILABLE),
+    ("status-during-refresh", Call::Status, "busy"),
+    (
+        "status-failed-prepare",
+        Call::Status,
+        "state Available, 1.26.1 is chosen but not prepared; running 1.26.0, variant \
+         aws-k8s-1.30, arch x86_64; prepare Failed 17 [Error: could not write \"image\" \
+         C:\\path\\to\\x tab éü ☃ 😀 <&> /slash/ red last line, no newline \
+         bad-utf8:\u{fffd}\u{fffd}.]",
+    ),
+    (
+        "status-idle",
+        Call::Status,
+        "state Idle, no update chosen; running 1.26.0, variant aws-k8s-1.30, arch x86_64; \
+         refresh Success 0 []",
+    ),
+    ("status-lock-shared-by-other", Call::Status, "no status"),
+    (
+        "status-ready",
+        Call::Status,
+        "state Ready, reboot brings 1.26.1; running 1.26.0, variant aws-k8s-1.30, arch x86_64; \
+         activate Success 0 []",
+    ),
+    (
+        "status-staged",
+        Call::Status,
+        "state Staged, 1.26.1 is prepared but not activated; running 1.26.0, variant \
+         aws-k8s-1.30, arch x86_64; prepare Success 0 []",
+    ),
+    (
+        "status-staged-no-chosen",
+        Call::Status,
+        "state Staged, no update chosen; running 1.26.0, variant aws-k8s-1.30, arch x86_64; \
+         refresh Success 0 []",
+    ),
+    ("status-uninitialized", Call::Status, "no status"),
+    ("unknown-path-404", Call::Status, "the API does not know this call (404)"),
+];
+
+const AVAILABLE: &str = "state Available, 1.26.1 is chosen but not prepared; running 1.26.0, \
+                         variant aws-k8s-1.30, arch x86_64; refresh Success 0 []";
+
+fn transcript(name: &str) -> Vec<u8> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+    std::fs::read(format!("{directory}/{name}.http")).unwrap()
+}
+
+#[test]
+fn every_transcript_whole_in_pieces_and_with_trailing_bytes() {
+    for (name, call, meaning) in TRANSCRIPTS {
+        let bytes = transcript(name);
+        assert_eq!(read_in_any_pieces(call, &bytes), meaning, "{name}");
+        let mut more = bytes.clone();
+        more.extend_from_slice(b"HTTP/1.1 500 Oops\r\ncontent-length: 1\r\n\r\n!");
+        assert_eq!(read_in_any_pieces(call, &more), meaning, "{name} with trailing bytes");
+    }
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+    let captured = std::fs::read_dir(directory)
+        .unwrap()
+        .filter(|file| file.as_ref().unwrap().path().extension().unwrap() == "http");
+    assert_eq!(captured.count(), TRANSCRIPTS.len(), "a capture has no row in the table");
+}
+
+#[test]
+fn no_prefix_of_a_transcript_is_taken_for_the_whole() {
+    for (name, call, _) in TRANSCRIPTS {
+        // The first of two answers is one.
+        let bytes = match name {
+            "pipelined-action-then-status" => transcript("refresh-204"),
+            name => transcript(name),
+        };
+        for length in 0..bytes.len() {
+            let meaning = read(call, &bytes[..length], usize::MAX);
+            assert!(meaning.starts_with("the connection was closed"), "{name}: {meaning}");
+        }
+    }
+}
+
+#[test]
+fn every_byte_of_a_ready_answer_matters_or_changes_nothing_but_text() {
+    let bytes = transcript("status-ready");
+    for at in 0..bytes.len() {
+        for replacement in [b'x', b'"', b'\\', b'{', b'}', b',', b'0', b'\n', 0, 0xff] {
+            let mut bytes = bytes.clone();
+            bytes[at] = replacement;
+            // It must not panic, and never be another state.
+            let meaning = read(Call::Status, &bytes, usize::MAX);
+            for other in ["state Idle", "state Available", "state Staged"] {
+                assert!(!meaning.contains(other), "byte {at} as {replacement}: {meaning}");
+            }
+        }
+    }
+}
+
+#[test]
+fn requests() {
+    for (call, line) in [
+        (Call::Status, "GET /updates/status"),
+        (REFRESH, "POST /actions/refresh-updates"),
+        (PREPARE, "POST /actions/prepare-update"),
+        (Call::Start(Command::Activate), "POST /actions/activate-update"),
+        (Call::Start(Command::Deactivate), "POST /actions/deactivate-update"),
+        (Call::Reboot, "POST /actions/reboot"),
+    ] {
+        let whole = format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert_eq!(call.request(), whole.as_bytes());
+    }
+}
+
+#[test]
+fn what_each_call_makes_of_each_code() {
+    for (call, code, body, meaning) in [
+        (Call::Status, 204, "", "the API answered 204, without a reason"),
+        (Call::Status, 404, "not here", "the API answered 404: not here"),
+        (Call::Status, 409, "no", "the API answered 409: no"),
+        (Call::Status, 500, "{\"update_state\":\"Ready\"}", READY_IN_500),
+        (Call::Status, 503, "", "the API answered 503, without a reason"),
+        (REFRESH, 200, "{}", "the API answered 200: {}"),
+        (REFRESH, 404, "", "the API does not know this call (404)"),
+        (REFRESH, 423, "Update lock held", "busy"),
+        (REFRESH, 500, " a\nb ", "the API answered 500: a b"),
+        (Call::Reboot, 200, "", "the API answered 200, without a reason"),
+        (Call::Reboot, 404, "", "the API does not know this call (404)"),
+        (Call::Reboot, 409, "no", "the API answered 409: no"),
+        (Call::Reboot, 423, "locked", "the API answered 423: locked"),
+    ] {
+        let answer = with_body(&format!("{code} X"), body.as_bytes());
+        assert_eq!(read_in_any_pieces(call, &answer), meaning, "{call:?} {code}");
+    }
+}
+
+const READY_IN_500: &str = "the API answered 500: {\"update_state\":\"Ready\"}";
+
+#[test]
+fn documents_that_are_understood() {
+    let deep = |open: &str, close: &str, levels: usize| {
+        format!(
+            "{{\"new\":{}1{},\"update_state\":\"Idle\"}}",
+            open.repeat(levels),
+            close.repeat(levels)
+        )
+    };
+    for body in [
+        "{\"update_state\":\"Idle\"}".into(),
+        " \t\r\n{ \"update_state\" : \"Idle\" } \n".into(),
+        "{\"update_state\":\"Idle\",\"chosen_update\":null,\"most_recent_command\":null}".into(),
+        "{\"update_state\":\"Idle\",\"new\":[1,-2.5e+3,true,false,null,\"x\",{},[],{\"a\":{}}]}"
+            .into(),
+        "{\"new\":{\"update_state\":\"Ready\"},\"update_state\":\"Idle\"}".into(),
+        "{\"new\":[\"update_state\",\"Ready\"],\"update_state\":\"Idle\"}".into(),
+        "{\"new\":\"\\\"update_state\\\":\\\"Ready\\\"\",\"update_state\":\"Idle\"}".into(),
+        "{\"update\\u005fstate\":\"Ready\",\"update_state\":\"Idle\"}".into(),
+        "{\"update_state\\u0000\":\"Ready\",\"update_state\":\"Idle\"}".into(),
+        "{\"chosen_update\":null,\"update_state\":\"Idle\",\"chosen_updates\":{\"version\":\"1\"}}"
+            .into(),
+        format!("{{\"{}\":\"Ready\",\"update_state\":\"Idle\"}}", "x".repeat(100_000)),
+        deep("[", "]", 10),
+        deep("[", "]", 255),
+        deep("[", "]", 256),
+        deep("[", "]", 20_000),
+        deep("{\"a\":", "}", 255),
+        deep("{\"a\":", "}", 20_000),
+        deep("[{\"a\":[\"b\",", "]}]", 10_000),
+    ] {
+        let meaning = document(&body);
+        assert_eq!(
+            meaning,
+            "state Idle, no update chosen; running an unknown version",
+            "{}",
+            &body[..body.len().min(200)]
+        );
+    }
+}
+
+#[test]
+fn documents_that_are_not_understood() {
+    let malformed =
+        |at: u64| format!("the status document is not understood: malformed JSON at byte {at}");
+    let wrong = |at: u64| {
+        format!("the status document is not understood: a value of another type at byte {at}")
+    };
+    let truncated = "the status document is not understood: truncated JSON".to_string();
+    let member = "the status document is not understood: a member is missing, or there twice, or \
+                  of another type"
+        .to_string();
+    for (body, error) in [
+        ("", truncated.clone()),
+        (" ", truncated.clone()),
+        ("{", truncated.clone()),
+        ("{\"update_state\":\"Ready\"", truncated.clone()),
+        ("{\"update_state\":\"Ready", truncated.clone()),
+        ("{\"a\":{\"update_state\":\"Ready\"}", truncated),
+        ("[]", malformed(0)),
+        ("\"Ready\"", malformed(0)),
+        ("null", malformed(0)),
+        ("{update_state:\"Ready\"}", malformed(1)),
+        ("{\"update_state\" \"Ready\"}", malformed(16)),
+        ("{\"update_state\":Ready}", malformed(16)),
+        ("{\"update_state\":\"Ready\",}", malformed(24)),
+        ("{,\"update_state\":\"Ready\"}", malformed(1)),
+        ("{\"update_state\":\"Ready\"}}", malformed(24)),
+        ("{\"update_state\":\"Ready\"}{}", malformed(24)),
+        ("{\"update_state\":\"Ready\"]", malformed(23)),
+        ("{\"a\":[},\"update_state\":\"Ready\"}", malformed(6)),
+        ("{\"a\":[1 2],\"update_state\":\"Ready\"}", malformed(8)),
+        ("{\"a\":[1,],\"update_state\":\"Ready\"}", malformed(8)),
+        ("{\"a\":tru,\"update_state\":\"Ready\"}", malformed(8)),
+        ("{\"a\":nulll,\"update_state\":\"Ready\"}", malformed(10)),
+        ("{\"a\":\"\\x\",\"update_state\":\"Ready\"}", malformed(7)),
+        ("{\"a\":\"\\u00g0\",\"update_state\":\"Ready\"}", malformed(10)),
+        ("{\"a\":\"\n\",\"update_state\":\"Ready\"}", malformed(6)),
+        ("{\"a\":\"\0\",\"update_state\":\"Ready\"}", malformed(6)),
+        ("{}", member.clone()),
+        ("{\"update_state\":null}", member.clone()),
+        ("{\"update_state\":\"Idle\",\"update_state\":\"Ready\"}", member.clone()),
+        ("{\"update_state\":\"Ready\",\"update_state\":\"Ready\"}", member.clone()),
+        ("{\"update_state\":null,\"update_state\":\"Ready\"}", member.clone()),
+        (
+            "{\"update_state\":\"Ready\",\"chosen_update\":{\"version\":\"1\",\"version\":\"2\"}}",
+            member.clone(),
+        ),
+        (
+            "{\"update_state\":\"Ready\",\"chosen_update\":{\"version\":\"1\"},\
+             \"chosen_update\":{\"version\":\"2\"}}",
+            member.clone(),
+        ),
+        (
+            "{\"update_state\":\"Ready\",\"most_recent_command\":{\"stderr\":\"\",\"stderr\":\"\"}}",
+            member,
+        ),
+        ("{\"update_state\":4}", wrong(17)),
+        ("{\"update_state\":true}", wrong(20)),
+        ("{\"update_state\":{}}", wrong(16)),
+        ("{\"update_state\":[\"Ready\"]}", wrong(16)),
+        ("{\"update_state\":\"Ready\",\"chosen_update\":\"1.26.1\"}", wrong(40)),
+        ("{\"update_state\":\"Ready\",\"chosen_update\":[]}", wrong(40)),
+        ("{\"update_state\":\"Ready\",\"chosen_update\":1}", wrong(41)),
+        ("{\"update_state\":\"Ready\",\"most_recent_command\":{\"exit_status\":\"1\"}}", wrong(61)),
+        ("{\"update_state\":\"\"}", "the update state \"\" is not known".into()),
+        ("{\"update_state\":\"ready\"}", "the update state \"ready\" is not known".into()),
+        ("{\"update_state\":\"Ready \"}", "the update state \"Ready \" is not known".into()),
+        (
+            "{\"update_state\":\"\\u0052eady\"}",
+            "the update state \"\\u0052eady\" is not known".into(),
+        ),
+    ] {
+        assert_eq!(document(body), error, "{body}");
+    }
+}
+
+#[test]
+fn a_state_that_is_too_long_is_shown_shortened() {
+    let meaning = document(&format!("{{\"update_state\":\"Ready{}\"}}", "y".repeat(1_000)));
+    assert_eq!(meaning, format!("the update state \"Ready{}\" is not known", "y".repeat(54)));
+}
+
+#[test]
+fn strings_are_never_cut_inside_a_character_or_an_escape() {
+    for unit in ["\\u00e9", "\\n", "é", "☃", "😀", "\\\\"] {
+        for pad in 0..12 {
+            let version = format!("{}{}", "x".repeat(50 + pad), unit.repeat(20));
+            let meaning = document(&format!(
+                "{{\"update_state\":\"Available\",\"chosen_update\":{{\"version\":\"{version}\"}}}}"
+            ));
+            let kept = meaning
+                .strip_prefix("state Available, ")
+                .and_then(|rest| rest.split_once(" is chosen"))
+                .unwrap_or_else(|| panic!("{meaning}"))
+                .0;
+            let units = kept.trim_start_matches('x');
+            assert!(kept.len() <= 64 && kept.len() > 52, "{kept}");
+            assert_eq!(units, unit.repeat(units.len() / unit.len()), "{kept}");
+        }
+    }
+}
+
+#[test]
+fn documents_of_any_length() {
+    let versions = (0..5_000).map(|n| format!("\"1.{n}.0\"")).collect::<Vec<_>>().join(",");
+    let stderr = format!("first line\\n{}\\nlast line", "noise \\u001b[1m\\t😀 ".repeat(60_000));
+    assert!(stderr.len() > 1_000_000);
+    let meaning = document(&format!(
+        "{{\"update_state\":\"Available\",\"available_updates\":[{versions}],\
+         \"chosen_update\":{{\"version\":\"1.4999.0\",\"arch\":\"a\",\"variant\":\"v\"}},\
+         \"most_recent_command\":{{\"cmd_type\":\"prepare\",\"cmd_status\":\"Failed\",\
+         \"timestamp\":\"t\",\"exit_status\":1,\"stderr\":\"{stderr}\"}}}}"
+    ));
+    let start = "state Available, 1.4999.0 is chosen but not prepared; running an unknown \
+                 version; prepare Failed 1 [first line noise 😀 noise";
+    assert!(meaning.starts_with(start), "{meaning}");
+    assert!(meaning.ends_with("noise 😀 last line]"), "{meaning}");
+    assert!(meaning.contains(" bytes left out] "), "{meaning}");
+    assert!(meaning.len() < 800, "{meaning}");
+}
+
+#[test]
+fn escapes_in_stderr_are_resolved() {
+    for (written, shown) in [
+        ("", ""),
+        ("plain", "plain"),
+        ("\\\"\\\\\\/", "\"\\/"),
+        ("a\\b\\f\\n\\r\\tb", "a b"),
+        ("\\u0041\\u00e9\\u2603", "Aé☃"),
+        ("\\ud83d\\ude00", "😀"),
+        ("\\uD83D\\uDE00", "😀"),
+        ("\\ud83d", "\u{fffd}"),
+        ("\\ude00", "\u{fffd}"),
+        ("\\ud83dx", "\u{fffd}x"),
+        ("\\ud83d\\n.", "\u{fffd} ."),
+        ("\\ud83d\\ud83d\\ude00", "\u{fffd}😀"),
+        ("\\ude00\\ud83d", "\u{fffd}\u{fffd}"),
+        ("\\ud83d\\u0041", "\u{fffd}A"),
+        ("\\u001b[31mred\\u001b[0m", "red"),
+    ] {
+        let meaning = document(&format!(
+            "{{\"update_state\":\"Idle\",\"most_recent_command\":{{\"cmd_type\":\"refresh\",\
+             \"stderr\":\"{written}\"}}}}"
+        ));
+        let expected = format!(
+            "state Idle, no update chosen; running an unknown version; refresh   [{shown}]"
+        );
+        assert_eq!(meaning, expected);
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8() {
+    let mut body = b"{\"update_state\":\"Idle\",\"new\":\"\xff\",\"most_recent_command\":\
+                    {\"cmd_type\":\"refresh\",\"stderr\":\"a\xffb\"}}"
+        .to_vec();
+    let meaning = read_in_any_pieces(Call::Status, &with_body("200 OK", &body));
+    assert!(meaning.ends_with("[a\u{fffd}b]"), "{meaning}");
+    let at = body.windows(4).position(|window| window == b"Idle").unwrap();
+    body[at] = 0xff;
+    let meaning = read_in_any_pieces(Call::Status, &with_body("200 OK", &body));
+    assert!(meaning.starts_with("the status document is not understood"), "{meaning}");
+}
+
+#[test]
+fn the_largest_document_that_can_be_kept_is_kept() {
+    let long = "x".repeat(100);
+    let image = format!("{{\"arch\":\"{long}\",\"version\":\"{long}\",\"variant\":\"{long}\"}}");
+    let meaning = document(&format!(
+        "{{\"update_state\":\"Staged\",\"chosen_update\":{image},\"active_partition\":\
+         {{\"image\":{image}}},\"staging_partition\":{{\"image\":{image}}},\
+         \"most_recent_command\":{{\"cmd_type\":\"{long}\",\"cmd_status\":\"{long}\",\
+         \"timestamp\":\"{long}\",\"exit_status\":-12345678901234567890123,\"stderr\":\"\"}}}}"
+    ));
+    assert!(meaning.starts_with("state Staged, xxx"), "{meaning}");
+}
