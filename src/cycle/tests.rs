@@ -480,7 +480,7 @@ fn a_command_that_fails_ends_the_cycle() {
              status={status} took=200ms stderr=\"no space \\\"left\\\" on device\""
         ))
     };
-    let with_exit = |command: &str| forever(&failed(command, "Failed exit_status=1").to_string());
+    let with_exit = |command: &str| failed(command, "Failed exit_status=1");
     play(
         &[
             ("status", 0, "404", ""),

@@ -218,7 +218,8 @@ fn the_first_cycle_is_within_a_minute() {
 #[test]
 fn a_fleet_is_spread_evenly() {
     // Whether the numbers are good or, from a clock at boot, almost the same.
-    let seeds: [(&str, fn(u64) -> u64); 4] = [
+    type Seeds = fn(u64) -> u64;
+    let seeds: [(&str, Seeds); 4] = [
         ("1, 2, 3", |node| node),
         ("microseconds", |node| 4_000_000_000 + 1_000 * node),
         ("high bits", |node| node << 48),
