@@ -39,8 +39,8 @@ pub enum Event<'a> {
     ApiLost(Call, CallError<'a>),
     /// It works again, after this time.
     ApiBack(Duration),
-    /// The socket stays away for this time.
-    GaveUp(Duration),
+    /// The socket stays away for this time, last with this error.
+    GaveUp(Duration, CallError<'a>),
     /// The program was asked to stop, by this signal.
     Stopped(&'a str),
 }
@@ -93,7 +93,7 @@ impl Event<'_> {
             Self::Ready(_) => (Level::Info, "ready, waiting for the reboot"),
             Self::ApiLost(..) => (Level::Error, "the API cannot be used"),
             Self::ApiBack(_) => (Level::Info, "the API can be used again"),
-            Self::GaveUp(_) => (
+            Self::GaveUp(..) => (
                 Level::Error,
                 "giving up: a restart of the container mounts the socket afresh, if there is one",
             ),
@@ -154,7 +154,11 @@ impl Event<'_> {
                 record.text("call", call.name());
                 record.field("error", &error);
             }
-            Self::ApiBack(after) | Self::GaveUp(after) => record.field("after", &Short(after)),
+            Self::ApiBack(after) => record.field("after", &Short(after)),
+            Self::GaveUp(after, error) => {
+                record.field("after", &Short(after));
+                record.field("error", &error);
+            }
             Self::Stopped(signal) => record.text("signal", signal),
         }
     }
