@@ -267,7 +267,7 @@ fn documents_that_are_not_understood() {
     };
     let truncated = "the status document is not understood: truncated JSON".to_string();
     let member = "the status document is not understood: a member is missing, or there twice, or \
-                  of another type"
+                  no plain text"
         .to_string();
     for (body, error) in [
         ("", truncated.clone()),
