@@ -149,6 +149,8 @@ fn log(event: Event, socket: Option<&[u8]>) {
 /// and the next start finds it.
 extern "C" fn stop(signal: core::ffi::c_int) -> ! {
     let name = if signal == stop::SIGINT { "SIGINT" } else { "SIGTERM" };
-    log(Event::Stopped(name), None);
+    if stop::has_room(STDERR) {
+        log(Event::Stopped(name), None);
+    }
     start::exit(if ONE_TIME.load(Relaxed) { FAILED } else { YES })
 }

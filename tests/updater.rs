@@ -1024,6 +1024,63 @@ fn a_new_daemon_picks_up_what_the_old_one_began() {
     }
 }
 
+/// Nobody reads what is told, and it does not fit into the pipe: that must not
+/// keep the program from ending.
+#[test]
+fn a_signal_ends_a_daemon_that_nobody_listens_to() {
+    let node = Node::new(Options { offer: Vec::new(), ..instant() });
+    let (mut full, _unread) = UnixStream::pair().unwrap();
+    full.set_nonblocking(true).unwrap();
+    for size in [4096, 1] {
+        let error = loop {
+            if let Err(error) = full.write_all(&vec![0; size]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+    full.set_nonblocking(false).unwrap();
+    let mut command = node.updater(&OFTEN);
+    let stderr = std::os::fd::OwnedFd::from(full);
+    let mut child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+    drop(command);
+    wait_until_blocked(&child);
+    kill_process(pid(&child), Signal::TERM).unwrap();
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if begin.elapsed() > AT_ONCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("no end within {AT_ONCE:?}");
+        }
+        thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(0));
+}
+
+/// Waits until the program handles SIGTERM and has come to a system call that
+/// blocks: there is no line to wait for.
+fn wait_until_blocked(child: &Child) {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            value.unwrap_or_default().trim()
+        };
+        let handled = u64::from_str_radix(field("SigCgt:"), 16).unwrap_or_default();
+        let sigterm = 1 << (Signal::TERM.as_raw() - 1);
+        if handled & sigterm != 0 && field("State:").starts_with('S') {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{status}");
+        thread::yield_now();
+    }
+}
+
 /// The kernel keeps from process 1 all signals that it has no handler for, as
 /// in a container without an init.
 #[test]
