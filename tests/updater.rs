@@ -259,7 +259,7 @@ const WHOLE_UPDATE: [&str; 4] = [FOUND, PREPARED, ACTIVATED, READY];
 fn one_cycle_from_every_state() {
     type Setup = fn(&Node);
     let no_offer: Setup = |node| node.simulator.change(|node, _| node.options.offer.clear());
-    let cases: &[(&str, Setup, &[&str], &[&str], Option<State>)] = &[
+    let cases: &[(&str, Setup, &[&str], &[&str])] = &[
         (
             "no status",
             |_| (),
@@ -273,14 +273,12 @@ fn one_cycle_from_every_state() {
                 "GET 200",
             ],
             &WHOLE_UPDATE,
-            Some(Ready),
         ),
         (
             "no status, and nothing on offer",
             no_offer,
             &["GET 404", "refresh 204", "GET 200"],
             &[NOTHING],
-            Some(Idle),
         ),
         (
             "Idle",
@@ -290,7 +288,6 @@ fn one_cycle_from_every_state() {
             },
             &["GET 200", "refresh 204", "GET 200"],
             &[NOTHING],
-            Some(Idle),
         ),
         (
             "Idle, because the last refresh failed",
@@ -308,7 +305,6 @@ fn one_cycle_from_every_state() {
                 "GET 200",
             ],
             &WHOLE_UPDATE,
-            Some(Ready),
         ),
         (
             "Available",
@@ -323,7 +319,6 @@ fn one_cycle_from_every_state() {
                 "GET 200",
             ],
             &WHOLE_UPDATE,
-            Some(Ready),
         ),
         (
             "Available, and withdrawn",
@@ -333,14 +328,12 @@ fn one_cycle_from_every_state() {
             },
             &["GET 200", "refresh 204", "GET 200"],
             &[NOTHING],
-            Some(Idle),
         ),
         (
             "Staged",
             |node| node.run(&[Refresh, Prepare]),
             &["GET 200", "refresh 204", "GET 200", "activate 204", "GET 200"],
             &[ACTIVATED, READY],
-            Some(Ready),
         ),
         (
             "Staged, and another version is chosen now",
@@ -359,7 +352,6 @@ fn one_cycle_from_every_state() {
                 "GET 200",
             ],
             &WHOLE_UPDATE,
-            Some(Ready),
         ),
         (
             "Staged, and withdrawn",
@@ -369,15 +361,8 @@ fn one_cycle_from_every_state() {
             },
             &["GET 200", "refresh 204", "GET 200"],
             &["info: nothing to do state=Staged running=1.26.0 variant=aws-k8s-1.30 arch=x86_64"],
-            Some(Staged),
         ),
-        (
-            "Ready",
-            |node| node.run(&[Refresh, Prepare, Activate]),
-            &["GET 200"],
-            &[READY],
-            Some(Ready),
-        ),
+        ("Ready", |node| node.run(&[Refresh, Prepare, Activate]), &["GET 200"], &[READY]),
         (
             "Ready, and another version is chosen now",
             |node| {
@@ -386,17 +371,17 @@ fn one_cycle_from_every_state() {
             },
             &["GET 200"],
             &[READY],
-            Some(Ready),
         ),
     ];
-    for (name, setup, requests, story, state) in cases {
+    for (name, setup, requests, story) in cases {
         let node = Node::new(instant());
         setup(&node);
         let told = node.one_time(&[]);
         assert_eq!(told.story(), *story, "{name}");
         assert_eq!(told.status, Some(0), "{name}");
         assert_eq!(node.requests(), *requests, "{name}");
-        assert_eq!(node.state(), *state, "{name}");
+        let state = told.records.last().unwrap().get("state");
+        assert_eq!(node.state().map(State::name), Some(state), "{name}");
     }
 }
 
