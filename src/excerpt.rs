@@ -84,7 +84,7 @@ impl Excerpt {
         if !matches!(self.sequence, Sequence::None) {
             return;
         }
-        if character.is_control() || matches!(character, ' ' | '\u{2028}' | '\u{2029}') {
+        if character == ' ' || is_control(character) {
             self.gap = true;
             return;
         }
@@ -92,13 +92,7 @@ impl Excerpt {
             self.keep(" ");
         }
         self.gap = false;
-        // What reorders or hides text has no place in a log.
-        let character = match character {
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => {
-                '\u{fffd}'
-            }
-            visible => visible,
-        };
+        let character = if is_hidden(character) { '\u{fffd}' } else { character };
         self.keep(character.encode_utf8(&mut [0; 4]));
     }
 
@@ -141,6 +135,21 @@ impl fmt::Display for Excerpt {
         }
         f.write_str(str::from_utf8(&tail).unwrap_or_default())
     }
+}
+
+/// Whether a character begins a new line, or tells a terminal what to do.
+fn is_control(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+/// Whether a character reorders or hides others, which has no place in a log.
+fn is_hidden(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+}
+
+/// Whether a text can be shown as it is, on one line.
+pub fn is_plain(text: &str) -> bool {
+    !text.chars().any(|character| is_control(character) || is_hidden(character))
 }
 
 /// Shows bytes that should be text, such as a path, as an excerpt of them.

@@ -47,7 +47,8 @@ pub const KINDS: u32 = 256;
 pub enum JsonError {
     /// It is no JSON object; the offset in bytes of where it stops being one.
     Malformed(u64),
-    /// A known member is not of its type; the offset in bytes of the value.
+    /// A known member is not of its type; the offset in bytes of the value, or
+    /// of what follows it if that is a number or a literal.
     WrongType(u64),
     /// It ends too early.
     Truncated,

@@ -4,7 +4,7 @@
 //! Members and values that are not known yet are no error, except for a state
 //! that is not known: nothing can be decided then.
 
-use crate::excerpt::Excerpt;
+use crate::excerpt::{Excerpt, is_plain};
 use crate::json::{Condenser, Field, JsonError, STRING_MAX};
 use crate::text::write_parts;
 use core::array;
@@ -128,7 +128,11 @@ impl<'de> Visitor<'de> for Values<'de> {
             if mem::replace(seen, true) {
                 return Err(S::Error::custom("there twice"));
             }
-            *place = value.map(|value| value.0);
+            let value = value.map(|value| value.0);
+            if !value.is_none_or(is_plain) {
+                return Err(S::Error::custom("no plain text"));
+            }
+            *place = value;
         }
         Ok(self)
     }
@@ -139,7 +143,7 @@ impl<'de> Visitor<'de> for Values<'de> {
 pub enum DocumentError<'a> {
     /// It is not even JSON.
     Json(JsonError),
-    /// A member is missing, or comes twice, or is not of its type.
+    /// A member is missing, or comes twice, or is a text that cannot be shown.
     Member,
     /// The state is none of [`State::ALL`].
     UnknownState(&'a str),
@@ -151,7 +155,7 @@ impl fmt::Display for DocumentError<'_> {
             Self::Json(error) => write!(f, "the status document is not understood: {error}"),
             Self::Member => f.write_str(
                 "the status document is not understood: \
-                 a member is missing, or there twice, or of another type",
+                 a member is missing, or there twice, or no plain text",
             ),
             Self::UnknownState(state) => {
                 write_parts(f, &["the update state \"", state, "\" is not known"])

@@ -631,10 +631,10 @@ fn takes_its_arguments_as_go_programs_do() {
     }
 
     for (arguments, why) in [
-        (&[] as &[&str], "missing argument: DIR"),
-        (&["-from", "from"], "missing argument: DIR"),
-        (&["--"], "missing argument: DIR"),
-        (&[""], "unexpected argument \"\""),
+        (&[] as &[&str], "missing argument DIR"),
+        (&["-from", "from"], "missing argument DIR"),
+        (&["--"], "missing argument DIR"),
+        (&[""], "missing argument DIR"),
         (&["opt", "more"], "unexpected argument \"more\""),
         (&["-from", "from", "opt", "more"], "unexpected argument \"more\""),
         (&["-form", "from", "opt"], "unknown flag \"-form\""),

@@ -5,12 +5,20 @@
 //! `PROGRAMS_RUNNER` a command that runs them, such as `qemu-aarch64`.
 #![allow(unused, reason = "each test file uses a part of it")]
 
-use bottlerocket_simulator::{Options, Simulator};
+use bottlerocket_simulator::{self as simulator, Options, Simulator};
 use std::env;
+use std::fs::{self, Permissions};
+use std::io::{self, Read, Write};
+use std::ops::Deref;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// One of the four programs: its name without `bottlerocket-`.
 pub fn program(name: &str) -> Command {
@@ -75,12 +83,228 @@ pub struct Ran {
     pub stderr: String,
 }
 
+/// The longest that any run may take: far longer than any does.
+pub const RUN_MAX: Duration = Duration::from_secs(60);
+
 /// Runs a program to its end.
+#[track_caller]
 pub fn run(command: &mut Command) -> Ran {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    Ran {
-        status: status.code(),
-        stdout: String::from_utf8(stdout).unwrap(),
-        stderr: String::from_utf8(stderr).unwrap(),
+    run_within(RUN_MAX, command)
+}
+
+/// Runs a program to its end, which must come within this time.
+#[track_caller]
+pub fn run_within(limit: Duration, command: &mut Command) -> Ran {
+    run_into(limit, command, Stdio::piped(), Stdio::piped())
+}
+
+/// The same, with its output going elsewhere: what is not piped is empty.
+#[track_caller]
+pub fn run_into(
+    limit: Duration,
+    command: &mut Command,
+    stdout: impl Into<Stdio>,
+    stderr: impl Into<Stdio>,
+) -> Ran {
+    // Only the program has it open, so that it ends with the program.
+    let (alive, held) = io::pipe().unwrap();
+    let spawned = command.stdin(held).stdout(stdout).stderr(stderr).spawn();
+    let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // What was handed over is still open in the command.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let output = [child.stdout.take().map(read_all), child.stderr.take().map(read_all)];
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(io::copy(&mut { alive }, &mut io::sink())));
+    if told.recv_timeout(limit).is_err() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        panic!("it takes longer than {limit:?}: {command:?}");
     }
+    let status = child.wait().unwrap().code();
+    let [stdout, stderr] =
+        output.map(|text| text.map_or(String::new(), |text| text.join().unwrap()));
+    Ran { status, stdout, stderr }
+}
+
+fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = String::new();
+        from.read_to_string(&mut text).expect("programs print UTF-8");
+        text
+    })
+}
+
+/// Whether the tests run as root, whom no permission stops.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// A simulated node on a socket of its own.
+pub struct Node {
+    simulator: Simulator,
+    directory: Directory,
+}
+
+impl Node {
+    /// One whose commands take no time.
+    pub fn instant() -> Options {
+        Options {
+            refresh_time: Duration::ZERO,
+            prepare_time: Duration::ZERO,
+            activate_time: Duration::ZERO,
+            deactivate_time: Duration::ZERO,
+            reboot_time: Duration::ZERO,
+            ..Options::default()
+        }
+    }
+
+    pub fn start(options: Options) -> Self {
+        let directory = Directory::new();
+        let simulator = Simulator::start(directory.socket(), options).unwrap();
+        Self { simulator, directory }
+    }
+
+    /// One whose commands take no time, and on which somebody has run these.
+    pub fn after(commands: &[simulator::Command]) -> Self {
+        let node = Self::start(Self::instant());
+        for command in commands {
+            node.run(*command).unwrap();
+        }
+        node
+    }
+
+    /// A program that is told of the socket.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = program(name);
+        command.arg("-socket").arg(self.path());
+        command
+    }
+
+    /// The requests so far, as in `GET /updates/status`.
+    pub fn requested(&self) -> Vec<String> {
+        let requests = self.requests();
+        requests.iter().map(|request| format!("{} {}", request.method, request.path)).collect()
+    }
+
+    /// Text with the path of the socket as `SOCKET`, for messages to compare.
+    pub fn mask(&self, text: &str) -> String {
+        text.replace(self.path().to_str().unwrap(), "SOCKET")
+    }
+}
+
+impl Deref for Node {
+    type Target = Simulator;
+
+    fn deref(&self) -> &Simulator {
+        &self.simulator
+    }
+}
+
+/// A server without a node behind it: it reads a request, writes the same
+/// pieces one by one whatever the request is, and closes.
+pub struct Parrot {
+    directory: Directory,
+    stop: Arc<AtomicBool>,
+    requests: Arc<Mutex<Vec<String>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Parrot {
+    pub fn start(pieces: Vec<Vec<u8>>) -> Self {
+        let directory = Directory::new();
+        let listener = UnixListener::bind(directory.socket()).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let thread = thread::spawn({
+            let (stop, requests) = (stop.clone(), requests.clone());
+            move || {
+                for stream in listener.incoming() {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let request = repeat(stream.unwrap(), &pieces);
+                    requests.lock().unwrap().push(request);
+                }
+            }
+        });
+        Self { directory, stop, requests, thread: Some(thread) }
+    }
+
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = program(name);
+        command.arg("-socket").arg(self.directory.socket());
+        command
+    }
+
+    /// Text with the path of the socket as `SOCKET`, for messages to compare.
+    pub fn mask(&self, text: &str) -> String {
+        text.replace(self.directory.socket().to_str().unwrap(), "SOCKET")
+    }
+
+    /// The first line of each request so far.
+    pub fn requested(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Parrot {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // The thread waits for a connection.
+        let connected = UnixStream::connect(self.directory.socket()).is_ok();
+        if let Some(thread) = self.thread.take_if(|_| connected) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn repeat(mut stream: UnixStream, pieces: &[Vec<u8>]) -> String {
+    stream.set_read_timeout(Some(RUN_MAX)).unwrap();
+    stream.set_write_timeout(Some(RUN_MAX)).unwrap();
+    let mut request = Vec::new();
+    let mut buffer = [0; 1024];
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut buffer) {
+            Ok(count @ 1..) => request.extend_from_slice(&buffer[..count]),
+            _ => break,
+        }
+    }
+    for piece in pieces {
+        // The client may have seen enough.
+        if stream.write_all(piece).is_err() {
+            break;
+        }
+    }
+    let request = String::from_utf8_lossy(&request);
+    request.lines().next().unwrap_or_default().into()
+}
+
+/// The program as somebody whom the node's API does not let in, if it is asked
+/// for by a socket that only its owner may use.
+pub fn program_of_a_stranger(name: &str, directory: &Directory) -> Command {
+    let original = program(name);
+    let path = original.get_args().last().unwrap_or(original.get_program());
+    // Everybody can get at this copy, unlike perhaps at the place of the build.
+    // Were it not another program that makes it, a run that another test starts
+    // at this moment could keep the file open for writing.
+    let copy = directory.path().join(Path::new(path).file_name().unwrap());
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    assert!(Command::new("cp").arg(path).arg(&copy).status().unwrap().success());
+    let mut command = match original.get_args().last() {
+        Some(_) => Command::new(original.get_program()),
+        None => Command::new(&copy),
+    };
+    command.args(original.get_args().last().map(|_| &copy));
+    if is_root() {
+        command.uid(65534).gid(65534);
+    }
+    command
+}
+
+/// Takes a socket's permissions away from whoever [`program_of_a_stranger`]
+/// runs as.
+pub fn forbid(socket: &Path) {
+    // As on a node, or, for an owner who is not root, less.
+    let mode = if is_root() { 0o660 } else { 0 };
+    fs::set_permissions(socket, Permissions::from_mode(mode)).unwrap();
 }

@@ -1,0 +1,436 @@
+//! The checker against a simulated node, a node that is not there, and answers
+//! that were captured from a real one: the exit status, which Kured acts on,
+//! and every word that an operator reads.
+
+mod common;
+
+use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
+use bottlerocket_simulator::{
+    self as simulator, Fault, Lock, Options, Rule, Simulator, UNTIL_TOLD,
+};
+use common::{
+    Directory, Node, Parrot, RUN_MAX, Ran, forbid, program, program_of_a_stranger, run, run_into,
+    run_within,
+};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::process::{self, Stdio};
+use std::time::Duration;
+
+const GET: &str = "GET /updates/status";
+const POST: &str = "POST /actions/refresh-updates";
+/// What a run may take that has `-timeout 300ms`, on a machine that is busy.
+const SOON: Duration = Duration::from_secs(10);
+
+fn said(status: i32, stdout: &str) -> Ran {
+    Ran { status: Some(status), stdout: format!("{stdout}\n"), stderr: String::new() }
+}
+
+fn failed(why: &str) -> Ran {
+    let stderr = format!("bottlerocket-checker: cannot read the update status from {why}\n");
+    Ran { status: Some(3), stdout: String::new(), stderr }
+}
+
+const JUST_BOOTED: &str = "no: no refresh since the node booted";
+const IDLE: &str =
+    "no: state Idle, no update chosen; running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+const AVAILABLE: &str = "no: state Available, 1.26.1 is chosen but not prepared; \
+                         running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+const STAGED: &str = "no: state Staged, 1.26.1 is prepared but not activated; \
+                      running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+const STAGED_ALONE: &str = "no: state Staged, no update chosen; \
+                            running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+const READY: &str = "yes: state Ready, reboot brings 1.26.1; \
+                     running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+
+/// The node after these commands, and after the next ones failed, were refused
+/// or found something else on offer.
+fn node_after(commands: &[Command], then: impl FnOnce(&Node)) -> Node {
+    let node = Node::after(commands);
+    then(&node);
+    node
+}
+
+/// What a refresh finds from now on, and the refresh.
+fn refresh_finds(node: &Node, versions: &[&str]) {
+    node.change(|node, _| {
+        node.options.offer = versions.iter().map(|version| version.to_string()).collect();
+    });
+    node.run(Refresh).unwrap();
+}
+
+fn fails(node: &Node, command: Command) {
+    node.change(|node, _| node.fail_next(command, 1, "no route to host"));
+    node.run(command).unwrap();
+}
+
+const STEPS: [Command; 3] = [Refresh, Prepare, Activate];
+
+/// Every state that a node can be in while nobody has the lock to itself, and
+/// what is said of it.
+fn states() -> Vec<(&'static str, Node, i32, &'static str)> {
+    let locked = |node: &Node| node.set_lock(Some(Lock::Shared));
+    vec![
+        ("just booted", Node::after(&[]), 1, JUST_BOOTED),
+        ("just booted, somebody reads", node_after(&[], locked), 1, JUST_BOOTED),
+        (
+            "nothing but a refused command",
+            node_after(&[], |node| assert!(node.run(Prepare).is_err())),
+            1,
+            "no: state Idle, no update chosen; running an unknown version",
+        ),
+        ("nothing found", node_after(&[], |node| refresh_finds(node, &[])), 1, IDLE),
+        (
+            "refresh failed, which leaves what was chosen before",
+            node_after(&[Refresh], |node| fails(node, Refresh)),
+            1,
+            "no: state Idle, 1.26.1 is chosen but not prepared; \
+             running 1.26.0, variant aws-k8s-1.30, arch x86_64",
+        ),
+        ("available", Node::after(&STEPS[..1]), 1, AVAILABLE),
+        ("available, somebody reads", node_after(&STEPS[..1], locked), 1, AVAILABLE),
+        ("prepare failed", node_after(&STEPS[..1], |node| fails(node, Prepare)), 1, AVAILABLE),
+        ("staged", Node::after(&STEPS[..2]), 1, STAGED),
+        ("activate failed", node_after(&STEPS[..2], |node| fails(node, Activate)), 1, STAGED),
+        (
+            "staged, another version is chosen",
+            node_after(&STEPS[..2], |node| refresh_finds(node, &["1.27.0"])),
+            1,
+            "no: state Staged, 1.27.0 is chosen but not prepared; \
+             running 1.26.0, variant aws-k8s-1.30, arch x86_64",
+        ),
+        (
+            "staged, no version is chosen",
+            node_after(&STEPS[..2], |node| refresh_finds(node, &[])),
+            1,
+            STAGED_ALONE,
+        ),
+        ("ready", Node::after(&STEPS), 0, READY),
+        ("ready, somebody reads", node_after(&STEPS, locked), 0, READY),
+        (
+            "ready, another version is chosen",
+            node_after(&STEPS, |node| refresh_finds(node, &["1.27.0"])),
+            0,
+            READY,
+        ),
+        (
+            "ready, no version is chosen",
+            node_after(&STEPS, |node| refresh_finds(node, &[])),
+            0,
+            READY,
+        ),
+        ("deactivated", node_after(&STEPS, |node| node.run(Deactivate).unwrap()), 1, STAGED),
+        ("rebooted", node_after(&STEPS, |node| node.run(Reboot).unwrap()), 1, JUST_BOOTED),
+    ]
+}
+
+#[test]
+fn tells_every_state_and_only_reads() {
+    for (name, node, status, line) in states() {
+        assert_eq!(run(&mut node.program("checker")), said(status, line), "{name}");
+        assert_eq!(node.requested(), [GET], "{name}");
+    }
+}
+
+#[test]
+fn asks_for_a_refresh_afterwards_in_every_state() {
+    for (name, node, status, line) in states() {
+        let ran = run(node.program("checker").arg("-refresh"));
+        assert_eq!(ran, said(status, line), "{name}");
+        assert_eq!(node.requested(), [GET, POST], "{name}");
+    }
+}
+
+/// What becomes of the refresh, the next check tells.
+#[test]
+fn a_refresh_that_does_not_work_changes_nothing() {
+    let answer = |text: &str| Fault::raw(format!("HTTP/1.1 {text}"));
+    for (name, fault) in [
+        ("closed at once", Fault::close()),
+        ("refused with a reason", answer("500 \r\ncontent-length: 2\r\n\r\nno")),
+        ("refused by the state", answer("409 \r\ncontent-length: 2\r\n\r\nno")),
+        ("locked", answer("423 \r\ncontent-length: 2\r\n\r\nno")),
+        ("garbage", Fault::raw("garbage")),
+        (
+            "not to be called yes",
+            answer("200 \r\ncontent-length: 24\r\n\r\n{\"update_state\":\"Ready\"}"),
+        ),
+        ("silence", Fault::silence()),
+        ("drip", Fault::Drip(Duration::from_secs(1))),
+        ("flood", Fault::Flood(b"HTTP/1.1 204 \r\n".into(), b"a: b\r\n".into())),
+    ] {
+        for (steps, status, line) in [(&STEPS[..1], 1, AVAILABLE), (&STEPS, 0, READY)] {
+            let node = Node::after(steps);
+            node.inject(Rule::from(fault.clone()).on("POST", "/actions/refresh-updates"));
+            let mut command = node.program("checker");
+            let ran = run_within(SOON, command.args(["-refresh", "-timeout", "300ms"]));
+            assert_eq!(ran, said(status, line), "{name}, {steps:?}");
+            assert_eq!(node.requested(), [GET, POST], "{name}, {steps:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lock_that_stays_held_is_a_no() {
+    let held = |node: &Node| node.set_lock(Some(Lock::Exclusive));
+    for (name, node) in [
+        ("somebody's lock, just booted", node_after(&[], held)),
+        ("somebody's lock, available", node_after(&STEPS[..1], held)),
+        ("somebody's lock, ready", node_after(&STEPS, held)),
+        ("a refresh that runs on", {
+            let node = Node::start(Options { refresh_time: UNTIL_TOLD, ..Node::instant() });
+            assert_eq!(run(node.program("checker").arg("-refresh")), said(1, JUST_BOOTED));
+            assert_eq!(node.look(|view| view.node.busy()), Some(Refresh));
+            node
+        }),
+    ] {
+        let before = node.requested().len();
+        for refresh in ["-refresh=false", "-refresh=true"] {
+            let mut command = node.program("checker");
+            let ran = run_within(SOON, command.args(["-timeout=300ms", refresh]));
+            assert_eq!(ran, said(1, "no: update lock held for 300ms"), "{name}");
+            if refresh == "-refresh=false" {
+                let mut requested = node.requested().split_off(before);
+                requested.dedup();
+                assert_eq!(requested, [GET], "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lock_that_is_released_is_waited_for() {
+    let unlock = |node: &mut simulator::Node, _| node.set_lock(None);
+    type Release = fn(&mut simulator::Node, Duration);
+    let activation_ends: Release = |node, now| {
+        node.set_lock(None);
+        node.run(Activate, now).unwrap();
+    };
+    for (name, steps, release, status, line) in [
+        ("just booted", 0, unlock as Release, 1, JUST_BOOTED),
+        ("available", 1, unlock, 1, AVAILABLE),
+        ("staged", 2, unlock, 1, STAGED),
+        ("staged, and an activation ends", 2, activation_ends, 0, READY),
+        ("ready", 3, unlock, 0, READY),
+    ] {
+        let node = Node::after(&STEPS[..steps]);
+        node.set_lock(Some(Lock::Exclusive));
+        let mut requests = 0;
+        node.before_each(move |node, request| {
+            requests += 1;
+            if requests == 3 {
+                release(node, request.at);
+            }
+        });
+        assert_eq!(run(&mut node.program("checker")), said(status, line), "{name}");
+        assert_eq!(node.requested(), [GET; 3], "{name}");
+    }
+}
+
+#[test]
+fn tells_what_is_wrong_with_the_socket() {
+    let missing = "cannot connect: no such file or directory \
+                   (is this a Bottlerocket node, and is the socket mounted here?)";
+    let refused = "cannot connect: connection refused (is the API server running? \
+                   if it made a new socket, restart the container that has the old one mounted)";
+    let directory = Directory::new();
+    let path = |name: &str| directory.path().join(name);
+    File::create(path("file")).unwrap();
+    drop(UnixListener::bind(path("stale")).unwrap());
+    let _datagrams = UnixDatagram::bind(path("datagrams")).unwrap();
+    symlink("loop", path("loop")).unwrap();
+    let too_long = "x".repeat(109 - path("").as_os_str().len());
+    for (socket, shown, why) in [
+        ("no.sock", "no.sock", missing),
+        ("more than\none \u{1b}[31mline", "more than one line", missing),
+        (
+            "file/api.sock",
+            "file/api.sock",
+            "cannot connect: not a directory \
+             (is this a Bottlerocket node, and is the socket mounted here?)",
+        ),
+        ("file", "file", refused),
+        (".", ".", refused),
+        ("stale", "stale", refused),
+        ("datagrams", "datagrams", "cannot connect: wrong type of socket"),
+        ("loop", "loop", "cannot connect: too many symbolic links"),
+        (&too_long, &too_long, "cannot connect: name too long"),
+    ] {
+        let ran = run(program("checker").arg("-socket").arg(path(socket)));
+        let shown = path("").to_str().unwrap().to_string() + shown;
+        assert_eq!(ran, failed(&format!("{shown}: {why}")), "{socket}");
+    }
+}
+
+#[test]
+fn the_longest_path_of_a_socket_is_not_too_long() {
+    let directory = Directory::new();
+    let length = 107 - directory.path().join("").as_os_str().len();
+    let socket = directory.path().join("x".repeat(length));
+    let _node = Simulator::start(&socket, Options::default()).unwrap();
+    let ran = run(program("checker").arg("-socket").arg(&socket));
+    assert_eq!(ran, said(1, JUST_BOOTED));
+}
+
+#[test]
+fn tells_that_permission_is_denied() {
+    let node = Node::after(&STEPS);
+    let directory = Directory::new();
+    forbid(node.path());
+    let mut command = program_of_a_stranger("checker", &directory);
+    let mut ran = run(command.arg("-socket").arg(node.path()));
+    ran.stderr = node.mask(&ran.stderr);
+    let why = "SOCKET: cannot connect: permission denied \
+               (needs uid 0 or group 274, and the SELinux type control_t)";
+    assert_eq!(ran, failed(why));
+    assert_eq!(node.requested(), [""; 0]);
+}
+
+const NOT_204: &str = "SOCKET: the API answered 204, without a reason";
+
+/// The captured answers, of which most are none to the checker's request, and
+/// what the checker has to say: with 3, behind "cannot read".
+const TRANSCRIPTS: [(&str, i32, &str); 24] = [
+    ("action-prepare-during-refresh", 1, "no: update lock held for 300ms"),
+    ("activate-204", 3, NOT_204),
+    ("connection-close", 1, AVAILABLE),
+    ("connection-close-404", 3, "SOCKET: the API does not know this call (404)"),
+    ("connection-close-refresh-204", 3, NOT_204),
+    ("deactivate-204", 3, NOT_204),
+    ("pipelined-action-then-status", 3, NOT_204),
+    ("prepare-204", 3, NOT_204),
+    (
+        "prepare-disallowed-ready",
+        3,
+        "SOCKET: the API answered 409: Update action not allowed according to update state",
+    ),
+    (
+        "prepare-no-chosen-update",
+        3,
+        "SOCKET: the API answered 404: Previously chosen Update no longer exists",
+    ),
+    ("reboot-204", 3, NOT_204),
+    (
+        "reboot-500",
+        3,
+        "SOCKET: the API answered 500: Failed to reboot, exit code: 1, stderr: Operation \
+         inhibited by \"backup\" (PID 123 \"systemd-inhib\"), reason is \"a \\ é\". Please retry \
+         operation after closing inhibitors and logging out other users.",
+    ),
+    ("refresh-204", 3, NOT_204),
+    ("slow-request-408", 3, "SOCKET: the API did not get the whole request in time (408)"),
+    ("status-available", 1, AVAILABLE),
+    ("status-during-refresh", 1, "no: update lock held for 300ms"),
+    ("status-failed-prepare", 1, AVAILABLE),
+    ("status-idle", 1, IDLE),
+    ("status-lock-shared-by-other", 1, JUST_BOOTED),
+    ("status-ready", 0, READY),
+    ("status-staged", 1, STAGED),
+    ("status-staged-no-chosen", 1, STAGED_ALONE),
+    ("status-uninitialized", 1, JUST_BOOTED),
+    ("unknown-path-404", 3, "SOCKET: the API does not know this call (404)"),
+];
+
+fn transcript(name: &str) -> Vec<u8> {
+    fs::read(format!("{}/tests/transcripts/{name}.http", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// Whole, byte by byte, and with another answer behind it, which says yes.
+#[test]
+fn understands_the_captured_answers_however_they_come() {
+    for (name, status, line) in TRANSCRIPTS {
+        let whole = transcript(name);
+        let bytewise = whole.iter().map(|byte| vec![*byte]).collect();
+        let trailed = [whole.clone(), transcript("status-ready")].concat();
+        let ways = [("whole", vec![whole]), ("bytewise", bytewise), ("trailed", vec![trailed])];
+        for (how, pieces) in ways {
+            let server = Parrot::start(pieces);
+            let mut ran = run_within(SOON, server.program("checker").args(["-timeout", "300ms"]));
+            ran.stderr = server.mask(&ran.stderr);
+            let expected = if status == 3 { failed(line) } else { said(status, line) };
+            assert_eq!(ran, expected, "{name}, {how}");
+            let mut requested = server.requested();
+            requested.dedup();
+            assert_eq!(requested, ["GET /updates/status HTTP/1.1"], "{name}, {how}");
+        }
+    }
+}
+
+#[test]
+fn the_captured_answers_are_all_there() {
+    let directory = fs::read_dir(format!("{}/tests/transcripts", env!("CARGO_MANIFEST_DIR")));
+    let files = directory.unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> =
+        files.filter_map(|file| Some(file.strip_suffix(".http")?.to_string())).collect();
+    names.sort();
+    assert_eq!(names, TRANSCRIPTS.map(|(name, ..)| name));
+}
+
+/// The run, with `redirections` as a shell has them.
+fn redirected(command: &process::Command, redirections: &str) -> process::Command {
+    let mut shell = process::Command::new("sh");
+    shell.arg("-c").arg(format!("exec \"$@\" {redirections}")).arg("sh");
+    shell.arg(command.get_program()).args(command.get_args());
+    shell
+}
+
+#[test]
+fn the_exit_status_is_right_if_nobody_can_be_told() {
+    let ready = Node::after(&STEPS);
+    let available = Node::after(&STEPS[..1]);
+    let gone = Node::after(&[]);
+    gone.remove_socket();
+    for (node, status) in [(&ready, 0), (&available, 1), (&gone, 3)] {
+        for streams in [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"] {
+            for refresh in ["-refresh=false", "-refresh=true"] {
+                let before = node.requested().len();
+                let mut command = node.program("checker");
+                let ran = run(&mut redirected(command.arg(refresh), streams));
+                assert_eq!(ran.status, Some(status), "{streams} {refresh}: {ran:?}");
+                // What nobody reads has not gone into the connection either.
+                let requests: &[&str] = match (status, refresh) {
+                    (3, _) => &[],
+                    (_, "-refresh=true") => &[GET, POST],
+                    _ => &[GET],
+                };
+                assert_eq!(node.requested()[before..], *requests, "{streams} {refresh}");
+            }
+        }
+        let closed_pipe = || Stdio::from(io::pipe().unwrap().1);
+        let mut command = node.program("checker");
+        let ran = run_into(RUN_MAX, &mut command, closed_pipe(), closed_pipe());
+        assert_eq!(ran.status, Some(status), "nobody reads: {ran:?}");
+    }
+}
+
+#[test]
+fn makes_few_system_calls() {
+    let node = Node::after(&STEPS);
+    let command = node.program("checker");
+    let first = fs::read(command.get_program()).unwrap_or_default();
+    if command.get_args().count() > 2 || !first.starts_with(b"\x7fELF") {
+        println!("not counted: the program is run by another one");
+        return;
+    }
+    let directory = Directory::new();
+    let calls = directory.path().join("calls");
+    let mut strace = process::Command::new("strace");
+    strace.arg("-o").arg(&calls).arg(command.get_program()).args(command.get_args());
+    if strace.stdin(Stdio::null()).output().is_err() {
+        println!("not counted: there is no strace");
+        return;
+    }
+    let ran = run(&mut strace);
+    let calls = fs::read_to_string(&calls).unwrap_or_default();
+    if calls.is_empty() {
+        println!("not counted: strace is not allowed to look: {ran:?}");
+        return;
+    }
+    assert_eq!(ran, said(0, READY));
+    // The execve is the one that starts the program.
+    let calls: Vec<&str> = calls.lines().filter(|line| !line.starts_with("+++")).collect();
+    assert!(calls[0].starts_with("execve("), "{calls:#?}");
+    assert!(calls.len() <= 12, "{calls:#?}");
+}
