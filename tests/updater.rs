@@ -5,7 +5,7 @@ mod common;
 mod records;
 
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
-use bottlerocket_simulator::State::{self, Idle, Ready, Staged};
+use bottlerocket_simulator::State::{self, Ready, Staged};
 use bottlerocket_simulator::{
     Ending, Fault, Lock, Options, Request, Rule, Simulator, Then, UNTIL_TOLD,
 };
@@ -27,18 +27,14 @@ const LONG: Duration = Duration::from_secs(60);
 /// timeout that it may be in.
 const AT_ONCE: Duration = Duration::from_secs(4);
 
-/// A node on a socket in a directory of its own.
+/// A simulated node, and what these tests do with one.
 struct Node {
-    // The order matters: the simulator goes first.
-    simulator: Simulator,
-    directory: Directory,
+    simulator: common::Node,
 }
 
 impl Node {
     fn new(options: Options) -> Self {
-        let directory = Directory::new();
-        let simulator = Simulator::start(directory.socket(), options).unwrap();
-        Self { simulator, directory }
+        Self { simulator: common::Node::start(options) }
     }
 
     fn run(&self, actions: &[Action]) {
@@ -126,14 +122,7 @@ fn in_short(request: &Request) -> String {
 
 /// A node whose commands end as soon as somebody looks.
 fn instant() -> Options {
-    Options {
-        refresh_time: Duration::ZERO,
-        prepare_time: Duration::ZERO,
-        activate_time: Duration::ZERO,
-        deactivate_time: Duration::ZERO,
-        reboot_time: Duration::ZERO,
-        ..Options::default()
-    }
+    common::Node::instant()
 }
 
 fn updater(socket: &Path, arguments: &[&str]) -> Command {
@@ -921,7 +910,7 @@ fn the_daemon_waits_for_a_socket_that_is_not_there_yet() {
 #[test]
 fn a_stale_socket_is_given_up() {
     let node = Node::new(Options { offer: Vec::new(), ..instant() });
-    let mounted = node.directory.path().join("mounted.sock");
+    let mounted = node.simulator.path().with_file_name("mounted.sock");
     fs::hard_link(node.simulator.path(), &mounted).unwrap();
     let arguments = [&OFTEN[..], &["-give-up=1s"]].concat();
     let mut updater = Running::start(&mut updater(&mounted, &arguments));
@@ -945,8 +934,8 @@ fn a_stale_socket_is_given_up() {
     // That is what happens then.
     fs::remove_file(&mounted).unwrap();
     fs::hard_link(node.simulator.path(), &mounted).unwrap();
-    let again = self::updater(&mounted, &["-one-time"]).output().unwrap();
-    assert_eq!(again.status.code(), Some(0));
+    let again = run(&mut self::updater(&mounted, &["-one-time"]));
+    assert_eq!(again.status, Some(0), "{again:?}");
 }
 
 /// A server that takes connections, and nothing else.
