@@ -64,7 +64,7 @@ Durations are written like 90s, 10m or 1h30m.
 Exit status:
   0  -one-time: the node is Ready or has nothing to do; daemon: asked to stop
   2  the command line is wrong
-  3  -one-time: the cycle failed; daemon: gave up on the socket
+  3  -one-time: the cycle failed, or was stopped; daemon: gave up on the socket
 
 Example:
   bottlerocket-updater -one-time
@@ -149,6 +149,8 @@ fn log(event: Event, socket: Option<&[u8]>) {
 /// and the next start finds it.
 extern "C" fn stop(signal: core::ffi::c_int) -> ! {
     let name = if signal == stop::SIGINT { "SIGINT" } else { "SIGTERM" };
-    log(Event::Stopped(name), None);
+    if stop::has_room(STDERR) {
+        log(Event::Stopped(name), None);
+    }
     start::exit(if ONE_TIME.load(Relaxed) { FAILED } else { YES })
 }

@@ -5,7 +5,7 @@ mod common;
 mod records;
 
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
-use bottlerocket_simulator::State::{self, Idle, Ready, Staged};
+use bottlerocket_simulator::State::{self, Ready, Staged};
 use bottlerocket_simulator::{
     Ending, Fault, Lock, Options, Request, Rule, Simulator, Then, UNTIL_TOLD,
 };
@@ -27,18 +27,14 @@ const LONG: Duration = Duration::from_secs(60);
 /// timeout that it may be in.
 const AT_ONCE: Duration = Duration::from_secs(4);
 
-/// A node on a socket in a directory of its own.
+/// A simulated node, and what these tests do with one.
 struct Node {
-    // The order matters: the simulator goes first.
-    simulator: Simulator,
-    directory: Directory,
+    simulator: common::Node,
 }
 
 impl Node {
     fn new(options: Options) -> Self {
-        let directory = Directory::new();
-        let simulator = Simulator::start(directory.socket(), options).unwrap();
-        Self { simulator, directory }
+        Self { simulator: common::Node::start(options) }
     }
 
     fn run(&self, actions: &[Action]) {
@@ -126,14 +122,7 @@ fn in_short(request: &Request) -> String {
 
 /// A node whose commands end as soon as somebody looks.
 fn instant() -> Options {
-    Options {
-        refresh_time: Duration::ZERO,
-        prepare_time: Duration::ZERO,
-        activate_time: Duration::ZERO,
-        deactivate_time: Duration::ZERO,
-        reboot_time: Duration::ZERO,
-        ..Options::default()
-    }
+    common::Node::instant()
 }
 
 fn updater(socket: &Path, arguments: &[&str]) -> Command {
@@ -259,7 +248,7 @@ const WHOLE_UPDATE: [&str; 4] = [FOUND, PREPARED, ACTIVATED, READY];
 fn one_cycle_from_every_state() {
     type Setup = fn(&Node);
     let no_offer: Setup = |node| node.simulator.change(|node, _| node.options.offer.clear());
-    let cases: &[(&str, Setup, &[&str], &[&str], Option<State>)] = &[
+    let cases: &[(&str, Setup, &[&str], &[&str])] = &[
         (
             "no status",
             |_| (),
@@ -273,14 +262,12 @@ fn one_cycle_from_every_state() {
                 "GET 200",
             ],
             &WHOLE_UPDATE,
-            Some(Ready),
         ),
         (
             "no status, and nothing on offer",
             no_offer,
             &["GET 404", "refresh 204", "GET 200"],
             &[NOTHING],
-            Some(Idle),
         ),
         (
             "Idle",
@@ -290,7 +277,6 @@ fn one_cycle_from_every_state() {
             },
             &["GET 200", "refresh 204", "GET 200"],
             &[NOTHING],
-            Some(Idle),
         ),
         (
             "Idle, because the last refresh failed",
@@ -308,7 +294,6 @@ fn one_cycle_from_every_state() {
                 "GET 200",
             ],
             &WHOLE_UPDATE,
-            Some(Ready),
         ),
         (
             "Available",
@@ -323,7 +308,6 @@ fn one_cycle_from_every_state() {
                 "GET 200",
             ],
             &WHOLE_UPDATE,
-            Some(Ready),
         ),
         (
             "Available, and withdrawn",
@@ -333,14 +317,12 @@ fn one_cycle_from_every_state() {
             },
             &["GET 200", "refresh 204", "GET 200"],
             &[NOTHING],
-            Some(Idle),
         ),
         (
             "Staged",
             |node| node.run(&[Refresh, Prepare]),
             &["GET 200", "refresh 204", "GET 200", "activate 204", "GET 200"],
             &[ACTIVATED, READY],
-            Some(Ready),
         ),
         (
             "Staged, and another version is chosen now",
@@ -359,7 +341,6 @@ fn one_cycle_from_every_state() {
                 "GET 200",
             ],
             &WHOLE_UPDATE,
-            Some(Ready),
         ),
         (
             "Staged, and withdrawn",
@@ -369,15 +350,8 @@ fn one_cycle_from_every_state() {
             },
             &["GET 200", "refresh 204", "GET 200"],
             &["info: nothing to do state=Staged running=1.26.0 variant=aws-k8s-1.30 arch=x86_64"],
-            Some(Staged),
         ),
-        (
-            "Ready",
-            |node| node.run(&[Refresh, Prepare, Activate]),
-            &["GET 200"],
-            &[READY],
-            Some(Ready),
-        ),
+        ("Ready", |node| node.run(&[Refresh, Prepare, Activate]), &["GET 200"], &[READY]),
         (
             "Ready, and another version is chosen now",
             |node| {
@@ -386,17 +360,17 @@ fn one_cycle_from_every_state() {
             },
             &["GET 200"],
             &[READY],
-            Some(Ready),
         ),
     ];
-    for (name, setup, requests, story, state) in cases {
+    for (name, setup, requests, story) in cases {
         let node = Node::new(instant());
         setup(&node);
         let told = node.one_time(&[]);
         assert_eq!(told.story(), *story, "{name}");
         assert_eq!(told.status, Some(0), "{name}");
         assert_eq!(node.requests(), *requests, "{name}");
-        assert_eq!(node.state(), *state, "{name}");
+        let state = told.records.last().unwrap().get("state");
+        assert_eq!(node.state().map(State::name), Some(state), "{name}");
     }
 }
 
@@ -936,7 +910,7 @@ fn the_daemon_waits_for_a_socket_that_is_not_there_yet() {
 #[test]
 fn a_stale_socket_is_given_up() {
     let node = Node::new(Options { offer: Vec::new(), ..instant() });
-    let mounted = node.directory.path().join("mounted.sock");
+    let mounted = node.simulator.path().with_file_name("mounted.sock");
     fs::hard_link(node.simulator.path(), &mounted).unwrap();
     let arguments = [&OFTEN[..], &["-give-up=1s"]].concat();
     let mut updater = Running::start(&mut updater(&mounted, &arguments));
@@ -960,8 +934,8 @@ fn a_stale_socket_is_given_up() {
     // That is what happens then.
     fs::remove_file(&mounted).unwrap();
     fs::hard_link(node.simulator.path(), &mounted).unwrap();
-    let again = self::updater(&mounted, &["-one-time"]).output().unwrap();
-    assert_eq!(again.status.code(), Some(0));
+    let again = run(&mut self::updater(&mounted, &["-one-time"]));
+    assert_eq!(again.status, Some(0), "{again:?}");
 }
 
 /// A server that takes connections, and nothing else.
@@ -1021,6 +995,63 @@ fn a_new_daemon_picks_up_what_the_old_one_began() {
         assert_eq!(updater.stop(Signal::TERM).status, Some(0));
         let posts = node.simulator.look(|view| view.count("POST", Prepare.path()));
         assert_eq!(posts, 1, "what was prepared is not prepared again");
+    }
+}
+
+/// Nobody reads what is told, and it does not fit into the pipe: that must not
+/// keep the program from ending.
+#[test]
+fn a_signal_ends_a_daemon_that_nobody_listens_to() {
+    let node = Node::new(Options { offer: Vec::new(), ..instant() });
+    let (mut full, _unread) = UnixStream::pair().unwrap();
+    full.set_nonblocking(true).unwrap();
+    for size in [4096, 1] {
+        let error = loop {
+            if let Err(error) = full.write_all(&vec![0; size]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+    full.set_nonblocking(false).unwrap();
+    let mut command = node.updater(&OFTEN);
+    let stderr = std::os::fd::OwnedFd::from(full);
+    let mut child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+    drop(command);
+    wait_until_blocked(&child);
+    kill_process(pid(&child), Signal::TERM).unwrap();
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if begin.elapsed() > AT_ONCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("no end within {AT_ONCE:?}");
+        }
+        thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(0));
+}
+
+/// Waits until the program handles SIGTERM and has come to a system call that
+/// blocks: there is no line to wait for.
+fn wait_until_blocked(child: &Child) {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            value.unwrap_or_default().trim()
+        };
+        let handled = u64::from_str_radix(field("SigCgt:"), 16).unwrap_or_default();
+        let sigterm = 1 << (Signal::TERM.as_raw() - 1);
+        if handled & sigterm != 0 && field("State:").starts_with('S') {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{status}");
+        thread::yield_now();
     }
 }
 
