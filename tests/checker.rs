@@ -9,8 +9,8 @@ use bottlerocket_simulator::{
     self as simulator, Fault, Lock, Options, Rule, Simulator, UNTIL_TOLD,
 };
 use common::{
-    Directory, Node, Parrot, RUN_MAX, Ran, forbid, program, program_of_a_stranger, run, run_into,
-    run_within,
+    Directory, Node, Parrot, RUN_MAX, Ran, forbid, program, program_of_a_stranger, redirected, run,
+    run_into, run_within,
 };
 use std::fs::{self, File};
 use std::io;
@@ -366,14 +366,6 @@ fn the_captured_answers_are_all_there() {
         files.filter_map(|file| Some(file.strip_suffix(".http")?.to_string())).collect();
     names.sort();
     assert_eq!(names, TRANSCRIPTS.map(|(name, ..)| name));
-}
-
-/// The run, with `redirections` as a shell has them.
-fn redirected(command: &process::Command, redirections: &str) -> process::Command {
-    let mut shell = process::Command::new("sh");
-    shell.arg("-c").arg(format!("exec \"$@\" {redirections}")).arg("sh");
-    shell.arg(command.get_program()).args(command.get_args());
-    shell
 }
 
 #[test]
