@@ -11,6 +11,7 @@ use bottlerocket_updater::api::{Call, Exchange};
 use bottlerocket_updater::cycle::{End, Settings};
 use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::event::Event;
+use bottlerocket_updater::excerpt::Shown;
 use bottlerocket_updater::exit::{FAILED, YES};
 use bottlerocket_updater::flags::{self, Flag, Value};
 use bottlerocket_updater::log::{Format, Record};
@@ -63,7 +64,7 @@ Durations are written like 90s, 10m or 1h30m.
 Exit status:
   0  -one-time: the node is Ready or has nothing to do; daemon: asked to stop
   2  the command line is wrong
-  3  -one-time: the cycle failed; daemon: gave up on the socket
+  3  -one-time: the cycle failed, or was stopped; daemon: gave up on the socket
 
 Example:
   bottlerocket-updater -one-time
@@ -111,7 +112,7 @@ fn main(arguments: Args) -> u8 {
 /// ends.
 fn update(socket: &'static [u8], settings: Settings, schedule: Schedule) -> End {
     if !schedule.once {
-        log(Event::Started(socket, schedule.interval));
+        log(Event::Started(socket, schedule.interval), None);
     }
     let mut exchange = Exchange::new(Call::Status);
     let (mut daemon, mut next) = Daemon::begin(settings, schedule, unix::random());
@@ -121,24 +122,35 @@ fn update(socket: &'static [u8], settings: Settings, schedule: Schedule) -> End 
                 unix::sleep(pause);
                 let answer = Deadline::after(CALL_TIMEOUT)
                     .and_then(|deadline| unix::call(socket, call, &deadline, &mut exchange));
-                next = daemon.answered(unix::now(), call, &answer, &mut |event| log(event));
+                next = daemon.answered(unix::now(), call, &answer, &mut |event| {
+                    // A run of one cycle has no other line that names it.
+                    let about = matches!(event, Event::ApiLost(..)).then_some(socket);
+                    log(event, about);
+                });
             }
             Next::End(end) => return end,
         }
     }
 }
 
-fn log(event: Event) {
+/// Tells of an event, and of the socket that it is about.
+fn log(event: Event, socket: Option<&[u8]>) {
     let format = if LOG_JSON.load(Relaxed) { Format::Json } else { Format::Logfmt };
     let (level, summary) = event.summary();
     let mut record = Record::new(format, unix::utc(), level, summary);
     event.describe(&mut record);
+    if let Some(socket) = socket {
+        record.field("socket", &Shown(socket));
+    }
     unix::write_all(STDERR, record.finish());
 }
 
 /// Ends the program, because it was asked to. What the node is doing goes on,
 /// and the next start finds it.
 extern "C" fn stop(signal: core::ffi::c_int) -> ! {
-    log(Event::Stopped(if signal == stop::SIGINT { "SIGINT" } else { "SIGTERM" }));
+    let name = if signal == stop::SIGINT { "SIGINT" } else { "SIGTERM" };
+    if stop::has_room(STDERR) {
+        log(Event::Stopped(name), None);
+    }
     start::exit(if ONE_TIME.load(Relaxed) { FAILED } else { YES })
 }

@@ -33,7 +33,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long the status may be readable without telling of a command that has
 /// started, until that is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// How many commands one cycle sends. An update takes three, and three more if
+/// How many commands one cycle starts. An update takes three, and three more if
 /// another version is chosen meanwhile.
 const COMMANDS_MAX: u8 = 8;
 /// How often one cycle looks again because the API does not allow a command.
@@ -104,8 +104,6 @@ pub struct Cycle {
     lost: bool,
     /// What the command that is sent, or was sent last, is about.
     update: Update,
-    /// The command that succeeded last, and what it was about.
-    succeeded: Option<(Command, Update)>,
 }
 
 #[derive(Debug, Clone)]
@@ -143,7 +141,6 @@ impl Cycle {
             not_allowed: 0,
             lost: false,
             update: Update::default(),
-            succeeded: None,
         };
         (cycle, Call::Status)
     }
@@ -170,15 +167,21 @@ impl Cycle {
         tell: &mut dyn FnMut(Event),
     ) -> Step {
         match answer {
-            Ok(Answer::Status(status)) => self.decide(Some(status), tell),
-            Ok(Answer::NoStatus) => self.decide(None, tell),
+            Ok(Answer::Status(status)) => self.decide(Some(status), None, tell),
+            Ok(Answer::NoStatus) => self.decide(None, None, tell),
             Ok(Answer::Busy) => self.wait_for_others(now, tell),
             // The other answers are none to this call.
             Ok(Answer::Started | Answer::NotAllowed(_)) | Err(_) => Step::End(End::NoAnswer),
         }
     }
 
-    fn decide(&mut self, status: Option<&Status>, tell: &mut dyn FnMut(Event)) -> Step {
+    /// Decides what to do about `status`, which `succeeded` has left behind.
+    fn decide(
+        &mut self,
+        status: Option<&Status>,
+        succeeded: Option<Command>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Step {
         let Self { refreshed, settings: Settings { refresh_ready, .. }, .. } = *self;
         let command = match (plan(Known { status, refreshed, refresh_ready }), status) {
             (Plan::Run(command), _) => command,
@@ -195,20 +198,18 @@ impl Cycle {
         };
         let running = status.and_then(|status| status.running).unwrap_or_default();
         let chosen = status.and_then(|status| status.chosen).unwrap_or_default();
-        self.update = Update {
+        let update = Update {
             running: copy(running.version),
             version: copy(chosen.version),
             variant: copy(chosen.variant),
             arch: copy(chosen.arch),
         };
-        let again = self.succeeded.as_ref().is_some_and(|(last, update)| {
-            *last == command && command != Command::Refresh && *update == self.update
-        });
+        let again = succeeded == Some(command) && update == self.update;
+        self.update = update;
         if again || self.commands == COMMANDS_MAX {
             tell(Event::Stuck(command));
             return Step::End(End::Failed);
         }
-        self.commands += 1;
         let before = status.and_then(|status| status.last_command.as_ref());
         let before = before.map_or(Text::new(), |command| copy(command.timestamp));
         self.phase = Phase::Send(command, before);
@@ -249,6 +250,7 @@ impl Cycle {
         if started && command == Command::Prepare {
             tell(Event::Preparing(&self.update));
         }
+        self.commands += 1;
         self.busy_since = None;
         self.pause = PAUSE;
         self.phase =
@@ -289,7 +291,7 @@ impl Cycle {
             }
             (Some(status), _) if !following.started => {
                 self.lost = true;
-                return self.decide(status, tell);
+                return self.decide(status, None, tell);
             }
             (Some(_), _) => {
                 let since = *following.silent_since.get_or_insert(now);
@@ -326,12 +328,11 @@ impl Cycle {
         // If another command has ended since, the state alone tells.
         if ours {
             self.refreshed |= command == Command::Refresh;
-            self.succeeded = Some((command, self.update.clone()));
             if command != Command::Refresh {
                 tell(Event::Done(command, &self.update, took));
             }
         }
-        self.decide(status, tell)
+        self.decide(status, Some(command).filter(|_| ours), tell)
     }
 
     fn wait_for_others(&mut self, now: Duration, tell: &mut dyn FnMut(Event)) -> Step {
@@ -352,3 +353,6 @@ impl Cycle {
         Step::Call(Call::Status, pause)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

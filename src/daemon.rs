@@ -59,8 +59,6 @@ impl Daemon {
     /// node is given.
     pub fn begin(settings: Settings, schedule: Schedule, random: u64) -> (Self, Next) {
         let (cycle, call) = Cycle::begin(settings);
-        // The generator stands still at zero.
-        let random = random | 1;
         let mut daemon = Self {
             settings,
             schedule,
@@ -90,7 +88,7 @@ impl Daemon {
             return Next::End(End::NoAnswer);
         }
         let end = match self.cycle.answered(now, answer, tell) {
-            Step::Call(call, pause) => return Next::Call(call, pause),
+            Step::Call(call, pause) => return Next::Call(call, self.within_give_up(now, pause)),
             Step::End(end) => end,
         };
         if self.schedule.once {
@@ -101,8 +99,8 @@ impl Daemon {
                 self.recover(now, tell);
                 self.interval()
             }
-            End::Failed => self.interval(),
-            End::NoAnswer => self.back_off(now),
+            End::Failed if answer.is_ok() => self.interval(),
+            End::Failed | End::NoAnswer => self.back_off(now),
         };
         let (cycle, call) = Cycle::begin(self.settings);
         self.cycle = cycle;
@@ -139,7 +137,7 @@ impl Daemon {
         let away = now.saturating_sub(*self.stale_since.get_or_insert(now));
         let too_long = away >= self.schedule.give_up;
         if too_long {
-            tell(Event::GaveUp(away));
+            tell(Event::GaveUp(away, *error));
         }
         too_long
     }
@@ -157,12 +155,17 @@ impl Daemon {
     }
 
     /// The time until a call that does not work is tried again: twice as long
-    /// each time, less up to a half at random, and not beyond the time at which
-    /// to give up.
+    /// each time, less up to a half at random.
     fn back_off(&mut self, now: Duration) -> Duration {
         let backoff = self.backoff.min(self.schedule.interval);
         self.backoff = PAUSE_MAX.min(backoff.saturating_mul(2));
         let pause = backoff.saturating_sub(self.at_most(backoff / 2));
+        self.within_give_up(now, pause)
+    }
+
+    /// As much of `pause` as ends before it is time to give up: the last try is
+    /// made then.
+    fn within_give_up(&self, now: Duration, pause: Duration) -> Duration {
         let left = self.stale_since.map_or(Duration::MAX, |since| {
             let away = now.saturating_sub(since);
             self.schedule.give_up.saturating_sub(away)
@@ -172,12 +175,18 @@ impl Daemon {
 
     /// A random duration from zero to `duration`, in steps of a millisecond.
     fn at_most(&mut self, duration: Duration) -> Duration {
-        // Marsaglia's xorshift with the shifts 13, 7 and 17.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
+        // SplitMix64, which makes the most of numbers that differ in few bits:
+        // those of nodes that booted together and have no better ones yet.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let scaled = (u128::from(self.random) * (u128::from(millis) + 1)) >> 64;
+        let scaled = (u128::from(mixed) * (u128::from(millis) + 1)) >> 64;
         Duration::from_millis(u64::try_from(scaled).unwrap_or(millis))
     }
 }
+
+#[cfg(test)]
+mod tests;

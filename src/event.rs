@@ -39,8 +39,8 @@ pub enum Event<'a> {
     ApiLost(Call, CallError<'a>),
     /// It works again, after this time.
     ApiBack(Duration),
-    /// The socket stays away for this time.
-    GaveUp(Duration),
+    /// The socket stays away for this time, last with this error.
+    GaveUp(Duration, CallError<'a>),
     /// The program was asked to stop, by this signal.
     Stopped(&'a str),
 }
@@ -93,7 +93,7 @@ impl Event<'_> {
             Self::Ready(_) => (Level::Info, "ready, waiting for the reboot"),
             Self::ApiLost(..) => (Level::Error, "the API cannot be used"),
             Self::ApiBack(_) => (Level::Info, "the API can be used again"),
-            Self::GaveUp(_) => (
+            Self::GaveUp(..) => (
                 Level::Error,
                 "giving up: a restart of the container mounts the socket afresh, if there is one",
             ),
@@ -154,7 +154,11 @@ impl Event<'_> {
                 record.text("call", call.name());
                 record.field("error", &error);
             }
-            Self::ApiBack(after) | Self::GaveUp(after) => record.field("after", &Short(after)),
+            Self::ApiBack(after) => record.field("after", &Short(after)),
+            Self::GaveUp(after, error) => {
+                record.field("after", &Short(after));
+                record.field("error", &error);
+            }
             Self::Stopped(signal) => record.text("signal", signal),
         }
     }
@@ -165,5 +169,91 @@ fn running(record: &mut Record, status: &Status) {
         record.text("running", version);
         record.text("variant", variant);
         record.text("arch", arch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::api::AnswerError;
+    use crate::excerpt::Excerpt;
+    use crate::json::STRING_MAX;
+    use crate::log::{Format, RECORD_MAX};
+    use crate::status::{State, copy};
+    use rustix::io::Errno;
+    use std::string::String;
+    use std::vec::Vec;
+
+    /// Texts of the greatest length, of characters that need an escape each.
+    const QUOTES: &str = match str::from_utf8(&[b'"'; STRING_MAX]) {
+        Ok(quotes) => quotes,
+        Err(_) => "",
+    };
+    const LONG: Duration = Duration::MAX;
+
+    #[test]
+    fn the_longest_records_fit() {
+        assert_eq!(copy(QUOTES), QUOTES);
+        let mut excerpt = Excerpt::default();
+        (0..1_000_000).for_each(|_| excerpt.push('"'));
+        let reason = Refusal { code: u16::MAX, reason: &excerpt };
+        let image = Some(Image { version: QUOTES, variant: QUOTES, arch: QUOTES });
+        let last_command = LastCommand {
+            name: QUOTES,
+            outcome: QUOTES,
+            timestamp: QUOTES,
+            exit_status: QUOTES,
+            stderr: &excerpt,
+        };
+        let status = Status {
+            state: State::Available,
+            chosen: image,
+            running: image,
+            staged: image,
+            last_command: Some(last_command),
+        };
+        let [running, version, variant, arch] = [(); 4].map(|()| copy(QUOTES));
+        let update = Update { running, version, variant, arch };
+        let mut path = Vec::new();
+        path.resize(100_000, b'"');
+        let refused = CallError::Answer(AnswerError::Refused(reason));
+        let command = Command::Deactivate;
+        let events = [
+            Event::Started(&path, LONG),
+            Event::Busy,
+            Event::Preparing(&update),
+            Event::Done(command, &update, LONG),
+            Event::Failed(command, &last_command, LONG),
+            Event::Overdue(command, LONG),
+            Event::Vanished(command),
+            Event::Stuck(command),
+            Event::NotAllowed(command, &reason),
+            Event::Locked(LONG),
+            Event::Nothing(&status),
+            Event::Ready(&status),
+            Event::ApiLost(Call::Start(command), refused),
+            Event::ApiLost(Call::Start(command), CallError::Connect(Errno::CONNREFUSED)),
+            Event::ApiBack(LONG),
+            Event::GaveUp(LONG, refused),
+            Event::GaveUp(LONG, CallError::Connect(Errno::NOENT)),
+            Event::Stopped("SIGTERM"),
+        ];
+        for event in events {
+            for format in [Format::Logfmt, Format::Json] {
+                let (level, message) = event.summary();
+                let mut record = Record::new(format, LONG, level, message);
+                event.describe(&mut record);
+                if let Event::ApiLost(..) = event {
+                    // The program adds a path, and one that long is not used.
+                    record.field("socket", &Shown(path.get(..108).unwrap()));
+                }
+                let line = String::from_utf8(record.finish().to_vec()).unwrap();
+                // What finds no room is left out. Nothing is added in pieces
+                // as long as this, so nothing can have been.
+                assert!(line.len() + 300 <= RECORD_MAX, "{}: {line}", line.len());
+                assert!(line.ends_with('\n'), "{line}");
+            }
+        }
     }
 }

@@ -1,0 +1,1089 @@
+//! Cycles by a script: no sockets, no clock. A row has the call that is
+//! expected, the pause before it in milliseconds, the answer, and what is told
+//! then.
+
+extern crate std;
+use super::*;
+use crate::api::Refusal;
+use crate::duration;
+use crate::event::Event;
+use crate::excerpt::Excerpt;
+use crate::http::{HttpError, Progress};
+use crate::log::{Format, Record};
+use crate::status::{Image, State};
+use rustix::io::Errno;
+use std::boxed::Box;
+use std::string::{String, ToString};
+use std::vec::Vec;
+use std::{format, vec};
+
+pub(crate) type Answered = Result<Answer<'static>, CallError<'static>>;
+
+fn forever(text: &str) -> &'static str {
+    Box::leak(Box::from(text))
+}
+
+pub(crate) fn excerpt(text: &str) -> &'static Excerpt {
+    let mut excerpt = Excerpt::default();
+    excerpt.push_bytes(text.as_bytes());
+    Box::leak(Box::new(excerpt))
+}
+
+fn image(version: &str) -> Option<Image<'static>> {
+    let version = Some(version).filter(|version| *version != "-").map(forever)?;
+    Some(Image { version, variant: "aws-k8s-1.30", arch: "x86_64" })
+}
+
+/// An answer in short: `204`, `423`, `404`, a code with a reason, a way to
+/// fail, or a status: its state, the versions that are chosen and staged, and
+/// the last command, as in `Staged 1.26.2 1.26.1 prepare@2`. A timestamp
+/// stands for another one each; `!Failed` behind the command is an outcome.
+pub(crate) fn answer(text: &str) -> Answered {
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    if let Ok(code) = word.parse::<u16>() {
+        let refusal = Refusal { code, reason: excerpt(rest) };
+        return match (code, rest) {
+            (204, "") => Ok(Answer::Started),
+            (423, "") => Ok(Answer::Busy),
+            (404, "") => Ok(Answer::NoStatus),
+            (404 | 409, _) => Ok(Answer::NotAllowed(refusal)),
+            _ => Err(CallError::Answer(AnswerError::Refused(refusal))),
+        };
+    }
+    let state = State::ALL.into_iter().find(|state| state.name() == word);
+    let Some(state) = state else {
+        return Err(match word {
+            "refused" => CallError::Connect(Errno::CONNREFUSED),
+            "missing" => CallError::Connect(Errno::NOENT),
+            "denied" => CallError::Connect(Errno::ACCESS),
+            "unsent" => CallError::Send(Errno::PIPE),
+            "full" => CallError::TooLateToSend,
+            "break" => CallError::Answer(AnswerError::Truncated(Progress::Nothing)),
+            "reset" => CallError::Receive(Errno::CONNRESET),
+            "silence" => CallError::TooLate(Progress::Nothing),
+            "garbage" => CallError::Answer(AnswerError::Http(HttpError::BadHead)),
+            "descriptors" => CallError::Resources(Errno::MFILE),
+            other => panic!("no answer {other}"),
+        });
+    };
+    let mut words = rest.split(' ').filter(|word| !word.is_empty());
+    let [chosen, staged] = [words.next(), words.next()].map(|word| image(word.unwrap_or("-")));
+    let last_command = words.next().map(|word| {
+        let (what, timestamp) = word.split_once('@').unwrap();
+        let (name, outcome) = what.split_once('!').unwrap_or((what, "Success"));
+        let (exit_status, stderr) = match outcome {
+            "Success" => ("0", ""),
+            "Unknown" => ("", ""),
+            _ => ("1", "no space \"left\"\non device"),
+        };
+        let timestamp = forever(&format!("2026-11-22T05:32:13.{timestamp}Z"));
+        let [name, outcome] = [name, outcome].map(forever);
+        LastCommand { name, outcome, timestamp, exit_status, stderr: excerpt(stderr) }
+    });
+    Ok(Answer::Status(Status { state, chosen, running: image("1.26.0"), staged, last_command }))
+}
+
+/// What an operator reads of an event, without the time.
+pub(crate) fn line(event: &Event) -> String {
+    let (level, summary) = event.summary();
+    let mut record = Record::new(Format::Logfmt, Duration::ZERO, level, summary);
+    event.describe(&mut record);
+    let line = String::from_utf8(record.finish().to_vec()).unwrap();
+    line.strip_prefix("time=1970-01-01T00:00:00.000Z level=").unwrap().trim_end().to_string()
+}
+
+/// The answer, and how late it is: `+10s silence` comes after ten seconds.
+pub(crate) fn answer_and_delay(text: &str) -> (Answered, Duration) {
+    match text.strip_prefix('+').and_then(|text| text.split_once(' ')) {
+        Some((delay, text)) => (answer(text), duration::parse(delay.as_bytes()).unwrap()),
+        None => (answer(text), Duration::ZERO),
+    }
+}
+
+pub(crate) type Row = (&'static str, u64, &'static str, &'static str);
+
+/// A cycle that is under way.
+struct Script {
+    cycle: Cycle,
+    next: Step,
+    now: Duration,
+}
+
+impl Script {
+    fn new(settings: Settings) -> Self {
+        let (cycle, call) = Cycle::begin(settings);
+        // Any point in time may be the one that times are counted from.
+        let now = Duration::from_secs(86_400);
+        Self { cycle, next: Step::Call(call, Duration::ZERO), now }
+    }
+
+    #[track_caller]
+    fn row(&mut self, (call, pause, text, told): Row) -> &mut Self {
+        let Step::Call(next, wait) = self.next else {
+            panic!("over with {:?}, but {call} {text} was to come", self.next);
+        };
+        let wait = u64::try_from(wait.as_millis()).unwrap();
+        assert_eq!((next.name(), wait), (call, pause), "before {text:?}");
+        let (answer, delay) = answer_and_delay(text);
+        self.now += Duration::from_millis(pause) + delay;
+        let mut lines = Vec::new();
+        self.next = self.cycle.answered(self.now, &answer, &mut |event| lines.push(line(&event)));
+        assert_eq!(lines.join("\n"), told, "after {call} {text:?}");
+        self
+    }
+
+    #[track_caller]
+    fn rows(&mut self, rows: &[Row]) -> &mut Self {
+        for row in rows {
+            self.row(*row);
+        }
+        self
+    }
+
+    #[track_caller]
+    fn ends(&self, end: End) {
+        assert_eq!(self.next, Step::End(end));
+    }
+}
+
+#[track_caller]
+fn play(rows: &[Row], end: End) {
+    Script::new(Settings::default()).rows(rows).ends(end);
+}
+
+#[track_caller]
+fn play_refresh_ready(rows: &[Row], end: End) {
+    let settings = Settings { refresh_ready: true, ..Settings::default() };
+    Script::new(settings).rows(rows).ends(end);
+}
+
+const NOTHING: &str = "info msg=\"nothing to do\" state=Idle running=1.26.0 \
+                       variant=aws-k8s-1.30 arch=x86_64";
+const NOTHING_AVAILABLE: &str = "info msg=\"nothing to do\" state=Available running=1.26.0 \
+                                 variant=aws-k8s-1.30 arch=x86_64";
+const NOTHING_STAGED: &str = "info msg=\"nothing to do\" state=Staged running=1.26.0 \
+                              variant=aws-k8s-1.30 arch=x86_64";
+const FOUND: &str = "info msg=\"update found, preparing it\" running=1.26.0 version=1.26.1 \
+                     variant=aws-k8s-1.30 arch=x86_64";
+const FOUND_2: &str = "info msg=\"update found, preparing it\" running=1.26.0 version=1.26.2 \
+                       variant=aws-k8s-1.30 arch=x86_64";
+const PREPARED: &str = "info msg=prepared version=1.26.1 took=200ms";
+const PREPARED_2: &str = "info msg=prepared version=1.26.2 took=200ms";
+const READY: &str = "info msg=\"ready, waiting for the reboot\" state=Ready next=1.26.1 \
+                     running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
+const ACTIVATED_READY: &str = "info msg=activated version=1.26.1 took=200ms\n\
+                               info msg=\"ready, waiting for the reboot\" state=Ready next=1.26.1 \
+                               running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
+const ACTIVATED_READY_2: &str = "info msg=activated version=1.26.2 took=200ms\n\
+                                 info msg=\"ready, waiting for the reboot\" state=Ready \
+                                 next=1.26.2 running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
+const BUSY: &str = "info msg=\"another update command is running, waiting for it\"";
+
+/// A refresh that finds 1.26.1.
+const FOUND_AVAILABLE: [Row; 3] = [
+    ("status", 0, "404", ""),
+    ("refresh", 0, "204", ""),
+    ("status", 200, "Available 1.26.1 - refresh@1", ""),
+];
+
+/// A prepare behind that.
+const STAGED: [Row; 2] =
+    [("prepare", 0, "204", FOUND), ("status", 200, "Staged 1.26.1 1.26.1 prepare@2", PREPARED)];
+
+#[test]
+fn a_whole_update() {
+    play(
+        &[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "423", ""),
+            ("status", 400, "423", ""),
+            ("status", 800, "Available 1.26.1 - refresh@1", ""),
+            ("prepare", 0, "204", FOUND),
+            ("status", 200, "423", ""),
+            ("status", 400, "423", ""),
+            ("status", 800, "423", ""),
+            ("status", 1600, "423", ""),
+            ("status", 3200, "423", ""),
+            ("status", 5000, "423", ""),
+            ("status", 5000, "423", ""),
+            (
+                "status",
+                5000,
+                "Staged 1.26.1 1.26.1 prepare@2",
+                "info msg=prepared version=1.26.1 took=21s",
+            ),
+            ("activate", 0, "204", ""),
+            ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
+        ],
+        End::Good,
+    );
+}
+
+#[test]
+fn it_starts_from_every_state() {
+    // The state, what the refresh finds, and what follows.
+    for (before, found, told, rest) in [
+        ("404", "Idle - - refresh@2", NOTHING, None),
+        ("Idle", "Idle - - refresh@2", NOTHING, None),
+        ("Idle 1.26.1 - refresh!Failed@1", "Idle - - refresh@2", NOTHING, None),
+        ("Available 1.26.1 - refresh@1", "Idle - - refresh@2", NOTHING, None),
+        ("Available 1.26.1 - refresh@1", "Available - - refresh@2", NOTHING_AVAILABLE, None),
+        ("Staged 1.26.1 1.26.1 prepare@1", "Staged - 1.26.1 refresh@2", NOTHING_STAGED, None),
+        ("404", "Available 1.26.1 - refresh@2", "", Some("prepare")),
+        ("Idle", "Available 1.26.1 - refresh@2", "", Some("prepare")),
+        ("Available 1.26.1 - refresh@1", "Available 1.26.1 - refresh@2", "", Some("prepare")),
+        ("Available 1.26.2 - refresh@1", "Available 1.26.1 - refresh@2", "", Some("prepare")),
+        ("Staged 1.26.1 1.26.1 prepare@1", "Staged 1.26.1 1.26.1 refresh@2", "", Some("activate")),
+        ("Staged 1.26.1 1.26.1 prepare@1", "Staged 1.26.2 1.26.1 refresh@2", "", Some("prepare")),
+        ("Staged 1.26.1 1.26.1 prepare@1", "Staged 1.26.1 - refresh@2", "", Some("prepare")),
+    ] {
+        let mut script = Script::new(Settings::default());
+        script.rows(&[
+            ("status", 0, before, ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, found, told),
+        ]);
+        match (rest, script.next) {
+            (None, next) => assert_eq!(next, Step::End(End::Good), "{before}, {found}"),
+            (Some(command), Step::Call(call, pause)) => {
+                assert_eq!((call.name(), pause), (command, Duration::ZERO), "{before}, {found}");
+            }
+            (Some(command), end) => panic!("{end:?} instead of {command}: {before}, {found}"),
+        }
+    }
+}
+
+#[test]
+fn ready_is_only_looked_at() {
+    for status in [
+        "Ready 1.26.1 1.26.1 activate@3",
+        "Ready 1.26.2 1.26.1 refresh@4",
+        "Ready - 1.26.1 refresh!Failed@4",
+        "Ready - 1.26.1",
+    ] {
+        play(&[("status", 0, status, READY)], End::Good);
+    }
+    // Even while somebody else is at work.
+    play(
+        &[
+            ("status", 0, "423", BUSY),
+            ("status", 200, "423", ""),
+            ("status", 400, "Ready 1.26.1 1.26.1 activate@3", READY),
+        ],
+        End::Good,
+    );
+}
+
+#[test]
+fn somebody_else_is_waited_for_at_every_point() {
+    // Before the first status, and with a refresh of somebody else's in
+    // between: the state that it leaves behind is refreshed all the same.
+    play(
+        &[
+            ("status", 0, "423", BUSY),
+            ("status", 200, "423", ""),
+            ("status", 400, "Available 1.26.1 - refresh@1", ""),
+            ("refresh", 0, "423", ""),
+            ("status", 800, "Available 1.26.1 - refresh@2", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Idle - - refresh@3", NOTHING),
+        ],
+        End::Good,
+    );
+    // At each command. Each wait is told of, once.
+    play(
+        &[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "423", BUSY),
+            ("status", 200, "404", ""),
+            ("refresh", 0, "423", ""),
+            ("status", 400, "423", ""),
+            ("status", 800, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Available 1.26.1 - refresh@1", ""),
+            ("prepare", 0, "423", BUSY),
+            ("status", 400, "Available 1.26.1 - refresh@2", ""),
+            ("prepare", 0, "204", FOUND),
+            ("status", 200, "Staged 1.26.1 1.26.1 prepare@3", PREPARED),
+            ("activate", 0, "423", BUSY),
+            ("status", 400, "Staged 1.26.1 1.26.1 refresh@4", ""),
+            ("activate", 0, "204", ""),
+            ("status", 200, "Ready 1.26.1 1.26.1 activate@5", ACTIVATED_READY),
+        ],
+        End::Good,
+    );
+    // While somebody else deactivates, or before the own deactivate.
+    play_refresh_ready(
+        &[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.1 refresh@2", ""),
+            ("deactivate", 0, "423", BUSY),
+            ("status", 400, "Staged 1.26.2 1.26.1 deactivate@3", ""),
+            ("prepare", 0, "204", FOUND_2),
+            ("status", 200, "Staged 1.26.2 1.26.2 prepare@4", PREPARED_2),
+            ("activate", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.2 activate@5", ACTIVATED_READY_2),
+        ],
+        End::Good,
+    );
+    // Somebody else's prepare that was under way at the start is used.
+    play(
+        &[
+            ("status", 0, "423", BUSY),
+            ("status", 200, "Staged 1.26.1 1.26.1 prepare@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Staged 1.26.1 1.26.1 refresh@2", ""),
+            ("activate", 0, "204", ""),
+            ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
+        ],
+        End::Good,
+    );
+}
+
+#[test]
+fn many_commands_that_are_locked_out_are_no_failure() {
+    // A reader holds the lock now and again: the status can be read, but no
+    // command starts for a minute.
+    let mut script = Script::new(Settings::default());
+    script.row(("status", 0, "Available 1.26.1 - refresh@1", ""));
+    script.row(("refresh", 0, "423", BUSY));
+    for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000, 5000, 5000, 5000, 5000] {
+        script.row(("status", pause, "Available 1.26.1 - refresh@1", ""));
+        script.row(("refresh", 0, "423", ""));
+    }
+    script.rows(&[
+        ("status", 5000, "Available 1.26.1 - refresh@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Idle - - refresh@2", NOTHING),
+    ]);
+    script.ends(End::Good);
+}
+
+#[test]
+fn pauses_grow_up_to_five_seconds() {
+    let mut script = Script::new(Settings::default());
+    script.row(("status", 0, "423", BUSY));
+    for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
+        script.row(("status", pause, "423", ""));
+    }
+    // A command that was sent begins again with a short one, since a refresh
+    // takes a second.
+    script.row(("status", 5000, "Idle", ""));
+    script.row(("refresh", 0, "204", ""));
+    for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
+        script.row(("status", pause, "423", ""));
+    }
+}
+
+#[test]
+fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
+    for (timeouts, longest) in [([60, 1800, 60, 60], 1800), ([60, 5, 7, 90], 90), ([9, 9, 9, 9], 9)]
+    {
+        let settings =
+            Settings { timeouts: timeouts.map(Duration::from_secs), refresh_ready: false };
+        for locked_status in [true, false] {
+            let mut script = Script::new(settings);
+            let begin = script.now;
+            let mut told = Vec::new();
+            let mut calls = 0;
+            while let Step::Call(call, pause) = script.next {
+                script.now += pause;
+                calls += 1;
+                let text = match call {
+                    Call::Status if !locked_status => "Idle",
+                    _ => "423",
+                };
+                let tell = &mut |event: Event| told.push(line(&event));
+                script.next = script.cycle.answered(script.now, &answer(text), tell);
+            }
+            script.ends(End::Failed);
+            let waited = (script.now - begin).as_secs();
+            assert!((longest..=longest + 5).contains(&waited), "{longest}: {waited}");
+            assert!(calls < 2 * longest / 5 + 20, "{longest}: {calls}");
+            let [busy, locked] = &told[..] else { panic!("{told:?}") };
+            assert_eq!(busy, BUSY);
+            let start = "error msg=\"another update command does not end, looking again in the \
+                         next cycle\" after=";
+            assert!(locked.starts_with(start), "{locked}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_allowed_is_decided_anew() {
+    // Each command, refused because the state has become another one.
+    play(
+        &[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "409 not allowed", ""),
+            ("status", 200, "Idle", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Available 1.26.1 - refresh@1", ""),
+            ("prepare", 0, "409 not allowed", ""),
+            ("status", 400, "Staged 1.26.1 1.26.1 prepare@2", ""),
+            ("activate", 0, "409 not allowed", ""),
+            ("status", 800, "Ready 1.26.1 1.26.1 activate@3", READY),
+        ],
+        End::Good,
+    );
+    play(
+        &[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Available 1.26.1 - refresh@1", ""),
+            ("prepare", 0, "404 no longer exists", ""),
+            ("status", 400, "Available - - refresh@2", NOTHING_AVAILABLE),
+        ],
+        End::Good,
+    );
+    play_refresh_ready(
+        &[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.1 refresh@2", ""),
+            ("deactivate", 0, "404 nothing staged", ""),
+            ("status", 400, "Ready 1.26.1 1.26.1 refresh@3", READY),
+        ],
+        End::Good,
+    );
+}
+
+#[test]
+fn what_is_never_allowed_is_given_up() {
+    for (refusal, told) in [
+        ("409 not allowed", "the API answered 409: not allowed"),
+        ("409", "the API answered 409, without a reason"),
+        ("404 no longer exists", "the API answered 404: no longer exists"),
+    ] {
+        let refused = forever(refusal);
+        let told = format!(
+            "error msg=\"command not allowed, trying again in the next cycle\" command=prepare \
+             error=\"{told}\""
+        );
+        let mut script = Script::new(Settings::default());
+        script.rows(&FOUND_AVAILABLE);
+        for pause in [400, 800, 1600] {
+            script.row(("prepare", 0, refused, ""));
+            script.row(("status", pause, "Available 1.26.1 - refresh@1", ""));
+        }
+        script.row(("prepare", 0, refused, forever(&told))).ends(End::Failed);
+    }
+}
+
+#[test]
+fn a_command_that_fails_ends_the_cycle() {
+    let failed = |command: &str, status: &str| {
+        forever(&format!(
+            "error msg=\"command failed, trying again in the next cycle\" command={command} \
+             status={status} took=200ms stderr=\"no space \\\"left\\\" on device\""
+        ))
+    };
+    let with_exit = |command: &str| failed(command, "Failed exit_status=1");
+    play(
+        &[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Idle 1.26.1 - refresh!Failed@1", with_exit("refresh")),
+        ],
+        End::Failed,
+    );
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Available 1.26.1 - prepare!Failed@2", with_exit("prepare")),
+    ]);
+    script.ends(End::Failed);
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "204", ""),
+        ("status", 200, "Staged 1.26.1 1.26.1 activate!Failed@3", with_exit("activate")),
+    ]);
+    script.ends(End::Failed);
+    play_refresh_ready(
+        &[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.1 refresh@2", ""),
+            ("deactivate", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.1 deactivate!Failed@3", with_exit("deactivate")),
+        ],
+        End::Failed,
+    );
+    // Neither an exit status nor a word to say, and a word that is new.
+    for (outcome, told) in [
+        ("Unknown", "Unknown took=200ms stderr=\"\""),
+        (
+            "Invented",
+            "Invented exit_status=1 took=200ms stderr=\"no space \\\"left\\\" on device\"",
+        ),
+    ] {
+        let status = format!("Idle - - refresh!{outcome}@1");
+        let told = format!(
+            "error msg=\"command failed, trying again in the next cycle\" command=refresh \
+             status={told}"
+        );
+        play(
+            &[
+                ("status", 0, "404", ""),
+                ("refresh", 0, "204", ""),
+                ("status", 200, forever(&status), forever(&told)),
+            ],
+            End::Failed,
+        );
+    }
+}
+
+#[test]
+fn a_failure_before_the_cycle_is_not_its_own() {
+    play(
+        &[
+            ("status", 0, "Idle 1.26.1 - refresh!Failed@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Idle 1.26.1 - refresh!Failed@1", ""),
+            ("status", 400, "Idle - - refresh@2", NOTHING),
+        ],
+        End::Good,
+    );
+}
+
+#[test]
+fn a_result_that_somebody_else_has_overwritten() {
+    // What counts is the state that is left behind. Of the own prepare it is
+    // not known that it succeeded, so it is not told either.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", ""),
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 refresh@5", READY),
+    ]);
+    script.ends(End::Good);
+    // The prepare failed, or somebody else's refresh did.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Available 1.26.1 - refresh@3", ""),
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Idle 1.26.1 - refresh!Failed@5", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@6", ""),
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Staged 1.26.1 1.26.1 prepare@7", PREPARED),
+    ]);
+    // The own refresh may have failed, so it is not taken for done.
+    play(
+        &[
+            ("status", 0, "Staged 1.26.1 1.26.1 prepare@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Staged 1.26.1 1.26.1 prepare@3", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Staged - 1.26.1 refresh@4", NOTHING_STAGED),
+        ],
+        End::Good,
+    );
+}
+
+#[test]
+fn overwritten_again_and_again() {
+    // Bounded, whoever it is that does this.
+    let mut script = Script::new(Settings::default());
+    script.row(("status", 0, "Idle", ""));
+    for timestamp in ["1", "2", "3", "4", "5", "6", "7"] {
+        let status = forever(&format!("Available 1.26.1 - prepare@{timestamp}"));
+        script.row(("refresh", 0, "204", "")).row(("status", 200, status, ""));
+    }
+    script.row(("refresh", 0, "204", ""));
+    let told = "error msg=\"commands succeed without effect, trying again in the next cycle\" \
+                command=refresh";
+    script.row(("status", 200, "Available 1.26.1 - prepare@8", told)).ends(End::Failed);
+}
+
+#[test]
+fn a_worker_that_vanished() {
+    // The status can be read, but tells of no command: for 30 seconds.
+    let told = "error msg=\"command ended without a result, trying again in the next cycle\" \
+                command=prepare";
+    let same = "Available 1.26.1 - refresh@1";
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+    for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000, 5000] {
+        script.row(("status", pause, same, ""));
+    }
+    // 26 s since the first of them; the next is the first beyond 30.
+    script.row(("status", 5000, same, told)).ends(End::Failed);
+
+    // A lock in between begins it anew; so does an API that is gone, and a
+    // status that is lost is no better than one without a command.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+    for (pause, text) in [(200, same), (400, same), (800, "+29s 423"), (1600, same)] {
+        script.row(("status", pause, text, ""));
+    }
+    for (pause, text) in [(3200, same), (5000, "+29s silence"), (5000, "404"), (5000, "+24s 404")] {
+        script.row(("status", pause, text, ""));
+    }
+    script.row(("status", 5000, same, told)).ends(End::Failed);
+}
+
+#[test]
+fn a_command_that_takes_too_long() {
+    for (timeout, text) in [(60, "423"), (60, "+10s silence"), (5, "refused"), (20, "Idle")] {
+        let mut settings = Settings::default();
+        settings.timeouts[0] = Duration::from_secs(timeout);
+        let mut script = Script::new(settings);
+        script.row(("status", 0, "Idle", "")).row(("refresh", 0, "204", ""));
+        let (answer, delay) = answer_and_delay(text);
+        let begin = script.now;
+        let mut told = Vec::new();
+        while let Step::Call(call, pause) = script.next {
+            assert_eq!(call, Call::Status);
+            script.now += pause + delay;
+            let tell = &mut |event: Event| told.push(line(&event));
+            script.next = script.cycle.answered(script.now, &answer, tell);
+        }
+        script.ends(End::Failed);
+        let took = script.now - begin;
+        let late = took.checked_sub(Duration::from_secs(timeout)).expect("not before the time");
+        assert!(late <= Duration::from_secs(5) + delay, "{text}: {late:?} late");
+        let timeout = duration::Short(Duration::from_secs(timeout));
+        let overdue = format!(
+            "error msg=\"command takes too long, looking again in the next cycle\" \
+             command=refresh timeout={timeout}"
+        );
+        assert_eq!(told, [overdue]);
+    }
+}
+
+#[test]
+fn each_command_has_its_own_time() {
+    let settings =
+        Settings { timeouts: [1, 2, 3, 4].map(Duration::from_secs), refresh_ready: true };
+    let overdue = |command: &str, timeout: &str| {
+        forever(&format!(
+            "error msg=\"command takes too long, looking again in the next cycle\" \
+             command={command} timeout={timeout}"
+        ))
+    };
+    let mut script = Script::new(settings);
+    script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
+    script.row(("status", 200, "+799ms 423", ""));
+    script.row(("status", 400, "423", overdue("refresh", "1s"))).ends(End::Failed);
+
+    let mut script = Script::new(settings);
+    script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+    script.row(("status", 200, "+1799ms 423", ""));
+    script.row(("status", 400, "423", overdue("prepare", "2s"))).ends(End::Failed);
+
+    let mut script = Script::new(settings);
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).row(("activate", 0, "204", ""));
+    script.row(("status", 200, "+2799ms 423", ""));
+    script.row(("status", 400, "423", overdue("activate", "3s"))).ends(End::Failed);
+
+    let mut script = Script::new(settings);
+    script.rows(&[
+        ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Ready 1.26.2 1.26.1 refresh@2", ""),
+        ("deactivate", 0, "204", ""),
+        ("status", 200, "+3799ms 423", ""),
+        ("status", 400, "423", overdue("deactivate", "4s")),
+    ]);
+    script.ends(End::Failed);
+    // A result that comes too late, but before that is noticed, counts.
+    let mut script = Script::new(settings);
+    script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
+    script.row(("status", 200, "+1m Idle - - refresh@1", NOTHING)).ends(End::Good);
+}
+
+#[test]
+fn an_answer_that_is_lost_after_the_command_started() {
+    for lost in ["break", "reset", "+10s silence", "garbage"] {
+        play(
+            &[
+                ("status", 0, "404", ""),
+                ("refresh", 0, lost, ""),
+                ("status", 200, "423", ""),
+                ("status", 400, "Available 1.26.1 - refresh@1", ""),
+                ("prepare", 0, lost, ""),
+                ("status", 200, "423", FOUND),
+                ("status", 400, "423", ""),
+                (
+                    "status",
+                    800,
+                    "Staged 1.26.1 1.26.1 prepare@2",
+                    "info msg=prepared version=1.26.1 took=1s400ms",
+                ),
+                // This one has ended before it is looked at.
+                ("activate", 0, lost, ""),
+                ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
+            ],
+            End::Good,
+        );
+    }
+}
+
+#[test]
+fn an_answer_that_is_lost_of_a_command_that_never_started() {
+    // Once, it is sent again; the second time, that is no accident.
+    play(
+        &[
+            ("status", 0, "Idle - - refresh@1", ""),
+            ("refresh", 0, "break", ""),
+            ("status", 200, "Idle - - refresh@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Idle - - refresh@2", NOTHING),
+        ],
+        End::Good,
+    );
+    play(
+        &[
+            ("status", 0, "Idle - - refresh@1", ""),
+            ("refresh", 0, "break", ""),
+            ("status", 200, "Idle - - refresh@1", ""),
+            ("refresh", 0, "reset", ""),
+            ("status", 200, "Idle - - refresh@1", ""),
+        ],
+        End::NoAnswer,
+    );
+    // The API restarted, and what it knew is gone.
+    play(
+        &[
+            ("status", 0, "Idle - - refresh@1", ""),
+            ("refresh", 0, "break", ""),
+            ("status", 200, "refused", ""),
+            ("status", 400, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Idle - - refresh@2", NOTHING),
+        ],
+        End::Good,
+    );
+}
+
+#[test]
+fn the_api_gone_while_following() {
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "423", ""),
+        ("status", 400, "refused", ""),
+        ("status", 800, "missing", ""),
+        ("status", 1600, "break", ""),
+        ("status", 3200, "+10s silence", ""),
+        ("status", 5000, "500 out of memory", ""),
+        ("status", 5000, "garbage", ""),
+        ("status", 5000, "denied", ""),
+        ("status", 5000, "423", ""),
+        (
+            "status",
+            5000,
+            "Staged 1.26.1 1.26.1 prepare@2",
+            "info msg=prepared version=1.26.1 took=41s",
+        ),
+    ]);
+}
+
+#[test]
+fn without_an_answer_the_cycle_ends() {
+    for error in ["refused", "missing", "denied", "silence", "full", "descriptors", "500 why"] {
+        play(&[("status", 0, error, "")], End::NoAnswer);
+        play(&[("status", 0, "423", BUSY), ("status", 200, error, "")], End::NoAnswer);
+    }
+    for error in ["refused", "missing", "denied", "unsent", "full", "descriptors", "500 why"] {
+        play(&[("status", 0, "404", ""), ("refresh", 0, error, "")], End::NoAnswer);
+    }
+    // Answers to calls that were not made.
+    for text in ["204", "409 not allowed"] {
+        play(&[("status", 0, text, "")], End::NoAnswer);
+    }
+    for text in ["404", "Idle"] {
+        play(&[("status", 0, "404", ""), ("refresh", 0, text, "")], End::NoAnswer);
+    }
+}
+
+#[test]
+fn another_version_is_chosen_meanwhile() {
+    // Somebody else's refresh between the prepare and the activate.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "423", BUSY),
+        ("status", 400, "Staged 1.26.2 1.26.1 refresh@3", ""),
+        ("prepare", 0, "204", FOUND_2),
+        ("status", 200, "Staged 1.26.2 1.26.2 prepare@4", PREPARED_2),
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.2 1.26.2 activate@5", ACTIVATED_READY_2),
+    ]);
+    script.ends(End::Good);
+    // While it is prepared: what is staged is not what is chosen.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Staged 1.26.2 1.26.1 prepare@2", PREPARED),
+        ("prepare", 0, "204", FOUND_2),
+        ("status", 200, "Staged 1.26.2 1.26.2 prepare@3", PREPARED_2),
+    ]);
+    // Withdrawn.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Staged - 1.26.1 refresh@3", NOTHING_STAGED),
+    ]);
+    script.ends(End::Good);
+}
+
+#[test]
+fn the_state_falls_back() {
+    let mut script = Script::new(Settings::default());
+    // What was prepared is gone, whoever did that: it is prepared again.
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "409 not allowed", ""),
+        ("status", 400, "Available 1.26.1 - refresh@3", ""),
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Staged 1.26.1 1.26.1 prepare@4", PREPARED),
+        ("activate", 0, "423", BUSY),
+        // Somebody else's refresh failed.
+        ("status", 400, "Idle 1.26.1 1.26.1 refresh!Failed@5", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Idle - - refresh@6", NOTHING),
+    ]);
+    script.ends(End::Good);
+}
+
+#[test]
+fn commands_that_succeed_without_effect() {
+    for (again, told) in [
+        ("prepare", "Available 1.26.1 - prepare@2"),
+        ("prepare", "Staged 1.26.1 - prepare@2"),
+        ("prepare", "Staged 1.26.1 1.26.0 prepare@2"),
+    ] {
+        let mut script = Script::new(Settings::default());
+        let stuck = format!(
+            "info msg=prepared version=1.26.1 took=200ms\n\
+             error msg=\"commands succeed without effect, trying again in the next cycle\" \
+             command={again}"
+        );
+        script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+        script.row(("status", 200, told, forever(&stuck))).ends(End::Failed);
+    }
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "204", ""),
+        (
+            "status",
+            200,
+            "Staged 1.26.1 1.26.1 activate@3",
+            "info msg=activated version=1.26.1 took=200ms\n\
+             error msg=\"commands succeed without effect, trying again in the next cycle\" \
+             command=activate",
+        ),
+    ]);
+    script.ends(End::Failed);
+}
+
+#[test]
+fn ready_is_replaced_when_that_is_wanted() {
+    play_refresh_ready(
+        &[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.1 1.26.1 refresh@2", READY),
+        ],
+        End::Good,
+    );
+    // Nothing is chosen any more: what is Ready stays.
+    play_refresh_ready(
+        &[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready - 1.26.1 refresh@2", READY),
+        ],
+        End::Good,
+    );
+    play_refresh_ready(
+        &[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.1 refresh@2", ""),
+            ("deactivate", 0, "204", ""),
+            (
+                "status",
+                200,
+                "Staged 1.26.2 1.26.1 deactivate@3",
+                "info msg=\"deactivated, because another version is chosen\" version=1.26.2 \
+                 took=200ms",
+            ),
+            ("prepare", 0, "204", FOUND_2),
+            ("status", 200, "Staged 1.26.2 1.26.2 prepare@4", PREPARED_2),
+            ("activate", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.2 activate@5", ACTIVATED_READY_2),
+        ],
+        End::Good,
+    );
+}
+
+/// Numbers that look random, and are the same in every run: SplitMix64.
+pub(crate) struct Numbers(pub u64);
+
+impl Numbers {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+
+    pub(crate) fn one_of<'a, T>(&mut self, choice: &'a [T]) -> &'a T {
+        &choice[self.below(choice.len() as u64) as usize]
+    }
+}
+
+/// All statuses of few versions, commands and timestamps, so that chance often
+/// brings what fits together, and all other answers.
+pub(crate) struct AnyAnswer {
+    statuses: Vec<Answered>,
+    others: Vec<Answered>,
+}
+
+impl AnyAnswer {
+    pub(crate) fn new() -> Self {
+        let mut statuses = vec![];
+        for state in State::ALL {
+            for chosen in ["-", "1.26.1", "1.26.2"] {
+                for staged in ["-", "1.26.1", "1.26.2"] {
+                    let status = format!("{} {chosen} {staged}", state.name());
+                    statuses.push(answer(&status));
+                    for command in Command::ALL {
+                        for outcome in ["Success", "Success", "Success", "Failed", "Unknown"] {
+                            for timestamp in 0..4 {
+                                let name = command.name();
+                                let last = format!("{status} {name}!{outcome}@{timestamp}");
+                                statuses.push(answer(&last));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let others = [
+            "204",
+            "204",
+            "204",
+            "423",
+            "404",
+            "404 why",
+            "409",
+            "500 why",
+            "refused",
+            "missing",
+            "denied",
+            "unsent",
+            "full",
+            "break",
+            "reset",
+            "silence",
+            "garbage",
+            "descriptors",
+        ];
+        Self { statuses, others: others.into_iter().map(answer).collect() }
+    }
+
+    /// Mostly an answer that fits the call.
+    pub(crate) fn to(&self, call: Call, numbers: &mut Numbers) -> &Answered {
+        let status = (call == Call::Status) != (numbers.below(8) == 0);
+        numbers.one_of(if status { &self.statuses } else { &self.others })
+    }
+}
+
+/// Whatever the answers are, the cycle ends, and does no harm until then.
+#[test]
+fn any_sequence_of_answers() {
+    let any = AnyAnswer::new();
+    let (mut ends, mut most_calls, mut most_commands) = ([0; 3], 0, 0);
+    for seed in 0..20_000 {
+        let mut numbers = Numbers(seed);
+        let settings = Settings {
+            timeouts: [60, 120, 60, 60].map(Duration::from_secs),
+            refresh_ready: seed % 2 == 0,
+        };
+        // Some nodes stay locked, or silent, for long.
+        let stubborn = *numbers.one_of(&[0, 0, 20, 39]);
+        let (mut cycle, mut call) = Cycle::begin(settings);
+        let (mut now, mut calls, mut commands) = (Duration::ZERO, 0, 0);
+        let (mut good_refresh, mut refresh_sent) = (false, false);
+        let obedience = *numbers.one_of(&[0, 0, 50]);
+        let (mut sent, mut same_call) = ("refresh", Call::Reboot);
+        let mut last: &Answered = &answer("404");
+        let mut last_status = None;
+        let end = loop {
+            calls += 1;
+            assert!(calls <= 500, "seed {seed} does not end");
+            if let Call::Start(command) = call {
+                refresh_sent |= command == Command::Refresh;
+                assert!(good_refresh || command == Command::Refresh, "seed {seed}: {command:?}");
+                let status: Option<Status> = last_status;
+                let ready = status.is_some_and(|status| status.state == State::Ready);
+                assert!(!ready || settings.refresh_ready, "seed {seed}: hands off what is Ready");
+                assert!(matches!(last, Ok(Answer::Status(_) | Answer::NoStatus)), "seed {seed}");
+            }
+            if call != same_call || numbers.below(40) >= stubborn {
+                last = any.to(call, &mut numbers);
+            }
+            same_call = call;
+            // Others do what they are told, and somewhat more.
+            let told = |answer: &Answered| match (call, answer) {
+                (Call::Status, Ok(Answer::Status(status))) => {
+                    status.last_command.is_some_and(|last| last.name == sent && last.succeeded())
+                }
+                (Call::Status, _) => false,
+                _ => matches!(answer, Ok(Answer::Started)),
+            };
+            for _ in 0..obedience {
+                if !told(last) {
+                    last = any.to(call, &mut numbers);
+                }
+            }
+            if let Call::Start(command) = call {
+                sent = command.name();
+            }
+            if let (Call::Start(_), Ok(Answer::Started)) = (call, last) {
+                commands += 1;
+            }
+            if let Ok(Answer::Status(status)) = last {
+                last_status = Some(*status);
+                let last = status.last_command;
+                let refresh = |last: LastCommand| last.name == "refresh" && last.succeeded();
+                good_refresh |= refresh_sent && last.is_some_and(refresh);
+            } else if let (Call::Status, Ok(Answer::NoStatus)) = (call, last) {
+                last_status = None;
+            }
+            now += Duration::from_millis(*numbers.one_of(&[0, 1, 100, 5_000]));
+            let mut told = 0;
+            match cycle.answered(now, last, &mut |_| told += 1) {
+                Step::Call(next @ Call::Status, pause) => {
+                    let allowed = Duration::from_millis(200)..=Duration::from_secs(5);
+                    assert!(allowed.contains(&pause), "seed {seed}: {pause:?}");
+                    (call, now) = (next, now + pause);
+                }
+                Step::Call(next @ Call::Start(_), Duration::ZERO) => call = next,
+                Step::Call(next, pause) => panic!("seed {seed}: {next:?} after {pause:?}"),
+                Step::End(end) => {
+                    assert_eq!(told > 0, end != End::NoAnswer, "seed {seed}: {end:?}");
+                    break end;
+                }
+            }
+        };
+        if end == End::Good {
+            let Ok(Answer::Status(status)) = last else { panic!("seed {seed}: {last:?}") };
+            let nothing = status.state == State::Idle || status.chosen.is_none();
+            assert!(status.state == State::Ready || good_refresh && nothing, "seed {seed}");
+        }
+        assert!(commands <= 8, "seed {seed}: {commands} commands");
+        ends[end as usize] += 1;
+        (most_calls, most_commands) = (calls.max(most_calls), commands.max(most_commands));
+    }
+    // The chance brings something of everything.
+    assert!(ends.iter().all(|end| *end > 500), "{ends:?}");
+    assert!(most_calls > 30 && most_commands == 8, "{most_calls} calls, {most_commands} commands");
+}

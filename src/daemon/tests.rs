@@ -1,0 +1,524 @@
+//! The daemon by a script: no sockets, no clock. Rows are those of the cycle's
+//! tests.
+
+extern crate std;
+use super::*;
+use crate::cycle::tests::{AnyAnswer, Numbers, Row, answer, answer_and_delay, line};
+use std::string::String;
+use std::vec::Vec;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const FOR_EVER: Duration = Duration::from_millis(u64::MAX);
+
+const SCHEDULE: Schedule = Schedule {
+    once: false,
+    interval: Duration::from_secs(600),
+    jitter: Duration::ZERO,
+    give_up: Duration::from_secs(300),
+};
+
+/// A daemon that is under way.
+struct Script {
+    daemon: Daemon,
+    next: Next,
+    now: Duration,
+}
+
+impl Script {
+    fn new(schedule: Schedule, random: u64) -> Self {
+        let (daemon, next) = Daemon::begin(Settings::default(), schedule, random);
+        Self { daemon, next, now: Duration::from_secs(86_400) }
+    }
+
+    /// Gives the answer to the next call: the pause before it, and what is
+    /// told then.
+    #[track_caller]
+    fn give(&mut self, text: &str) -> (Duration, Vec<String>) {
+        let Next::Call(call, pause) = self.next else {
+            panic!("over with {:?}, but {text:?} was to come", self.next);
+        };
+        let (answer, delay) = answer_and_delay(text);
+        self.now = self.now.saturating_add(pause).saturating_add(delay);
+        let mut lines = Vec::new();
+        let tell = &mut |event: Event| lines.push(line(&event));
+        self.next = self.daemon.answered(self.now, call, &answer, tell);
+        (pause, lines)
+    }
+
+    #[track_caller]
+    fn row(&mut self, (call, pause, text, told): Row) -> &mut Self {
+        if let Next::Call(next, _) = self.next {
+            assert_eq!(next.name(), call, "before {text:?}");
+        }
+        let (waited, lines) = self.give(text);
+        assert_eq!(waited, Duration::from_millis(pause), "before {call} {text:?}");
+        assert_eq!(lines.join("\n"), told, "after {call} {text:?}");
+        self
+    }
+
+    #[track_caller]
+    fn rows(&mut self, rows: &[Row]) -> &mut Self {
+        for row in rows {
+            self.row(*row);
+        }
+        self
+    }
+
+    #[track_caller]
+    fn ends(&self, end: End) {
+        assert_eq!(self.next, Next::End(end));
+    }
+
+    /// Gives the answer, of which nothing is told, once or more often: the
+    /// pauses before it.
+    #[track_caller]
+    fn pauses(&mut self, text: &str, times: usize) -> Vec<Duration> {
+        let silent = |_| {
+            let (pause, lines) = self.give(text);
+            assert!(lines.is_empty(), "{lines:?}");
+            pause
+        };
+        (0..times).map(silent).collect()
+    }
+}
+
+const NOTHING: &str = "info msg=\"nothing to do\" state=Idle running=1.26.0 \
+                       variant=aws-k8s-1.30 arch=x86_64";
+const READY: &str = "info msg=\"ready, waiting for the reboot\" state=Ready next=1.26.1 \
+                     running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
+const FOUND: &str = "info msg=\"update found, preparing it\" running=1.26.0 version=1.26.1 \
+                     variant=aws-k8s-1.30 arch=x86_64";
+const REFUSED: &str = "error msg=\"the API cannot be used\" call=status \
+                       error=\"cannot connect: connection refused (is the API server running? if \
+                       it made a new socket, restart the container that has the old one mounted)\"";
+const SILENT: &str = "error msg=\"the API cannot be used\" call=status \
+                      error=\"sent, but no answer in time\"";
+const DENIED: &str = "error msg=\"the API cannot be used\" call=status \
+                      error=\"cannot connect: permission denied (needs uid 0 or group 274, and \
+                      the SELinux type control_t)\"";
+
+#[test]
+fn cycle_after_cycle() {
+    Script::new(SCHEDULE, 1).rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Idle - - refresh@1", NOTHING),
+        ("status", 600_000, "Idle - - refresh@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@2", ""),
+        ("prepare", 0, "204", FOUND),
+        (
+            "status",
+            200,
+            "Available 1.26.1 - prepare!Failed@3",
+            "error msg=\"command failed, trying again in the next cycle\" command=prepare \
+             status=Failed exit_status=1 took=200ms stderr=\"no space \\\"left\\\" on device\"",
+        ),
+        // A failure is no reason to hurry.
+        ("status", 600_000, "Available 1.26.1 - prepare!Failed@3", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@4", ""),
+        ("prepare", 0, "204", FOUND),
+        (
+            "status",
+            200,
+            "Staged 1.26.1 1.26.1 prepare@5",
+            "info msg=prepared version=1.26.1 took=200ms",
+        ),
+        ("activate", 0, "204", ""),
+        (
+            "status",
+            200,
+            "Ready 1.26.1 1.26.1 activate@6",
+            "info msg=activated version=1.26.1 took=200ms\n\
+             info msg=\"ready, waiting for the reboot\" state=Ready next=1.26.1 running=1.26.0 \
+             variant=aws-k8s-1.30 arch=x86_64",
+        ),
+        ("status", 600_000, "Ready 1.26.1 1.26.1 activate@6", READY),
+        ("status", 600_000, "Ready 1.26.1 1.26.1 activate@6", READY),
+        // The node has rebooted, and the image did not come up.
+        ("status", 600_000, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@7", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+}
+
+#[test]
+fn one_cycle_alone() {
+    let once = Schedule { once: true, jitter: MINUTE, ..SCHEDULE };
+    for (rows, end) in [
+        (&[("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY)][..], End::Good),
+        // Nobody is waited for who is not there.
+        (&[("status", 0, "refused", REFUSED)], End::NoAnswer),
+        (&[("status", 0, "denied", DENIED)], End::NoAnswer),
+        (&[("status", 0, "+10s silence", SILENT)], End::NoAnswer),
+        (
+            &[
+                ("status", 0, "404", ""),
+                ("refresh", 0, "204", ""),
+                ("status", 200, "refused", REFUSED),
+            ],
+            End::NoAnswer,
+        ),
+        // But for somebody who is.
+        (
+            &[
+                ("status", 0, "404", ""),
+                ("refresh", 0, "204", ""),
+                ("status", 200, "+10s silence", SILENT),
+                ("status", 400, "423", "info msg=\"the API can be used again\" after=400ms"),
+                ("status", 800, "Idle - - refresh@1", NOTHING),
+            ],
+            End::Good,
+        ),
+        // The last line says how it ended.
+        (
+            &[
+                ("status", 0, "404", ""),
+                (
+                    "refresh",
+                    0,
+                    "break",
+                    "error msg=\"the API cannot be used\" call=refresh \
+                     error=\"the connection was closed without an answer\"",
+                ),
+                ("status", 200, "Idle - - refresh@1", NOTHING),
+            ],
+            End::Good,
+        ),
+    ] {
+        Script::new(once, 1).rows(rows).ends(end);
+    }
+}
+
+#[test]
+fn the_first_cycle_is_within_a_minute() {
+    for (jitter, longest) in [
+        (Duration::ZERO, Duration::ZERO),
+        (Duration::from_millis(1), Duration::from_millis(1)),
+        (Duration::from_secs(30), Duration::from_secs(30)),
+        (MINUTE, MINUTE),
+        (10 * MINUTE, MINUTE),
+        (FOR_EVER, MINUTE),
+        (Duration::MAX, MINUTE),
+    ] {
+        let first = |seed| {
+            let schedule = Schedule { jitter, ..SCHEDULE };
+            let (pause, _) = Script::new(schedule, seed).give("404");
+            assert!(pause <= longest, "{jitter:?}: {pause:?}");
+            pause
+        };
+        let pauses: Vec<_> = (0..1000).map(first).collect();
+        assert!(pauses.iter().max().unwrap() >= &(longest * 9 / 10), "{jitter:?}");
+        assert!(pauses.iter().min().unwrap() <= &(longest / 10), "{jitter:?}");
+    }
+}
+
+#[test]
+fn a_fleet_is_spread_evenly() {
+    // Whether the numbers are good or, from a clock at boot, almost the same.
+    type Seeds = fn(u64) -> u64;
+    let seeds: [(&str, Seeds); 4] = [
+        ("1, 2, 3", |node| node),
+        ("microseconds", |node| 4_000_000_000 + 1_000 * node),
+        ("high bits", |node| node << 48),
+        ("random", |node| Numbers(node).below(u64::MAX)),
+    ];
+    for (kind, seed) in seeds {
+        let mut first = [0u32; 60];
+        let mut second = [0u32; 60];
+        for node in 0..10_000 {
+            let mut script = Script::new(Schedule { jitter: MINUTE, ..SCHEDULE }, seed(node));
+            let (pause, _) = script.give("Ready");
+            first[pause.as_secs().min(59) as usize] += 1;
+            let (pause, _) = script.give("Ready");
+            let spread = pause.checked_sub(SCHEDULE.interval).unwrap();
+            assert!(spread <= MINUTE, "{spread:?}");
+            second[spread.as_secs().min(59) as usize] += 1;
+        }
+        for counts in [first, second] {
+            // 167 are expected in each second, give or take 13.
+            let even = counts.iter().all(|count| (100..250).contains(count));
+            assert!(even, "seeds of {kind}: {counts:?}");
+        }
+    }
+}
+
+#[test]
+fn one_node_is_spread_over_time() {
+    let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
+    for seed in [0, 1, u64::MAX] {
+        let mut script = Script::new(schedule, seed);
+        script.give("Ready");
+        let mut spreads = Vec::new();
+        for _ in 0..1000 {
+            let (pause, _) = script.give("Ready");
+            spreads.push(pause - schedule.interval);
+        }
+        let mean = spreads.iter().sum::<Duration>() / 1000;
+        assert!((27..33).contains(&mean.as_secs()), "{mean:?}");
+        spreads.sort();
+        spreads.dedup();
+        assert!(spreads.len() > 950, "{}", spreads.len());
+    }
+}
+
+#[test]
+fn without_jitter_nothing_is_random() {
+    for seed in 0..100 {
+        let mut script = Script::new(SCHEDULE, seed);
+        script.row(("status", 0, "Ready - 1.26.1", READY));
+        script.row(("status", 600_000, "Ready - 1.26.1", READY));
+        script.row(("status", 600_000, "Ready - 1.26.1", READY));
+    }
+}
+
+#[test]
+fn backoff_grows_up_to_a_minute() {
+    let bounds = [1, 2, 4, 8, 16, 32, 60, 60, 60].map(Duration::from_secs);
+    let mut distinct = Vec::new();
+    for seed in 0..1000 {
+        let mut script = Script::new(SCHEDULE, seed);
+        script.row(("status", 0, "denied", DENIED));
+        let pauses = script.pauses("denied", bounds.len());
+        for (pause, bound) in pauses.iter().zip(bounds) {
+            assert!((bound / 2..=bound).contains(pause), "{pauses:?}");
+        }
+        distinct.push(pauses[3]);
+        // Back, for one call or for good, it begins anew.
+        script.give("423");
+        let begins_anew = script.give("denied");
+        assert_eq!(begins_anew.1, [DENIED]);
+        let (pause, _) = script.give("denied");
+        assert!(pause <= Duration::from_secs(1), "{pause:?}");
+    }
+    distinct.sort();
+    distinct.dedup();
+    assert!(distinct.len() > 800, "no node in step with another: {}", distinct.len());
+}
+
+#[test]
+fn backoff_is_never_longer_than_the_interval() {
+    let schedule = Schedule { interval: Duration::from_millis(1500), ..SCHEDULE };
+    let mut script = Script::new(schedule, 1);
+    script.row(("status", 0, "denied", DENIED));
+    assert!(script.pauses("denied", 100).iter().all(|pause| *pause <= schedule.interval));
+}
+
+#[test]
+fn said_once_and_said_when_it_is_back() {
+    let mut script = Script::new(SCHEDULE, 1);
+    script.row(("status", 0, "refused", REFUSED));
+    let begin = script.now;
+    for text in ["refused", "missing", "denied", "+10s silence", "500 why", "break", "garbage"] {
+        script.pauses(text, 3);
+    }
+    let (_, told) = script.give("Ready - 1.26.1");
+    let after = crate::duration::Short(script.now - begin);
+    let back = std::format!("info msg=\"the API can be used again\" after={after}");
+    assert_eq!(told, [back.as_str(), READY]);
+    script.row(("status", 600_000, "refused", REFUSED));
+}
+
+#[test]
+fn a_command_that_the_api_cannot_do() {
+    let lost = "error msg=\"the API cannot be used\" call=refresh \
+                error=\"the API answered 500: out of memory\"";
+    let mut script = Script::new(SCHEDULE, 1);
+    script.row(("status", 0, "404", "")).row(("refresh", 0, "500 out of memory", lost));
+    let begin = script.now;
+    // That the status can be read does not mean that it is back, nor that it
+    // may be asked as often as in the beginning.
+    for bound in [1, 2, 4, 8, 16, 32, 60, 60].map(Duration::from_secs) {
+        let (pause, told) = script.give("404");
+        assert!((bound / 2..=bound).contains(&pause), "{pause:?}");
+        assert_eq!(told, [""; 0]);
+        script.row(("refresh", 0, "500 out of memory", ""));
+    }
+    script.give("404");
+    let (_, told) = script.give("204");
+    let after = crate::duration::Short(script.now - begin);
+    assert_eq!(told, [std::format!("info msg=\"the API can be used again\" after={after}")]);
+    script.row(("status", 200, "Idle - - refresh@1", NOTHING));
+    script.row(("status", 600_000, "Idle - - refresh@1", ""));
+}
+
+#[test]
+fn it_gives_up_exactly_when_it_is_told_to() {
+    for text in ["refused", "missing"] {
+        for give_up in [0, 1, 999, 1_000, 7_777, 300_000, 3_600_000].map(Duration::from_millis) {
+            for seed in 0..50 {
+                let mut script = Script::new(Schedule { give_up, ..SCHEDULE }, seed);
+                script.give("Ready");
+                let (_, mut told) = script.give(text);
+                let begin = script.now;
+                while script.next != Next::End(End::NoAnswer) {
+                    let (_, lines) = script.give(text);
+                    told.extend(lines);
+                }
+                assert_eq!(script.now - begin, give_up);
+                let [_, gave_up] = &told[..] else { panic!("{told:?}") };
+                let short = crate::duration::Short(give_up);
+                assert!(gave_up.starts_with("error msg=\"giving up: "), "{gave_up}");
+                assert!(gave_up.contains(&std::format!(" after={short} ")), "{gave_up}");
+                assert!(gave_up.contains(" error=\"cannot connect: "), "{gave_up}");
+            }
+        }
+    }
+}
+
+#[test]
+fn it_gives_up_in_the_middle_of_a_cycle_as_well() {
+    let give_up = Duration::from_millis(47_777);
+    let mut script = Script::new(Schedule { give_up, ..SCHEDULE }, 1);
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@1", ""),
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "423", ""),
+        ("status", 400, "refused", REFUSED),
+    ]);
+    let begin = script.now;
+    while script.next != Next::End(End::NoAnswer) {
+        script.give("refused");
+    }
+    assert_eq!(script.now - begin, give_up);
+}
+
+#[test]
+fn a_cycle_that_ends_without_the_api() {
+    // The refresh has no result in time because nobody is there to tell: the
+    // next try is not made after the interval, but as soon as for a cycle
+    // that begins without the API.
+    let overdue = "error msg=\"command takes too long, looking again in the next cycle\" \
+                   command=refresh timeout=1m";
+    for (text, lost) in [("refused", REFUSED), ("+10s silence", SILENT)] {
+        let mut script = Script::new(SCHEDULE, 1);
+        script.rows(&[("status", 0, "404", ""), ("refresh", 0, "204", "")]);
+        script.row(("status", 200, text, lost));
+        let begin = script.now;
+        while script.give(text).1 != [overdue] {}
+        let pauses = script.pauses(text, 3);
+        assert!(pauses.iter().all(|pause| *pause <= 4 * BACKOFF), "{text}: {pauses:?}");
+        if text == "refused" {
+            while script.next != Next::End(End::NoAnswer) {
+                script.give(text);
+            }
+            assert_eq!(script.now - begin, SCHEDULE.give_up);
+        }
+    }
+}
+
+#[test]
+fn what_answers_is_not_given_up() {
+    // Neither an answer of any kind, nor a socket that is there but of no use,
+    // is a reason for a restart of the container.
+    for text in ["423", "500 why", "denied", "+10s silence", "full", "break", "garbage"] {
+        let mut script = Script::new(SCHEDULE, 1);
+        for _ in 0..20 {
+            script.give("refused");
+            let begin = script.now;
+            while script.now - begin < Duration::from_secs(240) {
+                script.give("refused");
+            }
+            script.give(text);
+            assert!(matches!(script.next, Next::Call(..)), "{text}");
+        }
+        // From the first refusal on that follows, not from the last answer.
+        let begin = script.now;
+        let (pause, _) = script.give("refused");
+        while script.next != Next::End(End::NoAnswer) {
+            script.give("refused");
+        }
+        assert_eq!(script.now - begin, pause + SCHEDULE.give_up, "{text}");
+    }
+}
+
+#[test]
+fn times_without_measure() {
+    let schedule =
+        Schedule { once: false, interval: FOR_EVER, jitter: FOR_EVER, give_up: FOR_EVER };
+    let settings = Settings { timeouts: [FOR_EVER; 4], refresh_ready: true };
+    let any = AnyAnswer::new();
+    for schedule in [
+        schedule,
+        Schedule {
+            interval: Duration::MAX,
+            jitter: Duration::MAX,
+            give_up: Duration::MAX,
+            ..schedule
+        },
+        Schedule { interval: Duration::from_millis(1), jitter: FOR_EVER, ..schedule },
+        Schedule { interval: FOR_EVER, jitter: Duration::ZERO, ..schedule },
+    ] {
+        for seed in [0, 1, u64::MAX, 1 << 63] {
+            let mut numbers = Numbers(seed);
+            let (mut daemon, mut next) = Daemon::begin(settings, schedule, seed);
+            let mut now = Duration::ZERO;
+            for _ in 0..2_000 {
+                let Next::Call(call, pause) = next else { panic!("{next:?}") };
+                now = now.saturating_add(pause);
+                let answer = any.to(call, &mut numbers);
+                next = daemon.answered(now, call, answer, &mut |_| ());
+                // The kernel takes no clock back, but nothing must rest on it.
+                if numbers.below(50) == 0 {
+                    now = Duration::ZERO;
+                }
+            }
+        }
+    }
+}
+
+/// Whatever the answers are, the daemon goes on, keeps its pauses and tells of
+/// trouble in pairs.
+#[test]
+fn any_sequence_of_answers() {
+    let any = AnyAnswer::new();
+    let stale = [answer("refused"), answer("missing")];
+    let jitter = Duration::from_secs(30);
+    let mut gave_up = 0;
+    for seed in 0..1_000 {
+        let mut numbers = Numbers(seed);
+        let schedule = Schedule { jitter, ..SCHEDULE };
+        let (mut daemon, mut next) = Daemon::begin(Settings::default(), schedule, seed);
+        let mut now = Duration::ZERO;
+        let mut lost = false;
+        let mut stale_since = None;
+        let away = *numbers.one_of(&[0, 0, 10, 29]);
+        for _ in 0..300 {
+            let Next::Call(call, pause) = next else { break };
+            assert!(pause <= schedule.interval + jitter, "seed {seed}: {pause:?}");
+            now += pause;
+            let answer = match numbers.below(30) < away {
+                true => numbers.one_of(&stale),
+                false => any.to(call, &mut numbers),
+            };
+            match answer {
+                Err(error) if error.is_stale_socket() => {
+                    stale_since.get_or_insert(now);
+                }
+                _ => stale_since = None,
+            }
+            let mut ends = false;
+            next = daemon.answered(now, call, answer, &mut |event| match event {
+                Event::ApiLost(..) => {
+                    assert!(!lost && answer.is_err(), "seed {seed}");
+                    lost = true;
+                }
+                Event::ApiBack(_) => {
+                    assert!(lost && answer.is_ok(), "seed {seed}");
+                    lost = false;
+                }
+                Event::GaveUp(..) => ends = true,
+                _ => {}
+            });
+            let since = stale_since.map_or(Duration::ZERO, |since| now - since);
+            assert_eq!(ends, since == schedule.give_up, "seed {seed}: {since:?}");
+            assert_eq!(ends, matches!(next, Next::End(_)), "seed {seed}");
+            gave_up += u32::from(ends);
+        }
+    }
+    assert!(gave_up > 50 && gave_up < 950, "{gave_up}");
+}

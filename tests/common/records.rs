@@ -1,0 +1,228 @@
+//! Reads log records as strictly as the pickiest of those who collect logs,
+//! and knows which fields each may have.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How the program was told to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Logfmt,
+    Json,
+}
+
+impl Format {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logfmt => "logfmt",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// A log record: its fields in order, the time first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record(Vec<(String, String)>);
+
+/// The longest record, with its newline.
+const RECORD_MAX: usize = 2048;
+
+/// Each message, its level, and the fields behind it.
+const DOCUMENTED: [(&str, &str, &str); 18] = [
+    ("info", "started", "version socket interval"),
+    ("info", "another update command is running, waiting for it", ""),
+    ("info", "update found, preparing it", "running version variant arch"),
+    ("info", "prepared", "version took"),
+    ("info", "activated", "version took"),
+    ("info", "deactivated, because another version is chosen", "version took"),
+    (
+        "error",
+        "command failed, trying again in the next cycle",
+        "command status exit_status took stderr",
+    ),
+    ("error", "command takes too long, looking again in the next cycle", "command timeout"),
+    ("error", "command ended without a result, trying again in the next cycle", "command"),
+    ("error", "commands succeed without effect, trying again in the next cycle", "command"),
+    ("error", "command not allowed, trying again in the next cycle", "command error"),
+    ("error", "another update command does not end, looking again in the next cycle", "after"),
+    ("info", "nothing to do", "state running variant arch"),
+    ("info", "ready, waiting for the reboot", "state next running variant arch"),
+    ("error", "the API cannot be used", "call error socket"),
+    ("info", "the API can be used again", "after"),
+    (
+        "error",
+        "giving up: a restart of the container mounts the socket afresh, if there is one",
+        "after error",
+    ),
+    ("info", "stopped", "signal"),
+];
+
+impl Record {
+    /// Reads one line, without its newline.
+    #[track_caller]
+    pub fn read(format: Format, line: &str) -> Self {
+        assert!(line.len() < RECORD_MAX, "{} bytes: {line}", line.len());
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        let read = match format {
+            Format::Logfmt => logfmt(line),
+            Format::Json => json(line),
+        };
+        let record = Self(read.unwrap_or_else(|| panic!("not {}: {line}", format.name())));
+        record.check();
+        record
+    }
+
+    /// The value of a field, empty if it is not there.
+    pub fn get(&self, key: &str) -> &str {
+        let field = self.0.iter().find(|(other, _)| other == key);
+        field.map_or("", |(_, value)| value)
+    }
+
+    /// The level, the message and the other fields as people read them, with
+    /// `_` for durations, which are never the same.
+    pub fn story(&self) -> String {
+        let mut story = format!("{}: {}", self.get("level"), self.get("msg"));
+        for (key, value) in self.0.iter().skip(3) {
+            let value = if matches!(key.as_str(), "took" | "after") { "_" } else { value };
+            story.push_str(&format!(" {key}={value}"));
+        }
+        story
+    }
+
+    fn check(&self) {
+        let keys: Vec<&str> = self.0.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys.get(..3), Some(&["time", "level", "msg"][..]), "{self:?}");
+        self.check_time();
+        let documented = DOCUMENTED.into_iter().find(|(_, message, _)| *message == self.get("msg"));
+        let Some((level, _, fields)) = documented else {
+            panic!("a message that is not documented: {self:?}");
+        };
+        assert_eq!(self.get("level"), level, "{self:?}");
+        let fields = fields.split_whitespace();
+        // Not every command that fails has an exit status.
+        let fields = fields.filter(|field| *field != "exit_status" || keys.contains(field));
+        assert_eq!(keys[3..], fields.collect::<Vec<_>>(), "{self:?}");
+    }
+
+    /// The time is now, in the form `2026-11-22T05:32:12.007Z`.
+    fn check_time(&self) {
+        let time = self.get("time");
+        let form: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(form, "0000-00-00T00:00:00.000Z");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let day = |at: Duration| {
+            let text = bottlerocket_simulator::calendar::timestamp(at);
+            text[..10].to_string()
+        };
+        let days = [now - Duration::from_secs(600), now].map(day);
+        assert!(days.contains(&time[..10].to_string()), "{time} is not today, {days:?}");
+    }
+}
+
+/// `key=value` pairs with one space between, values in quotes unless harmless.
+fn logfmt(line: &str) -> Option<Vec<(String, String)>> {
+    let mut fields = Vec::new();
+    let mut rest = line;
+    loop {
+        let (key, behind) = rest.split_once('=')?;
+        let (value, behind) = match behind.strip_prefix('"') {
+            Some(quoted) => string(quoted)?,
+            None => {
+                let end = behind.find(' ').unwrap_or(behind.len());
+                let (value, behind) = behind.split_at(end);
+                let bare = |c: char| c.is_ascii_alphanumeric() || "-_./:+".contains(c);
+                (
+                    Some(value)
+                        .filter(|value| !value.is_empty() && value.chars().all(bare))?
+                        .into(),
+                    behind,
+                )
+            }
+        };
+        add(&mut fields, key, value)?;
+        if behind.is_empty() {
+            return Some(fields);
+        }
+        rest = behind.strip_prefix(' ')?;
+    }
+}
+
+/// An object that has only strings.
+fn json(line: &str) -> Option<Vec<(String, String)>> {
+    let mut fields = Vec::new();
+    let mut rest = line.strip_prefix('{')?.strip_suffix('}')?;
+    loop {
+        let (key, behind) = string(rest.strip_prefix('"')?)?;
+        let (value, behind) = string(behind.strip_prefix(":\"")?)?;
+        add(&mut fields, &key, value)?;
+        if behind.is_empty() {
+            return Some(fields);
+        }
+        rest = behind.strip_prefix(',')?;
+    }
+}
+
+fn add(fields: &mut Vec<(String, String)>, key: &str, value: String) -> Option<()> {
+    let good = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let new = fields.iter().all(|(other, _)| other != key);
+    fields.push((key.into(), value));
+    (good && new).then_some(())
+}
+
+/// What stands before the closing quote, and what behind it.
+fn string(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    loop {
+        match characters.next()? {
+            (at, '"') => return Some((value, &text[at + 1..])),
+            (_, '\\') => match characters.next()?.1 {
+                escaped @ ('"' | '\\') => value.push(escaped),
+                _ => return None,
+            },
+            (_, character) => value.push(character),
+        }
+    }
+}
+
+#[test]
+fn the_reader_of_records_is_strict() {
+    for line in ["a=b", "a=\"b c\" d=e", "a=\"\"", r#"a="\"\\""#, "a=1.2:3/4+5-6_7"] {
+        assert!(logfmt(line).is_some(), "{line}");
+    }
+    for line in [
+        "",
+        "a",
+        "a=",
+        "=b",
+        "a=b ",
+        " a=b",
+        "a=b  c=d",
+        "a=b=c",
+        "a=b\"",
+        "a=\"b",
+        "a=\"b\"c=d",
+        "A=b",
+        "a=b a=c",
+        "a=é",
+        r#"a="\n""#,
+        "a=\"b\\",
+    ] {
+        assert_eq!(logfmt(line), None, "{line}");
+    }
+    assert!(json(r#"{"a":"b","c":"\"d\\"}"#).is_some());
+    for line in [
+        "",
+        "{}",
+        r#"{"a":"b"},"#,
+        r#"{"a":"b",}"#,
+        r#"{"a":1}"#,
+        r#"{"a":"b""c":"d"}"#,
+        r#"{"a":"b}"#,
+        r#"{"a":"\n"}"#,
+        r#"{"a":"b","a":"c"}"#,
+        r#"{"a" :"b"}"#,
+        r#"{a:"b"}"#,
+    ] {
+        assert_eq!(json(line), None, "{line}");
+    }
+}
