@@ -118,13 +118,14 @@ fn refuse(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> Op
 /// Asks for the reboot, and says what comes of it: the exit status.
 fn reboot(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> u8 {
     let tried = "reboot the node through";
-    match call(options.socket, Call::Reboot, deadline, exchange) {
+    let mut last = match call(options.socket, Call::Reboot, deadline, exchange) {
         Ok(_) => return on_its_way(b"the reboot is on its way\n"),
-        Err(error) if error.is_break() => {
-            complain(format_args!("{error}; looking whether the API comes back"));
-        }
-        Err(error) => return fail(options, tried, error),
-    }
+        Err(error) => match error.as_break() {
+            Some(broken) => broken,
+            None => return fail(options, tried, error),
+        },
+    };
+    complain(format_args!("{last}; looking whether the API comes back"));
     let end = match Deadline::after(AWAY) {
         Ok(end) => end,
         Err(error) => return fail(options, tried, error),
@@ -139,17 +140,16 @@ fn reboot(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> u8
         match call(options.socket, Call::Reboot, &again, exchange) {
             Ok(_) => return on_its_way(b"asked again: the reboot is on its way\n"),
             Err(error) if error.is_stale_socket() => is_away = true,
-            Err(error) if error.is_break() => is_away = false,
-            Err(error) => return fail(options, tried, error),
+            Err(error) => match error.as_break() {
+                Some(broken) => (is_away, last) = (false, broken),
+                None => return fail(options, tried, error),
+            },
         }
     }
-    if is_away {
-        return on_its_way(
-            b"the API stays away after the request: the node seems to be going down\n",
-        );
+    if !is_away {
+        return fail(options, tried, last);
     }
-    complain(format_args!("the API breaks off again and again: cannot reboot the node through it"));
-    FAILED
+    on_its_way(b"the API stays away after the request: the node seems to be going down\n")
 }
 
 fn on_its_way(line: &[u8]) -> u8 {

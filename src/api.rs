@@ -199,10 +199,16 @@ impl CallError<'_> {
         matches!(self, Self::Receive(_) | Self::TooLate(_) | Self::Answer(_))
     }
 
-    /// Whether the connection broke after the request was sent, without a
-    /// complete answer.
-    pub fn is_break(&self) -> bool {
-        matches!(self, Self::Receive(_) | Self::Answer(AnswerError::Truncated(_)))
+    /// The error, if it is that the connection broke after the request was
+    /// sent, without a complete answer.
+    pub fn as_break(&self) -> Option<CallError<'static>> {
+        match *self {
+            Self::Receive(errno) => Some(CallError::Receive(errno)),
+            Self::Answer(AnswerError::Truncated(progress)) => {
+                Some(CallError::Answer(AnswerError::Truncated(progress)))
+            }
+            _ => None,
+        }
     }
 
     /// Whether the API says no.

@@ -416,7 +416,9 @@ impl Condenser {
         }
         match self.fate {
             Fate::Keep(_) | Fate::KeepNumber(_) if null => self.emit(b"null,")?,
-            Fate::KeepNumber(_) if is_integer(&self.token) && self.token_fits => {
+            // A number that is none of those that are known: nothing depends on it.
+            Fate::KeepNumber(_) if number && !self.is_integer() => self.emit(b"null,")?,
+            Fate::KeepNumber(_) if number => {
                 self.emit(b"\"")?;
                 self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
                 self.emit(b"\",")?;
@@ -548,10 +550,10 @@ impl Condenser {
         self.end_value();
         Ok(())
     }
-}
 
-/// Whether a word is a whole number as JSON has it, but for leading zeros.
-fn is_integer(word: &[u8]) -> bool {
-    let digits = word.strip_prefix(b"-").unwrap_or(word);
-    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    /// Whether the word that has been read is a whole number that can be kept.
+    fn is_integer(&self) -> bool {
+        let digits = self.token.strip_prefix(b"-").unwrap_or(&self.token);
+        self.token_fits && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    }
 }

@@ -394,7 +394,7 @@ fn what_is_ready_is_replaced_only_when_that_is_wanted() {
     node.one_time(&["-refresh-ready"]).is(
         0,
         &[
-            "info: deactivated, because another version is chosen version=1.26.2 took=_",
+            "info: deactivated, because another version is chosen version=1.26.1 took=_",
             "info: update found, preparing it running=1.26.0 version=1.26.2 \
              variant=aws-k8s-1.30 arch=x86_64",
             "info: prepared version=1.26.2 took=_",
