@@ -172,6 +172,22 @@ fn a_refresh_that_does_not_work_changes_nothing() {
     }
 }
 
+/// A lock that was held for a moment does not make a fault a no.
+#[test]
+fn what_goes_wrong_behind_a_lock_is_no_no() {
+    let cut = Fault::raw("HTTP/1.1 423 Locked\r\ncontent-length: 16\r\n\r\nUpdate");
+    for (name, fault, after, why) in [
+        ("silence", Fault::silence(), 1, "sent, but no answer in time (-timeout 1s)"),
+        ("half a lock", cut, 0, "the connection was closed after 6 of 16 bytes of the answer"),
+    ] {
+        let node = node_after(&[], |node| node.set_lock(Some(Lock::Exclusive)));
+        node.inject(Rule::from(fault).on("GET", "/updates/status").after(after).forever());
+        let mut ran = run_within(SOON, node.program("checker").args(["-timeout", "1s"]));
+        ran.stderr = node.mask(&ran.stderr);
+        assert_eq!(ran, failed(&format!("SOCKET: {why}")), "{name}");
+    }
+}
+
 #[test]
 fn a_lock_that_stays_held_is_a_no() {
     let held = |node: &Node| node.set_lock(Some(Lock::Exclusive));
