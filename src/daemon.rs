@@ -88,7 +88,15 @@ impl Daemon {
             return Next::End(End::NoAnswer);
         }
         let end = match self.cycle.answered(now, answer, tell) {
-            Step::Call(call, pause) => return Next::Call(call, self.within_give_up(now, pause)),
+            Step::Call(call, pause) => {
+                // No answer to the command, but to the question what became of it.
+                if let Some((Call::Start(lost), _)) = self.trouble
+                    && self.cycle.has_started(lost)
+                {
+                    self.recover(now, tell);
+                }
+                return Next::Call(call, self.within_give_up(now, pause));
+            }
             Step::End(end) => end,
         };
         if self.schedule.once {

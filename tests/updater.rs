@@ -761,13 +761,16 @@ fn a_command_whose_answer_is_lost() {
             let lost = cannot_be_used(action.name(), error, node.simulator.path());
             let mut story = WHOLE_UPDATE.to_vec();
             story.insert(if action == Activate { 2 } else { 0 }, &lost);
-            if carried_out && action == Prepare {
-                // It was over before it was known that it had begun.
-                story.remove(1);
-            }
-            if !carried_out {
-                let at = story.iter().position(|line| *line == lost).unwrap();
-                story.insert(at + 1, BACK);
+            // It is back when the command is sent again, or, if it was carried
+            // out, when that is seen. In the end it no longer matters.
+            let at = match (carried_out, action) {
+                (false, Refresh | Prepare) | (true, Refresh) => Some(1),
+                (true, Prepare) => Some(3),
+                (false, _) => Some(3),
+                (true, _) => None,
+            };
+            if let Some(at) = at {
+                story.insert(at, BACK);
             }
             node.one_time(&[]).is(0, &story);
             let tries = node.simulator.look(|view| view.count("POST", action.path()));
