@@ -19,7 +19,7 @@
 //! A 204 says that a command has started. That it is done, the status says: the
 //! timestamp of the last command is another one than before it was sent.
 
-use crate::api::{Answer, AnswerError, Call, CallError, Command};
+use crate::api::{Answer, Call, CallError, Command};
 use crate::event::{Event, Update};
 use crate::plan::{Known, Plan, plan};
 use crate::status::{LastCommand, Status, Text, copy};
@@ -228,8 +228,8 @@ impl Cycle {
         self.started = None;
         let started = match answer {
             Ok(Answer::Started) => true,
+            Err(error) if error.is_refusal() => return Step::End(End::NoAnswer),
             // It may have started all the same: the status will tell.
-            Err(CallError::Answer(AnswerError::Refused(_))) => return Step::End(End::NoAnswer),
             Err(error) if error.after_sending() => false,
             Ok(Answer::Busy) => {
                 self.phase = Phase::Look;
@@ -242,7 +242,7 @@ impl Cycle {
                 return self.ask_again();
             }
             Ok(Answer::NotAllowed(refusal)) => {
-                tell(Event::NotAllowed(command, refusal));
+                tell(Event::Refused(command, refusal));
                 return Step::End(End::Failed);
             }
             Ok(Answer::Status(_) | Answer::NoStatus) | Err(_) => {
@@ -330,7 +330,10 @@ impl Cycle {
         if ours {
             self.refreshed |= command == Command::Refresh;
             if command != Command::Refresh {
-                tell(Event::Done(command, &self.update, took));
+                // Another version may have been chosen since it was decided.
+                let staged = status.and_then(|status| status.staged);
+                let version = staged.map_or(self.update.version.as_str(), |image| image.version);
+                tell(Event::Done(command, version, took));
             }
         }
         self.decide(status, Some(command).filter(|_| ours), tell)

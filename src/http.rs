@@ -134,11 +134,12 @@ impl Response {
         match response.code.ok_or(HttpError::BadHead)? {
             101 => return Err(HttpError::ProtocolSwitch),
             code @ 200.. => self.body = Some((code, body_length(code, response.headers)?, 0)),
-            _ if self.interim < INTERIM_MAX => {
+            100..200 if self.interim < INTERIM_MAX => {
                 self.interim += 1;
                 self.head.clear();
             }
-            _ => return Err(HttpError::TooManyInterim),
+            100..200 => return Err(HttpError::TooManyInterim),
+            ..100 => return Err(HttpError::BadHead),
         }
         Ok(())
     }
@@ -249,6 +250,8 @@ mod tests {
             (String::from("HTTP/1.1 2000 OK\r\n\r\n"), BadHead),
             (String::from("HTTP/1.1 20 OK\r\n\r\n"), BadHead),
             (String::from("HTTP/1.1 +20 OK\r\n\r\n"), BadHead),
+            (String::from("HTTP/1.1 099 OK\r\n\r\n"), BadHead),
+            (String::from("HTTP/1.1 000 OK\r\n\r\n"), BadHead),
             (String::from("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), BadHead),
             (String::from("HTTP/1.1 200 OK\r\n: nameless\r\n\r\n"), BadHead),
             (String::from("HTTP/1.1 200 OK\r\na\0: b\r\n\r\n"), BadHead),

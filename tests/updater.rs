@@ -394,7 +394,7 @@ fn what_is_ready_is_replaced_only_when_that_is_wanted() {
     node.one_time(&["-refresh-ready"]).is(
         0,
         &[
-            "info: deactivated, because another version is chosen version=1.26.2 took=_",
+            "info: deactivated, because another version is chosen version=1.26.1 took=_",
             "info: update found, preparing it running=1.26.0 version=1.26.2 \
              variant=aws-k8s-1.30 arch=x86_64",
             "info: prepared version=1.26.2 took=_",
@@ -499,7 +499,7 @@ fn a_lock_that_nobody_lets_go() {
             3,
             &[
                 BUSY,
-                "error: another update command does not end, looking again in the next cycle \
+                "error: another update command does not end, not waiting any longer \
                  after=_",
             ],
         );
@@ -553,7 +553,7 @@ fn refusals_are_decided_anew() {
     node.simulator.inject(Rule::from(Fault::raw(refusal)).on("POST", Prepare.path()).forever());
     node.one_time(&[]).is(
         3,
-        &["error: command not allowed, trying again in the next cycle command=prepare \
+        &["error: command refused command=prepare \
            error=the API answered 409: no!"],
     );
     assert_eq!(node.requests().iter().filter(|request| *request == "prepare lost").count(), 4);
@@ -598,7 +598,7 @@ fn failures_are_told_in_one_readable_line() {
                 let others: Vec<_> = others.iter().map(Record::story).collect();
                 assert_eq!(others, story);
                 let fields = ["msg", "command", "status", "exit_status"].map(|key| last.get(key));
-                let message = "command failed, trying again in the next cycle";
+                let message = "command failed";
                 assert_eq!(fields, [message, action.name(), "Failed", "17"]);
                 let stderr = last.get("stderr");
                 assert!(
@@ -629,7 +629,7 @@ fn success_without_effect_is_no_endless_story() {
         &[
             FOUND,
             PREPARED,
-            "error: commands succeed without effect, trying again in the next cycle \
+            "error: commands succeed without effect \
              command=prepare",
         ],
     );
@@ -640,7 +640,7 @@ fn success_without_effect_is_no_endless_story() {
 fn a_command_that_takes_too_long() {
     let overdue = |action: Action| {
         format!(
-            "error: command takes too long, looking again in the next cycle command={} \
+            "error: command takes too long, not waiting any longer command={} \
              timeout=1s",
             action.name()
         )
@@ -863,7 +863,7 @@ fn the_daemon_goes_on_after_a_failure() {
     story.dedup();
     let failed = |command: &str, exit: i32, stderr: &str| {
         format!(
-            "error: command failed, trying again in the next cycle command={command} \
+            "error: command failed command={command} \
              status=Failed exit_status={exit} took=_ stderr={stderr}"
         )
     };

@@ -1,8 +1,7 @@
 //! What the tests of whole programs share: the programs, a simulated node, and
 //! what a run came to.
 //!
-//! `PROGRAMS` names a directory with other builds of the programs, and
-//! `PROGRAMS_RUNNER` a command that runs them, such as `qemu-aarch64`.
+//! `scripts/test-programs` runs the tests with other builds of the programs.
 #![allow(unused, reason = "each test file uses a part of it")]
 
 use bottlerocket_simulator::{self as simulator, Options, Simulator};
@@ -22,25 +21,13 @@ use std::time::Duration;
 
 /// One of the four programs: its name without `bottlerocket-`.
 pub fn program(name: &str) -> Command {
-    let built = Path::new(match name {
+    let mut command = Command::new(match name {
         "checker" => env!("CARGO_BIN_EXE_bottlerocket-checker"),
         "reboot" => env!("CARGO_BIN_EXE_bottlerocket-reboot"),
         "updater" => env!("CARGO_BIN_EXE_bottlerocket-updater"),
         "install" => env!("CARGO_BIN_EXE_bottlerocket-install"),
         other => panic!("there is no program {other}"),
     });
-    let path = match env::var_os("PROGRAMS") {
-        Some(directory) => Path::new(&directory).join(built.file_name().unwrap()),
-        None => built.to_path_buf(),
-    };
-    let mut command = match env::var_os("PROGRAMS_RUNNER") {
-        Some(runner) => {
-            let mut command = Command::new(runner);
-            command.arg(path);
-            command
-        }
-        None => Command::new(path),
-    };
     command.stdin(Stdio::null());
     command
 }
@@ -75,7 +62,7 @@ impl Drop for Directory {
 }
 
 /// What a run came to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
     /// The exit status, `None` if a signal ended it.
     pub status: Option<i32>,
@@ -222,8 +209,10 @@ impl Parrot {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let request = repeat(stream.unwrap(), &pieces);
-                    requests.lock().unwrap().push(request);
+                    let mut stream = stream.unwrap();
+                    // Before the answer, which may be what a test waits for.
+                    requests.lock().unwrap().push(read_request(&mut stream));
+                    repeat(stream, &pieces);
                 }
             }
         });
@@ -258,9 +247,9 @@ impl Drop for Parrot {
     }
 }
 
-fn repeat(mut stream: UnixStream, pieces: &[Vec<u8>]) -> String {
+/// The first line of a request.
+fn read_request(stream: &mut UnixStream) -> String {
     stream.set_read_timeout(Some(RUN_MAX)).unwrap();
-    stream.set_write_timeout(Some(RUN_MAX)).unwrap();
     let mut request = Vec::new();
     let mut buffer = [0; 1024];
     while !request.ends_with(b"\r\n\r\n") {
@@ -269,14 +258,17 @@ fn repeat(mut stream: UnixStream, pieces: &[Vec<u8>]) -> String {
             _ => break,
         }
     }
+    String::from_utf8_lossy(&request).lines().next().unwrap_or_default().into()
+}
+
+fn repeat(mut stream: UnixStream, pieces: &[Vec<u8>]) {
+    stream.set_write_timeout(Some(RUN_MAX)).unwrap();
     for piece in pieces {
         // The client may have seen enough.
         if stream.write_all(piece).is_err() {
-            break;
+            return;
         }
     }
-    let request = String::from_utf8_lossy(&request);
-    request.lines().next().unwrap_or_default().into()
 }
 
 /// The program as somebody whom the node's API does not let in, if it is asked
@@ -307,4 +299,12 @@ pub fn forbid(socket: &Path) {
     // As on a node, or, for an owner who is not root, less.
     let mode = if is_root() { 0o660 } else { 0 };
     fs::set_permissions(socket, Permissions::from_mode(mode)).unwrap();
+}
+
+/// The run, with `redirections` as a shell has them.
+pub fn redirected(command: &Command, redirections: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("exec \"$@\" {redirections}")).arg("sh");
+    shell.arg(command.get_program()).args(command.get_args());
+    shell
 }

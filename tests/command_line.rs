@@ -1,0 +1,286 @@
+//! The command lines of the four programs: what they print about themselves,
+//! how they take their flags, and what they say of what they do not take.
+
+mod common;
+
+use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
+use common::{Directory, Node, Ran, program, redirected, run};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+const PROGRAMS: [&str; 4] = ["checker", "reboot", "updater", "install"];
+
+/// The flags of each program as its help has them, and their defaults.
+const FLAGS: [(&str, &[(&str, &str)]); 4] = [
+    (
+        "checker",
+        &[("-socket PATH", "/run/api.sock"), ("-timeout D", "10s"), ("-refresh", "only read")],
+    ),
+    (
+        "reboot",
+        &[("-socket PATH", "/run/api.sock"), ("-timeout D", "60s"), ("-if-ready", "in any state")],
+    ),
+    (
+        "updater",
+        &[
+            ("-socket PATH", "/run/api.sock"),
+            ("-one-time", "a daemon"),
+            ("-interval D", "10m"),
+            ("-jitter D", "a tenth of the interval, at most 60s"),
+            ("-give-up D", "5m"),
+            ("-refresh-timeout D", "60s"),
+            ("-prepare-timeout D", "30m"),
+            ("-activate-timeout D", "60s"),
+            ("-deactivate-timeout D", "60s"),
+            ("-refresh-ready", "hands off"),
+            ("-log-format FORMAT", "logfmt"),
+        ],
+    ),
+    ("install", &[("-from DIR", "where this program is")]),
+];
+
+/// What each program says of its exit statuses.
+const STATUSES: [(&str, &str); 4] =
+    [("checker", "0123"), ("reboot", "0123"), ("updater", "023"), ("install", "023")];
+
+fn printed(stdout: String) -> Ran {
+    Ran { status: Some(0), stdout, stderr: String::new() }
+}
+
+fn help(name: &str) -> String {
+    let ran = run(program(name).arg("--help"));
+    assert_eq!(ran, printed(ran.stdout.clone()), "{name}");
+    ran.stdout
+}
+
+/// The lines of a part of the help, up to the next empty one.
+fn part<'h>(help: &'h str, title: &str) -> Vec<&'h str> {
+    let lines = help.lines().skip_while(|line| *line != title).skip(1);
+    lines.take_while(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn the_help_says_all_there_is_to_say() {
+    for (name, flags) in FLAGS {
+        let help = help(name);
+        let usage = format!("Usage: bottlerocket-{name} [flags]");
+        assert!(help.starts_with(&usage), "{name}: {help}");
+        assert!(help.ends_with('\n') && !help.ends_with("\n\n"), "{name}");
+        assert!(help.lines().all(|line| line.len() <= 80 && line.trim_end() == line), "{name}");
+
+        let mut told = Vec::new();
+        for line in part(&help, "Flags:") {
+            match line.strip_prefix("  -") {
+                Some(flag) => told.push(format!("-{flag}")),
+                // It goes on with the flag of the line before.
+                None => told.last_mut().unwrap().extend([" ", line.trim_start()]),
+            }
+        }
+        let own = [("-h, -help", ""), ("-version", "")];
+        for (line, (flag, default)) in told.iter().zip(flags.iter().chain(&own)) {
+            let (start, text) = line.split_once("  ").unwrap();
+            assert_eq!(start, *flag, "{name}");
+            assert!(!text.trim().is_empty(), "{name}: {line}");
+            let told = line.split_once("(default").map(|(_, default)| default);
+            match (*default, told) {
+                ("", None) => {}
+                (default, Some(told)) => {
+                    let told = told.trim_start_matches([' ', ':']).strip_suffix(')');
+                    assert_eq!(told, Some(default), "{name}: {line}");
+                }
+                _ => panic!("{name}: {line}"),
+            }
+        }
+        assert_eq!(told.len(), flags.len() + own.len(), "{name}: {told:?}");
+
+        let statuses = STATUSES.iter().find(|(other, _)| *other == name).unwrap().1;
+        let lines = part(&help, "Exit status:");
+        let numbers: String = lines.iter().map(|line| &line[..5]).collect();
+        let expected: String = statuses.chars().map(|status| format!("  {status}  ")).collect();
+        assert_eq!(numbers, expected, "{name}");
+
+        let example = part(&help, "Example:");
+        assert_eq!(example.len(), 1, "{name}");
+        assert!(example[0].contains(&format!("bottlerocket-{name}")), "{name}: {example:?}");
+    }
+}
+
+#[test]
+fn every_way_to_ask_for_help_and_version() {
+    for name in PROGRAMS {
+        let help = help(name);
+        let version = format!("bottlerocket-{name} {}\n", env!("CARGO_PKG_VERSION"));
+        for (arguments, text) in [
+            (&["-h"] as &[&str], &help),
+            (&["--h"], &help),
+            (&["-help"], &help),
+            (&["-h", "-nonsense", "and", "more"], &help),
+            (&["--help", "--version"], &help),
+            (&["-version"], &version),
+            (&["--version"], &version),
+            (&["-version", "-help"], &version),
+        ] {
+            assert_eq!(run(program(name).args(arguments)), printed(text.clone()), "{name}");
+        }
+        // It is no reason to fail that nobody reads it.
+        assert_eq!(run(&mut redirected(program(name).arg("-h"), ">&-")), printed("".into()));
+    }
+}
+
+/// Nobody is asked anything and nothing is done before the whole command line
+/// is understood.
+#[test]
+fn a_command_line_that_is_wrong_is_named_in_one_line() {
+    let socket_users = &PROGRAMS[..3];
+    let timed = &PROGRAMS[..2];
+    let positive = "it takes a duration above zero, like 90s, 10m or 1h30m";
+    let duration = "it takes a duration like 90s, 10m or 1h30m";
+    let switch = "it takes false or true";
+    let bad = |value: &str, flag: &str, wanted: &str| {
+        format!("bad value \"{value}\" for flag {flag}: {wanted}")
+    };
+    let long = "x".repeat(100_000);
+    let cases: &[(&[&str], &[&str], String)] = &[
+        (&PROGRAMS, &["-nonsense"], "unknown flag \"-nonsense\"".into()),
+        (&PROGRAMS, &["--nonsense=1"], "unknown flag \"--nonsense=1\"".into()),
+        (&PROGRAMS, &["---help"], "unknown flag \"---help\"".into()),
+        (&PROGRAMS, &["-H"], "unknown flag \"-H\"".into()),
+        (&PROGRAMS, &["-helpme"], "unknown flag \"-helpme\"".into()),
+        (&PROGRAMS, &["-=x"], "unknown flag \"-=x\"".into()),
+        (&PROGRAMS, &["-nonsense", "-h"], "unknown flag \"-nonsense\"".into()),
+        (&PROGRAMS, &["-\u{1b}[31mred\nnews\u{202e}"], "unknown flag \"-red news\u{fffd}\"".into()),
+        (&PROGRAMS, &["-a", &long], "unknown flag \"-a\"".into()),
+        (socket_users, &["-from", "x"], "unknown flag \"-from\"".into()),
+        (socket_users, &["stray"], "unexpected argument \"stray\"".into()),
+        (socket_users, &[""], "unexpected argument \"\"".into()),
+        (socket_users, &["-"], "unexpected argument \"-\"".into()),
+        (socket_users, &["--", "-h"], "unexpected argument \"-h\"".into()),
+        (socket_users, &["help"], "unexpected argument \"help\"".into()),
+        (
+            socket_users,
+            &[&long],
+            format!(
+                "unexpected argument \"{} [99500 bytes left out] {}\"",
+                &long[..200],
+                &long[..300]
+            ),
+        ),
+        (socket_users, &["-socket"], "flag -socket needs a value".into()),
+        (socket_users, &["-socket="], "flag -socket needs a value".into()),
+        (socket_users, &["--socket", ""], "flag -socket needs a value".into()),
+        (timed, &["-timeout"], "flag -timeout needs a value".into()),
+        (timed, &["-timeout", "10"], bad("10", "-timeout", positive)),
+        (timed, &["-timeout=0s"], bad("0s", "-timeout", positive)),
+        (timed, &["-timeout=0"], bad("0", "-timeout", positive)),
+        (timed, &["-timeout=-1s"], bad("-1s", "-timeout", positive)),
+        (timed, &["-timeout=+1s"], bad("+1s", "-timeout", positive)),
+        (timed, &["-timeout=s"], bad("s", "-timeout", positive)),
+        (timed, &["-timeout=10 s"], bad("10 s", "-timeout", positive)),
+        (timed, &["-timeout=10S"], bad("10S", "-timeout", positive)),
+        (timed, &["-timeout=1d"], bad("1d", "-timeout", positive)),
+        (timed, &["-timeout=soon"], bad("soon", "-timeout", positive)),
+        (
+            timed,
+            &["-timeout=99999999999999999999h"],
+            bad("99999999999999999999h", "-timeout", positive),
+        ),
+        (timed, &["-interval=1m"], "unknown flag \"-interval=1m\"".into()),
+        (timed, &["-one-time"], "unknown flag \"-one-time\"".into()),
+        (&["checker"], &["-refresh=yes"], bad("yes", "-refresh", switch)),
+        (&["checker"], &["-refresh", "true"], "unexpected argument \"true\"".into()),
+        (&["checker"], &["-if-ready"], "unknown flag \"-if-ready\"".into()),
+        (&["reboot"], &["-if-ready=1"], bad("1", "-if-ready", switch)),
+        (&["reboot"], &["-if-ready="], "flag -if-ready needs a value".into()),
+        (&["reboot"], &["-if-ready", "-timeout=x"], bad("x", "-timeout", positive)),
+        (&["reboot"], &["-refresh"], "unknown flag \"-refresh\"".into()),
+        (&["updater"], &["-timeout=1m"], "unknown flag \"-timeout=1m\"".into()),
+        (&["updater"], &["-interval=0s"], bad("0s", "-interval", positive)),
+        (&["updater"], &["-jitter=often"], bad("often", "-jitter", duration)),
+        (&["updater"], &["-give-up=-1m"], bad("-1m", "-give-up", duration)),
+        (&["updater"], &["-refresh-timeout=1"], bad("1", "-refresh-timeout", positive)),
+        (&["updater"], &["-prepare-timeout=0h"], bad("0h", "-prepare-timeout", positive)),
+        (&["updater"], &["-activate-timeout=x"], bad("x", "-activate-timeout", positive)),
+        (&["updater"], &["-deactivate-timeout=x"], bad("x", "-deactivate-timeout", positive)),
+        (&["updater"], &["-one-time=maybe"], bad("maybe", "-one-time", switch)),
+        (&["updater"], &["-refresh-ready=no"], bad("no", "-refresh-ready", switch)),
+        (&["updater"], &["-log-format=xml"], bad("xml", "-log-format", "it takes logfmt or json")),
+        (&["updater"], &["-one-time", "-log-format"], "flag -log-format needs a value".into()),
+        (&["install"], &[], "missing argument DIR".into()),
+        (&["install"], &["-from", "."], "missing argument DIR".into()),
+        (&["install"], &["into", "and-more"], "unexpected argument \"and-more\"".into()),
+        (&["install"], &["into", "-from"], "flag -from needs a value".into()),
+        (&["install"], &["into", "-from="], "flag -from needs a value".into()),
+        (&["install"], &["into", "-socket=x"], "unknown flag \"-socket=x\"".into()),
+        (&["install"], &["into", "-"], "unexpected argument \"-\"".into()),
+    ];
+    let node = Node::after(&[Refresh, Prepare, Activate]);
+    let directory = Directory::new();
+    for (names, arguments, error) in cases {
+        for name in *names {
+            let mut command = match *name {
+                "install" => program(name),
+                _ => node.program(name),
+            };
+            let ran = run(command.args(*arguments).current_dir(directory.path()));
+            let stderr = format!("bottlerocket-{name}: {error}; see bottlerocket-{name} --help\n");
+            assert_eq!(ran, Ran { status: Some(2), stdout: String::new(), stderr });
+        }
+    }
+    assert_eq!(node.requested(), [""; 0]);
+    assert!(!directory.path().join("into").exists());
+}
+
+#[test]
+fn an_argument_that_is_no_text_is_named_as_far_as_it_is() {
+    for name in PROGRAMS {
+        let ran = run(program(name).arg(OsStr::from_bytes(b"-a\xffb")));
+        let line = format!(
+            "bottlerocket-{name}: unknown flag \"-a\u{fffd}b\"; see bottlerocket-{name} --help\n"
+        );
+        assert_eq!(ran, Ran { status: Some(2), stdout: String::new(), stderr: line });
+    }
+}
+
+#[test]
+fn flags_are_taken_as_in_go() {
+    let socket = |node: &Node, flag: &str, separate: bool| -> Vec<OsString> {
+        let path = node.path().as_os_str();
+        match separate {
+            true => vec![flag.into(), path.into()],
+            false => vec![OsString::from_vec([flag.as_bytes(), b"=", path.as_bytes()].concat())],
+        }
+    };
+    for (name, more) in [
+        ("checker", &["-timeout=20s"][..]),
+        ("reboot", &["--timeout", "1m30s"]),
+        ("updater", &["-one-time"]),
+    ] {
+        for (flag, separate) in
+            [("-socket", true), ("-socket", false), ("--socket", true), ("--socket", false)]
+        {
+            let node = Node::after(&[Refresh, Prepare, Activate]);
+            let mut command = program(name);
+            // Of several, the last one counts, and nothing is behind the end.
+            command.args(["-socket", "/nowhere"]).args(socket(&node, flag, separate));
+            let ran = run(command.args(more).arg("--"));
+            assert_eq!(ran.status, Some(0), "{name} {flag} {separate}: {ran:?}");
+            assert_eq!(node.requested().len(), 1, "{name} {flag} {separate}");
+        }
+    }
+}
+
+/// Only of the checker, which reads: this may be a node.
+#[test]
+fn the_default_socket_is_the_one_that_the_help_names() {
+    let default = "/run/api.sock";
+    if Path::new(default).exists() {
+        println!("not looked at: there is a {default}");
+        return;
+    }
+    let line = "bottlerocket-checker: cannot read the update status from /run/api.sock: \
+                cannot connect: no such file or directory \
+                (is this a Bottlerocket node, and is the socket mounted here?)\n";
+    let expected = Ran { status: Some(3), stdout: String::new(), stderr: line.into() };
+    assert_eq!(run(&mut program("checker")), expected);
+}

@@ -1,0 +1,440 @@
+//! The reboot program against a simulated node: Kured takes any exit status
+//! but 0 for a reboot that does not come, and 0 for one that does.
+
+mod common;
+
+use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
+use bottlerocket_simulator::{Ending, Fault, Lock, Options, Rule, UNTIL_TOLD};
+use common::{
+    Directory, Node, Parrot, RUN_MAX, Ran, forbid, program, program_of_a_stranger, redirected, run,
+    run_into, run_within,
+};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const GET: &str = "GET /updates/status";
+const POST: &str = "POST /actions/reboot";
+const ACTION: &str = "/actions/reboot";
+/// What a run may take that has `-timeout 300ms`, on a machine that is busy.
+const SOON: Duration = Duration::from_secs(10);
+
+const ON_ITS_WAY: &str = "the reboot is on its way";
+const STEPS: [Command; 3] = [Refresh, Prepare, Activate];
+
+fn said(status: i32, stdout: &str) -> Ran {
+    Ran { status: Some(status), stdout: format!("{stdout}\n"), stderr: String::new() }
+}
+
+fn failed(why: &str) -> Ran {
+    let stderr = format!("bottlerocket-reboot: cannot {why}\n");
+    Ran { status: Some(3), stdout: String::new(), stderr }
+}
+
+fn not_rebooted(why: &str) -> Ran {
+    failed(&format!("reboot the node through SOCKET: {why}"))
+}
+
+fn masked(node: &Node, mut ran: Ran) -> Ran {
+    ran.stderr = node.mask(&ran.stderr);
+    ran
+}
+
+fn boots(node: &Node) -> u32 {
+    node.look(|view| view.node.boots())
+}
+
+#[test]
+fn reboots_in_any_state_and_asks_for_nothing_else() {
+    for steps in 0..=STEPS.len() {
+        for lock in [None, Some(Lock::Shared), Some(Lock::Exclusive)] {
+            let node = Node::after(&STEPS[..steps]);
+            node.set_lock(lock);
+            assert_eq!(run(&mut node.program("reboot")), said(0, ON_ITS_WAY));
+            assert_eq!(node.requested(), [POST], "{steps} steps, {lock:?}");
+            assert_eq!(boots(&node), 2, "{steps} steps, {lock:?}");
+        }
+    }
+}
+
+/// The server answers when systemd has, which takes a second or more.
+#[test]
+fn waits_for_systemd() {
+    let node = Node::start(Options { reboot_time: UNTIL_TOLD, ..Node::instant() });
+    thread::scope(|scope| {
+        let ran = scope.spawn(|| run(&mut node.program("reboot")));
+        assert!(node.wait_until(RUN_MAX, |view| view.node.busy() == Some(Reboot)));
+        assert!(!ran.is_finished());
+        node.finish();
+        assert_eq!(ran.join().unwrap(), said(0, ON_ITS_WAY));
+    });
+}
+
+#[test]
+fn if_ready_only_a_node_that_is_ready() {
+    let idle = "state Idle, no update chosen; running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+    let available = "state Available, 1.26.1 is chosen but not prepared; \
+                     running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+    let staged = "state Staged, 1.26.1 is prepared but not activated; \
+                  running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+    for (name, steps, nothing_found, why) in [
+        ("just booted", &[] as &[_], false, "no refresh since the node booted"),
+        ("idle", &[Refresh], true, idle),
+        ("available", &STEPS[..1], false, available),
+        ("staged", &STEPS[..2], false, staged),
+        ("deactivated", &[Refresh, Prepare, Activate, Deactivate], false, staged),
+        (
+            "rebooted",
+            &[Refresh, Prepare, Activate, Reboot],
+            false,
+            "no refresh since the node booted",
+        ),
+    ] {
+        let mut options = Node::instant();
+        if nothing_found {
+            options.offer.clear();
+        }
+        let node = Node::start(options);
+        steps.iter().for_each(|step| node.run(*step).unwrap());
+        let before = boots(&node);
+        for flag in ["-if-ready", "--if-ready=true"] {
+            let ran = run(node.program("reboot").arg(flag));
+            assert_eq!(ran, said(1, &format!("not rebooting: {why}")), "{name}");
+        }
+        assert_eq!(node.requested(), [GET; 2], "{name}");
+        assert_eq!(boots(&node), before, "{name}");
+    }
+
+    let node = Node::after(&STEPS);
+    assert_eq!(run(node.program("reboot").arg("-if-ready")), said(0, ON_ITS_WAY));
+    assert_eq!(node.requested(), [GET, POST]);
+    assert_eq!(boots(&node), 2);
+    assert_eq!(node.look(|view| view.node.options.running.clone()), "1.26.1");
+}
+
+#[test]
+fn if_ready_waits_for_the_lock() {
+    for (steps, status, line) in
+        [(3, 0, ON_ITS_WAY), (0, 1, "not rebooting: no refresh since the node booted")]
+    {
+        let node = Node::after(&STEPS[..steps]);
+        node.set_lock(Some(Lock::Exclusive));
+        let held = run_within(SOON, node.program("reboot").args(["-if-ready", "-timeout=300ms"]));
+        assert_eq!(held, said(1, "not rebooting: update lock held for 300ms"));
+        assert!(!node.requested().contains(&POST.into()));
+
+        let mut requests = 0;
+        node.before_each(move |node, _| {
+            requests += 1;
+            if requests == 3 {
+                node.set_lock(None);
+            }
+        });
+        let before = node.requested().len();
+        let ran = run(node.program("reboot").arg("-if-ready"));
+        assert_eq!(ran, said(status, line));
+        let requested: &[&str] = if status == 0 { &[GET, GET, GET, POST] } else { &[GET; 3] };
+        assert_eq!(node.requested()[before..], *requested);
+    }
+}
+
+#[test]
+fn tells_why_the_api_does_not_reboot() {
+    let inhibited = "Operation inhibited by \"backup\" (PID 123 \"systemd-inhib\"), reason is \
+                     \"a \\ é\".\nPlease retry operation after closing inhibitors and logging \
+                     out other users.\n";
+    for (stderr, shown) in [
+        (
+            inhibited,
+            " Operation inhibited by \"backup\" (PID 123 \"systemd-inhib\"), reason is \
+             \"a \\ é\". Please retry operation after closing inhibitors and logging out other \
+             users.",
+        ),
+        ("", ""),
+        ("\u{1b}[0;1;31mFailed\u{1b}[0m\r\n", " Failed"),
+    ] {
+        let node = Node::after(&STEPS);
+        node.change(|node, _| node.end_next(Reboot, Ending::failed(1, stderr)));
+        let ran = masked(&node, run(node.program("reboot").arg("-if-ready")));
+        let why = "the API answered 500: Failed to reboot, exit code: 1, stderr:";
+        assert_eq!(ran, not_rebooted(&format!("{why}{shown}")));
+        assert_eq!(boots(&node), 1);
+    }
+}
+
+const STATUS: &str = "the API answered 200: {\"update_state\":";
+
+/// The captured answers, of which most are none to this request, and what is
+/// said of them: with `None`, that the reboot is on its way.
+const TRANSCRIPTS: [(&str, Option<&str>); 24] = [
+    ("action-prepare-during-refresh", Some("the API answered 423: Update lock held")),
+    ("activate-204", None),
+    ("connection-close", Some(STATUS)),
+    ("connection-close-404", Some("the API does not know this call (404)")),
+    ("connection-close-refresh-204", None),
+    ("deactivate-204", None),
+    ("pipelined-action-then-status", None),
+    ("prepare-204", None),
+    (
+        "prepare-disallowed-ready",
+        Some("the API answered 409: Update action not allowed according to update state"),
+    ),
+    (
+        "prepare-no-chosen-update",
+        Some("the API answered 404: Previously chosen Update no longer exists"),
+    ),
+    ("reboot-204", None),
+    (
+        "reboot-500",
+        Some(
+            "the API answered 500: Failed to reboot, exit code: 1, stderr: Operation inhibited by \
+             \"backup\" (PID 123 \"systemd-inhib\"), reason is \"a \\ é\". Please retry operation \
+             after closing inhibitors and logging out other users.",
+        ),
+    ),
+    ("refresh-204", None),
+    ("slow-request-408", Some("the API did not get the whole request in time (408)")),
+    ("status-available", Some(STATUS)),
+    (
+        "status-during-refresh",
+        Some(
+            "the API answered 423: Unable to obtain shared lock for reading update status: \
+             Resource temporarily unavailable (os error 11)",
+        ),
+    ),
+    ("status-failed-prepare", Some(STATUS)),
+    ("status-idle", Some(STATUS)),
+    ("status-lock-shared-by-other", Some(UNINITIALIZED)),
+    ("status-ready", Some(STATUS)),
+    ("status-staged", Some(STATUS)),
+    ("status-staged-no-chosen", Some(STATUS)),
+    ("status-uninitialized", Some(UNINITIALIZED)),
+    ("unknown-path-404", Some("the API does not know this call (404)")),
+];
+
+const UNINITIALIZED: &str = "the API answered 404: \
+                             Update status is uninitialized, refresh-updates to initialize it";
+
+/// Whole, byte by byte, and with another answer behind it, which says yes.
+#[test]
+fn understands_the_captured_answers_however_they_come() {
+    let transcript = |name: &str| {
+        fs::read(format!("{}/tests/transcripts/{name}.http", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    for (name, why) in TRANSCRIPTS {
+        let whole = transcript(name);
+        let bytewise = whole.iter().map(|byte| vec![*byte]).collect();
+        let trailed = [whole.clone(), transcript("reboot-204")].concat();
+        let ways = [("whole", vec![whole]), ("bytewise", bytewise), ("trailed", vec![trailed])];
+        for (how, pieces) in ways {
+            let server = Parrot::start(pieces);
+            let mut ran = run(&mut server.program("reboot"));
+            ran.stderr = server.mask(&ran.stderr);
+            // What is in the status is not looked at here.
+            if let Some((start, rest)) = ran.stderr.split_once(STATUS) {
+                assert_eq!(rest.lines().count(), 1, "{name}, {how}: {rest}");
+                ran.stderr = format!("{start}{STATUS}\n");
+            }
+            let expected = why.map_or(said(0, ON_ITS_WAY), not_rebooted);
+            assert_eq!(ran, expected, "{name}, {how}");
+            assert_eq!(server.requested(), [format!("{POST} HTTP/1.1")], "{name}, {how}");
+        }
+    }
+}
+
+#[test]
+fn tells_what_is_wrong_with_the_socket() {
+    let directory = Directory::new();
+    let path = |name: &str| directory.path().join(name);
+    File::create(path("file")).unwrap();
+    drop(UnixListener::bind(path("stale")).unwrap());
+    let refused = "cannot connect: connection refused (is the API server running? \
+                   if it made a new socket, restart the container that has the old one mounted)";
+    for (socket, why) in [
+        (
+            "missing",
+            "cannot connect: no such file or directory \
+             (is this a Bottlerocket node, and is the socket mounted here?)",
+        ),
+        (
+            "file/api.sock",
+            "cannot connect: not a directory \
+             (is this a Bottlerocket node, and is the socket mounted here?)",
+        ),
+        ("file", refused),
+        ("stale", refused),
+        (".", refused),
+    ] {
+        for (flag, tried) in [
+            ("-if-ready=false", "reboot the node through"),
+            ("-if-ready", "read the update status from"),
+        ] {
+            let ran = run(program("reboot").arg("-socket").arg(path(socket)).arg(flag));
+            let shown = path(socket);
+            let expected = failed(&format!("{tried} {}: {why}", shown.display()));
+            assert_eq!(ran, expected, "{socket} {flag}");
+        }
+    }
+}
+
+#[test]
+fn tells_that_permission_is_denied() {
+    let node = Node::after(&STEPS);
+    let directory = Directory::new();
+    forbid(node.path());
+    let mut command = program_of_a_stranger("reboot", &directory);
+    let ran = masked(&node, run(command.arg("-socket").arg(node.path())));
+    let why = "cannot connect: permission denied \
+               (needs uid 0 or group 274, and the SELinux type control_t)";
+    assert_eq!(ran, not_rebooted(why));
+    assert_eq!(node.requested(), [""; 0]);
+}
+
+const BREAK: &str = "bottlerocket-reboot: the connection was closed without an answer; \
+                     looking whether the API comes back\n";
+
+fn after_a_break(ran: Ran) -> Ran {
+    Ran { stderr: format!("{BREAK}{}", ran.stderr), ..ran }
+}
+
+const AGAIN: &str = "asked again: the reboot is on its way";
+
+/// The connection breaks, and the next answer counts.
+#[test]
+fn asks_again_if_the_api_comes_back() {
+    let answer = |text: &str| Some(Fault::raw(format!("HTTP/1.1 {text}")));
+    let refused = "500 \r\ncontent-length: 9\r\n\r\ninhibited";
+    for (name, second, expected) in [
+        ("it reboots", None, said(0, AGAIN)),
+        ("it refuses", answer(refused), not_rebooted("the API answered 500: inhibited")),
+        ("it breaks again", Some(Fault::close()), said(0, AGAIN)),
+        ("it breaks again, later", answer("204"), said(0, AGAIN)),
+        ("it gives garbage", Some(Fault::raw("?")), not_rebooted("the answer is not HTTP/1.1")),
+        (
+            "it is silent",
+            Some(Fault::silence()),
+            not_rebooted("sent, but no answer in time (-timeout 2s)"),
+        ),
+    ] {
+        for flag in ["-if-ready=false", "-if-ready"] {
+            let node = Node::after(&STEPS);
+            node.inject(Rule::from(Fault::close()).on("POST", ACTION));
+            if let Some(fault) = &second {
+                node.inject(Rule::from(fault.clone()).on("POST", ACTION));
+            }
+            let mut command = node.program("reboot");
+            // All but the silence is over long before.
+            let ran = run_within(SOON, command.args([flag, "-timeout", "2s"]));
+            assert_eq!(masked(&node, ran), after_a_break(expected.clone()), "{name}");
+            let gets = usize::from(flag == "-if-ready");
+            let breaks_again = name.starts_with("it breaks again");
+            let posts = &node.requested()[gets..];
+            assert_eq!(posts, vec![POST; if breaks_again { 3 } else { 2 }], "{name}");
+            assert_eq!(boots(&node), if expected.status == Some(0) { 2 } else { 1 }, "{name}");
+        }
+    }
+}
+
+/// Runs the program with `arguments`. When the API has its request, the API
+/// goes away and `then` happens.
+fn run_while_the_api_goes_away(
+    arguments: &[&str],
+    node: &Node,
+    go_away: fn(&Node),
+    then: impl FnOnce(),
+) -> Ran {
+    node.inject(Rule::from(Fault::silence()).on("POST", ACTION));
+    thread::scope(|scope| {
+        let ran = scope.spawn(|| run(node.program("reboot").args(arguments)));
+        assert!(node.wait_until(RUN_MAX, |view| view.count("POST", ACTION) == 1));
+        go_away(node);
+        then();
+        masked(node, ran.join().unwrap())
+    })
+}
+
+const GOING_DOWN: &str = "the API stays away after the request: the node seems to be going down";
+
+#[test]
+fn takes_an_api_that_stays_away_for_a_reboot() {
+    let nobody_listens: fn(&Node) = |node| node.refuse();
+    let no_socket: fn(&Node) = |node| node.remove_socket();
+    // All of them at the same time, since each takes its time.
+    thread::scope(|scope| {
+        for go_away in [nobody_listens, no_socket] {
+            // It does not take that long, unless there is no time for more.
+            for timeout in ["-timeout=60s", "-timeout=1h", "-timeout=3s"] {
+                scope.spawn(move || {
+                    let node = Node::after(&STEPS);
+                    let begun = Instant::now();
+                    let ran = run_while_the_api_goes_away(&[timeout], &node, go_away, || {});
+                    assert_eq!(ran, after_a_break(said(0, GOING_DOWN)), "{timeout}");
+                    let took = begun.elapsed();
+                    assert!(took > Duration::from_secs(1), "hardly looked: {took:?}");
+                    assert!(took < Duration::from_secs(30), "Kured waits: {took:?}");
+                });
+            }
+        }
+    });
+}
+
+/// The server crashed, and is there again on a new socket.
+#[test]
+fn finds_an_api_that_was_away() {
+    for (name, go_away) in [
+        ("nobody listens", (|node| node.refuse()) as fn(&Node)),
+        ("no socket", |node| node.remove_socket()),
+    ] {
+        for (refusal, expected) in [
+            (None, said(0, "asked again: the reboot is on its way")),
+            (
+                Some("no"),
+                not_rebooted("the API answered 500: Failed to reboot, exit code: 1, stderr: no"),
+            ),
+        ] {
+            let node = Node::after(&STEPS);
+            if let Some(stderr) = refusal {
+                node.change(|node, _| node.end_next(Reboot, Ending::failed(1, stderr)));
+            }
+            let ran = run_while_the_api_goes_away(&[], &node, go_away, || {
+                // Long enough for the program to find nobody at first.
+                thread::sleep(Duration::from_millis(600));
+                node.restart().unwrap();
+            });
+            assert_eq!(ran, after_a_break(expected), "{name}");
+            assert_eq!(node.requested(), [POST; 2], "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_exit_status_is_right_if_nobody_can_be_told() {
+    for (steps, missing, status) in [(3, false, 0), (2, false, 1), (3, true, 3)] {
+        let node = || {
+            let node = Node::after(&STEPS[..steps]);
+            if missing {
+                node.remove_socket();
+            }
+            node
+        };
+        let requested: &[&str] = match status {
+            0 => &[GET, POST],
+            1 => &[GET],
+            _ => &[],
+        };
+        for streams in [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"] {
+            let node = node();
+            let ran = run(&mut redirected(node.program("reboot").arg("-if-ready"), streams));
+            assert_eq!(ran.status, Some(status), "{streams}: {ran:?}");
+            assert_eq!(node.requested(), *requested, "{streams}");
+        }
+        let node = node();
+        let closed_pipe = || Stdio::from(io::pipe().unwrap().1);
+        let mut command = node.program("reboot");
+        let ran = run_into(RUN_MAX, command.arg("-if-ready"), closed_pipe(), closed_pipe());
+        assert_eq!(ran.status, Some(status), "nobody reads: {ran:?}");
+    }
+}
