@@ -367,7 +367,7 @@ fn back_as_soon_as_a_command_is_seen_to_run() {
     script.rows(&[
         ("status", 0, "404", ""),
         ("refresh", 0, "break", lost("refresh")),
-        ("status", 200, "refused", ""),
+        ("status", 200, "reset", ""),
     ]);
     let (_, told) = script.give("423");
     assert_eq!(told, [std::format!("{back}600ms")]);
@@ -388,6 +388,14 @@ fn back_as_soon_as_a_command_is_seen_to_run() {
     ]);
     let again = Call::Start(crate::api::Command::Activate);
     assert_eq!(script.next, Next::Call(again, Duration::ZERO));
+
+    // Nor does it matter what became of it.
+    let mut script = Script::new(SCHEDULE, 1);
+    script.rows(&[("status", 0, "404", ""), ("refresh", 0, "break", lost("refresh"))]);
+    let (_, told) = script.give("Idle - - refresh!Failed@1");
+    let failed = "error msg=\"command failed\" command=refresh status=Failed exit_status=1 \
+                  took=200ms stderr=\"no space \\\"left\\\" on device\"";
+    assert_eq!(told, [failed, &std::format!("{back}200ms")]);
 }
 
 #[test]
