@@ -104,6 +104,8 @@ pub struct Cycle {
     lost: bool,
     /// What the command that is sent, or was sent last, is about.
     update: Update,
+    /// The command that was sent last, once it is sure that it started.
+    started: Option<Command>,
 }
 
 #[derive(Debug, Clone)]
@@ -122,8 +124,6 @@ struct Following {
     /// The timestamp of the last command before this one.
     before: Text,
     since: Duration,
-    /// Whether it is sure that the command started.
-    started: bool,
     /// Since when the status has been readable without telling of it.
     silent_since: Option<Duration>,
 }
@@ -141,6 +141,7 @@ impl Cycle {
             not_allowed: 0,
             lost: false,
             update: Update::default(),
+            started: None,
         };
         (cycle, Call::Status)
     }
@@ -224,6 +225,7 @@ impl Cycle {
         answer: &Result<Answer, CallError>,
         tell: &mut dyn FnMut(Event),
     ) -> Step {
+        self.started = None;
         let started = match answer {
             Ok(Answer::Started) => true,
             Err(error) if error.is_refusal() => return Step::End(End::NoAnswer),
@@ -247,14 +249,13 @@ impl Cycle {
                 return Step::End(End::NoAnswer);
             }
         };
-        if started && command == Command::Prepare {
-            tell(Event::Preparing(&self.update));
+        if started {
+            self.note_start(command, tell);
         }
         self.commands += 1;
         self.busy_since = None;
         self.pause = PAUSE;
-        self.phase =
-            Phase::Follow(Following { command, before, since: now, started, silent_since: None });
+        self.phase = Phase::Follow(Following { command, before, since: now, silent_since: None });
         self.ask_again()
     }
 
@@ -271,10 +272,7 @@ impl Cycle {
             Ok(Answer::Status(status)) => Some(Some(status)),
             Ok(Answer::NoStatus) => Some(None),
             Ok(Answer::Busy) => {
-                if !following.started && command == Command::Prepare {
-                    tell(Event::Preparing(&self.update));
-                }
-                following.started = true;
+                self.note_start(command, tell);
                 None
             }
             Ok(Answer::Started | Answer::NotAllowed(_)) => None,
@@ -286,10 +284,10 @@ impl Cycle {
                 return self.ended(command, took, status, last, tell);
             }
             // It never started. Once, that may be an accident.
-            (Some(_), _) if !following.started && self.lost => {
+            (Some(_), _) if self.started.is_none() && self.lost => {
                 return Step::End(End::NoAnswer);
             }
-            (Some(status), _) if !following.started => {
+            (Some(status), _) if self.started.is_none() => {
                 self.lost = true;
                 return self.decide(status, None, tell);
             }
@@ -321,6 +319,9 @@ impl Cycle {
         tell: &mut dyn FnMut(Event),
     ) -> Step {
         let ours = last.name == command.name();
+        if ours {
+            self.note_start(command, tell);
+        }
         if ours && !last.succeeded() {
             tell(Event::Failed(command, last, took));
             return Step::End(End::Failed);
@@ -336,6 +337,19 @@ impl Cycle {
             }
         }
         self.decide(status, Some(command).filter(|_| ours), tell)
+    }
+
+    /// Whether the command that was sent last is this one, and it is sure that
+    /// it started.
+    pub fn has_started(&self, command: Command) -> bool {
+        self.started == Some(command)
+    }
+
+    fn note_start(&mut self, command: Command, tell: &mut dyn FnMut(Event)) {
+        let known = self.started.replace(command).is_some();
+        if command == Command::Prepare && !known {
+            tell(Event::Preparing(&self.update));
+        }
     }
 
     fn wait_for_others(&mut self, now: Duration, tell: &mut dyn FnMut(Event)) -> Step {

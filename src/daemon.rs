@@ -91,13 +91,20 @@ impl Daemon {
         if lost && self.is_time_to_give_up(now, answer, tell) {
             return Next::End(End::NoAnswer);
         }
-        let end = match self.cycle.answered(now, answer, tell) {
+        let step = self.cycle.answered(now, answer, tell);
+        if let (Step::End(end), true) = (step, self.schedule.once) {
+            return Next::End(end);
+        }
+        // The command had no answer, but the question what became of it has.
+        if let Some((Call::Start(unanswered), ..)) = self.trouble
+            && self.cycle.has_started(unanswered)
+        {
+            self.recover(now, tell);
+        }
+        let end = match step {
             Step::Call(call, pause) => return Next::Call(call, self.within_give_up(now, pause)),
             Step::End(end) => end,
         };
-        if self.schedule.once {
-            return Next::End(end);
-        }
         let pause = match end {
             End::Good => {
                 self.recover(now, tell);

@@ -352,6 +352,53 @@ fn a_command_that_the_api_cannot_do() {
 }
 
 #[test]
+fn back_as_soon_as_a_command_is_seen_to_run() {
+    // A prepare takes minutes: nobody is to believe for so long that the API
+    // cannot be used.
+    let back = "info msg=\"the API can be used again\" after=";
+    let lost = |command: &str| {
+        let lost = std::format!(
+            "error msg=\"the API cannot be used\" call={command} \
+             error=\"the connection was closed without an answer\""
+        );
+        &*std::boxed::Box::leak(lost.into_boxed_str())
+    };
+    let mut script = Script::new(SCHEDULE, 1);
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "break", lost("refresh")),
+        ("status", 200, "reset", ""),
+    ]);
+    let (_, told) = script.give("423");
+    assert_eq!(told, [std::format!("{back}600ms")]);
+    script.rows(&[
+        ("status", 800, "Available 1.26.1 - refresh@1", ""),
+        ("prepare", 0, "break", lost("prepare")),
+    ]);
+    // It is over already when it is looked at.
+    let (_, told) = script.give("Staged 1.26.1 1.26.1 prepare@2");
+    let prepared = "info msg=prepared version=1.26.1 took=200ms";
+    assert_eq!(told, [FOUND, prepared, &std::format!("{back}200ms")]);
+    // Somebody else's command does not count.
+    script.rows(&[
+        ("activate", 0, "break", lost("activate")),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", ""),
+        ("activate", 0, "break", ""),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", ""),
+    ]);
+    let again = Call::Start(crate::api::Command::Activate);
+    assert_eq!(script.next, Next::Call(again, Duration::ZERO));
+
+    // Nor does it matter what became of it.
+    let mut script = Script::new(SCHEDULE, 1);
+    script.rows(&[("status", 0, "404", ""), ("refresh", 0, "break", lost("refresh"))]);
+    let (_, told) = script.give("Idle - - refresh!Failed@1");
+    let failed = "error msg=\"command failed\" command=refresh status=Failed exit_status=1 \
+                  took=200ms stderr=\"no space \\\"left\\\" on device\"";
+    assert_eq!(told, [failed, &std::format!("{back}200ms")]);
+}
+
+#[test]
 fn it_gives_up_exactly_when_it_is_told_to() {
     for text in ["refused", "missing"] {
         for give_up in [0, 1, 999, 1_000, 7_777, 300_000, 3_600_000].map(Duration::from_millis) {
