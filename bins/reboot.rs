@@ -8,11 +8,14 @@
 //!
 //! That is not known if the connection breaks after the request was sent. The
 //! API server is stopped by a reboot like everything else, and does not come
-//! back then; if it crashed, it is there again within seconds. So:
+//! back then; if it crashed, it is there again within seconds. So it is asked
+//! again for [`AWAY`], which does no harm, whatever is left of the timeout:
 //!
-//! - it stays away for [`AWAY`]: the node is going down, 0;
-//! - it is there again: it is asked again, which does no harm, and what it says
-//!   then counts; a second break does not.
+//! - it answers: that counts;
+//! - it breaks off again, as the last of it may do while the node goes down:
+//!   it is asked again;
+//! - nobody listens any more at the end: the node is going down, 0;
+//! - somebody still listens at the end, and breaks off: 3.
 #![no_std]
 #![no_main]
 
@@ -115,23 +118,36 @@ fn refuse(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> Op
 /// Asks for the reboot, and says what comes of it: the exit status.
 fn reboot(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> u8 {
     let tried = "reboot the node through";
-    match call(options.socket, Call::Reboot, deadline, exchange) {
+    let mut last = match call(options.socket, Call::Reboot, deadline, exchange) {
         Ok(_) => return on_its_way(b"the reboot is on its way\n"),
-        Err(error) if error.is_break() => {
-            complain(format_args!("{error}; looking whether the API comes back"));
-        }
-        Err(error) => return fail(options, tried, error),
-    }
-    let away = match Deadline::after(AWAY.min(deadline.remaining())) {
-        Ok(away) => away,
+        Err(error) => match error.as_break() {
+            Some(broken) => broken,
+            None => return fail(options, tried, error),
+        },
+    };
+    complain(format_args!("{last}; looking whether the API comes back"));
+    let end = match Deadline::after(AWAY) {
+        Ok(end) => end,
         Err(error) => return fail(options, tried, error),
     };
-    while away.pause(PAUSE) {
-        match call(options.socket, Call::Reboot, deadline, exchange) {
-            Ok(_) => return on_its_way(b"asked again: the reboot is on its way\n"),
-            Err(error) if error.is_stale_socket() => {}
+    let mut is_away = false;
+    while end.pause(PAUSE) {
+        // A server that has come back may be busy rebooting.
+        let again = match Deadline::after(AWAY.max(deadline.remaining())) {
+            Ok(again) => again,
             Err(error) => return fail(options, tried, error),
+        };
+        match call(options.socket, Call::Reboot, &again, exchange) {
+            Ok(_) => return on_its_way(b"asked again: the reboot is on its way\n"),
+            Err(error) if error.is_stale_socket() => is_away = true,
+            Err(error) => match error.as_break() {
+                Some(broken) => (is_away, last) = (false, broken),
+                None => return fail(options, tried, error),
+            },
         }
+    }
+    if !is_away {
+        return fail(options, tried, last);
     }
     on_its_way(b"the API stays away after the request: the node seems to be going down\n")
 }

@@ -176,16 +176,57 @@ pub enum CallError<'a> {
     Answer(AnswerError<'a>),
 }
 
+/// The kinds of [`CallError`]s that an operator tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Nobody listens on the socket, or it is not there.
+    Away,
+    /// There is no connection for another reason.
+    Connect,
+    /// The connection broke.
+    Broken,
+    /// It took too long.
+    TooLate,
+    /// The answer makes no sense.
+    NotUnderstood,
+    /// The API says no.
+    Refused,
+}
+
 impl CallError<'_> {
     /// Whether the API may have got the request.
     pub fn after_sending(&self) -> bool {
         matches!(self, Self::Receive(_) | Self::TooLate(_) | Self::Answer(_))
     }
 
-    /// Whether the connection broke after the request was sent, without a
-    /// complete answer.
-    pub fn is_break(&self) -> bool {
-        matches!(self, Self::Receive(_) | Self::Answer(AnswerError::Truncated(_)))
+    /// The error, if it is that the connection broke after the request was
+    /// sent, without a complete answer.
+    pub fn as_break(&self) -> Option<CallError<'static>> {
+        match *self {
+            Self::Receive(errno) => Some(CallError::Receive(errno)),
+            Self::Answer(AnswerError::Truncated(progress)) => {
+                Some(CallError::Answer(AnswerError::Truncated(progress)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the API says no.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Answer(AnswerError::Refused(_)))
+    }
+
+    /// What kind of error it is, roughly.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Connect(_) if self.is_stale_socket() => ErrorKind::Away,
+            Self::Connect(_) => ErrorKind::Connect,
+            Self::TooLateToSend | Self::TooLate(_) => ErrorKind::TooLate,
+            Self::Resources(_) | Self::Send(_) | Self::Receive(_) => ErrorKind::Broken,
+            Self::Answer(AnswerError::Truncated(_)) => ErrorKind::Broken,
+            Self::Answer(AnswerError::Refused(_)) => ErrorKind::Refused,
+            Self::Answer(_) => ErrorKind::NotUnderstood,
+        }
     }
 
     /// Whether the time was over.
@@ -285,7 +326,7 @@ impl Exchange {
 
     /// Whether the answer is that an update command holds the lock.
     pub fn is_busy(&self) -> bool {
-        self.response.code() == Some(BUSY)
+        self.response.code() == Some(BUSY) && self.progress() == Progress::Complete
     }
 
     /// Takes the next bytes of the answer: true when it is complete.
@@ -316,9 +357,11 @@ impl Exchange {
     ///
     /// It is not complete, or not understood, or says no.
     pub fn finish(&self) -> Result<Answer<'_>, AnswerError<'_>> {
-        let progress = self.response.progress();
-        let (Some(code), Progress::Complete) = (self.response.code(), progress) else {
-            return Err(AnswerError::Truncated(progress));
+        let code = match (self.response.code(), self.progress()) {
+            (Some(code), Progress::Complete) => code,
+            // A reason that is cut off is still one.
+            (Some(code @ 500..), _) => code,
+            (_, progress) => return Err(AnswerError::Truncated(progress)),
         };
         let refusal = Refusal { code, reason: &self.reason };
         Ok(match (self.call, code) {

@@ -19,7 +19,7 @@
 //! A 204 says that a command has started. That it is done, the status says: the
 //! timestamp of the last command is another one than before it was sent.
 
-use crate::api::{Answer, AnswerError, Call, CallError, Command};
+use crate::api::{Answer, Call, CallError, Command};
 use crate::event::{Event, Update};
 use crate::plan::{Known, Plan, plan};
 use crate::status::{LastCommand, Status, Text, copy};
@@ -104,6 +104,8 @@ pub struct Cycle {
     lost: bool,
     /// What the command that is sent, or was sent last, is about.
     update: Update,
+    /// The command that was sent last, once it is sure that it started.
+    started: Option<Command>,
 }
 
 #[derive(Debug, Clone)]
@@ -122,8 +124,6 @@ struct Following {
     /// The timestamp of the last command before this one.
     before: Text,
     since: Duration,
-    /// Whether it is sure that the command started.
-    started: bool,
     /// Since when the status has been readable without telling of it.
     silent_since: Option<Duration>,
 }
@@ -141,6 +141,7 @@ impl Cycle {
             not_allowed: 0,
             lost: false,
             update: Update::default(),
+            started: None,
         };
         (cycle, Call::Status)
     }
@@ -224,10 +225,11 @@ impl Cycle {
         answer: &Result<Answer, CallError>,
         tell: &mut dyn FnMut(Event),
     ) -> Step {
+        self.started = None;
         let started = match answer {
             Ok(Answer::Started) => true,
+            Err(error) if error.is_refusal() => return Step::End(End::NoAnswer),
             // It may have started all the same: the status will tell.
-            Err(CallError::Answer(AnswerError::Refused(_))) => return Step::End(End::NoAnswer),
             Err(error) if error.after_sending() => false,
             Ok(Answer::Busy) => {
                 self.phase = Phase::Look;
@@ -240,21 +242,20 @@ impl Cycle {
                 return self.ask_again();
             }
             Ok(Answer::NotAllowed(refusal)) => {
-                tell(Event::NotAllowed(command, refusal));
+                tell(Event::Refused(command, refusal));
                 return Step::End(End::Failed);
             }
             Ok(Answer::Status(_) | Answer::NoStatus) | Err(_) => {
                 return Step::End(End::NoAnswer);
             }
         };
-        if started && command == Command::Prepare {
-            tell(Event::Preparing(&self.update));
+        if started {
+            self.note_start(command, tell);
         }
         self.commands += 1;
         self.busy_since = None;
         self.pause = PAUSE;
-        self.phase =
-            Phase::Follow(Following { command, before, since: now, started, silent_since: None });
+        self.phase = Phase::Follow(Following { command, before, since: now, silent_since: None });
         self.ask_again()
     }
 
@@ -271,10 +272,7 @@ impl Cycle {
             Ok(Answer::Status(status)) => Some(Some(status)),
             Ok(Answer::NoStatus) => Some(None),
             Ok(Answer::Busy) => {
-                if !following.started && command == Command::Prepare {
-                    tell(Event::Preparing(&self.update));
-                }
-                following.started = true;
+                self.note_start(command, tell);
                 None
             }
             Ok(Answer::Started | Answer::NotAllowed(_)) => None,
@@ -286,10 +284,10 @@ impl Cycle {
                 return self.ended(command, took, status, last, tell);
             }
             // It never started. Once, that may be an accident.
-            (Some(_), _) if !following.started && self.lost => {
+            (Some(_), _) if self.started.is_none() && self.lost => {
                 return Step::End(End::NoAnswer);
             }
-            (Some(status), _) if !following.started => {
+            (Some(status), _) if self.started.is_none() => {
                 self.lost = true;
                 return self.decide(status, None, tell);
             }
@@ -321,6 +319,9 @@ impl Cycle {
         tell: &mut dyn FnMut(Event),
     ) -> Step {
         let ours = last.name == command.name();
+        if ours {
+            self.note_start(command, tell);
+        }
         if ours && !last.succeeded() {
             tell(Event::Failed(command, last, took));
             return Step::End(End::Failed);
@@ -329,10 +330,26 @@ impl Cycle {
         if ours {
             self.refreshed |= command == Command::Refresh;
             if command != Command::Refresh {
-                tell(Event::Done(command, &self.update, took));
+                // Another version may have been chosen since it was decided.
+                let staged = status.and_then(|status| status.staged);
+                let version = staged.map_or(self.update.version.as_str(), |image| image.version);
+                tell(Event::Done(command, version, took));
             }
         }
         self.decide(status, Some(command).filter(|_| ours), tell)
+    }
+
+    /// Whether the command that was sent last is this one, and it is sure that
+    /// it started.
+    pub fn has_started(&self, command: Command) -> bool {
+        self.started == Some(command)
+    }
+
+    fn note_start(&mut self, command: Command, tell: &mut dyn FnMut(Event)) {
+        let known = self.started.replace(command).is_some();
+        if command == Command::Prepare && !known {
+            tell(Event::Preparing(&self.update));
+        }
     }
 
     fn wait_for_others(&mut self, now: Duration, tell: &mut dyn FnMut(Event)) -> Step {

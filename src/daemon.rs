@@ -4,7 +4,7 @@
 //! It knows neither sockets nor clocks: like a cycle, it says which call to
 //! make after which pause, and is given the answer and the time.
 
-use crate::api::{Answer, Call, CallError};
+use crate::api::{Answer, Call, CallError, ErrorKind};
 use crate::cycle::{Cycle, End, Settings, Step};
 use crate::event::Event;
 use core::time::Duration;
@@ -19,7 +19,7 @@ const BACKOFF: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     /// Whether there is one alone: at once, and without waiting for a socket
-    /// that is not there. The rest does not matter then.
+    /// that is not there. The interval and the jitter do not matter then.
     pub once: bool,
     /// The time from the end of a cycle to the beginning of the next.
     pub interval: Duration,
@@ -47,8 +47,10 @@ pub struct Daemon {
     schedule: Schedule,
     random: u64,
     cycle: Cycle,
-    /// The call that does not work, and since when.
-    trouble: Option<(Call, Duration)>,
+    /// The call that does not work, since when, and what was told of it.
+    trouble: Option<(Call, Duration, ErrorKind)>,
+    /// Whether there has been any answer.
+    heard: bool,
     /// Since when nobody has listened on the socket.
     stale_since: Option<Duration>,
     backoff: Duration,
@@ -65,6 +67,7 @@ impl Daemon {
             random,
             cycle,
             trouble: None,
+            heard: false,
             stale_since: None,
             backoff: BACKOFF,
         };
@@ -84,32 +87,43 @@ impl Daemon {
         answer: &Result<Answer, CallError>,
         tell: &mut dyn FnMut(Event),
     ) -> Next {
-        if self.has_lost_the_socket(now, call, answer, tell) {
+        let lost = self.watch(now, call, answer, tell);
+        if lost && self.is_time_to_give_up(now, answer, tell) {
             return Next::End(End::NoAnswer);
         }
-        let end = match self.cycle.answered(now, answer, tell) {
+        let step = self.cycle.answered(now, answer, tell);
+        if let (Step::End(end), true) = (step, self.schedule.once) {
+            return Next::End(end);
+        }
+        // The command had no answer, but the question what became of it has.
+        if let Some((Call::Start(unanswered), ..)) = self.trouble
+            && self.cycle.has_started(unanswered)
+        {
+            self.recover(now, tell);
+        }
+        let end = match step {
             Step::Call(call, pause) => return Next::Call(call, self.within_give_up(now, pause)),
             Step::End(end) => end,
         };
-        if self.schedule.once {
-            return Next::End(end);
-        }
         let pause = match end {
             End::Good => {
                 self.recover(now, tell);
                 self.interval()
             }
-            End::Failed if answer.is_ok() => self.interval(),
-            End::Failed | End::NoAnswer => self.back_off(now),
+            End::Failed if !lost => {
+                self.trouble = None;
+                self.interval()
+            }
+            End::Failed | End::NoAnswer => self.back_off(now, call),
         };
         let (cycle, call) = Cycle::begin(self.settings);
         self.cycle = cycle;
         Next::Call(call, pause)
     }
 
-    /// Tells when the API is lost and when it is back. Gives whether the socket
-    /// has been away for too long.
-    fn has_lost_the_socket(
+    /// Tells when the API is lost, or in another way than before, and when it is
+    /// back. Gives whether it is lost.
+    fn watch(
         &mut self,
         now: Duration,
         call: Call,
@@ -117,21 +131,40 @@ impl Daemon {
         tell: &mut dyn FnMut(Event),
     ) -> bool {
         let Err(error) = answer else {
+            self.heard = true;
             self.stale_since = None;
-            if self.trouble.is_some_and(|(lost, _)| lost == call) {
+            if self.trouble.is_some_and(|(lost, ..)| lost == call) {
                 self.recover(now, tell);
             }
             return false;
         };
-        if self.trouble.is_none() {
-            self.trouble = Some((call, now));
-            tell(Event::ApiLost(call, *error));
+        let kind = error.kind();
+        match &mut self.trouble {
+            Some((_, _, told)) if *told == kind => {}
+            Some((_, _, told)) => {
+                *told = kind;
+                tell(Event::ApiLost(call, *error));
+            }
+            None => {
+                self.trouble = Some((call, now, kind));
+                tell(Event::ApiLost(call, *error));
+            }
         }
-        if !error.is_stale_socket() {
+        true
+    }
+
+    /// Whether the socket has been away for too long; tells if that is so.
+    fn is_time_to_give_up(
+        &mut self,
+        now: Duration,
+        answer: &Result<Answer, CallError>,
+        tell: &mut dyn FnMut(Event),
+    ) -> bool {
+        let Some(error) = answer.as_ref().err().filter(|error| error.is_stale_socket()) else {
             self.stale_since = None;
             return false;
-        }
-        if self.schedule.once {
+        };
+        if self.schedule.once && !self.heard {
             return true;
         }
         let away = now.saturating_sub(*self.stale_since.get_or_insert(now));
@@ -144,7 +177,7 @@ impl Daemon {
 
     fn recover(&mut self, now: Duration, tell: &mut dyn FnMut(Event)) {
         self.backoff = BACKOFF;
-        if let Some((_, since)) = self.trouble.take() {
+        if let Some((_, since, _)) = self.trouble.take() {
             tell(Event::ApiBack(now.saturating_sub(since)));
         }
     }
@@ -154,11 +187,17 @@ impl Daemon {
         self.schedule.interval.saturating_add(jitter)
     }
 
-    /// The time until a call that does not work is tried again: twice as long
+    /// The time until `call`, which does not work, is tried again: twice as long
     /// each time, less up to a half at random.
-    fn back_off(&mut self, now: Duration) -> Duration {
-        let backoff = self.backoff.min(self.schedule.interval);
-        self.backoff = PAUSE_MAX.min(backoff.saturating_mul(2));
+    fn back_off(&mut self, now: Duration, call: Call) -> Duration {
+        // There is a refresh before each try of another command, and the update
+        // repository behind it.
+        let longest = match call {
+            Call::Status => PAUSE_MAX.min(self.schedule.interval),
+            Call::Start(_) | Call::Reboot => self.schedule.interval,
+        };
+        let backoff = self.backoff.min(longest);
+        self.backoff = backoff.saturating_mul(2);
         let pause = backoff.saturating_sub(self.at_most(backoff / 2));
         self.within_give_up(now, pause)
     }

@@ -17,8 +17,8 @@ pub enum Event<'a> {
     Busy,
     /// The node prepares this update.
     Preparing(&'a Update),
-    /// A command has done what it was sent for, in this time.
-    Done(Command, &'a Update, Duration),
+    /// A command has done what it was sent for, with this version, in this time.
+    Done(Command, &'a str, Duration),
     /// A command has not, in this time.
     Failed(Command, &'a LastCommand<'a>, Duration),
     /// A command is still running after this time.
@@ -27,8 +27,8 @@ pub enum Event<'a> {
     Vanished(Command),
     /// A command succeeds again and again, and leaves the node as it was.
     Stuck(Command),
-    /// The API does not allow a command that the state of the node asks for.
-    NotAllowed(Command, &'a Refusal<'a>),
+    /// The API refuses a command that the state of the node asks for.
+    Refused(Command, &'a Refusal<'a>),
     /// Somebody else's command holds the lock for longer than any may take.
     Locked(Duration),
     /// A cycle ends: no update is chosen.
@@ -72,23 +72,14 @@ impl Event<'_> {
             Self::Done(Deactivate, ..) => {
                 (Level::Info, "deactivated, because another version is chosen")
             }
-            Self::Failed(..) => (Level::Error, "command failed, trying again in the next cycle"),
-            Self::Overdue(..) => {
-                (Level::Error, "command takes too long, looking again in the next cycle")
+            Self::Failed(..) => (Level::Error, "command failed"),
+            Self::Overdue(..) => (Level::Error, "command takes too long, not waiting any longer"),
+            Self::Vanished(_) => (Level::Error, "command ended without a result"),
+            Self::Stuck(_) => (Level::Error, "commands succeed without effect"),
+            Self::Refused(..) => (Level::Error, "command refused"),
+            Self::Locked(_) => {
+                (Level::Error, "another update command does not end, not waiting any longer")
             }
-            Self::Vanished(_) => {
-                (Level::Error, "command ended without a result, trying again in the next cycle")
-            }
-            Self::Stuck(_) => {
-                (Level::Error, "commands succeed without effect, trying again in the next cycle")
-            }
-            Self::NotAllowed(..) => {
-                (Level::Error, "command not allowed, trying again in the next cycle")
-            }
-            Self::Locked(_) => (
-                Level::Error,
-                "another update command does not end, looking again in the next cycle",
-            ),
             Self::Nothing(_) => (Level::Info, "nothing to do"),
             Self::Ready(_) => (Level::Info, "ready, waiting for the reboot"),
             Self::ApiLost(..) => (Level::Error, "the API cannot be used"),
@@ -116,8 +107,8 @@ impl Event<'_> {
                 record.text("variant", &update.variant);
                 record.text("arch", &update.arch);
             }
-            Self::Done(_, update, took) => {
-                record.text("version", &update.version);
+            Self::Done(_, version, took) => {
+                record.text("version", version);
                 record.field("took", &Short(took));
             }
             Self::Failed(command, last, took) => {
@@ -136,7 +127,7 @@ impl Event<'_> {
             Self::Vanished(command) | Self::Stuck(command) => {
                 record.text("command", command.name());
             }
-            Self::NotAllowed(command, refusal) => {
+            Self::Refused(command, refusal) => {
                 record.text("command", command.name());
                 record.field("error", refusal);
             }
@@ -223,12 +214,12 @@ mod tests {
             Event::Started(&path, LONG),
             Event::Busy,
             Event::Preparing(&update),
-            Event::Done(command, &update, LONG),
+            Event::Done(command, &update.version, LONG),
             Event::Failed(command, &last_command, LONG),
             Event::Overdue(command, LONG),
             Event::Vanished(command),
             Event::Stuck(command),
-            Event::NotAllowed(command, &reason),
+            Event::Refused(command, &reason),
             Event::Locked(LONG),
             Event::Nothing(&status),
             Event::Ready(&status),

@@ -134,11 +134,12 @@ impl Response {
         match response.code.ok_or(HttpError::BadHead)? {
             101 => return Err(HttpError::ProtocolSwitch),
             code @ 200.. => self.body = Some((code, body_length(code, response.headers)?, 0)),
-            _ if self.interim < INTERIM_MAX => {
+            100..200 if self.interim < INTERIM_MAX => {
                 self.interim += 1;
                 self.head.clear();
             }
-            _ => return Err(HttpError::TooManyInterim),
+            100..200 => return Err(HttpError::TooManyInterim),
+            ..100 => return Err(HttpError::BadHead),
         }
         Ok(())
     }
@@ -163,10 +164,10 @@ impl Response {
 fn body_length(code: u16, headers: &[httparse::Header]) -> Result<u64, HttpError> {
     let mut length = None;
     for header in headers {
-        if header.name.eq_ignore_ascii_case("transfer-encoding") {
+        if is_named(header, "transfer-encoding") {
             return Err(HttpError::TransferEncoding);
         }
-        if header.name.eq_ignore_ascii_case("content-length") {
+        if is_named(header, "content-length") {
             let number = whole_number(header.value).ok_or(HttpError::BadLength)?;
             if length.replace(number).is_some() {
                 return Err(HttpError::TwoLengths);
@@ -180,6 +181,14 @@ fn body_length(code: u16, headers: &[httparse::Header]) -> Result<u64, HttpError
         (_, Some(length)) if length > BODY_MAX => Err(HttpError::BodyTooLong),
         (_, Some(length)) => Ok(length),
     }
+}
+
+/// Whether a header has `name`, which is in lower case, in whatever case. Of the
+/// characters that a name may have, the bit makes a difference for letters, and
+/// makes none of the others one.
+fn is_named(header: &httparse::Header, name: &str) -> bool {
+    let lower_case = header.name.bytes().map(|byte| byte | 0x20);
+    lower_case.eq(name.bytes())
 }
 
 #[cfg(test)]
@@ -249,6 +258,8 @@ mod tests {
             (String::from("HTTP/1.1 2000 OK\r\n\r\n"), BadHead),
             (String::from("HTTP/1.1 20 OK\r\n\r\n"), BadHead),
             (String::from("HTTP/1.1 +20 OK\r\n\r\n"), BadHead),
+            (String::from("HTTP/1.1 099 OK\r\n\r\n"), BadHead),
+            (String::from("HTTP/1.1 000 OK\r\n\r\n"), BadHead),
             (String::from("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), BadHead),
             (String::from("HTTP/1.1 200 OK\r\n: nameless\r\n\r\n"), BadHead),
             (String::from("HTTP/1.1 200 OK\r\na\0: b\r\n\r\n"), BadHead),

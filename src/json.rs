@@ -16,13 +16,14 @@
 //! becomes this:
 //!
 //! ```json
-//! ["a","Staged","h","1.26.1","k","prepare","o",null,null]
+//! ["a","Staged","h","1.26.1","k","prepare",null]
 //! ```
 //!
 //! The grammar is checked on the way, of what is kept and of what is not:
-//! structure, strings, escapes and literals. Two things are not: whether a
-//! number that is not kept is well-formed, and which kind of bracket closes
-//! what is nested more than [`KINDS`] levels deep.
+//! structure, strings, escapes and literals, and that no known member comes
+//! twice. Of what is left out, three things are not: whether a number is
+//! well-formed and a string is UTF-8, and which kind of bracket closes what is
+//! nested more than [`KINDS`] levels deep.
 //!
 //! The result does not depend on how the document was split on its way here.
 
@@ -52,7 +53,9 @@ pub enum JsonError {
     WrongType(u64),
     /// It ends too early.
     Truncated,
-    /// The known members repeat until there is no room for them.
+    /// A known member comes twice; the offset in bytes of the second one.
+    Twice(u64),
+    /// There is no room for it, which cannot be.
     TooMuch,
 }
 
@@ -61,8 +64,9 @@ impl fmt::Display for JsonError {
         match self {
             Self::Malformed(at) => write!(f, "malformed JSON at byte {}", Number(*at)),
             Self::WrongType(at) => write!(f, "a value of another type at byte {}", Number(*at)),
+            Self::Twice(at) => write!(f, "a member comes twice, at byte {}", Number(*at)),
             Self::Truncated => f.write_str("truncated JSON"),
-            Self::TooMuch => f.write_str("the same members again and again"),
+            Self::TooMuch => f.write_str("too much of it"),
         }
     }
 }
@@ -98,13 +102,11 @@ pub enum Field {
     CmdStatus,
     Timestamp,
     ExitStatus,
-    /// There is an excerpt of it; the document has null.
-    Stderr,
 }
 
 impl Field {
     /// How many fields there are.
-    pub const COUNT: usize = Self::Stderr as usize + 1;
+    pub const COUNT: usize = Self::ExitStatus as usize + 1;
 
     /// The letter of the first field.
     pub const FIRST: u8 = b'a';
@@ -122,7 +124,7 @@ enum Fate {
     /// It is an object, or null, of which the known members are kept.
     Open(Place),
     /// There is an excerpt of it, if it is a string.
-    Excerpt(Field),
+    Excerpt,
 }
 
 /// The members that are known.
@@ -147,7 +149,7 @@ const MEMBERS: [(Place, &str, Fate); 21] = [
     (Place::Command, "cmd_status", Fate::Keep(Field::CmdStatus)),
     (Place::Command, "timestamp", Fate::Keep(Field::Timestamp)),
     (Place::Command, "exit_status", Fate::KeepNumber(Field::ExitStatus)),
-    (Place::Command, "stderr", Fate::Excerpt(Field::Stderr)),
+    (Place::Command, "stderr", Fate::Excerpt),
 ];
 
 /// What may come next.
@@ -198,6 +200,8 @@ pub struct Condenser {
     /// The first half of a character that is escaped in two halves.
     high_surrogate: Option<u16>,
     offset: u64,
+    /// A bit for each of [`MEMBERS`] that has come.
+    seen: u32,
 }
 
 impl Default for Condenser {
@@ -215,6 +219,7 @@ impl Default for Condenser {
             string: 0,
             high_surrogate: None,
             offset: 0,
+            seen: 0,
         }
     }
 }
@@ -333,7 +338,7 @@ impl Condenser {
             (Fate::Open(_), false) | (Fate::Keep(_) | Fate::KeepNumber(_), _) => {
                 return Err(self.wrong_type());
             }
-            (Fate::Drop | Fate::Excerpt(_), _) => self.fate = Fate::Drop,
+            (Fate::Drop | Fate::Excerpt, _) => self.fate = Fate::Drop,
         }
         if let Some(word) = self.kinds.get_mut(self.depth as usize / 64) {
             let bit = 1 << (self.depth % 64);
@@ -373,20 +378,21 @@ impl Condenser {
         if !self.is_kept() || !self.token_fits {
             return Ok(());
         }
-        for (at, name, fate) in &MEMBERS {
+        for (member, (at, name, fate)) in MEMBERS.iter().enumerate() {
             if *at == place && name.as_bytes() == self.token {
+                if self.seen & 1 << member != 0 {
+                    return Err(JsonError::Twice(self.offset));
+                }
+                self.seen |= 1 << member;
                 self.fate = *fate;
             }
         }
-        let (Fate::Keep(field) | Fate::KeepNumber(field) | Fate::Excerpt(field)) = self.fate else {
-            return Ok(());
-        };
-        self.emit(&[b'"', Field::FIRST + field as u8, b'"', b','])?;
-        // That it came is kept, so that it is noticed if it comes twice.
-        if matches!(self.fate, Fate::Excerpt(_)) {
-            self.emit(b"null,")?;
+        match self.fate {
+            Fate::Keep(field) | Fate::KeepNumber(field) => {
+                self.emit(&[b'"', Field::FIRST + field as u8, b'"', b','])
+            }
+            Fate::Drop | Fate::Open(_) | Fate::Excerpt => Ok(()),
         }
-        Ok(())
     }
 
     fn begin_token(&mut self) {
@@ -410,13 +416,15 @@ impl Condenser {
         }
         match self.fate {
             Fate::Keep(_) | Fate::KeepNumber(_) if null => self.emit(b"null,")?,
-            Fate::KeepNumber(_) if number && self.token_fits => {
+            // A number that is none of those that are known: nothing depends on it.
+            Fate::KeepNumber(_) if number && !self.is_integer() => self.emit(b"null,")?,
+            Fate::KeepNumber(_) if number => {
                 self.emit(b"\"")?;
                 self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
                 self.emit(b"\",")?;
             }
             Fate::Open(_) if null => {}
-            Fate::Drop | Fate::Excerpt(_) => {}
+            Fate::Drop | Fate::Excerpt => {}
             Fate::Keep(_) | Fate::KeepNumber(_) | Fate::Open(_) => return Err(self.wrong_type()),
         }
         self.end_value();
@@ -428,7 +436,7 @@ impl Condenser {
         match self.fate {
             Fate::Keep(_) => self.emit(b"\""),
             Fate::Open(_) | Fate::KeepNumber(_) => Err(self.wrong_type()),
-            Fate::Drop | Fate::Excerpt(_) => Ok(()),
+            Fate::Drop | Fate::Excerpt => Ok(()),
         }
     }
 
@@ -449,7 +457,7 @@ impl Condenser {
                 }
                 return self.keep_in_string(byte);
             }
-            (Role::Value, Fate::Excerpt(_)) if byte != b'\\' => {
+            (Role::Value, Fate::Excerpt) if byte != b'\\' => {
                 self.end_surrogate();
                 self.stderr.push_byte(byte);
             }
@@ -481,7 +489,7 @@ impl Condenser {
         match (role, self.fate) {
             (Role::Key, _) => self.push_token(byte),
             (Role::Value, Fate::Keep(_)) => return self.keep_in_string(byte),
-            (Role::Value, Fate::Excerpt(_)) if byte != b'u' => {
+            (Role::Value, Fate::Excerpt) if byte != b'u' => {
                 self.end_surrogate();
                 self.stderr.push(character);
             }
@@ -500,7 +508,7 @@ impl Condenser {
         match (role, self.fate) {
             (Role::Key, _) => self.push_token(byte),
             (Role::Value, Fate::Keep(_)) => return self.keep_in_string(byte),
-            (Role::Value, Fate::Excerpt(_)) if missing == 1 => self.push_utf16(value),
+            (Role::Value, Fate::Excerpt) if missing == 1 => self.push_utf16(value),
             (Role::Value, _) => {}
         }
         Ok(())
@@ -541,5 +549,11 @@ impl Condenser {
         }
         self.end_value();
         Ok(())
+    }
+
+    /// Whether the word that has been read is a whole number that can be kept.
+    fn is_integer(&self) -> bool {
+        let digits = self.token.strip_prefix(b"-").unwrap_or(&self.token);
+        self.token_fits && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
     }
 }

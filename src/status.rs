@@ -9,7 +9,6 @@ use crate::json::{Condenser, Field, JsonError, STRING_MAX};
 use crate::text::write_parts;
 use core::array;
 use core::fmt;
-use core::mem;
 use heapless::String;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json_core::str::EscapedStr;
@@ -117,22 +116,14 @@ impl<'de> Visitor<'de> for Values<'de> {
     }
 
     fn visit_seq<S: SeqAccess<'de>>(mut self, mut pairs: S) -> Result<Self, S::Error> {
-        let mut seen = [false; Field::COUNT];
         while let Some(Some(EscapedStr(letter))) = pairs.next_element()? {
             let value = pairs.next_element::<Option<EscapedStr>>()?.flatten();
-            let field = letter.bytes().next().unwrap_or_default().wrapping_sub(Field::FIRST);
-            let places = (self.0.get_mut(usize::from(field)), seen.get_mut(usize::from(field)));
-            let (Some(place), Some(seen)) = places else {
-                return Err(S::Error::custom("no field"));
-            };
-            if mem::replace(seen, true) {
-                return Err(S::Error::custom("there twice"));
-            }
             let value = value.map(|value| value.0);
-            if !value.is_none_or(is_plain) {
-                return Err(S::Error::custom("no plain text"));
+            let field = letter.bytes().next().unwrap_or_default().wrapping_sub(Field::FIRST);
+            match self.0.get_mut(usize::from(field)) {
+                Some(place) if value.is_none_or(is_plain) => *place = value,
+                _ => return Err(S::Error::custom("no plain text")),
             }
-            *place = value;
         }
         Ok(self)
     }
@@ -143,8 +134,10 @@ impl<'de> Visitor<'de> for Values<'de> {
 pub enum DocumentError<'a> {
     /// It is not even JSON.
     Json(JsonError),
-    /// A member is missing, or comes twice, or is a text that cannot be shown.
-    Member,
+    /// It does not tell the state.
+    NoState,
+    /// It has a text that cannot be shown on a line.
+    NotPlain,
     /// The state is none of [`State::ALL`].
     UnknownState(&'a str),
 }
@@ -153,10 +146,10 @@ impl fmt::Display for DocumentError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Json(error) => write!(f, "the status document is not understood: {error}"),
-            Self::Member => f.write_str(
-                "the status document is not understood: \
-                 a member is missing, or there twice, or no plain text",
-            ),
+            Self::NoState => f.write_str("the status document does not tell the update state"),
+            Self::NotPlain => {
+                f.write_str("the status document has a name or version that is no plain text")
+            }
             Self::UnknownState(state) => {
                 write_parts(f, &["the update state \"", state, "\" is not known"])
             }
@@ -175,9 +168,9 @@ impl<'a> Status<'a> {
     pub fn read(condenser: &'a Condenser) -> Result<Self, DocumentError<'a>> {
         let (condensed, stderr) = condenser.finish().map_err(DocumentError::Json)?;
         let (Values(values), _) =
-            serde_json_core::from_slice(condensed).map_err(|_| DocumentError::Member)?;
+            serde_json_core::from_slice(condensed).map_err(|_| DocumentError::NotPlain)?;
         let mut values = values.into_iter();
-        let word = values.next().flatten().ok_or(DocumentError::Member)?;
+        let word = values.next().flatten().ok_or(DocumentError::NoState)?;
         let state = State::ALL.into_iter().find(|state| state.name() == word);
         let state = state.ok_or(DocumentError::UnknownState(word))?;
         let [chosen, running, staged] = array::from_fn(|_| {

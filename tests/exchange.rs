@@ -157,6 +157,12 @@ fn no_prefix_of_a_transcript_is_taken_for_the_whole() {
         };
         for length in 0..bytes.len() {
             let meaning = read(call, &bytes[..length], usize::MAX);
+            // Of a refusal the reason may be cut off.
+            let refused = meaning.starts_with("the API answered 500");
+            if name == "reboot-500" && length >= 96 {
+                assert!(refused, "{length}: {meaning}");
+                continue;
+            }
             assert!(meaning.starts_with("the connection was closed"), "{name}: {meaning}");
         }
     }
@@ -266,9 +272,10 @@ fn documents_that_are_not_understood() {
         format!("the status document is not understood: a value of another type at byte {at}")
     };
     let truncated = "the status document is not understood: truncated JSON".to_string();
-    let member = "the status document is not understood: a member is missing, or there twice, or \
-                  no plain text"
-        .to_string();
+    let stateless = "the status document does not tell the update state".to_string();
+    let twice = |at: u64| {
+        format!("the status document is not understood: a member comes twice, at byte {at}")
+    };
     for (body, error) in [
         ("", truncated.clone()),
         (" ", truncated.clone()),
@@ -296,23 +303,23 @@ fn documents_that_are_not_understood() {
         ("{\"a\":\"\\u00g0\",\"update_state\":\"Ready\"}", malformed(10)),
         ("{\"a\":\"\n\",\"update_state\":\"Ready\"}", malformed(6)),
         ("{\"a\":\"\0\",\"update_state\":\"Ready\"}", malformed(6)),
-        ("{}", member.clone()),
-        ("{\"update_state\":null}", member.clone()),
-        ("{\"update_state\":\"Idle\",\"update_state\":\"Ready\"}", member.clone()),
-        ("{\"update_state\":\"Ready\",\"update_state\":\"Ready\"}", member.clone()),
-        ("{\"update_state\":null,\"update_state\":\"Ready\"}", member.clone()),
+        ("{}", stateless.clone()),
+        ("{\"update_state\":null}", stateless),
+        ("{\"update_state\":\"Idle\",\"update_state\":\"Ready\"}", twice(36)),
+        ("{\"update_state\":\"Ready\",\"update_state\":\"Ready\"}", twice(37)),
+        ("{\"update_state\":null,\"update_state\":\"Ready\"}", twice(34)),
         (
             "{\"update_state\":\"Ready\",\"chosen_update\":{\"version\":\"1\",\"version\":\"2\"}}",
-            member.clone(),
+            twice(63),
         ),
         (
             "{\"update_state\":\"Ready\",\"chosen_update\":{\"version\":\"1\"},\
              \"chosen_update\":{\"version\":\"2\"}}",
-            member.clone(),
+            twice(70),
         ),
         (
             "{\"update_state\":\"Ready\",\"most_recent_command\":{\"stderr\":\"\",\"stderr\":\"\"}}",
-            member,
+            twice(66),
         ),
         ("{\"update_state\":4}", wrong(17)),
         ("{\"update_state\":true}", wrong(20)),
@@ -419,7 +426,7 @@ fn bytes_that_are_not_utf8() {
     let at = body.windows(4).position(|window| window == b"Idle").unwrap();
     body[at] = 0xff;
     let meaning = read_in_any_pieces(Call::Status, &with_body("200 OK", &body));
-    assert!(meaning.starts_with("the status document is not understood"), "{meaning}");
+    assert_eq!(meaning, "the status document has a name or version that is no plain text");
 }
 
 #[test]

@@ -247,11 +247,16 @@ fn what_breaks_off() {
             assert_eq!(ran, failed(program, flag, why), "{name}");
         }
         assert_eq!(node.requested(), [GET; 3], "{name}");
+        // It looks for five seconds whether that goes on: one is enough.
+        if name != "no answer" {
+            continue;
+        }
         let mut twice = failed("reboot", "", why);
         let first = format!("bottlerocket-reboot: {why}; looking whether the API comes back\n");
         twice.stderr.insert_str(0, &first);
         assert_eq!(run(&node, "reboot", &[]), twice, "{name}");
-        assert_eq!(node.requested()[3..], [POST; 2], "{name}");
+        let posts = &node.requested()[3..];
+        assert!(posts.len() > 2 && posts.iter().all(|request| request == POST), "{posts:?}");
     }
 }
 
@@ -341,7 +346,10 @@ fn what_is_no_status() {
     let malformed = |at: usize| wrong(&format!("malformed JSON at byte {at}"));
     let other_type = |at: usize| wrong(&format!("a value of another type at byte {at}"));
     let truncated = || wrong("truncated JSON");
-    let member = || wrong("a member is missing, or there twice, or no plain text");
+    let twice = |at: usize| wrong(&format!("a member comes twice, at byte {at}"));
+    let stateless = || "the status document does not tell the update state".to_string();
+    let not_plain =
+        || "the status document has a name or version that is no plain text".to_string();
     let unknown = |state: &str| format!("the update state \"{state}\" is not known");
     let state = |value: &str| format!("{{\"update_state\":{value}}}").into_bytes();
     let text = |text: &str| text.as_bytes().to_vec();
@@ -371,9 +379,9 @@ fn what_is_no_status() {
         ("a line break in the state", state("\"Ready\n\""), malformed(22)),
         ("an escape that is none", state("\"\\Ready\""), malformed(18)),
         ("half an escape", state("\"Ready\\u00\""), malformed(26)),
-        ("empty", text("{}"), member()),
-        ("no state", text("{\"available_updates\":[],\"chosen_update\":null}"), member()),
-        ("null for a state", state("null"), member()),
+        ("empty", text("{}"), stateless()),
+        ("no state", text("{\"available_updates\":[],\"chosen_update\":null}"), stateless()),
+        ("null for a state", state("null"), stateless()),
         ("a number for a state", state("1"), other_type(17)),
         ("true for a state", state("true"), other_type(20)),
         ("an object for a state", state("{\"update_state\":\"Ready\"}"), other_type(16)),
@@ -398,27 +406,27 @@ fn what_is_no_status() {
         (
             "a state that would take over a terminal",
             state("\"\u{9b}31m\u{202e}red\u{2028}\""),
-            member(),
+            not_plain(),
         ),
         (
             "two states, a no first",
             text("{\"update_state\":\"Idle\",\"update_state\":\"Ready\"}"),
-            member(),
+            twice(36),
         ),
         (
             "two states, a yes first",
             text("{\"update_state\":\"Ready\",\"update_state\":\"Idle\"}"),
-            member(),
+            twice(37),
         ),
         (
             "two states, the same",
             text("{\"update_state\":\"Ready\",\"update_state\":\"Ready\"}"),
-            member(),
+            twice(37),
         ),
         (
             "two states, one null",
             text("{\"update_state\":null,\"update_state\":\"Ready\"}"),
-            member(),
+            twice(34),
         ),
         (
             "two images are chosen",
@@ -426,7 +434,7 @@ fn what_is_no_status() {
                 "{\"chosen_update\":{\"version\":\"1\"},\"update_state\":\"Ready\",\
                  \"chosen_update\":{\"version\":\"2\"}}",
             ),
-            member(),
+            twice(70),
         ),
         (
             "an image with two versions",
@@ -434,7 +442,7 @@ fn what_is_no_status() {
                 "{\"update_state\":\"Ready\",\
                  \"staging_partition\":{\"image\":{\"version\":\"1\",\"version\":\"2\"}}}",
             ),
-            member(),
+            twice(76),
         ),
         (
             "states without end",
@@ -442,35 +450,35 @@ fn what_is_no_status() {
                 "{{\"update_state\":\"Ready\"{}}}",
                 ",\"update_state\":\"Ready\"".repeat(1000)
             )),
-            wrong("the same members again and again"),
+            twice(37),
         ),
-        ("a state in an object", text("{\"status\":{\"update_state\":\"Ready\"}}"), member()),
+        ("a state in an object", text("{\"status\":{\"update_state\":\"Ready\"}}"), stateless()),
         (
             "a state in an object that is known",
             text("{\"most_recent_command\":{\"update_state\":\"Ready\"}}"),
-            member(),
+            stateless(),
         ),
-        ("a state in an array", text("{\"a\":[{\"update_state\":\"Ready\"}]}"), member()),
+        ("a state in an array", text("{\"a\":[{\"update_state\":\"Ready\"}]}"), stateless()),
         (
             "a state in a string",
             text("{\"a\":\"\\\",\\\"update_state\\\":\\\"Ready\\\"\"}"),
-            member(),
+            stateless(),
         ),
         (
             "a state in stderr",
             text(
                 "{\"most_recent_command\":{\"stderr\":\"\\\"}},\\\"update_state\\\":\\\"Ready\\\"\"}}",
             ),
-            member(),
+            stateless(),
         ),
         (
             "a state by another name",
             text("{\"state\":\"Ready\",\"updateState\":\"Ready\"}"),
-            member(),
+            stateless(),
         ),
-        ("a name in upper case", text("{\"UPDATE_STATE\":\"Ready\"}"), member()),
-        ("an escaped name", text("{\"\\u0075pdate_state\":\"Ready\"}"), member()),
-        ("Ready for a name", text("{\"Ready\":\"update_state\"}"), member()),
+        ("a name in upper case", text("{\"UPDATE_STATE\":\"Ready\"}"), stateless()),
+        ("an escaped name", text("{\"\\u0075pdate_state\":\"Ready\"}"), stateless()),
+        ("Ready for a name", text("{\"Ready\":\"update_state\"}"), stateless()),
         (
             "Idle, and Ready all around it",
             text(
@@ -492,7 +500,7 @@ fn what_is_no_status() {
         (
             "a state that is no UTF-8",
             [b"{\"update_state\":\"Ready".as_slice(), b"\xff\"}"].concat(),
-            member(),
+            not_plain(),
         ),
         (
             "a version that is no UTF-8",
@@ -501,7 +509,7 @@ fn what_is_no_status() {
                 b"\xff\"}}",
             ]
             .concat(),
-            member(),
+            not_plain(),
         ),
     ];
     for (name, document, why) in cases {

@@ -46,8 +46,8 @@ pub unsafe fn rt_sigaction(signal: c_int, action: *const c_void) -> isize {
             in("x8") RT_SIGACTION,
             inlateout("x0") signal as usize => answer,
             in("x1") action,
-            in("x2") 0,
-            in("x3") 8,
+            in("x2") 0usize,
+            in("x3") 8usize,
             options(nostack, readonly),
         );
     }

@@ -4,7 +4,7 @@
 
 extern crate std;
 use super::*;
-use crate::api::Refusal;
+use crate::api::{AnswerError, Refusal};
 use crate::duration;
 use crate::event::Event;
 use crate::excerpt::Excerpt;
@@ -404,8 +404,8 @@ fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
             assert!(calls < 2 * longest / 5 + 20, "{longest}: {calls}");
             let [busy, locked] = &told[..] else { panic!("{told:?}") };
             assert_eq!(busy, BUSY);
-            let start = "error msg=\"another update command does not end, looking again in the \
-                         next cycle\" after=";
+            let start = "error msg=\"another update command does not end, \
+                         not waiting any longer\" after=";
             assert!(locked.starts_with(start), "{locked}");
         }
     }
@@ -459,7 +459,7 @@ fn what_is_never_allowed_is_given_up() {
     ] {
         let refused = forever(refusal);
         let told = format!(
-            "error msg=\"command not allowed, trying again in the next cycle\" command=prepare \
+            "error msg=\"command refused\" command=prepare \
              error=\"{told}\""
         );
         let mut script = Script::new(Settings::default());
@@ -476,7 +476,7 @@ fn what_is_never_allowed_is_given_up() {
 fn a_command_that_fails_ends_the_cycle() {
     let failed = |command: &str, status: &str| {
         forever(&format!(
-            "error msg=\"command failed, trying again in the next cycle\" command={command} \
+            "error msg=\"command failed\" command={command} \
              status={status} took=200ms stderr=\"no space \\\"left\\\" on device\""
         ))
     };
@@ -521,7 +521,7 @@ fn a_command_that_fails_ends_the_cycle() {
     ] {
         let status = format!("Idle - - refresh!{outcome}@1");
         let told = format!(
-            "error msg=\"command failed, trying again in the next cycle\" command=refresh \
+            "error msg=\"command failed\" command=refresh \
              status={told}"
         );
         play(
@@ -595,7 +595,7 @@ fn overwritten_again_and_again() {
         script.row(("refresh", 0, "204", "")).row(("status", 200, status, ""));
     }
     script.row(("refresh", 0, "204", ""));
-    let told = "error msg=\"commands succeed without effect, trying again in the next cycle\" \
+    let told = "error msg=\"commands succeed without effect\" \
                 command=refresh";
     script.row(("status", 200, "Available 1.26.1 - prepare@8", told)).ends(End::Failed);
 }
@@ -603,7 +603,7 @@ fn overwritten_again_and_again() {
 #[test]
 fn a_worker_that_vanished() {
     // The status can be read, but tells of no command: for 30 seconds.
-    let told = "error msg=\"command ended without a result, trying again in the next cycle\" \
+    let told = "error msg=\"command ended without a result\" \
                 command=prepare";
     let same = "Available 1.26.1 - refresh@1";
     let mut script = Script::new(Settings::default());
@@ -649,7 +649,7 @@ fn a_command_that_takes_too_long() {
         assert!(late <= Duration::from_secs(5) + delay, "{text}: {late:?} late");
         let timeout = duration::Short(Duration::from_secs(timeout));
         let overdue = format!(
-            "error msg=\"command takes too long, looking again in the next cycle\" \
+            "error msg=\"command takes too long, not waiting any longer\" \
              command=refresh timeout={timeout}"
         );
         assert_eq!(told, [overdue]);
@@ -662,7 +662,7 @@ fn each_command_has_its_own_time() {
         Settings { timeouts: [1, 2, 3, 4].map(Duration::from_secs), refresh_ready: true };
     let overdue = |command: &str, timeout: &str| {
         forever(&format!(
-            "error msg=\"command takes too long, looking again in the next cycle\" \
+            "error msg=\"command takes too long, not waiting any longer\" \
              command={command} timeout={timeout}"
         ))
     };
@@ -852,15 +852,15 @@ fn the_state_falls_back() {
 
 #[test]
 fn commands_that_succeed_without_effect() {
-    for (again, told) in [
-        ("prepare", "Available 1.26.1 - prepare@2"),
-        ("prepare", "Staged 1.26.1 - prepare@2"),
-        ("prepare", "Staged 1.26.1 1.26.0 prepare@2"),
+    for (again, told, version) in [
+        ("prepare", "Available 1.26.1 - prepare@2", "1.26.1"),
+        ("prepare", "Staged 1.26.1 - prepare@2", "1.26.1"),
+        ("prepare", "Staged 1.26.1 1.26.0 prepare@2", "1.26.0"),
     ] {
         let mut script = Script::new(Settings::default());
         let stuck = format!(
-            "info msg=prepared version=1.26.1 took=200ms\n\
-             error msg=\"commands succeed without effect, trying again in the next cycle\" \
+            "info msg=prepared version={version} took=200ms\n\
+             error msg=\"commands succeed without effect\" \
              command={again}"
         );
         script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
@@ -874,7 +874,7 @@ fn commands_that_succeed_without_effect() {
             200,
             "Staged 1.26.1 1.26.1 activate@3",
             "info msg=activated version=1.26.1 took=200ms\n\
-             error msg=\"commands succeed without effect, trying again in the next cycle\" \
+             error msg=\"commands succeed without effect\" \
              command=activate",
         ),
     ]);
@@ -910,7 +910,7 @@ fn ready_is_replaced_when_that_is_wanted() {
                 "status",
                 200,
                 "Staged 1.26.2 1.26.1 deactivate@3",
-                "info msg=\"deactivated, because another version is chosen\" version=1.26.2 \
+                "info msg=\"deactivated, because another version is chosen\" version=1.26.1 \
                  took=200ms",
             ),
             ("prepare", 0, "204", FOUND_2),

@@ -111,7 +111,7 @@ fn cycle_after_cycle() {
             "status",
             200,
             "Available 1.26.1 - prepare!Failed@3",
-            "error msg=\"command failed, trying again in the next cycle\" command=prepare \
+            "error msg=\"command failed\" command=prepare \
              status=Failed exit_status=1 took=200ms stderr=\"no space \\\"left\\\" on device\"",
         ),
         // A failure is no reason to hurry.
@@ -153,15 +153,18 @@ fn one_cycle_alone() {
         (&[("status", 0, "refused", REFUSED)], End::NoAnswer),
         (&[("status", 0, "denied", DENIED)], End::NoAnswer),
         (&[("status", 0, "+10s silence", SILENT)], End::NoAnswer),
+        // But for somebody who was.
         (
             &[
                 ("status", 0, "404", ""),
                 ("refresh", 0, "204", ""),
                 ("status", 200, "refused", REFUSED),
+                ("status", 400, "missing", ""),
+                ("status", 800, "423", "info msg=\"the API can be used again\" after=1s200ms"),
+                ("status", 1_600, "Idle - - refresh@1", NOTHING),
             ],
-            End::NoAnswer,
+            End::Good,
         ),
-        // But for somebody who is.
         (
             &[
                 ("status", 0, "404", ""),
@@ -311,7 +314,11 @@ fn said_once_and_said_when_it_is_back() {
     let mut script = Script::new(SCHEDULE, 1);
     script.row(("status", 0, "refused", REFUSED));
     let begin = script.now;
-    for text in ["refused", "missing", "denied", "+10s silence", "500 why", "break", "garbage"] {
+    script.pauses("missing", 3);
+    // Once for each kind of trouble, so that the last one is known.
+    let kinds = [("denied", DENIED), ("+10s silence", SILENT), ("refused", REFUSED)];
+    for (text, told) in kinds {
+        assert_eq!(script.give(text).1, [told]);
         script.pauses(text, 3);
     }
     let (_, told) = script.give("Ready - 1.26.1");
@@ -330,7 +337,7 @@ fn a_command_that_the_api_cannot_do() {
     let begin = script.now;
     // That the status can be read does not mean that it is back, nor that it
     // may be asked as often as in the beginning.
-    for bound in [1, 2, 4, 8, 16, 32, 60, 60].map(Duration::from_secs) {
+    for bound in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600].map(Duration::from_secs) {
         let (pause, told) = script.give("404");
         assert!((bound / 2..=bound).contains(&pause), "{pause:?}");
         assert_eq!(told, [""; 0]);
@@ -342,6 +349,53 @@ fn a_command_that_the_api_cannot_do() {
     assert_eq!(told, [std::format!("info msg=\"the API can be used again\" after={after}")]);
     script.row(("status", 200, "Idle - - refresh@1", NOTHING));
     script.row(("status", 600_000, "Idle - - refresh@1", ""));
+}
+
+#[test]
+fn back_as_soon_as_a_command_is_seen_to_run() {
+    // A prepare takes minutes: nobody is to believe for so long that the API
+    // cannot be used.
+    let back = "info msg=\"the API can be used again\" after=";
+    let lost = |command: &str| {
+        let lost = std::format!(
+            "error msg=\"the API cannot be used\" call={command} \
+             error=\"the connection was closed without an answer\""
+        );
+        &*std::boxed::Box::leak(lost.into_boxed_str())
+    };
+    let mut script = Script::new(SCHEDULE, 1);
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "break", lost("refresh")),
+        ("status", 200, "reset", ""),
+    ]);
+    let (_, told) = script.give("423");
+    assert_eq!(told, [std::format!("{back}600ms")]);
+    script.rows(&[
+        ("status", 800, "Available 1.26.1 - refresh@1", ""),
+        ("prepare", 0, "break", lost("prepare")),
+    ]);
+    // It is over already when it is looked at.
+    let (_, told) = script.give("Staged 1.26.1 1.26.1 prepare@2");
+    let prepared = "info msg=prepared version=1.26.1 took=200ms";
+    assert_eq!(told, [FOUND, prepared, &std::format!("{back}200ms")]);
+    // Somebody else's command does not count.
+    script.rows(&[
+        ("activate", 0, "break", lost("activate")),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", ""),
+        ("activate", 0, "break", ""),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", ""),
+    ]);
+    let again = Call::Start(crate::api::Command::Activate);
+    assert_eq!(script.next, Next::Call(again, Duration::ZERO));
+
+    // Nor does it matter what became of it.
+    let mut script = Script::new(SCHEDULE, 1);
+    script.rows(&[("status", 0, "404", ""), ("refresh", 0, "break", lost("refresh"))]);
+    let (_, told) = script.give("Idle - - refresh!Failed@1");
+    let failed = "error msg=\"command failed\" command=refresh status=Failed exit_status=1 \
+                  took=200ms stderr=\"no space \\\"left\\\" on device\"";
+    assert_eq!(told, [failed, &std::format!("{back}200ms")]);
 }
 
 #[test]
@@ -392,7 +446,7 @@ fn a_cycle_that_ends_without_the_api() {
     // The refresh has no result in time because nobody is there to tell: the
     // next try is not made after the interval, but as soon as for a cycle
     // that begins without the API.
-    let overdue = "error msg=\"command takes too long, looking again in the next cycle\" \
+    let overdue = "error msg=\"command takes too long, not waiting any longer\" \
                    command=refresh timeout=1m";
     for (text, lost) in [("refused", REFUSED), ("+10s silence", SILENT)] {
         let mut script = Script::new(SCHEDULE, 1);
@@ -504,7 +558,7 @@ fn any_sequence_of_answers() {
             let mut ends = false;
             next = daemon.answered(now, call, answer, &mut |event| match event {
                 Event::ApiLost(..) => {
-                    assert!(!lost && answer.is_err(), "seed {seed}");
+                    assert!(answer.is_err(), "seed {seed}");
                     lost = true;
                 }
                 Event::ApiBack(_) => {

@@ -1,8 +1,7 @@
 //! What the tests of whole programs share: the programs, a simulated node, and
 //! what a run came to.
 //!
-//! `PROGRAMS` names a directory with other builds of the programs, and
-//! `PROGRAMS_RUNNER` a command that runs them, such as `qemu-aarch64`.
+//! `scripts/test-programs` runs the tests with other builds of the programs.
 #![allow(unused, reason = "each test file uses a part of it")]
 
 use bottlerocket_simulator::{self as simulator, Options, Simulator};
@@ -22,25 +21,13 @@ use std::time::Duration;
 
 /// One of the four programs: its name without `bottlerocket-`.
 pub fn program(name: &str) -> Command {
-    let built = Path::new(match name {
+    let mut command = Command::new(match name {
         "checker" => env!("CARGO_BIN_EXE_bottlerocket-checker"),
         "reboot" => env!("CARGO_BIN_EXE_bottlerocket-reboot"),
         "updater" => env!("CARGO_BIN_EXE_bottlerocket-updater"),
         "install" => env!("CARGO_BIN_EXE_bottlerocket-install"),
         other => panic!("there is no program {other}"),
     });
-    let path = match env::var_os("PROGRAMS") {
-        Some(directory) => Path::new(&directory).join(built.file_name().unwrap()),
-        None => built.to_path_buf(),
-    };
-    let mut command = match env::var_os("PROGRAMS_RUNNER") {
-        Some(runner) => {
-            let mut command = Command::new(runner);
-            command.arg(path);
-            command
-        }
-        None => Command::new(path),
-    };
     command.stdin(Stdio::null());
     command
 }
