@@ -1010,6 +1010,20 @@ fn signals_end_the_daemon_at_once() {
 }
 
 #[test]
+fn times_without_measure() {
+    let node = Node::new(Options { offer: Vec::new(), ..instant() });
+    let flags = ["interval", "give-up", "refresh-timeout", "prepare-timeout"];
+    let mut arguments: Vec<String> =
+        flags.iter().map(|flag| format!("-{flag}=18446744073709551615ms")).collect();
+    arguments.push("-jitter=0s".into());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut updater = Running::start(&mut node.updater(&arguments));
+    updater.wait_for("nothing to do");
+    let started = started(&node, "5124095576030h25m51s");
+    updater.stop(Signal::TERM).is(0, &[&started, NOTHING, STOPPED]);
+}
+
+#[test]
 fn a_new_daemon_picks_up_what_the_old_one_began() {
     side_by_side([Refresh, Prepare, Activate], |action| {
         let node = Node::new(instant());
