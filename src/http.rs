@@ -164,10 +164,10 @@ impl Response {
 fn body_length(code: u16, headers: &[httparse::Header]) -> Result<u64, HttpError> {
     let mut length = None;
     for header in headers {
-        if header.name.eq_ignore_ascii_case("transfer-encoding") {
+        if is_named(header, "transfer-encoding") {
             return Err(HttpError::TransferEncoding);
         }
-        if header.name.eq_ignore_ascii_case("content-length") {
+        if is_named(header, "content-length") {
             let number = whole_number(header.value).ok_or(HttpError::BadLength)?;
             if length.replace(number).is_some() {
                 return Err(HttpError::TwoLengths);
@@ -181,6 +181,14 @@ fn body_length(code: u16, headers: &[httparse::Header]) -> Result<u64, HttpError
         (_, Some(length)) if length > BODY_MAX => Err(HttpError::BodyTooLong),
         (_, Some(length)) => Ok(length),
     }
+}
+
+/// Whether a header has `name`, which is in lower case, in whatever case. Of the
+/// characters that a name may have, the bit makes a difference for letters, and
+/// makes none of the others one.
+fn is_named(header: &httparse::Header, name: &str) -> bool {
+    let lower_case = header.name.bytes().map(|byte| byte | 0x20);
+    lower_case.eq(name.bytes())
 }
 
 #[cfg(test)]

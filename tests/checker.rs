@@ -17,6 +17,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{self, Stdio};
+use std::thread;
 use std::time::Duration;
 
 const GET: &str = "GET /updates/status";
@@ -172,6 +173,22 @@ fn a_refresh_that_does_not_work_changes_nothing() {
     }
 }
 
+/// A lock that was held for a moment does not make a fault a no.
+#[test]
+fn what_goes_wrong_behind_a_lock_is_no_no() {
+    let cut = Fault::raw("HTTP/1.1 423 Locked\r\ncontent-length: 16\r\n\r\nUpdate");
+    for (name, fault, after, why) in [
+        ("silence", Fault::silence(), 1, "sent, but no answer in time (-timeout 1s)"),
+        ("half a lock", cut, 0, "the connection was closed after 6 of 16 bytes of the answer"),
+    ] {
+        let node = node_after(&[], |node| node.set_lock(Some(Lock::Exclusive)));
+        node.inject(Rule::from(fault).on("GET", "/updates/status").after(after).forever());
+        let mut ran = run_within(SOON, node.program("checker").args(["-timeout", "1s"]));
+        ran.stderr = node.mask(&ran.stderr);
+        assert_eq!(ran, failed(&format!("SOCKET: {why}")), "{name}");
+    }
+}
+
 #[test]
 fn a_lock_that_stays_held_is_a_no() {
     let held = |node: &Node| node.set_lock(Some(Lock::Exclusive));
@@ -229,12 +246,36 @@ fn a_lock_that_is_released_is_waited_for() {
     }
 }
 
+/// What is known last counts: a lock that was held, and then no answer any
+/// more. A server that is gone is another matter.
+#[test]
+fn a_lock_that_nobody_can_tell_of_any_more() {
+    let node = Node::after(&STEPS);
+    let held = "HTTP/1.1 423 Locked\r\ncontent-length: 4\r\n\r\nheld";
+    node.inject(Fault::raw(held));
+    node.inject(Rule::from(Fault::silence()).forever());
+    let ran = run_within(SOON, node.program("checker").args(["-timeout", "1s"]));
+    assert_eq!(ran, said(1, "no: update lock held for 1s"));
+
+    let node = Node::after(&STEPS);
+    node.set_lock(Some(Lock::Exclusive));
+    let mut ran = thread::scope(|scope| {
+        let ran = scope.spawn(|| run(&mut node.program("checker")));
+        assert!(node.wait_until(RUN_MAX, |view| view.requests.len() == 1));
+        fs::remove_file(node.path()).unwrap();
+        ran.join().unwrap()
+    });
+    ran.stderr = node.mask(&ran.stderr);
+    assert_eq!(ran, failed(&format!("SOCKET: {MISSING}")));
+}
+
+const MISSING: &str = "cannot connect: no such file or directory \
+                       (is this a Bottlerocket node, and is the socket mounted here?)";
+const REFUSED: &str = "cannot connect: connection refused (is the API server running? \
+                       if it made a new socket, restart the container that has the old one mounted)";
+
 #[test]
 fn tells_what_is_wrong_with_the_socket() {
-    let missing = "cannot connect: no such file or directory \
-                   (is this a Bottlerocket node, and is the socket mounted here?)";
-    let refused = "cannot connect: connection refused (is the API server running? \
-                   if it made a new socket, restart the container that has the old one mounted)";
     let directory = Directory::new();
     let path = |name: &str| directory.path().join(name);
     File::create(path("file")).unwrap();
@@ -243,17 +284,17 @@ fn tells_what_is_wrong_with_the_socket() {
     symlink("loop", path("loop")).unwrap();
     let too_long = "x".repeat(109 - path("").as_os_str().len());
     for (socket, shown, why) in [
-        ("no.sock", "no.sock", missing),
-        ("more than\none \u{1b}[31mline", "more than one line", missing),
+        ("no.sock", "no.sock", MISSING),
+        ("more than\none \u{1b}[31mline", "more than one line", MISSING),
         (
             "file/api.sock",
             "file/api.sock",
             "cannot connect: not a directory \
              (is this a Bottlerocket node, and is the socket mounted here?)",
         ),
-        ("file", "file", refused),
-        (".", ".", refused),
-        ("stale", "stale", refused),
+        ("file", "file", REFUSED),
+        (".", ".", REFUSED),
+        ("stale", "stale", REFUSED),
         ("datagrams", "datagrams", "cannot connect: wrong type of socket"),
         ("loop", "loop", "cannot connect: too many symbolic links"),
         (&too_long, &too_long, "cannot connect: name too long"),

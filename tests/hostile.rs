@@ -771,6 +771,21 @@ fn what_comes_too_late() {
     }
 }
 
+/// There is always something to read, and the deadline counts all the same.
+#[test]
+fn what_comes_too_fast() {
+    let body = "HTTP/1.1 200 OK\r\ncontent-length: 16777216\r\n\r\n";
+    let flood = Fault::Flood(body.into(), vec![b' '; 65536]);
+    let node = node(flood);
+    for (program, flags) in [("checker", &[][..]), ("reboot", &["-if-ready"])] {
+        // Nobody reads that much in that time.
+        let ran = run(&node, program, &[&["-timeout", "5ms"], flags].concat());
+        let ways = ["sent, but no answer in time", "the answer was not complete in time"];
+        let late = |why: &&str| ran == failed(program, "-", &format!("{why} (-timeout 5ms)"));
+        assert!(ways.iter().any(late), "{ran:?}");
+    }
+}
+
 /// A server that answers and does not close is not waited for.
 #[test]
 fn what_is_complete_counts_at_once() {

@@ -8,7 +8,7 @@ use bottlerocket_simulator::{
     Ending, Fault, LATEST, Lock, Node, Options, Refusal, Rule, Simulator, Then, UNTIL_TOLD,
     calendar,
 };
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -1062,8 +1062,18 @@ fn stand_ins(checker: &str, updater: &str, reboot: &str) -> PathBuf {
     fs::create_dir(&directory).unwrap();
     for (name, script) in [("checker", checker), ("updater", updater), ("reboot", reboot)] {
         let path = directory.join(format!("bottlerocket-{name}"));
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        // Not by this process: while it has the file open, a child that another
+        // test starts has it, too, and nobody may execute it.
+        let wrote = std::process::Command::new("sh")
+            .args([
+                "-c",
+                "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$2\" && chmod 755 \"$2\"",
+                "sh",
+                script,
+            ])
+            .arg(&path)
+            .status();
+        assert!(wrote.unwrap().success());
     }
     directory
 }
@@ -1076,15 +1086,15 @@ fn the_demo_stops_where_the_story_goes_wrong() {
     for (checker, updater, reboot, end) in [
         ("echo oh no >&2; exit 3", "", "", "  oh no\nexit code 3, expected 1\n"),
         ("kill -9 $$", "", "", "signal: 9 (SIGKILL), expected exit code 1\n"),
-        (twice, "exec sleep 60", "", "no end within 1s, stopped\n"),
-        (twice, "while :; do echo x; done", "", "no end within 1s, stopped\n"),
+        (twice, "exec sleep 60", "", "no end within 5s, stopped\n"),
+        (twice, "while :; do echo x; done", "", "no end within 5s, stopped\n"),
         (twice, "echo \"$3\"", "exit 1", "exit code 1, expected 0\n"),
         (twice, "echo \"$3\"", "", "The node has not rebooted.\n"),
     ] {
         let programs = stand_ins(checker, updater, reboot);
         let mut out = Vec::new();
-        let demo =
-            Demo { programs: programs.clone(), colour: false, deadline: Duration::from_secs(1) };
+        let deadline = if end.contains("5s") { Duration::from_secs(5) } else { LONG };
+        let demo = Demo { programs: programs.clone(), colour: false, deadline };
         assert!(!demo.run(&mut out).unwrap(), "{checker}, {updater}, {reboot}");
         let out = String::from_utf8(out).unwrap();
         let end = format!("{end}\nThis did not go as it should.\n");
