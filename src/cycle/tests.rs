@@ -1084,6 +1084,6 @@ fn any_sequence_of_answers() {
         (most_calls, most_commands) = (calls.max(most_calls), commands.max(most_commands));
     }
     // The chance brings something of everything.
-    assert!(ends.iter().all(|end| *end > 500), "{ends:?}");
+    assert!(ends.iter().all(|end| *end > 200), "{ends:?}");
     assert!(most_calls > 30 && most_commands == 8, "{most_calls} calls, {most_commands} commands");
 }
