@@ -13,7 +13,7 @@
 //!
 //! - it answers: that counts;
 //! - it breaks off again, as the last of it may do while the node goes down:
-//!   it is asked again;
+//!   it is asked again, for as long anew if it took that long to break off;
 //! - nobody listens any more at the end: the node is going down, 0;
 //! - somebody still listens at the end, and breaks off: 3.
 #![no_std]
@@ -126,7 +126,7 @@ fn reboot(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> u8
         },
     };
     complain(format_args!("{last}; looking whether the API comes back"));
-    let end = match Deadline::after(AWAY) {
+    let mut end = match Deadline::after(AWAY) {
         Ok(end) => end,
         Err(error) => return fail(options, tried, error),
     };
@@ -144,6 +144,13 @@ fn reboot(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> u8
                 Some(broken) => (is_away, last) = (false, broken),
                 None => return fail(options, tried, error),
             },
+        }
+        // This try took that long: whether it stays away is to be seen anew.
+        if !is_away && end.remaining().is_zero() && !deadline.remaining().is_zero() {
+            end = match Deadline::after(AWAY) {
+                Ok(end) => end,
+                Err(error) => return fail(options, tried, error),
+            };
         }
     }
     if !is_away {

@@ -307,7 +307,7 @@ const AGAIN: &str = "asked again: the reboot is on its way";
 fn asks_again_if_the_api_comes_back() {
     let answer = |text: &str| Some(Fault::raw(format!("HTTP/1.1 {text}")));
     let refused = "500 \r\ncontent-length: 9\r\n\r\ninhibited";
-    for (name, second, expected) in [
+    let cases = [
         ("it reboots", None, said(0, AGAIN)),
         ("it refuses", answer(refused), not_rebooted("the API answered 500: inhibited")),
         ("it breaks again", Some(Fault::close()), said(0, AGAIN)),
@@ -318,24 +318,30 @@ fn asks_again_if_the_api_comes_back() {
             Some(Fault::silence()),
             not_rebooted("sent, but no answer in time (-timeout 2s)"),
         ),
-    ] {
-        for flag in ["-if-ready=false", "-if-ready"] {
-            let node = Node::after(&STEPS);
-            node.inject(Rule::from(Fault::close()).on("POST", ACTION));
-            if let Some(fault) = &second {
-                node.inject(Rule::from(fault.clone()).on("POST", ACTION));
-            }
-            let mut command = node.program("reboot");
-            // All but the silence is over long before.
-            let ran = run_within(SOON, command.args([flag, "-timeout", "2s"]));
-            assert_eq!(masked(&node, ran), after_a_break(expected.clone()), "{name}");
-            let gets = usize::from(flag == "-if-ready");
-            let breaks_again = name.starts_with("it breaks again");
-            let posts = &node.requested()[gets..];
-            assert_eq!(posts, vec![POST; if breaks_again { 3 } else { 2 }], "{name}");
-            assert_eq!(boots(&node), if expected.status == Some(0) { 2 } else { 1 }, "{name}");
+    ];
+    let ask = |flag: &str, name: &str, second: &Option<Fault>, expected: &Ran| {
+        let node = Node::after(&STEPS);
+        node.inject(Rule::from(Fault::close()).on("POST", ACTION));
+        if let Some(fault) = second {
+            node.inject(Rule::from(fault.clone()).on("POST", ACTION));
         }
-    }
+        // All but the silence is over long before, and that soon after.
+        let ran = run(node.program("reboot").args([flag, "-timeout", "2s"]));
+        assert_eq!(masked(&node, ran), after_a_break(expected.clone()), "{name}");
+        let gets = usize::from(flag == "-if-ready");
+        let breaks_again = name.starts_with("it breaks again");
+        let posts = &node.requested()[gets..];
+        assert_eq!(posts, vec![POST; if breaks_again { 3 } else { 2 }], "{name}");
+        assert_eq!(boots(&node), if expected.status == Some(0) { 2 } else { 1 }, "{name}");
+    };
+    // All of them at the same time, since each takes its time.
+    thread::scope(|scope| {
+        for (name, second, expected) in &cases {
+            for flag in ["-if-ready=false", "-if-ready"] {
+                scope.spawn(move || ask(flag, name, second, expected));
+            }
+        }
+    });
 }
 
 /// Runs the program with `arguments`. When the API has its request, the API
@@ -377,6 +383,29 @@ fn takes_an_api_that_stays_away_for_a_reboot() {
                     assert!(took < Duration::from_secs(30), "Kured waits: {took:?}");
                 });
             }
+        }
+    });
+}
+
+/// It breaks off again, at once or after longer than it is looked for, and only
+/// then is gone.
+#[test]
+fn an_api_that_is_gone_after_another_break_stays_away_too() {
+    thread::scope(|scope| {
+        for pause in [Duration::ZERO, Duration::from_millis(5500)] {
+            scope.spawn(move || {
+                let node = Node::after(&STEPS);
+                node.inject(Rule::from(Fault::close()).on("POST", ACTION));
+                node.inject(Rule::from(Fault::silence()).on("POST", ACTION));
+                thread::scope(|scope| {
+                    let ran = scope.spawn(|| run(&mut node.program("reboot")));
+                    assert!(node.wait_until(RUN_MAX, |view| view.count("POST", ACTION) == 2));
+                    thread::sleep(pause);
+                    node.refuse();
+                    let ran = masked(&node, ran.join().unwrap());
+                    assert_eq!(ran, after_a_break(said(0, GOING_DOWN)), "{pause:?}");
+                });
+            });
         }
     });
 }
