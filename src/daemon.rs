@@ -106,15 +106,12 @@ impl Daemon {
             Step::End(end) => end,
         };
         let pause = match end {
-            End::Good => {
+            End::Failed if lost => self.back_off(now, call),
+            End::NoAnswer => self.back_off(now, call),
+            End::Good | End::Failed => {
                 self.recover(now, tell);
                 self.interval()
             }
-            End::Failed if !lost => {
-                self.trouble = None;
-                self.interval()
-            }
-            End::Failed | End::NoAnswer => self.back_off(now, call),
         };
         let (cycle, call) = Cycle::begin(self.settings);
         self.cycle = cycle;

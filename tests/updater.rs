@@ -909,9 +909,10 @@ fn the_api_restarts_in_each_phase() {
         assert_eq!(told.status, Some(0));
         let story = told.story();
         let count = |start: &str| story.iter().filter(|line| line.starts_with(start)).count();
-        // Which error it was depends on what it was doing at the moment.
-        assert_eq!(count("error: the API cannot be used "), 1, "{story:?}");
-        assert_eq!(count("error: "), 1, "{story:?}");
+        // It may have been in the middle of a call, whose end is then told, too.
+        let lost = count("error: the API cannot be used ");
+        assert!((1..=2).contains(&lost), "{story:?}");
+        assert_eq!(count("error: "), lost, "{story:?}");
         assert_eq!(count(BACK), 1, "{story:?}");
         assert_eq!((count(FOUND), count(PREPARED), count(ACTIVATED)), (1, 1, 1), "{story:?}");
     });
@@ -926,14 +927,7 @@ fn the_daemon_waits_for_a_socket_that_is_not_there_yet() {
     updater.wait_for("ready, waiting for the reboot");
     let told = updater.stop(Signal::TERM);
     let lost = cannot_be_used("status", MISSING, node.path());
-    assert_eq!(
-        told.story()[1..8],
-        [&[lost.as_str(), BACK][..], &WHOLE_UPDATE, &[STOPPED]]
-            .concat()
-            .into_iter()
-            .take(7)
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(told.story()[1..7], [&[lost.as_str(), BACK][..], &WHOLE_UPDATE].concat());
 }
 
 /// A pod that has the socket file mounted keeps the old one for ever: a hard
@@ -955,8 +949,8 @@ fn a_stale_socket_is_given_up() {
     assert!(took > Duration::from_millis(500), "{took:?}");
     assert_eq!(told.status, Some(3));
     let story = told.story();
-    let [.., idle, lost, gave_up] = &story[..] else { panic!("{story:?}") };
-    assert_eq!(idle, NOTHING);
+    // It may have been in the middle of a call, whose end is then told first.
+    let [.., lost, gave_up] = &story[..] else { panic!("{story:?}") };
     assert_eq!(*lost, cannot_be_used("status", REFUSED, &mounted));
     let giving_up = "error: giving up: a restart of the container mounts the socket afresh, if \
                      there is one after=_";

@@ -1004,11 +1004,11 @@ fn any_sequence_of_answers() {
     for seed in 0..6_000 {
         let mut numbers = Numbers(seed);
         let settings = Settings {
-            timeouts: [60, 120, 60, 60].map(Duration::from_secs),
+            timeouts: [200, 400, 200, 200].map(Duration::from_secs),
             refresh_ready: seed % 2 == 0,
         };
         // Some nodes stay locked, or silent, for long.
-        let stubborn = *numbers.one_of(&[0, 0, 20, 39]);
+        let stubborn = *numbers.one_of(&[0, 0, 20, 40]);
         let (mut cycle, mut call) = Cycle::begin(settings);
         let (mut now, mut calls, mut commands) = (Duration::ZERO, 0, 0);
         let (mut good_refresh, mut refresh_sent) = (false, false);
@@ -1084,6 +1084,6 @@ fn any_sequence_of_answers() {
         (most_calls, most_commands) = (calls.max(most_calls), commands.max(most_commands));
     }
     // The chance brings something of everything.
-    assert!(ends.iter().all(|end| *end > 500), "{ends:?}");
-    assert!(most_calls > 30 && most_commands == 8, "{most_calls} calls, {most_commands} commands");
+    assert!(ends.iter().all(|end| *end > 200), "{ends:?}");
+    assert!(most_calls > 50 && most_commands == 8, "{most_calls} calls, {most_commands} commands");
 }
