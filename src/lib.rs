@@ -21,6 +21,7 @@ pub mod plan;
 pub mod status;
 pub mod text;
 pub mod unix;
+pub mod window;
 
 /// The exit statuses, the same in every program.
 pub mod exit {

@@ -1,0 +1,251 @@
+//! Update windows: the times of the week at which an update may begin.
+//!
+//! A window is written like `Mon-Fri 22:00-04:00`: the days on which it begins,
+//! and from when to when it is open, in UTC. What ends at an earlier time of day
+//! than it begins ends on the next day.
+
+use crate::duration::whole_number;
+use crate::text::{Number, write_parts};
+use core::fmt::{self, Display};
+use core::time::Duration;
+use heapless::Vec;
+
+/// How many windows there can be.
+pub const WINDOWS_MAX: usize = 8;
+
+/// The days of the week, three letters each.
+const DAYS: &str = "MonTueWedThuFriSatSun";
+const DAY_MINUTES: u32 = 24 * 60;
+const DAY: u32 = 60 * DAY_MINUTES;
+const WEEK: u32 = 7 * DAY;
+/// When the first week that is counted began, before 1970-01-01, a Thursday.
+const MONDAY_BEFORE_EPOCH: u32 = 3 * DAY;
+
+/// The same time on some days of the week, or on all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// A bit for each day on which it begins, the lowest for Monday.
+    days: u8,
+    /// When it begins, in minutes since midnight, and how many it is open.
+    begin: u32,
+    length: u32,
+}
+
+/// What is wrong with a window. Displayed, it says what would be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowError {
+    /// Something else stands where days are expected.
+    Days,
+    /// Something else stands where two times of day are expected.
+    Times,
+    /// It ends at the time of day at which it begins.
+    Empty,
+    /// There are [`WINDOWS_MAX`] already.
+    TooMany,
+}
+
+impl Display for WindowError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Days => "not a day of the week; days are like Sat, Mon-Fri or Mon,Wed,Fri-Sun",
+            Self::Times => {
+                "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00, in UTC"
+            }
+            Self::Empty => "begins and ends at the same time; a whole day is 00:00-24:00",
+            Self::TooMany => "more than 8 windows",
+        })
+    }
+}
+
+impl Window {
+    /// Reads a window: days, a space, a time of day, a dash, and another time.
+    ///
+    /// Days are `Mon`, `Tue`, `Wed`, `Thu`, `Fri`, `Sat` and `Sun` in any case, or
+    /// ranges of them like `Fri-Mon`, with commas in between; without any, every
+    /// day is meant. A time is hours and minutes, from `00:00` to `23:59`, or up
+    /// to `24:00` for the end.
+    ///
+    /// # Errors
+    ///
+    /// It is written in another way, or is never open.
+    pub fn parse(text: &[u8]) -> Result<Self, WindowError> {
+        let text = text.trim_ascii();
+        let (days, times) = match text.iter().rposition(u8::is_ascii_whitespace) {
+            Some(space) => {
+                let (days, times) = text.split_at_checked(space).unwrap_or_default();
+                (read_days(days).ok_or(WindowError::Days)?, times.trim_ascii())
+            }
+            None => (0x7f, text),
+        };
+        let [begin, end] = match times.contains(&b'-') {
+            true => split(times, b'-').map(read_time),
+            false => return Err(WindowError::Times),
+        };
+        let begin = begin.filter(|begin| *begin < DAY_MINUTES).ok_or(WindowError::Times)?;
+        let end = end.ok_or(WindowError::Times)?;
+        if end == begin {
+            return Err(WindowError::Empty);
+        }
+        let length = if end > begin { end - begin } else { end + DAY_MINUTES - begin };
+        Ok(Self { days, begin, length })
+    }
+
+    /// How many seconds it is until the window is open, at this second of the
+    /// week.
+    fn opens_after(self, now: u32) -> u32 {
+        let mut first = WEEK;
+        for day in (0..7).filter(|day| self.begins_on(*day)) {
+            let open_for = (now + WEEK - (day * DAY + self.begin * 60)) % WEEK;
+            first = first.min(if open_for < self.length * 60 { 0 } else { WEEK - open_for });
+        }
+        first
+    }
+
+    fn begins_on(self, day: u32) -> bool {
+        self.days >> (day % 7) & 1 == 1
+    }
+}
+
+/// Shows a window as [`Window::parse`] reads it.
+impl Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut before = "";
+        // A range begins on a day that has none before it; every day has one
+        // if the window begins on each.
+        for first in (0..7).filter(|day| self.begins_on(*day) && !self.begins_on(day + 6)) {
+            let more = (first..first + 6).take_while(|day| self.begins_on(day + 1)).count() as u32;
+            write_parts(f, &[before, name(first)])?;
+            if more > 0 {
+                write_parts(f, &["-", name(first + more)])?;
+            }
+            before = ",";
+        }
+        if !before.is_empty() {
+            f.write_str(" ")?;
+        }
+        write_time(f, self.begin)?;
+        f.write_str("-")?;
+        let end = self.begin + self.length;
+        write_time(f, if end > DAY_MINUTES { end - DAY_MINUTES } else { end })
+    }
+}
+
+/// At most [`WINDOWS_MAX`] windows. If there are none, it is always open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Windows(Vec<Window, WINDOWS_MAX>);
+
+impl Windows {
+    /// None, yet.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a window, or several with `;` in between.
+    ///
+    /// # Errors
+    ///
+    /// One of them is no window, or there are too many; those before it are
+    /// added.
+    pub fn add(&mut self, list: &[u8]) -> Result<(), WindowError> {
+        list.split(|byte| *byte == b';').try_for_each(|text| self.push(Window::parse(text)?))
+    }
+
+    /// Adds a window.
+    ///
+    /// # Errors
+    ///
+    /// There are too many.
+    pub fn push(&mut self, window: Window) -> Result<(), WindowError> {
+        self.0.push(window).map_err(|_| WindowError::TooMany)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an update may begin at `utc`, a time since 1970-01-01 00:00:00
+    /// UTC.
+    pub fn is_open(&self, utc: Duration) -> bool {
+        self.next_open(utc).is_none_or(|wait| wait.is_zero())
+    }
+
+    /// How long it is from `utc`, a time since 1970-01-01 00:00:00 UTC, until an
+    /// update may begin: zero if it may now, and never more than a week. `None`
+    /// if there are no windows.
+    pub fn next_open(&self, utc: Duration) -> Option<Duration> {
+        let now = (utc.as_secs() % u64::from(WEEK)) as u32 + MONDAY_BEFORE_EPOCH;
+        let wait = self.0.iter().map(|window| window.opens_after(now % WEEK)).min()?;
+        let since_second = Duration::from_nanos(utc.subsec_nanos().into());
+        Some(Duration::from_secs(wait.into()).saturating_sub(since_second))
+    }
+}
+
+/// Shows windows as [`Windows::add`] reads them.
+impl Display for Windows {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut before = "";
+        for window in &self.0 {
+            f.write_str(before)?;
+            window.fmt(f)?;
+            before = "; ";
+        }
+        Ok(())
+    }
+}
+
+/// The text before the first `at`, and that behind it; twice the same if there
+/// is none.
+fn split(text: &[u8], at: u8) -> [&[u8]; 2] {
+    let found = text.iter().position(|byte| *byte == at);
+    let first = text.get(..found.unwrap_or(text.len())).unwrap_or_default();
+    [first, found.and_then(|found| text.get(found + 1..)).unwrap_or(text)]
+}
+
+fn read_days(text: &[u8]) -> Option<u8> {
+    let mut days = 0;
+    for range in text.split(|byte| *byte == b',') {
+        let [first, last] = split(range.trim_ascii(), b'-').map(read_day);
+        let (first, last) = (first?, last?);
+        let mut day = first;
+        loop {
+            days |= 1 << day;
+            if day == last {
+                break;
+            }
+            day = (day + 1) % 7;
+        }
+    }
+    Some(days)
+}
+
+fn read_day(text: &[u8]) -> Option<u8> {
+    (0..7).find(|day| name(u32::from(*day)).as_bytes().eq_ignore_ascii_case(text))
+}
+
+fn name(day: u32) -> &'static str {
+    let at = (day % 7 * 3) as usize;
+    DAYS.get(at..at + 3).unwrap_or_default()
+}
+
+/// Reads a time of day, up to 24:00, as minutes since midnight.
+fn read_time(text: &[u8]) -> Option<u32> {
+    let (hours, minutes) = match text {
+        [hours @ .., b':', tens, ones] if hours.len() <= 2 => (hours, [*tens, *ones]),
+        _ => return None,
+    };
+    let (hours, minutes) = (whole_number(hours)? as u32, whole_number(&minutes)? as u32);
+    let time = hours * 60 + minutes;
+    (minutes < 60 && time <= DAY_MINUTES).then_some(time)
+}
+
+fn write_time(f: &mut fmt::Formatter, minutes: u32) -> fmt::Result {
+    for (number, before) in [(minutes / 60, ""), (minutes % 60, ":")] {
+        write_parts(f, &[before, if number < 10 { "0" } else { "" }])?;
+        Number(number.into()).fmt(f)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+extern crate std;
+use super::*;
+use crate::log::{Format, Level, Record};
+use std::string::{String, ToString};
+use std::vec::Vec;
+use std::{format, vec};
+
+const WEEK_MINUTES: usize = 7 * 24 * 60;
+
+fn windows(list: &str) -> Windows {
+    let mut windows = Windows::new();
+    windows.add(list.as_bytes()).unwrap_or_else(|error| panic!("{list:?}: {error}"));
+    windows
+}
+
+#[test]
+fn reads_what_people_type_and_writes_it_back() {
+    for (text, written) in [
+        ("Mon-Fri 22:00-04:00", "Mon-Fri 22:00-04:00"),
+        ("22:00-04:00", "22:00-04:00"),
+        ("Sat 00:00-24:00", "Sat 00:00-24:00"),
+        ("Mon,Wed,Fri 08:30-17:45", "Mon,Wed,Fri 08:30-17:45"),
+        ("Mon,Wed,Fri-Sat 08:30-17:45", "Mon,Wed,Fri-Sat 08:30-17:45"),
+        ("Fri-Mon 01:00-02:00", "Fri-Mon 01:00-02:00"),
+        ("Tue-Mon 01:00-02:00", "01:00-02:00"),
+        ("Sun-Sun 01:00-02:00", "Sun 01:00-02:00"),
+        ("Sat,Sun 01:00-02:00", "Sat-Sun 01:00-02:00"),
+        ("Sun,Mon 01:00-02:00", "Sun-Mon 01:00-02:00"),
+        ("Mon,Wed,Fri-Sun 01:00-02:00", "Wed,Fri-Mon 01:00-02:00"),
+        ("Mon-Sat 01:00-02:00", "Mon-Sat 01:00-02:00"),
+        ("Thu-Tue 01:00-02:00", "Thu-Tue 01:00-02:00"),
+        ("Mon-Wed,Tue-Thu,Tue 01:00-02:00", "Mon-Thu 01:00-02:00"),
+        ("fri, SAT , sUn 01:00-02:00", "Fri-Sun 01:00-02:00"),
+        ("  Wed \t 9:05-9:06 ", "Wed 09:05-09:06"),
+        ("22:00-00:00", "22:00-24:00"),
+        ("00:00-00:01", "00:00-00:01"),
+        ("00:01-00:00", "00:01-24:00"),
+        ("23:59-23:58", "23:59-23:58"),
+    ] {
+        let window =
+            Window::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(window.to_string(), written, "{text}");
+        assert_eq!(Window::parse(written.as_bytes()), Ok(window), "{text}");
+    }
+}
+
+#[test]
+fn refuses_everything_else() {
+    const DAYS: &str = "not a day of the week; days are like Sat, Mon-Fri or Mon,Wed,Fri-Sun";
+    const TIMES: &str = "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00, in UTC";
+    const EMPTY: &str = "begins and ends at the same time; a whole day is 00:00-24:00";
+    for (text, wrong) in [
+        ("", TIMES),
+        (" ", TIMES),
+        ("Mon", TIMES),
+        ("Mon-Fri", TIMES),
+        ("22:00", TIMES),
+        ("Mon 22:00", TIMES),
+        ("22:00-", TIMES),
+        ("-04:00", TIMES),
+        ("-", TIMES),
+        ("22:00-04:00-06:00", TIMES),
+        ("22:00--04:00", TIMES),
+        ("22-04", TIMES),
+        ("2200-0400", TIMES),
+        ("22:0-04:00", TIMES),
+        ("22:00-4:0", TIMES),
+        ("022:00-04:00", TIMES),
+        (":00-04:00", TIMES),
+        ("22:000-04:00", TIMES),
+        ("22:60-04:00", TIMES),
+        ("24:00-04:00", TIMES),
+        ("23:00-24:01", TIMES),
+        ("25:00-04:00", TIMES),
+        ("99:99-99:99", TIMES),
+        ("+2:00-04:00", TIMES),
+        ("22:00-04:00pm", TIMES),
+        ("22:00-04:00Mon", TIMES),
+        ("Mon-Fri22:00-04:00", TIMES),
+        ("22.00-04.00", TIMES),
+        ("\u{661}:00-04:00", TIMES),
+        ("22:00-04:00,", TIMES),
+        ("22:00 - 04:00", DAYS),
+        ("Mo 22:00-04:00", DAYS),
+        ("Monday 22:00-04:00", DAYS),
+        ("Mon- 22:00-04:00", DAYS),
+        ("-Mon 22:00-04:00", DAYS),
+        (", 22:00-04:00", DAYS),
+        ("Mon, 22:00-04:00", DAYS),
+        ("Mon Tue 22:00-04:00", DAYS),
+        ("Mon-Wed-Fri 22:00-04:00", DAYS),
+        ("nTu 22:00-04:00", DAYS),
+        ("22:00-22:00", EMPTY),
+        ("Mon 22:00-22:00", EMPTY),
+        ("00:00-00:00", EMPTY),
+        ("0:00-00:00", EMPTY),
+    ] {
+        let error = Window::parse(text.as_bytes()).expect_err(text);
+        assert_eq!(error.to_string(), wrong, "{text:?}");
+    }
+    for byte in 0..=u8::MAX {
+        let _ = Window::parse(&[byte; 11]);
+        let _ = Window::parse(&[b'M', b'o', byte, b' ', b'1', b':', byte, b'0', b'-', byte, byte]);
+    }
+}
+
+#[test]
+fn several_in_one_list() {
+    for (list, written) in [
+        ("Sat-Sun 00:00-24:00;22:00-04:00", "Sat-Sun 00:00-24:00; 22:00-04:00"),
+        (" Sat 1:00-2:00 ; Sun 3:00-4:00 ", "Sat 01:00-02:00; Sun 03:00-04:00"),
+    ] {
+        assert_eq!(windows(list).to_string(), written);
+        assert_eq!(windows(written), windows(list));
+    }
+    for list in ["", ";", "1:00-2:00;", ";1:00-2:00", "1:00-2:00;;3:00-4:00"] {
+        assert_eq!(Windows::new().add(list.as_bytes()), Err(WindowError::Times), "{list:?}");
+    }
+    assert_eq!(Windows::new().to_string(), "");
+    let mut all = windows(&["1:00-2:00"; WINDOWS_MAX].join(";"));
+    let error = all.add(b"1:00-2:00").unwrap_err();
+    assert_eq!(error.to_string(), format!("more than {WINDOWS_MAX} windows"));
+}
+
+#[test]
+fn the_longest_list_fits_a_record() {
+    let list = windows(&["Mon,Wed,Fri 01:00-02:00"; WINDOWS_MAX].join(";"));
+    let mut record = Record::new(Format::Logfmt, Duration::MAX, Level::Info, "");
+    record.field("windows", &list);
+    assert!(record.finish().ends_with(b"Mon,Wed,Fri 01:00-02:00\"\n"));
+}
+
+/// When 1970-01-01 was, and Monday 2026-11-23, and the last moments before and
+/// the first after a change of the year.
+#[test]
+fn on_known_dates() {
+    const MONDAY: u64 = 1_795_392_000;
+    const HOUR: u64 = 3_600;
+    const DAY: u64 = 24 * HOUR;
+    for (list, utc, seconds) in [
+        ("Thu 00:00-00:01", 0, 0),
+        ("Thu 00:00-00:01", 59, 0),
+        ("Thu 00:00-00:01", 60, 7 * DAY - 60),
+        ("Wed 00:00-24:00", 0, 6 * DAY),
+        ("Fri 00:00-24:00", 0, DAY),
+        ("Wed 23:00-01:00", 0, 0),
+        ("Mon 00:00-00:01", MONDAY, 0),
+        ("Mon 00:00-00:01", MONDAY - 1, 1),
+        ("Mon-Fri 22:00-04:00", MONDAY, 22 * HOUR),
+        ("Mon-Fri 22:00-04:00", MONDAY + 22 * HOUR - 1, 1),
+        ("Mon-Fri 22:00-04:00", MONDAY + 22 * HOUR, 0),
+        // Over midnight: it belongs to the day on which it begins.
+        ("Mon-Fri 22:00-04:00", MONDAY + 5 * DAY + 4 * HOUR - 1, 0),
+        ("Mon-Fri 22:00-04:00", MONDAY + 5 * DAY + 4 * HOUR, 2 * DAY + 18 * HOUR),
+        ("Sun 22:00-04:00", MONDAY, 0),
+        ("Sun 22:00-04:00", MONDAY + 4 * HOUR, 6 * DAY + 18 * HOUR),
+        ("Sat 12:00-13:00; Sun 1:00-2:00", MONDAY + 5 * DAY + 13 * HOUR, 12 * HOUR),
+        // 2027-01-01 is a Friday.
+        ("Fri 00:00-01:00", 1_798_761_599, 1),
+        ("Thu 00:00-24:00", 1_798_761_599, 0),
+        ("Thu 00:00-24:00", 1_798_761_600, 6 * DAY),
+    ] {
+        let (utc, wait) = (Duration::from_secs(utc), Duration::from_secs(seconds));
+        assert_eq!(windows(list).next_open(utc), Some(wait), "{list} at {utc:?}");
+        assert_eq!(windows(list).is_open(utc), wait.is_zero(), "{list} at {utc:?}");
+    }
+    let half = windows("Mon 00:00-00:01").next_open(Duration::from_millis(MONDAY * 1_000 - 250));
+    assert_eq!(half, Some(Duration::from_millis(250)));
+    // Whatever the clock says.
+    assert!(windows("00:00-24:00").is_open(Duration::MAX));
+}
+
+#[test]
+fn without_windows_it_is_always_open() {
+    let none = Windows::new();
+    assert!(none.is_empty() && none.is_open(Duration::ZERO) && none.is_open(Duration::MAX));
+    assert_eq!(none.next_open(Duration::ZERO), None);
+    assert!(!windows("1:00-2:00").is_empty());
+}
+
+/// Which minutes of a week, from Monday on, are in a window: said again in
+/// another way.
+fn open_minutes(days: &[usize], begin: usize, end: usize) -> Vec<bool> {
+    let mut open = vec![false; WEEK_MINUTES];
+    for day in days {
+        let mut minute = 24 * 60 * day + begin;
+        loop {
+            open[minute % WEEK_MINUTES] = true;
+            minute += 1;
+            if minute % (24 * 60) == end % (24 * 60) {
+                break;
+            }
+        }
+    }
+    open
+}
+
+/// Compares every minute of a week with the model: the first second of one, the
+/// last of the next.
+#[track_caller]
+fn compare(list: &str, open: &[bool], monday: u64) {
+    let windows = windows(list);
+    let mut until_open = None;
+    // Twice the week backwards: then it is known when it opens next.
+    for minute in (0..2 * WEEK_MINUTES).rev() {
+        until_open = match open[minute % WEEK_MINUTES] {
+            true => Some(0),
+            false => until_open.map(|minutes: u64| minutes + 1),
+        };
+        if minute >= WEEK_MINUTES {
+            continue;
+        }
+        let second = [0, 59][minute % 2];
+        let utc = Duration::from_secs(monday + 60 * minute as u64 + second);
+        let wait = Duration::from_secs((60 * until_open.unwrap()).saturating_sub(second));
+        assert_eq!(windows.next_open(utc), Some(wait), "{list}, minute {minute}");
+        assert_eq!(windows.is_open(utc), wait.is_zero(), "{list}, minute {minute}");
+    }
+}
+
+#[test]
+fn every_minute_of_a_week() {
+    let names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let times = [
+        ("00:00", 0, "24:00", 1440),
+        ("00:00", 0, "00:01", 1),
+        ("23:59", 1439, "00:00", 0),
+        ("22:00", 1320, "04:00", 240),
+        ("08:00", 480, "16:30", 990),
+        ("12:01", 721, "12:00", 720),
+    ];
+    let mondays = [4 * 86_400, 1_795_392_000];
+    // Every set of days, with the times in turn.
+    for set in 1..128usize {
+        let days: Vec<usize> = (0..7).filter(|day| set >> day & 1 == 1).collect();
+        let list: Vec<&str> = days.iter().map(|day| names[*day]).collect();
+        let (from, begin, to, end) = times[set % times.len()];
+        let text = format!("{} {from}-{to}", list.join(","));
+        let open = open_minutes(&days, begin, end);
+        let monday = mondays[set % mondays.len()];
+        compare(&text, &open, monday);
+        let written = windows(&text).to_string();
+        assert_eq!(windows(&written), windows(&text), "{written}");
+    }
+    // Every range, with two windows that overlap.
+    for first in 0..7 {
+        for last in 0..7 {
+            let mut days = vec![first];
+            while days.last() != Some(&last) {
+                days.push((days[days.len() - 1] + 1) % 7);
+            }
+            let text = format!("{}-{} 22:00-04:00; 03:00-05:00", names[first], names[last]);
+            let daily = open_minutes(&[0, 1, 2, 3, 4, 5, 6], 180, 300);
+            let mut open = open_minutes(&days, 1320, 240);
+            open.iter_mut().zip(daily).for_each(|(open, daily)| *open |= daily);
+            compare(&text, &open, mondays[first % mondays.len()]);
+        }
+    }
+}
+
+/// Every time of day at which a window can begin or end.
+#[test]
+fn every_time_of_day() {
+    let text = |minutes: usize| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+    for begin in 0..1440 {
+        for end in (0..=1440).step_by(7).chain([begin, begin + 1, 1440]) {
+            let window: String = format!("{}-{}", text(begin), text(end));
+            let parsed = Window::parse(window.as_bytes());
+            if begin == end {
+                assert_eq!(parsed, Err(WindowError::Empty), "{window}");
+                continue;
+            }
+            let length = (end + 1440 - begin - 1) % 1440 + 1;
+            let now = Duration::from_secs(60 * begin as u64);
+            let windows = windows(&window);
+            let last = now + Duration::from_secs(60 * length as u64 - 1);
+            assert!(windows.is_open(now) && windows.is_open(last), "{window}");
+            let after = last + Duration::from_secs(1);
+            assert_eq!(windows.is_open(after), length == 1440, "{window}");
+            if end > 0 {
+                assert_eq!(windows.to_string(), window);
+            }
+        }
+    }
+}
