@@ -548,6 +548,86 @@ fn reboots() {
 }
 
 #[test]
+fn a_file_holds_the_boot_id() {
+    let file = fresh("boot-id");
+    let in_file = || fs::read_to_string(&file).unwrap();
+    let simulator = start(Options {
+        boot_id_file: Some(file.clone()),
+        no_boot: vec!["1.26.1".into()],
+        ..instant()
+    });
+    let id = |simulator: &Simulator| simulator.look(|view| view.node.boot_id()) + "\n";
+    let first = in_file();
+    assert_eq!(first, id(&simulator));
+    let form: String = first.chars().map(|c| if c.is_ascii_hexdigit() { 'x' } else { c }).collect();
+    assert_eq!(form, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\n");
+
+    let mut ids = vec![first];
+    let is_new = |ids: &mut Vec<String>| {
+        let id = in_file();
+        assert!(!ids.contains(&id), "{id}");
+        ids.push(id);
+    };
+    // What is no boot does not change it.
+    simulator.restart().unwrap();
+    simulator.change(|node, _| node.fail_next(Reboot, 1, "inhibited"));
+    assert_eq!(post(&simulator, Reboot).0, 500);
+    assert_eq!(in_file(), ids[0]);
+    // A boot that falls back, one of the same version, one by another hand, and
+    // one between two requests.
+    run(&simulator, &[Refresh, Prepare, Activate]);
+    for _ in 0..2 {
+        assert_eq!(post(&simulator, Reboot).0, 204);
+        is_new(&mut ids);
+        assert_eq!(simulator.look(|view| view.node.options.running.clone()), "1.26.0");
+    }
+    run(&simulator, &[Reboot]);
+    is_new(&mut ids);
+    simulator.before_each(|node, request| node.run(Reboot, request.at).unwrap());
+    assert_eq!(ask(&simulator, "GET", STATUS), (404, NOT_YET.into()));
+    is_new(&mut ids);
+    assert_eq!(in_file(), id(&simulator));
+    drop(simulator);
+
+    // It stays, and another simulator writes another one to it.
+    assert_eq!(in_file(), ids[ids.len() - 1]);
+    let simulator = start(Options { boot_id_file: Some(file.clone()), ..instant() });
+    is_new(&mut ids);
+    drop(simulator);
+    fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn the_boot_id_is_in_place_before_a_connection_breaks() {
+    let file = fresh("boot-id");
+    let simulator = start(Options { boot_id_file: Some(file.clone()), ..instant() });
+    let mut last = fs::read_to_string(&file).unwrap();
+    for _ in 0..20 {
+        let mut idle = connect(&simulator);
+        // Answered, it is one that the server knows of.
+        idle.write_all(request("GET", STATUS, "").as_bytes()).unwrap();
+        read(&mut idle, 1);
+        thread::scope(|scope| {
+            scope.spawn(|| post(&simulator, Reboot));
+            until_closed(&mut idle);
+            let id = fs::read_to_string(&file).unwrap();
+            assert_ne!(id, last);
+            last = id;
+        });
+    }
+    drop(simulator);
+    fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_boot_id_that_has_no_place() {
+    let file = Path::new("/nonexistent/boot-id");
+    let options = Options { boot_id_file: Some(file.into()), ..instant() };
+    let error = Simulator::start(fresh("sock"), options).err().unwrap();
+    assert_eq!(error.to_string(), "/nonexistent/boot-id: No such file or directory (os error 2)");
+}
+
+#[test]
 fn a_reboot_blocks_everything_and_hangs_up() {
     let simulator =
         start(Options { refresh_time: UNTIL_TOLD, reboot_time: UNTIL_TOLD, ..Options::default() });
@@ -1001,6 +1081,7 @@ fn the_command_line() {
         ("--no-boot 1.1.0 --no-boot 1.2.0", |o, _| {
             o.no_boot = vec!["1.1.0".into(), "1.2.0".into()]
         }),
+        ("--boot-id /tmp/id", |o, _| o.boot_id_file = Some("/tmp/id".into())),
         ("--refresh-time 90s", |o, s| o.refresh_time = 90 * s),
         ("--prepare-time 10m", |o, s| o.prepare_time = 600 * s),
         ("--activate-time 250ms", |o, s| o.activate_time = s / 4),

@@ -23,6 +23,8 @@ Options:
   --version-lock V      the version to go to (default: latest)
   --no-boot VERSION     a version whose image does not boot, so that the node
                         falls back to the old one; may be repeated
+  --boot-id PATH        a file to keep the id of the current boot in, as
+                        /proc/sys/kernel/random/boot_id has it
   --refresh-time D      how long a refresh takes (default: 1s)
   --prepare-time D      how long a prepare takes (default: 5s)
   --activate-time D     how long an activate takes (default: 500ms)
@@ -87,6 +89,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
             Long("offer") => offer.push(parser.value()?.string()?),
             Long("version-lock") => options.version_lock = parser.value()?.string()?,
             Long("no-boot") => options.no_boot.push(parser.value()?.string()?),
+            Long("boot-id") => options.boot_id_file = Some(parser.value()?.into()),
             Long("refresh-time") => options.refresh_time = time(parser)?,
             Long("prepare-time") => options.prepare_time = time(parser)?,
             Long("activate-time") => options.activate_time = time(parser)?,

@@ -18,6 +18,7 @@ use crate::event::{Event, Happening};
 use crate::http::Answer;
 use crate::status::{Image, Partition, Recent, State, Status};
 use std::cmp::Ordering;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A running time without end: the command runs until [`Node::finish`].
@@ -181,6 +182,10 @@ pub struct Options {
     pub request_timeout: Duration,
     /// How long a connection may be idle between two requests.
     pub keep_alive: Duration,
+    /// A file that holds the id of the current boot and a newline, as
+    /// `/proc/sys/kernel/random/boot_id` does. [`Simulator`](crate::Simulator)
+    /// replaces it at each boot, before anything can be seen of that.
+    pub boot_id_file: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -203,6 +208,7 @@ impl Default for Options {
             endings: Vec::new(),
             request_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(5),
+            boot_id_file: None,
         }
     }
 }

@@ -71,12 +71,22 @@ struct Inner {
 impl Inner {
     fn advance(&mut self, now: Duration) {
         self.node.advance(now);
-        self.events.append(&mut self.node.take_events());
+        self.take_events();
     }
 
     fn note(&mut self, at: Duration, what: Happening) {
-        self.events.append(&mut self.node.take_events());
+        self.take_events();
         self.events.push(Event { at, what });
+    }
+
+    /// To be called before anybody can see what has become of the node.
+    fn take_events(&mut self) {
+        let events = self.node.take_events();
+        if events.iter().any(|event| matches!(event.what, Happening::Booted { .. })) {
+            // Whoever asked for the file must not go on with an old one.
+            write_boot_id(&self.node).expect("the file of the boot id can be replaced");
+        }
+        self.events.extend(events);
     }
 
     fn view(&self) -> View<'_> {
@@ -179,12 +189,18 @@ impl Simulator {
     ///
     /// # Errors
     /// The path is too long for a socket, is in use, is not a socket, or
-    /// cannot be created. The message names the path.
+    /// cannot be created, or the file of the boot id cannot. The message names
+    /// the path.
+    ///
+    /// # Panics
+    /// Not here, but at a later boot, if the file of the boot id cannot be
+    /// replaced.
     pub fn start(path: impl AsRef<Path>, options: Options) -> io::Result<Simulator> {
         let path = path.as_ref().to_path_buf();
         make_room(&path)?;
         let clock = Clock::start();
         let node = Node::new(options, clock.now());
+        write_boot_id(&node)?;
         let shared = Shared {
             clock,
             inner: Mutex::new(Inner {
@@ -396,6 +412,17 @@ fn at(path: &Path, message: &str) -> String {
     format!("{}: {message}", path.display())
 }
 
+/// Writes the boot id to the file that was asked for, if any. Whoever reads it
+/// finds the old one or the new one, whole.
+fn write_boot_id(node: &Node) -> io::Result<()> {
+    let Some(path) = &node.options.boot_id_file else { return Ok(()) };
+    let mut new = path.clone().into_os_string();
+    new.push(".new");
+    fs::write(&new, node.boot_id() + "\n")
+        .and_then(|()| fs::rename(&new, path))
+        .map_err(|error| Error::new(error.kind(), at(path, &error.to_string())))
+}
+
 /// Makes sure that a socket can be created at this path.
 fn make_room(path: &Path) -> io::Result<()> {
     let length = path.as_os_str().as_bytes().len();
@@ -576,6 +603,7 @@ impl Connection {
         };
         if let Some(hook) = &mut inner.hook {
             hook(&mut inner.node, &entry);
+            inner.take_events();
         }
         let index = inner.requests.len();
         inner.requests.push(entry);
@@ -593,6 +621,7 @@ impl Connection {
                     return None;
                 }
                 if let Some(answer) = guard.node.reboot_answer(shared.clock.now()) {
+                    guard.take_events();
                     if answer.status == 204 {
                         guard.hang_up(Some(self.id));
                     }
