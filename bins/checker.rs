@@ -51,9 +51,9 @@ fn main(arguments: Args) -> u8 {
     let mut options =
         Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(10), refresh: false };
     let mut flags = [
-        Flag("socket", Value::Path(&mut options.socket)),
-        Flag("timeout", Value::Positive(&mut options.timeout)),
-        Flag("refresh", Value::Switch(&mut options.refresh)),
+        Flag::new("socket", Value::Path(&mut options.socket)),
+        Flag::new("timeout", Value::Positive(&mut options.timeout)),
+        Flag::new("refresh", Value::Switch(&mut options.refresh)),
     ];
     start::invoke(flags::read(arguments, &mut flags, None), HELP, || {
         check(&options, &mut Exchange::new(Call::Status)).unwrap_or_else(|error| {
@@ -68,8 +68,8 @@ fn main(arguments: Args) -> u8 {
 /// Asks the API, and says what is known in one line: the exit status.
 fn check<'x>(options: &Options, exchange: &'x mut Exchange) -> Result<u8, CallError<'x>> {
     // The kernel closes it with the process; a call for that is one too many.
-    let deadline = ManuallyDrop::new(Deadline::after(options.timeout)?);
-    let status = match call_until_free(options.socket, Call::Status, &deadline, exchange)? {
+    let mut deadline = ManuallyDrop::new(Deadline::after(options.timeout)?);
+    let status = match call_until_free(options.socket, Call::Status, &mut deadline, exchange)? {
         Answer::Status(status) if status.state == State::Ready => {
             write_line(STDOUT, format_args!("yes: {status}"));
             YES
@@ -91,7 +91,7 @@ fn check<'x>(options: &Options, exchange: &'x mut Exchange) -> Result<u8, CallEr
     if options.refresh {
         // Whether it works is for the next check to see.
         let refresh = Call::Start(Command::Refresh);
-        let _ = call(options.socket, refresh, &deadline, &mut Exchange::new(refresh));
+        let _ = call(options.socket, refresh, &mut *deadline, &mut Exchange::new(refresh));
     }
     Ok(status)
 }

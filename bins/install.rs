@@ -107,7 +107,7 @@ struct Options {
 fn main(arguments: Args) -> u8 {
     let mut from = b"".as_slice();
     let mut into = None;
-    let mut flags = [Flag("from", Value::Path(&mut from))];
+    let mut flags = [Flag::new("from", Value::Path(&mut from))];
     let asked = flags::read(arguments, &mut flags, Some(&mut into));
     let asked = match asked {
         Ok(Asked::Run) if into.is_none_or(<[u8]>::is_empty) => {

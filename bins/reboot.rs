@@ -27,7 +27,7 @@ use bottlerocket_updater::exit::{FAILED, NO, YES};
 use bottlerocket_updater::flags::{self, Flag, Value};
 use bottlerocket_updater::status::State;
 use bottlerocket_updater::unix::{
-    DEFAULT_SOCKET, Deadline, call, call_until_free, write_all, write_line,
+    DEFAULT_SOCKET, Deadline, Wait, call, call_until_free, write_all, write_line,
 };
 use core::time::Duration;
 use start::{Args, STDOUT, complain};
@@ -72,19 +72,19 @@ fn main(arguments: Args) -> u8 {
     let mut options =
         Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(60), if_ready: false };
     let mut flags = [
-        Flag("socket", Value::Path(&mut options.socket)),
-        Flag("timeout", Value::Positive(&mut options.timeout)),
-        Flag("if-ready", Value::Switch(&mut options.if_ready)),
+        Flag::new("socket", Value::Path(&mut options.socket)),
+        Flag::new("timeout", Value::Positive(&mut options.timeout)),
+        Flag::new("if-ready", Value::Switch(&mut options.if_ready)),
     ];
     start::invoke(flags::read(arguments, &mut flags, None), HELP, || {
-        let deadline = match Deadline::after(options.timeout) {
+        let mut deadline = match Deadline::after(options.timeout) {
             Ok(deadline) => deadline,
             Err(error) => return fail(&options, "reboot the node through", error),
         };
         let mut exchange = Exchange::new(Call::Status);
-        match options.if_ready.then(|| refuse(&options, &deadline, &mut exchange)).flatten() {
+        match options.if_ready.then(|| refuse(&options, &mut deadline, &mut exchange)).flatten() {
             Some(status) => status,
-            None => reboot(&options, &deadline, &mut exchange),
+            None => reboot(&options, &mut deadline, &mut exchange),
         }
     })
 }
@@ -97,7 +97,7 @@ fn fail(options: &Options, tried: &str, error: CallError) -> u8 {
 
 /// Refuses to reboot unless an update is Ready, and says why: the exit status,
 /// if that is so.
-fn refuse(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> Option<u8> {
+fn refuse(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -> Option<u8> {
     match call_until_free(options.socket, Call::Status, deadline, exchange) {
         Ok(Answer::Status(status)) if status.state == State::Ready => return None,
         Ok(Answer::Status(status)) => {
@@ -116,7 +116,7 @@ fn refuse(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> Op
 }
 
 /// Asks for the reboot, and says what comes of it: the exit status.
-fn reboot(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> u8 {
+fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -> u8 {
     let tried = "reboot the node through";
     let mut last = match call(options.socket, Call::Reboot, deadline, exchange) {
         Ok(_) => return on_its_way(b"the reboot is on its way\n"),
@@ -133,11 +133,11 @@ fn reboot(options: &Options, deadline: &Deadline, exchange: &mut Exchange) -> u8
     let mut is_away = false;
     while end.pause(PAUSE) {
         // A server that has come back may be busy rebooting.
-        let again = match Deadline::after(AWAY.max(deadline.remaining())) {
+        let mut again = match Deadline::after(AWAY.max(deadline.remaining())) {
             Ok(again) => again,
             Err(error) => return fail(options, tried, error),
         };
-        match call(options.socket, Call::Reboot, &again, exchange) {
+        match call(options.socket, Call::Reboot, &mut again, exchange) {
             Ok(_) => return on_its_way(b"asked again: the reboot is on its way\n"),
             Err(error) if error.is_stale_socket() => is_away = true,
             Err(error) => match error.as_break() {

@@ -79,8 +79,10 @@ const VERSION: &str = concat!(env!("CARGO_BIN_NAME"), " ", env!("CARGO_PKG_VERSI
 
 /// The arguments of the process, without the program's name.
 pub struct Args {
-    next: *const *const c_char,
-    left: usize,
+    /// Where the pointers to those that are left begin.
+    pub next: *const *const c_char,
+    /// How many are left.
+    pub left: usize,
 }
 
 impl Args {
@@ -88,8 +90,9 @@ impl Args {
     ///
     /// `stack` is the stack pointer as the kernel set it at the start of this
     /// process: it points at the number of the arguments, which that many
-    /// pointers to strings follow. They stay where they are, unchanged, for as
-    /// long as the process lives.
+    /// pointers to strings follow, a null pointer, the pointers to the variables
+    /// of the environment, and another null pointer. They stay where they are,
+    /// unchanged, for as long as the process lives.
     pub unsafe fn from_stack(stack: *const usize) -> Self {
         // SAFETY: the caller promises this layout. A process may be started
         // without even a name, with a count of 0.

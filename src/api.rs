@@ -32,6 +32,11 @@ impl Command {
     /// All commands.
     pub const ALL: [Self; 4] = [Self::Refresh, Self::Prepare, Self::Activate, Self::Deactivate];
 
+    /// Its place in [`Command::ALL`].
+    pub fn number(self) -> usize {
+        self as usize
+    }
+
     /// The name that the status document has for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -191,6 +196,20 @@ pub enum ErrorKind {
     NotUnderstood,
     /// The API says no.
     Refused,
+}
+
+impl ErrorKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Away => "api_away",
+            Self::Connect => "api_connect",
+            Self::Broken => "api_broken",
+            Self::TooLate => "api_too_late",
+            Self::NotUnderstood => "api_not_understood",
+            Self::Refused => "api_refused",
+        }
+    }
 }
 
 impl CallError<'_> {

@@ -21,8 +21,10 @@
 
 use crate::api::{Answer, Call, CallError, Command};
 use crate::event::{Event, Update};
+use crate::history::History;
 use crate::plan::{Known, Plan, plan};
 use crate::status::{LastCommand, Status, Text, copy};
+use crate::window::Windows;
 use core::time::Duration;
 
 /// The pause before a status is asked for again, at first and at most. Reading
@@ -33,6 +35,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long the status may be readable without telling of a command that has
 /// started, until that is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// When it is told for the first time that a command is still running; after
+/// twice that for the second time, and so on.
+const STILL_RUNNING: Duration = Duration::from_secs(60);
 /// How many commands one cycle starts. An update takes three, and three more if
 /// another version is chosen meanwhile.
 const COMMANDS_MAX: u8 = 8;
@@ -40,18 +45,36 @@ const COMMANDS_MAX: u8 = 8;
 const NOT_ALLOWED_MAX: u8 = 3;
 
 /// What the operator has set for all cycles.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How long each command may take, in the order of [`Command::ALL`].
     pub timeouts: [Duration; Command::ALL.len()],
     /// Whether an update that is Ready is replaced by one that is chosen since.
     pub refresh_ready: bool,
+    /// Whether updates are left to others to activate.
+    pub stage_only: bool,
+    /// When updates may be prepared and activated; without one, always.
+    pub windows: Windows,
+}
+
+/// A moment, on two clocks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// The time since any fixed point; it never goes back.
+    pub now: Duration,
+    /// The time since 1970-01-01 00:00:00 UTC, which somebody may set.
+    pub utc: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-        Self { timeouts: [minutes(1), minutes(30), minutes(1), minutes(1)], refresh_ready: false }
+        Self {
+            timeouts: [minutes(1), minutes(30), minutes(1), minutes(1)],
+            refresh_ready: false,
+            stage_only: false,
+            windows: Windows::default(),
+        }
     }
 }
 
@@ -92,7 +115,6 @@ pub enum End {
 /// A cycle that is under way.
 #[derive(Debug)]
 pub struct Cycle {
-    settings: Settings,
     phase: Phase,
     pause: Duration,
     /// Since when somebody else's command has held the lock.
@@ -126,13 +148,24 @@ struct Following {
     since: Duration,
     /// Since when the status has been readable without telling of it.
     silent_since: Option<Duration>,
+    /// After which time it is told that it is still running.
+    tell_after: Duration,
+}
+
+/// What a cycle goes by beside the answers.
+pub struct Given<'a> {
+    /// When the answer came.
+    pub at: Moment,
+    /// What the operator has set.
+    pub settings: &'a Settings,
+    /// What is known of earlier boots.
+    pub history: &'a mut History,
 }
 
 impl Cycle {
     /// A cycle, and the call that it begins with.
-    pub fn begin(settings: Settings) -> (Self, Call) {
+    pub fn begin() -> (Self, Call) {
         let cycle = Self {
-            settings,
             phase: Phase::Look,
             pause: PAUSE,
             busy_since: None,
@@ -146,31 +179,32 @@ impl Cycle {
         (cycle, Call::Status)
     }
 
-    /// Takes the answer to the last call, which came at `now`, a time since any
-    /// fixed point, and says what comes next. `tell` is told what happened.
+    /// Takes the answer to the last call, and says what comes next. `tell` is
+    /// told what happened.
     pub fn answered(
         &mut self,
-        now: Duration,
+        mut given: Given,
         answer: &Result<Answer, CallError>,
         tell: &mut dyn FnMut(Event),
     ) -> Step {
+        let given = &mut given;
         match self.phase.clone() {
-            Phase::Look => self.looked(now, answer, tell),
-            Phase::Send(command, before) => self.sent(now, command, before, answer, tell),
-            Phase::Follow(following) => self.followed(now, following, answer, tell),
+            Phase::Look => self.looked(given, answer, tell),
+            Phase::Send(command, before) => self.sent(given, command, before, answer, tell),
+            Phase::Follow(following) => self.followed(given, following, answer, tell),
         }
     }
 
     fn looked(
         &mut self,
-        now: Duration,
+        given: &mut Given,
         answer: &Result<Answer, CallError>,
         tell: &mut dyn FnMut(Event),
     ) -> Step {
         match answer {
-            Ok(Answer::Status(status)) => self.decide(Some(status), None, tell),
-            Ok(Answer::NoStatus) => self.decide(None, None, tell),
-            Ok(Answer::Busy) => self.wait_for_others(now, tell),
+            Ok(Answer::Status(status)) => self.decide(given, Some(status), None, tell),
+            Ok(Answer::NoStatus) => self.decide(given, None, None, tell),
+            Ok(Answer::Busy) => self.wait_for_others(given, tell),
             // The other answers are none to this call.
             Ok(Answer::Started | Answer::NotAllowed(_)) | Err(_) => Step::End(End::NoAnswer),
         }
@@ -179,26 +213,52 @@ impl Cycle {
     /// Decides what to do about `status`, which `succeeded` has left behind.
     fn decide(
         &mut self,
+        given: &mut Given,
         status: Option<&Status>,
         succeeded: Option<Command>,
         tell: &mut dyn FnMut(Event),
     ) -> Step {
-        let Self { refreshed, settings: Settings { refresh_ready, .. }, .. } = *self;
-        let command = match (plan(Known { status, refreshed, refresh_ready }), status) {
+        let Given { at: Moment { utc, .. }, settings, history } = given;
+        if let Some(status) = status {
+            history.observe(*utc, status, tell);
+        }
+        let chosen = status.and_then(|status| status.chosen);
+        let held = chosen.and_then(|chosen| history.is_held(*utc, chosen));
+        let plan = plan(Known {
+            status,
+            refreshed: self.refreshed,
+            refresh_ready: settings.refresh_ready,
+            stage_only: settings.stage_only,
+            held_back: held.is_some(),
+            closed: !settings.windows.is_open(*utc),
+        });
+        let command = match (plan, status) {
             (Plan::Run(command), _) => command,
-            (Plan::Ready, Some(status)) => {
-                tell(Event::Ready(status));
-                return Step::End(End::Good);
-            }
-            (Plan::Nothing, Some(status)) => {
-                tell(Event::Nothing(status));
-                return Step::End(End::Good);
-            }
             // Without a status there is always something to do.
-            (Plan::Ready | Plan::Nothing, None) => return Step::End(End::NoAnswer),
+            (_, None) => return Step::End(End::NoAnswer),
+            (plan, Some(status)) => {
+                match plan {
+                    Plan::Staged => tell(Event::Staged(status)),
+                    Plan::HeldBack => {
+                        if let Some((held, left)) = held {
+                            tell(Event::HeldBack(held, left));
+                        }
+                    }
+                    Plan::Closed => {
+                        let left = settings.windows.next_open(*utc).unwrap_or_default();
+                        tell(Event::Closed(status, utc.saturating_add(left)));
+                    }
+                    Plan::Ready => tell(Event::Ready(status)),
+                    Plan::Nothing | Plan::Run(_) => tell(Event::Nothing(status)),
+                }
+                return Step::End(End::Good);
+            }
         };
         let running = status.and_then(|status| status.running).unwrap_or_default();
-        let chosen = status.and_then(|status| status.chosen).unwrap_or_default();
+        let chosen = chosen.unwrap_or_default();
+        if command == Command::Activate {
+            history.activating(chosen, running);
+        }
         let update = Update {
             running: copy(running.version),
             version: copy(chosen.version),
@@ -219,7 +279,7 @@ impl Cycle {
 
     fn sent(
         &mut self,
-        now: Duration,
+        given: &mut Given,
         command: Command,
         before: Text,
         answer: &Result<Answer, CallError>,
@@ -233,7 +293,7 @@ impl Cycle {
             Err(error) if error.after_sending() => false,
             Ok(Answer::Busy) => {
                 self.phase = Phase::Look;
-                return self.wait_for_others(now, tell);
+                return self.wait_for_others(given, tell);
             }
             // The state is another one by now.
             Ok(Answer::NotAllowed(_)) if self.not_allowed < NOT_ALLOWED_MAX => {
@@ -255,18 +315,25 @@ impl Cycle {
         self.commands += 1;
         self.busy_since = None;
         self.pause = PAUSE;
-        self.phase = Phase::Follow(Following { command, before, since: now, silent_since: None });
+        self.phase = Phase::Follow(Following {
+            command,
+            before,
+            since: given.at.now,
+            silent_since: None,
+            tell_after: STILL_RUNNING,
+        });
         self.ask_again()
     }
 
     fn followed(
         &mut self,
-        now: Duration,
+        given: &mut Given,
         mut following: Following,
         answer: &Result<Answer, CallError>,
         tell: &mut dyn FnMut(Event),
     ) -> Step {
         let command = following.command;
+        let now = given.at.now;
         let took = now.saturating_sub(following.since);
         let status = match answer {
             Ok(Answer::Status(status)) => Some(Some(status)),
@@ -281,7 +348,7 @@ impl Cycle {
         let last = status.flatten().and_then(|status| status.last_command.as_ref());
         match (status, last) {
             (Some(status), Some(last)) if last.timestamp != following.before => {
-                return self.ended(command, took, status, last, tell);
+                return self.ended(given, command, took, status, last, tell);
             }
             // It never started. Once, that may be an accident.
             (Some(_), _) if self.started.is_none() && self.lost => {
@@ -289,7 +356,7 @@ impl Cycle {
             }
             (Some(status), _) if self.started.is_none() => {
                 self.lost = true;
-                return self.decide(status, None, tell);
+                return self.decide(given, status, None, tell);
             }
             (Some(_), _) => {
                 let since = *following.silent_since.get_or_insert(now);
@@ -300,10 +367,14 @@ impl Cycle {
             }
             (None, _) => following.silent_since = None,
         }
-        let timeout = self.settings.timeout(command);
+        let timeout = given.settings.timeout(command);
         if took >= timeout {
             tell(Event::Overdue(command, timeout));
             return Step::End(End::Failed);
+        }
+        if took >= following.tell_after {
+            following.tell_after = took.saturating_mul(2);
+            tell(Event::Running(command, took));
         }
         self.phase = Phase::Follow(following);
         self.ask_again()
@@ -312,6 +383,7 @@ impl Cycle {
     /// A command has ended since `command` was sent, which took `took`.
     fn ended(
         &mut self,
+        given: &mut Given,
         command: Command,
         took: Duration,
         status: Option<&Status>,
@@ -329,14 +401,19 @@ impl Cycle {
         // If another command has ended since, the state alone tells.
         if ours {
             self.refreshed |= command == Command::Refresh;
-            if command != Command::Refresh {
+            let image = match command {
+                Command::Refresh => status.and_then(|status| status.chosen),
                 // Another version may have been chosen since it was decided.
-                let staged = status.and_then(|status| status.staged);
-                let version = staged.map_or(self.update.version.as_str(), |image| image.version);
-                tell(Event::Done(command, version, took));
-            }
+                _ => status.and_then(|status| status.staged),
+            };
+            let version = match (command, image) {
+                (_, Some(image)) => image.version,
+                (Command::Refresh, None) => "",
+                (_, None) => self.update.version.as_str(),
+            };
+            tell(Event::Done(command, version, took));
         }
-        self.decide(status, Some(command).filter(|_| ours), tell)
+        self.decide(given, status, Some(command).filter(|_| ours), tell)
     }
 
     /// Whether the command that was sent last is this one, and it is sure that
@@ -352,12 +429,13 @@ impl Cycle {
         }
     }
 
-    fn wait_for_others(&mut self, now: Duration, tell: &mut dyn FnMut(Event)) -> Step {
+    fn wait_for_others(&mut self, given: &Given, tell: &mut dyn FnMut(Event)) -> Step {
+        let now = given.at.now;
         if self.busy_since.is_none() {
             tell(Event::Busy);
         }
         let busy = now.saturating_sub(*self.busy_since.get_or_insert(now));
-        if busy >= self.settings.longest_timeout() {
+        if busy >= given.settings.longest_timeout() {
             tell(Event::Locked(busy));
             return Step::End(End::Failed);
         }

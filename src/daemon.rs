@@ -5,8 +5,9 @@
 //! make after which pause, and is given the answer and the time.
 
 use crate::api::{Answer, Call, CallError, ErrorKind};
-use crate::cycle::{Cycle, End, Settings, Step};
+use crate::cycle::{Cycle, End, Given, Moment, Settings, Step};
 use crate::event::Event;
+use crate::history::History;
 use core::time::Duration;
 
 /// The longest time until the first cycle, and between two tries of a call
@@ -43,7 +44,11 @@ pub enum Next {
 /// The daemon.
 #[derive(Debug)]
 pub struct Daemon {
-    settings: Settings,
+    /// What the operator has set for all cycles.
+    pub settings: Settings,
+    /// What is known of earlier boots. Before the next call is made, what has
+    /// changed in it belongs into the file.
+    pub history: History,
     schedule: Schedule,
     random: u64,
     cycle: Cycle,
@@ -59,10 +64,16 @@ pub struct Daemon {
 impl Daemon {
     /// A daemon, and what it begins with. `random` is a number that no other
     /// node is given.
-    pub fn begin(settings: Settings, schedule: Schedule, random: u64) -> (Self, Next) {
-        let (cycle, call) = Cycle::begin(settings);
+    pub fn begin(
+        settings: Settings,
+        history: History,
+        schedule: Schedule,
+        random: u64,
+    ) -> (Self, Next) {
+        let (cycle, call) = Cycle::begin();
         let mut daemon = Self {
             settings,
+            history,
             schedule,
             random,
             cycle,
@@ -78,20 +89,22 @@ impl Daemon {
         (daemon, Next::Call(call, pause))
     }
 
-    /// Takes the answer to `call`, which came at `now`, a time since any fixed
-    /// point, and says what comes next. `tell` is told what happened.
+    /// Takes the answer to `call`, which came at that moment, and says what comes
+    /// next. `tell` is told what happened.
     pub fn answered(
         &mut self,
-        now: Duration,
+        at: Moment,
         call: Call,
         answer: &Result<Answer, CallError>,
         tell: &mut dyn FnMut(Event),
     ) -> Next {
+        let now = at.now;
         let lost = self.watch(now, call, answer, tell);
         if lost && self.is_time_to_give_up(now, answer, tell) {
             return Next::End(End::NoAnswer);
         }
-        let step = self.cycle.answered(now, answer, tell);
+        let given = Given { at, settings: &self.settings, history: &mut self.history };
+        let step = self.cycle.answered(given, answer, tell);
         if let (Step::End(end), true) = (step, self.schedule.once) {
             return Next::End(end);
         }
@@ -110,10 +123,10 @@ impl Daemon {
             End::NoAnswer => self.back_off(now, call),
             End::Good | End::Failed => {
                 self.recover(now, tell);
-                self.interval()
+                self.until_next_cycle(at.utc)
             }
         };
-        let (cycle, call) = Cycle::begin(self.settings);
+        let (cycle, call) = Cycle::begin();
         self.cycle = cycle;
         Next::Call(call, pause)
     }
@@ -179,9 +192,13 @@ impl Daemon {
         }
     }
 
-    fn interval(&mut self) -> Duration {
+    /// The time until the next cycle: the interval, or less if a window opens
+    /// before that.
+    fn until_next_cycle(&mut self, utc: Duration) -> Duration {
+        let opens = self.settings.windows.next_open(utc).filter(|left| !left.is_zero());
+        let pause = self.schedule.interval.min(opens.unwrap_or(Duration::MAX));
         let jitter = self.at_most(self.schedule.jitter);
-        self.schedule.interval.saturating_add(jitter)
+        pause.saturating_add(jitter)
     }
 
     /// The time until `call`, which does not work, is tried again: twice as long

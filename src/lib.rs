@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod config;
 pub mod cycle;
 pub mod daemon;
 pub mod duration;
@@ -14,11 +15,15 @@ pub mod errno;
 pub mod event;
 pub mod excerpt;
 pub mod flags;
+pub mod history;
 pub mod http;
 pub mod json;
 pub mod log;
+pub mod metrics;
 pub mod plan;
+pub mod scrape;
 pub mod status;
+pub mod store;
 pub mod text;
 pub mod unix;
 pub mod window;

@@ -1,5 +1,6 @@
 //! One log record a line: `key=value` pairs, or JSON.
 
+use crate::event::Summary;
 use crate::text::Number;
 use core::fmt::{self, Display, Write};
 use core::time::Duration;
@@ -11,19 +12,31 @@ pub const RECORD_MAX: usize = 2048;
 /// How a record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// `time=... level=info msg="..." key=value`
+    /// `time=... level=info event=... msg="..." key=value`
     Logfmt,
-    /// `{"time":"...","level":"info","msg":"...","key":"value"}`
+    /// `{"time":"...","level":"info","event":"...","msg":"...","key":"value"}`
     Json,
 }
 
 /// How much a record matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// For the story.
-    Info,
     /// Something does not work.
     Error,
+    /// For the story.
+    Info,
+    /// For who wants to know each step.
+    Debug,
+}
+
+impl Level {
+    /// The names of the levels, each with more in the log than the one before.
+    pub const NAMES: &[&str] = &["error", "info", "debug"];
+
+    /// The number of its name in [`Level::NAMES`].
+    pub fn number(self) -> usize {
+        self as usize
+    }
 }
 
 /// A record that is being written.
@@ -34,10 +47,12 @@ pub struct Record {
 
 impl Record {
     /// Begins a record at `utc`, the time since 1970-01-01 00:00:00 UTC.
-    pub fn new(format: Format, utc: Duration, level: Level, message: &str) -> Self {
+    pub fn new(format: Format, utc: Duration, event: Summary) -> Self {
+        let Summary { level, name, message } = event;
         let mut record = Self { line: Vec::new(), format };
         record.field("time", &Timestamp(utc));
-        record.text("level", if level == Level::Info { "info" } else { "error" });
+        record.text("level", Level::NAMES.get(level.number()).copied().unwrap_or_default());
+        record.text("event", name);
         record.text("msg", message);
         record
     }
@@ -64,7 +79,8 @@ impl Record {
         if quoted {
             self.push("\"");
         }
-        let _ = write!(Escaper(self), "{value}");
+        // There is room for all that can be in a record: a test has the longest.
+        let _ = write!(Escaper(&mut self.line), "{value}");
         if quoted {
             self.push("\"");
         }
@@ -114,27 +130,28 @@ impl Write for Bare {
     }
 }
 
-/// Writes what may stand between quotes, in JSON as well.
-struct Escaper<'a>(&'a mut Record);
+/// Writes what may stand between quotes, in a log record as well as in a
+/// metric's label.
+pub struct Escaper<'a>(pub &'a mut dyn Write);
 
 impl Write for Escaper<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some(at) = rest.find(['"', '\\']) {
+        let is_special = |byte| matches!(byte, b'"' | b'\\');
+        while let Some(at) = rest.bytes().position(is_special) {
             let (plain, special) = rest.split_at_checked(at).unwrap_or_default();
-            self.0.push(plain);
-            self.0.push("\\");
-            self.0.push(special.get(..1).unwrap_or_default());
+            self.0.write_str(plain)?;
+            self.0.write_str("\\")?;
+            self.0.write_str(special.get(..1).unwrap_or_default())?;
             rest = special.get(1..).unwrap_or_default();
         }
-        self.0.push(rest);
-        Ok(())
+        self.0.write_str(rest)
     }
 }
 
 /// Shows a time since 1970-01-01 00:00:00 UTC as RFC 3339 has it, to the
 /// millisecond.
-struct Timestamp(Duration);
+pub struct Timestamp(pub Duration);
 
 impl Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -186,7 +203,8 @@ mod tests {
 
     fn record(format: Format, fields: &[(&str, &str)]) -> String {
         let time = Duration::from_millis(1_795_325_532_007);
-        let mut record = Record::new(format, time, Level::Info, "it is so");
+        let event = Summary { level: Level::Info, name: "so", message: "it is so" };
+        let mut record = Record::new(format, time, event);
         for (key, value) in fields {
             record.text(key, value);
         }
@@ -197,7 +215,7 @@ mod tests {
     fn logfmt() {
         assert_eq!(
             record(Format::Logfmt, &[]),
-            "time=2026-11-22T05:32:12.007Z level=info msg=\"it is so\"\n"
+            "time=2026-11-22T05:32:12.007Z level=info event=so msg=\"it is so\"\n"
         );
         for (value, written) in [
             ("", "\"\""),
@@ -218,7 +236,7 @@ mod tests {
     fn json() {
         assert_eq!(
             record(Format::Json, &[("key", "a \"b\" \\ é"), ("other", "")]),
-            "{\"time\":\"2026-11-22T05:32:12.007Z\",\"level\":\"info\",\"msg\":\"it is so\",\
+            "{\"time\":\"2026-11-22T05:32:12.007Z\",\"level\":\"info\",\"event\":\"so\",\"msg\":\"it is so\",\
              \"key\":\"a \\\"b\\\" \\\\ é\",\"other\":\"\"}\n"
         );
     }

@@ -12,6 +12,12 @@ pub enum Plan {
     Ready,
     /// Nothing: no update is chosen.
     Nothing,
+    /// Nothing: an update is written, and somebody else is to activate it.
+    Staged,
+    /// Nothing: the chosen version did not come up when it was booted.
+    HeldBack,
+    /// Nothing: an update waits for the next window.
+    Closed,
 }
 
 /// What is known when the decision is made.
@@ -24,6 +30,12 @@ pub struct Known<'a> {
     /// Whether an update that is Ready may be replaced by one that is chosen
     /// since. If not, nothing touches it: the node may be draining already.
     pub refresh_ready: bool,
+    /// Whether an update is not to be activated.
+    pub stage_only: bool,
+    /// Whether the chosen version did not come up, and is not tried again yet.
+    pub held_back: bool,
+    /// Whether this is no time for an update.
+    pub closed: bool,
 }
 
 /// Decides.
@@ -39,7 +51,22 @@ pub struct Known<'a> {
 /// | Staged | another | prepare again |
 /// | Ready | what is staged | nothing |
 /// | Ready | another | deactivate |
+///
+/// A version that is held back is neither prepared nor activated, and nothing
+/// is deactivated for it. With `stage_only` nothing is activated. While the
+/// window is closed none of the three begins.
 pub fn plan(known: Known) -> Plan {
+    use Command::{Activate, Deactivate, Prepare};
+    match regardless_of_limits(known) {
+        Plan::Run(Prepare | Activate) if known.held_back => Plan::HeldBack,
+        Plan::Run(Deactivate) if known.held_back => Plan::Ready,
+        Plan::Run(Activate) if known.stage_only => Plan::Staged,
+        Plan::Run(Prepare | Activate | Deactivate) if known.closed => Plan::Closed,
+        plan => plan,
+    }
+}
+
+fn regardless_of_limits(known: Known) -> Plan {
     let Some(status) = known.status else { return Plan::Run(Command::Refresh) };
     if status.state == State::Ready && !known.refresh_ready {
         return Plan::Ready;
@@ -115,14 +142,23 @@ mod tests {
     }
 
     fn decide(status: &Status, refreshed: bool, refresh_ready: bool) -> Plan {
-        plan(Known { status: Some(status), refreshed, refresh_ready })
+        plan(Known { status: Some(status), refreshed, refresh_ready, ..NOTHING_KNOWN })
     }
+
+    const NOTHING_KNOWN: Known = Known {
+        status: None,
+        refreshed: false,
+        refresh_ready: false,
+        stage_only: false,
+        held_back: false,
+        closed: false,
+    };
 
     #[test]
     fn without_a_status_it_refreshes() {
         for refreshed in [false, true] {
             for refresh_ready in [false, true] {
-                let known = Known { status: None, refreshed, refresh_ready };
+                let known = Known { refreshed, refresh_ready, ..NOTHING_KNOWN };
                 assert_eq!(plan(known), Plan::Run(Command::Refresh));
             }
         }
@@ -194,6 +230,43 @@ mod tests {
                 last_command: None,
             };
             assert_eq!(decide(&status, true, false), Plan::Run(Command::Prepare));
+        }
+    }
+
+    #[test]
+    fn limits_stop_what_changes_the_node_and_nothing_else() {
+        use Command::{Activate, Deactivate, Prepare, Refresh};
+        let both = [false, true];
+        for status in all_statuses() {
+            for (refreshed, refresh_ready) in [(false, false), (true, false), (true, true)] {
+                let free = decide(&status, refreshed, refresh_ready);
+                for (stage_only, held_back, closed) in both.into_iter().flat_map(|one| {
+                    both.into_iter().flat_map(move |two| both.map(|three| (one, two, three)))
+                }) {
+                    let limited = plan(Known {
+                        status: Some(&status),
+                        refreshed,
+                        refresh_ready,
+                        stage_only,
+                        held_back,
+                        closed,
+                    });
+                    let expected = match free {
+                        Plan::Run(Refresh) => free,
+                        Plan::Run(Prepare) if held_back => Plan::HeldBack,
+                        Plan::Run(Prepare) if closed => Plan::Closed,
+                        Plan::Run(Activate) if held_back => Plan::HeldBack,
+                        Plan::Run(Activate) if stage_only => Plan::Staged,
+                        Plan::Run(Activate) if closed => Plan::Closed,
+                        Plan::Run(Deactivate) if held_back => Plan::Ready,
+                        Plan::Run(Deactivate) if closed => Plan::Closed,
+                        _ => free,
+                    };
+                    assert_eq!(limited, expected, "{status:?}");
+                    let is_changing = matches!(limited, Plan::Run(command) if command != Refresh);
+                    assert!(!is_changing || !(held_back || closed));
+                }
+            }
         }
     }
 }

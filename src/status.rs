@@ -60,6 +60,30 @@ pub struct Image<'a> {
     pub arch: &'a str,
 }
 
+/// An image with strings of its own. What is not known is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnedImage {
+    /// The version.
+    pub version: Text,
+    /// The variant.
+    pub variant: Text,
+    /// The processor architecture.
+    pub arch: Text,
+}
+
+impl OwnedImage {
+    /// A copy of an image.
+    pub fn new(image: Image) -> Self {
+        let Image { version, variant, arch } = image;
+        Self { version: copy(version), variant: copy(variant), arch: copy(arch) }
+    }
+
+    /// Whether it is this image.
+    pub fn is(&self, image: Image) -> bool {
+        self.version == image.version && self.variant == image.variant && self.arch == image.arch
+    }
+}
+
 /// The update command that ended last, whoever sent it.
 #[derive(Debug, Clone, Copy)]
 pub struct LastCommand<'a> {

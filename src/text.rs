@@ -14,6 +14,14 @@ pub fn write_parts(f: &mut fmt::Formatter, parts: &[&str]) -> fmt::Result {
     parts.iter().try_for_each(|part| f.write_str(part))
 }
 
+/// Cuts the first word and the space behind it off a text that has a space.
+pub fn cut_word<'a>(text: &mut &'a str) -> &'a str {
+    let end = text.bytes().position(|byte| byte == b' ').unwrap_or(0);
+    let word = text.get(..end).unwrap_or_default();
+    *text = text.get(end + 1..).unwrap_or_default();
+    word
+}
+
 /// Shows a number in decimal digits.
 pub struct Number(pub u64);
 

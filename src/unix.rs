@@ -1,17 +1,23 @@
-//! The one file that touches sockets and clocks, and that writes to the standard streams.
+//! The one file that touches sockets and timers, and that writes to the standard
+//! streams.
 
 use crate::api::{Answer, Call, CallError, Exchange};
+use crate::cycle::Moment;
+use crate::scrape::{self, Asked, Page, Request, Verdict};
 use core::fmt::{self, Write};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt,
+};
 use rustix::rand::GetRandomFlags;
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime,
-    timerfd_create, timerfd_gettime, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_gettime,
+    timerfd_settime,
 };
 
 /// How many bytes of an answer are received at once.
@@ -26,6 +32,19 @@ const BUSY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Where the API listens on every node.
 pub const DEFAULT_SOCKET: &[u8] = b"/run/api.sock";
+
+/// Who makes calls: what they wait with, and for how long at most.
+pub trait Wait {
+    /// Waits for `socket`: false if the time is over.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, which cannot be expected.
+    fn wait(&mut self, socket: BorrowedFd, until: PollFlags) -> Result<bool, Errno>;
+
+    /// Waits for `duration`: false if the time is over.
+    fn pause(&mut self, duration: Duration) -> bool;
+}
 
 /// A point in time that nothing goes on behind.
 ///
@@ -54,16 +73,15 @@ impl Deadline {
     pub fn remaining(&self) -> Duration {
         timerfd_gettime(&self.0).map_or(Duration::ZERO, |timer| duration(timer.it_value))
     }
+}
 
-    /// Waits for `duration`, but not beyond this point in time: false if it is
-    /// reached.
-    pub fn pause(&self, duration: Duration) -> bool {
+impl Wait for Deadline {
+    fn pause(&mut self, duration: Duration) -> bool {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
         matches!(poll(&mut fds, Some(&timespec(duration))), Ok(0) | Err(Errno::INTR))
     }
 
-    /// Waits for `socket`: false if this point in time is reached.
-    fn wait(&self, socket: BorrowedFd, until: PollFlags) -> Result<bool, Errno> {
+    fn wait(&mut self, socket: BorrowedFd, until: PollFlags) -> Result<bool, Errno> {
         let mut fds =
             [PollFd::from_borrowed_fd(socket, until), PollFd::new(&self.0, PollFlags::IN)];
         loop {
@@ -94,12 +112,12 @@ fn duration(time: Timespec) -> Duration {
 ///
 /// # Errors
 ///
-/// There is no answer that can be used, for example because `deadline` came
-/// first.
+/// There is no answer that can be used, for example because the time of
+/// `deadline` was over first.
 pub fn call<'x>(
     socket: &[u8],
     call: Call,
-    deadline: &Deadline,
+    deadline: &mut impl Wait,
     exchange: &'x mut Exchange,
 ) -> Result<Answer<'x>, CallError<'x>> {
     perform(socket, call, deadline, exchange)?;
@@ -116,7 +134,7 @@ pub fn call<'x>(
 pub fn call_until_free<'x>(
     socket: &[u8],
     call: Call,
-    deadline: &Deadline,
+    deadline: &mut Deadline,
     exchange: &'x mut Exchange,
 ) -> Result<Answer<'x>, CallError<'x>> {
     perform(socket, call, deadline, exchange)?;
@@ -140,7 +158,7 @@ pub fn call_until_free<'x>(
 fn perform(
     socket: &[u8],
     call: Call,
-    deadline: &Deadline,
+    deadline: &mut impl Wait,
     exchange: &mut Exchange,
 ) -> Result<(), CallError<'static>> {
     *exchange = Exchange::new(call);
@@ -156,7 +174,7 @@ fn perform(
 fn connect(
     socket: &OwnedFd,
     address: &SocketAddrUnix,
-    deadline: &Deadline,
+    deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
     loop {
         match rustix::net::connect(socket, address) {
@@ -173,7 +191,7 @@ fn connect(
 fn send(
     socket: &OwnedFd,
     mut request: &[u8],
-    deadline: &Deadline,
+    deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
     while !request.is_empty() {
         match rustix::net::send(socket, request, SendFlags::NOSIGNAL) {
@@ -195,7 +213,7 @@ fn send(
 fn receive(
     socket: &OwnedFd,
     exchange: &mut Exchange,
-    deadline: &Deadline,
+    deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
     let mut buffer = [0; RECEIVE_MAX];
     loop {
@@ -214,44 +232,249 @@ fn receive(
     }
 }
 
-/// The time since some point in the past, which never goes back and is not set
-/// by anybody.
-pub fn now() -> Duration {
-    clock(ClockId::Monotonic)
-}
-
-/// The time since 1970-01-01 00:00:00 UTC.
-pub fn utc() -> Duration {
-    clock(ClockId::Realtime)
-}
-
-fn clock(id: ClockId) -> Duration {
-    duration(clock_gettime(id))
-}
-
 /// Waits for `duration`, or not quite as long.
 pub fn pause(duration: Duration) {
     // An error other than a signal's cannot be; the caller looks at the clock.
     let _ = poll(&mut [], Some(&timespec(duration)));
 }
 
-/// Waits for `duration`, all of it.
-pub fn sleep(duration: Duration) {
-    let until = now().saturating_add(duration);
-    while let left = until.saturating_sub(now())
-        && !left.is_zero()
-    {
-        pause(left);
+/// How many scrapers are listened to at once; one more takes the place of the
+/// one that has been there longest.
+const SCRAPERS_MAX: usize = 4;
+/// How many bytes of a request are received at once.
+const REQUEST_PART: usize = 1024;
+/// How long a scraper may take to say what it wants.
+const SCRAPER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long no scraper is let in after the kernel had no descriptor for one.
+const LISTEN_PAUSE: Duration = Duration::from_secs(1);
+/// How many scrapers may wait to be let in.
+const BACKLOG: i32 = 16;
+/// The size of the kernel's buffer for what is sent to a scraper: all of it has
+/// room there, so that nobody waits for a scraper to take it.
+const SEND_BUFFER: usize = 4 * scrape::PAGE_MAX;
+
+/// Listens for scrapers, and answers them.
+pub struct Server {
+    listener: OwnedFd,
+    scrapers: [Option<Scraper>; SCRAPERS_MAX],
+    /// When scrapers are let in again.
+    closed_until: Duration,
+}
+
+struct Scraper {
+    socket: OwnedFd,
+    request: Request,
+    until: Duration,
+}
+
+/// Writes the body of an answer to what is asked at this moment, and gives the
+/// answer's status.
+pub type Tell<'a> = &'a dyn Fn(Moment, Asked, &mut Page) -> &'static str;
+
+impl Server {
+    /// Listens on `address`, or, if it is `None`, on each address of this
+    /// machine. Gives the port as well, which the kernel chooses if it is 0.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's: the address is in use, for example.
+    pub fn listen(address: Option<SocketAddr>, port: u16) -> Result<(Self, u16), Errno> {
+        let listener = match address {
+            Some(address) => listen(address)?,
+            None => match listen((Ipv6Addr::UNSPECIFIED, port).into()) {
+                // There is no IPv6 here.
+                Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
+                    listen((Ipv4Addr::UNSPECIFIED, port).into())?
+                }
+                other => other?,
+            },
+        };
+        let bound = SocketAddr::try_from(rustix::net::getsockname(&listener)?)?;
+        let server = Self { listener, scrapers: Default::default(), closed_until: Duration::ZERO };
+        Ok((server, bound.port()))
+    }
+
+    /// When something has to be done though nothing has come.
+    fn wakes(&self) -> Duration {
+        let scrapers = self.scrapers.iter().flatten().map(|scraper| scraper.until);
+        let closed = Some(self.closed_until).filter(|until| !until.is_zero());
+        scrapers.chain(closed).min().unwrap_or(Duration::MAX)
+    }
+
+    /// Lets go who takes too long, and lets in again.
+    fn tick(&mut self, now: Duration) {
+        for scraper in &mut self.scrapers {
+            scraper.take_if(|scraper| scraper.until <= now);
+        }
+        if self.closed_until <= now {
+            self.closed_until = Duration::ZERO;
+        }
+    }
+
+    fn let_in(&mut self, now: Duration) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = match rustix::net::accept_with(&self.listener, flags) {
+            Ok(socket) => socket,
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                self.closed_until = now.saturating_add(LISTEN_PAUSE);
+                return;
+            }
+            // Whoever it was is gone already.
+            Err(_) => return,
+        };
+        let until = now.saturating_add(SCRAPER_PATIENCE);
+        let since = |place: &&mut Option<Scraper>| place.as_ref().map(|scraper| scraper.until);
+        if let Some(place) = self.scrapers.iter_mut().min_by_key(since) {
+            *place = Some(Scraper { socket, request: Request::default(), until });
+        }
+    }
+}
+
+// Apart, since the page is large: only who serves needs a stack for it.
+#[inline(never)]
+fn serve(place: &mut Option<Scraper>, at: Moment, tell: Tell) {
+    let Some(scraper) = place else { return };
+    let mut buffer = [0; REQUEST_PART];
+    let received = match rustix::net::recv(&scraper.socket, &mut buffer, RecvFlags::empty()) {
+        Ok((0, _)) => 0,
+        Ok((received, _)) => received,
+        Err(Errno::AGAIN | Errno::INTR) => return,
+        Err(_) => 0,
+    };
+    let Some(bytes) = buffer.get(..received).filter(|bytes| !bytes.is_empty()) else {
+        *place = None;
+        return;
+    };
+    let Some(verdict) = scraper.request.push(bytes) else { return };
+    let mut page = Page::new();
+    let (status, with_body) = match verdict {
+        Verdict::Answer(asked, with_body) => (tell(at, asked, &mut page), with_body),
+        Verdict::Refuse(refusal) => (refusal.write(&mut page), true),
+    };
+    let head = scrape::head(status, page.len());
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    // What becomes of it is the scraper's affair. The kernel sends it on after
+    // the connection is closed here.
+    if with_body {
+        let _ = rustix::net::send(&scraper.socket, &head, flags | SendFlags::MORE);
+        let _ = rustix::net::send(&scraper.socket, &page, flags);
+    } else {
+        let _ = rustix::net::send(&scraper.socket, &head, flags);
+    }
+    *place = None;
+}
+
+fn listen(address: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let listener = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&listener, true)?;
+    sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
+    rustix::net::bind(&listener, &address)?;
+    rustix::net::listen(&listener, BACKLOG)?;
+    Ok(listener)
+}
+
+/// Waits until a point in time, and answers scrapers meanwhile if there is a
+/// server.
+pub struct Turn<'a> {
+    /// Reads the clocks.
+    pub clock: fn() -> Moment,
+    /// The point in time, on the clock that never goes back.
+    pub until: Duration,
+    /// The server, and what it tells.
+    pub server: Option<(&'a mut Server, Tell<'a>)>,
+}
+
+impl Turn<'_> {
+    /// Waits, all the time.
+    pub fn sleep(&mut self) {
+        // An error other than a signal's cannot be.
+        let _ = self.turn(None, self.until);
+    }
+
+    /// Waits until `until`, or until `socket` is ready: whether it is.
+    fn turn(
+        &mut self,
+        socket: Option<(BorrowedFd, PollFlags)>,
+        until: Duration,
+    ) -> Result<bool, Errno> {
+        loop {
+            let at = (self.clock)();
+            let now = at.now;
+            let wakes = self.server.as_mut().map_or(Duration::MAX, |(server, _)| {
+                server.tick(now);
+                server.wakes()
+            });
+            if now >= until {
+                return Ok(false);
+            }
+            let left = until.min(wakes).saturating_sub(now);
+            // The socket, the listener and the scrapers, each if there is one.
+            let mut fds = Vec::<PollFd, { 2 + SCRAPERS_MAX }>::new();
+            let mut add = |fd, events| {
+                let _ = fds.push(PollFd::from_borrowed_fd(fd, events));
+            };
+            if let Some((socket, events)) = socket {
+                add(socket, events);
+            }
+            let mut lets_in = false;
+            if let Some((server, _)) = &self.server {
+                lets_in = server.closed_until.is_zero();
+                if lets_in {
+                    add(server.listener.as_fd(), PollFlags::IN);
+                }
+                for scraper in server.scrapers.iter().flatten() {
+                    add(scraper.socket.as_fd(), PollFlags::IN);
+                }
+            }
+            match poll(&mut fds, Some(&timespec(left))) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(errno),
+            }
+            let ready = |fd: &PollFd| !fd.revents().is_empty();
+            let ready: Vec<bool, { 2 + SCRAPERS_MAX }> = fds.iter().map(ready).collect();
+            drop(fds);
+            let mut ready = ready.into_iter();
+            let is_socket_ready = socket.is_some() && ready.next() == Some(true);
+            if let Some((server, tell)) = &mut self.server {
+                let is_somebody_there = lets_in && ready.next() == Some(true);
+                for place in server.scrapers.iter_mut().filter(|place| place.is_some()) {
+                    if ready.next() == Some(true) {
+                        serve(place, at, *tell);
+                    }
+                }
+                if is_somebody_there {
+                    server.let_in(now);
+                }
+            }
+            if is_socket_ready {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl Wait for Turn<'_> {
+    fn wait(&mut self, socket: BorrowedFd, events: PollFlags) -> Result<bool, Errno> {
+        self.turn(Some((socket, events)), self.until)
+    }
+
+    fn pause(&mut self, duration: Duration) -> bool {
+        let until = (self.clock)().now.saturating_add(duration).min(self.until);
+        let _ = self.turn(None, until);
+        until < self.until
     }
 }
 
 /// A number that nobody else gets, as far as the kernel can say so early;
-/// otherwise the time.
-pub fn random() -> u64 {
+/// otherwise `fallback`.
+pub fn random(fallback: u64) -> u64 {
     let mut bytes = [0; 8];
     match rustix::rand::getrandom(&mut bytes, GetRandomFlags::NONBLOCK) {
         Ok(_) => u64::from_ne_bytes(bytes),
-        Err(_) => now().subsec_nanos().into(),
+        Err(_) => fallback,
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Window {
     length: u32,
 }
 
-/// What is wrong with a window. Displayed, it says what would be right.
+/// What is wrong with a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowError {
     /// Something else stands where days are expected.
@@ -44,16 +44,23 @@ pub enum WindowError {
     TooMany,
 }
 
-impl Display for WindowError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
+impl WindowError {
+    /// What is wrong, in one phrase.
+    pub fn text(self) -> &'static str {
+        match self {
             Self::Days => "not a day of the week; days are like Sat, Mon-Fri or Mon,Wed,Fri-Sun",
             Self::Times => {
                 "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00, in UTC"
             }
             Self::Empty => "begins and ends at the same time; a whole day is 00:00-24:00",
             Self::TooMany => "more than 8 windows",
-        })
+        }
+    }
+}
+
+impl Display for WindowError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

@@ -15,10 +15,10 @@ exit code 1
 
 On the node the updater looks for a new version, writes it, and activates it.
 $ bottlerocket-updater -socket _/api.sock -one-time
-  time=_ level=info msg=\"update found, preparing it\" running=1.26.0 version=1.26.1 _
-  time=_ level=info msg=prepared version=1.26.1 took=_
-  time=_ level=info msg=activated version=1.26.1 took=_
-  time=_ level=info msg=\"ready, waiting for the reboot\" state=Ready next=1.26.1 running=1.26.0 _
+  time=_ level=info event=preparing msg=\"update found, preparing it\" running=1.26.0 version=1.26.1 _
+  time=_ level=info event=prepared msg=prepared version=1.26.1 took=_
+  time=_ level=info event=activated msg=activated version=1.26.1 took=_
+  time=_ level=info event=ready msg=\"ready, waiting for the reboot\" state=Ready next=1.26.1 running=1.26.0 _
 exit code 0
 
 Kured asks again. Now the node is ready: Kured locks, cordons and drains it.
@@ -42,7 +42,7 @@ exit code 1
 
 The updater looks again: this is the newest version, there is nothing to do.
 $ bottlerocket-updater -socket _/api.sock -one-time
-  time=_ level=info msg=\"nothing to do\" state=Idle running=1.26.1 _
+  time=_ level=info event=nothing_to_do msg=\"nothing to do\" state=Idle running=1.26.1 _
 exit code 0
 
 And it stays like this until the next release.

@@ -6,14 +6,14 @@ extern crate std;
 use super::*;
 use crate::api::{AnswerError, Refusal};
 use crate::duration;
-use crate::event::Event;
+use crate::event::{Event, Summary};
 use crate::excerpt::Excerpt;
 use crate::http::{HttpError, Progress};
-use crate::log::{Format, Record};
+use crate::log::{Format, Level};
 use crate::status::{Image, State};
 use rustix::io::Errno;
 use std::boxed::Box;
-use std::string::{String, ToString};
+use std::string::String;
 use std::vec::Vec;
 use std::{format, vec};
 
@@ -83,13 +83,17 @@ pub(crate) fn answer(text: &str) -> Answered {
     Ok(Answer::Status(Status { state, chosen, running: image("1.26.0"), staged, last_command }))
 }
 
-/// What an operator reads of an event, without the time.
-pub(crate) fn line(event: &Event) -> String {
-    let (level, summary) = event.summary();
-    let mut record = Record::new(Format::Logfmt, Duration::ZERO, level, summary);
-    event.describe(&mut record);
-    let line = String::from_utf8(record.finish().to_vec()).unwrap();
-    line.strip_prefix("time=1970-01-01T00:00:00.000Z level=").unwrap().trim_end().to_string()
+/// What an operator reads of an event, without the time and the name; nothing of
+/// one that is for debugging.
+pub(crate) fn line(event: &Event) -> Option<String> {
+    let Summary { level, name, .. } = event.summary();
+    if level == Level::Debug {
+        return None;
+    }
+    let line = event.record(Format::Logfmt, Duration::ZERO).finish().to_vec();
+    let line = String::from_utf8(line).unwrap();
+    let line = line.strip_prefix("time=1970-01-01T00:00:00.000Z level=").unwrap().trim_end();
+    Some(line.replacen(&format!(" event={name}"), "", 1))
 }
 
 /// The answer, and how late it is: `+10s silence` comes after ten seconds.
@@ -105,16 +109,25 @@ pub(crate) type Row = (&'static str, u64, &'static str, &'static str);
 /// A cycle that is under way.
 struct Script {
     cycle: Cycle,
+    settings: Settings,
+    history: History,
     next: Step,
     now: Duration,
 }
 
 impl Script {
     fn new(settings: Settings) -> Self {
-        let (cycle, call) = Cycle::begin(settings);
+        let (cycle, call) = Cycle::begin();
         // Any point in time may be the one that times are counted from.
         let now = Duration::from_secs(86_400);
-        Self { cycle, next: Step::Call(call, Duration::ZERO), now }
+        let next = Step::Call(call, Duration::ZERO);
+        Self { cycle, settings, history: History::default(), next, now }
+    }
+
+    fn answered(&mut self, answer: &Answered, tell: &mut dyn FnMut(Event)) {
+        let Self { cycle, settings, history, now, .. } = self;
+        let at = Moment { now: *now, utc: *now };
+        self.next = cycle.answered(Given { at, settings, history }, answer, tell);
     }
 
     #[track_caller]
@@ -127,7 +140,7 @@ impl Script {
         let (answer, delay) = answer_and_delay(text);
         self.now += Duration::from_millis(pause) + delay;
         let mut lines = Vec::new();
-        self.next = self.cycle.answered(self.now, &answer, &mut |event| lines.push(line(&event)));
+        self.answered(&answer, &mut |event| lines.extend(line(&event)));
         assert_eq!(lines.join("\n"), told, "after {call} {text:?}");
         self
     }
@@ -382,9 +395,9 @@ fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
     for (timeouts, longest) in [([60, 1800, 60, 60], 1800), ([60, 5, 7, 90], 90), ([9, 9, 9, 9], 9)]
     {
         let settings =
-            Settings { timeouts: timeouts.map(Duration::from_secs), refresh_ready: false };
+            Settings { timeouts: timeouts.map(Duration::from_secs), ..Settings::default() };
         for locked_status in [true, false] {
-            let mut script = Script::new(settings);
+            let mut script = Script::new(settings.clone());
             let begin = script.now;
             let mut told = Vec::new();
             let mut calls = 0;
@@ -395,8 +408,8 @@ fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
                     Call::Status if !locked_status => "Idle",
                     _ => "423",
                 };
-                let tell = &mut |event: Event| told.push(line(&event));
-                script.next = script.cycle.answered(script.now, &answer(text), tell);
+                let tell = &mut |event: Event| told.extend(line(&event));
+                script.answered(&answer(text), tell);
             }
             script.ends(End::Failed);
             let waited = (script.now - begin).as_secs();
@@ -621,8 +634,14 @@ fn a_worker_that_vanished() {
     for (pause, text) in [(200, same), (400, same), (800, "+29s 423"), (1600, same)] {
         script.row(("status", pause, text, ""));
     }
-    for (pause, text) in [(3200, same), (5000, "+29s silence"), (5000, "404"), (5000, "+24s 404")] {
-        script.row(("status", pause, text, ""));
+    let running = "info msg=\"still running\" command=prepare took=1m9s";
+    for (pause, text, told) in [
+        (3200, same, ""),
+        (5000, "+29s silence", running),
+        (5000, "404", ""),
+        (5000, "+24s 404", ""),
+    ] {
+        script.row(("status", pause, text, told));
     }
     script.row(("status", 5000, same, told)).ends(End::Failed);
 }
@@ -632,7 +651,7 @@ fn a_command_that_takes_too_long() {
     for (timeout, text) in [(60, "423"), (60, "+10s silence"), (5, "refused"), (20, "Idle")] {
         let mut settings = Settings::default();
         settings.timeouts[0] = Duration::from_secs(timeout);
-        let mut script = Script::new(settings);
+        let mut script = Script::new(settings.clone());
         script.row(("status", 0, "Idle", "")).row(("refresh", 0, "204", ""));
         let (answer, delay) = answer_and_delay(text);
         let begin = script.now;
@@ -640,8 +659,8 @@ fn a_command_that_takes_too_long() {
         while let Step::Call(call, pause) = script.next {
             assert_eq!(call, Call::Status);
             script.now += pause + delay;
-            let tell = &mut |event: Event| told.push(line(&event));
-            script.next = script.cycle.answered(script.now, &answer, tell);
+            let tell = &mut |event: Event| told.extend(line(&event));
+            script.answered(&answer, tell);
         }
         script.ends(End::Failed);
         let took = script.now - begin;
@@ -658,30 +677,33 @@ fn a_command_that_takes_too_long() {
 
 #[test]
 fn each_command_has_its_own_time() {
-    let settings =
-        Settings { timeouts: [1, 2, 3, 4].map(Duration::from_secs), refresh_ready: true };
+    let settings = Settings {
+        timeouts: [1, 2, 3, 4].map(Duration::from_secs),
+        refresh_ready: true,
+        ..Settings::default()
+    };
     let overdue = |command: &str, timeout: &str| {
         forever(&format!(
             "error msg=\"command takes too long, not waiting any longer\" \
              command={command} timeout={timeout}"
         ))
     };
-    let mut script = Script::new(settings);
+    let mut script = Script::new(settings.clone());
     script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
     script.row(("status", 200, "+799ms 423", ""));
     script.row(("status", 400, "423", overdue("refresh", "1s"))).ends(End::Failed);
 
-    let mut script = Script::new(settings);
+    let mut script = Script::new(settings.clone());
     script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
     script.row(("status", 200, "+1799ms 423", ""));
     script.row(("status", 400, "423", overdue("prepare", "2s"))).ends(End::Failed);
 
-    let mut script = Script::new(settings);
+    let mut script = Script::new(settings.clone());
     script.rows(&FOUND_AVAILABLE).rows(&STAGED).row(("activate", 0, "204", ""));
     script.row(("status", 200, "+2799ms 423", ""));
     script.row(("status", 400, "423", overdue("activate", "3s"))).ends(End::Failed);
 
-    let mut script = Script::new(settings);
+    let mut script = Script::new(settings.clone());
     script.rows(&[
         ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
         ("refresh", 0, "204", ""),
@@ -692,7 +714,7 @@ fn each_command_has_its_own_time() {
     ]);
     script.ends(End::Failed);
     // A result that comes too late, but before that is noticed, counts.
-    let mut script = Script::new(settings);
+    let mut script = Script::new(settings.clone());
     script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
     script.row(("status", 200, "+1m Idle - - refresh@1", NOTHING)).ends(End::Good);
 }
@@ -1006,10 +1028,12 @@ fn any_sequence_of_answers() {
         let settings = Settings {
             timeouts: [200, 400, 200, 200].map(Duration::from_secs),
             refresh_ready: seed % 2 == 0,
+            ..Settings::default()
         };
         // Some nodes stay locked, or silent, for long.
         let stubborn = *numbers.one_of(&[0, 0, 20, 40]);
-        let (mut cycle, mut call) = Cycle::begin(settings);
+        let (mut cycle, mut call) = Cycle::begin();
+        let mut history = History::default();
         let (mut now, mut calls, mut commands) = (Duration::ZERO, 0, 0);
         let (mut good_refresh, mut refresh_sent) = (false, false);
         let obedience = *numbers.one_of(&[0, 0, 50]);
@@ -1060,7 +1084,9 @@ fn any_sequence_of_answers() {
             }
             now += Duration::from_millis(*numbers.one_of(&[0, 1, 100, 5_000]));
             let mut told = 0;
-            match cycle.answered(now, last, &mut |_| told += 1) {
+            let at = Moment { now, utc: now };
+            let given = Given { at, settings: &settings, history: &mut history };
+            match cycle.answered(given, last, &mut |_| told += 1) {
                 Step::Call(next @ Call::Status, pause) => {
                     let allowed = Duration::from_millis(200)..=Duration::from_secs(5);
                     assert!(allowed.contains(&pause), "seed {seed}: {pause:?}");

@@ -17,6 +17,11 @@ const SCHEDULE: Schedule = Schedule {
     give_up: Duration::from_secs(300),
 };
 
+/// A moment at which both clocks show this.
+fn at(now: Duration) -> Moment {
+    Moment { now, utc: now }
+}
+
 /// A daemon that is under way.
 struct Script {
     daemon: Daemon,
@@ -26,7 +31,8 @@ struct Script {
 
 impl Script {
     fn new(schedule: Schedule, random: u64) -> Self {
-        let (daemon, next) = Daemon::begin(Settings::default(), schedule, random);
+        let (daemon, next) =
+            Daemon::begin(Settings::default(), History::default(), schedule, random);
         Self { daemon, next, now: Duration::from_secs(86_400) }
     }
 
@@ -40,8 +46,8 @@ impl Script {
         let (answer, delay) = answer_and_delay(text);
         self.now = self.now.saturating_add(pause).saturating_add(delay);
         let mut lines = Vec::new();
-        let tell = &mut |event: Event| lines.push(line(&event));
-        self.next = self.daemon.answered(self.now, call, &answer, tell);
+        let tell = &mut |event: Event| lines.extend(line(&event));
+        self.next = self.daemon.answered(at(self.now), call, &answer, tell);
         (pause, lines)
     }
 
@@ -494,7 +500,7 @@ fn what_answers_is_not_given_up() {
 fn times_without_measure() {
     let schedule =
         Schedule { once: false, interval: FOR_EVER, jitter: FOR_EVER, give_up: FOR_EVER };
-    let settings = Settings { timeouts: [FOR_EVER; 4], refresh_ready: true };
+    let settings = Settings { timeouts: [FOR_EVER; 4], refresh_ready: true, ..Settings::default() };
     let any = AnyAnswer::new();
     for schedule in [
         schedule,
@@ -509,13 +515,14 @@ fn times_without_measure() {
     ] {
         for seed in [0, 1, u64::MAX, 1 << 63] {
             let mut numbers = Numbers(seed);
-            let (mut daemon, mut next) = Daemon::begin(settings, schedule, seed);
+            let (mut daemon, mut next) =
+                Daemon::begin(settings.clone(), History::default(), schedule, seed);
             let mut now = Duration::ZERO;
             for _ in 0..2_000 {
                 let Next::Call(call, pause) = next else { panic!("{next:?}") };
                 now = now.saturating_add(pause);
                 let answer = any.to(call, &mut numbers);
-                next = daemon.answered(now, call, answer, &mut |_| ());
+                next = daemon.answered(at(now), call, answer, &mut |_| ());
                 // The kernel takes no clock back, but nothing must rest on it.
                 if numbers.below(50) == 0 {
                     now = Duration::ZERO;
@@ -536,7 +543,8 @@ fn any_sequence_of_answers() {
     for seed in 0..1_000 {
         let mut numbers = Numbers(seed);
         let schedule = Schedule { jitter, ..SCHEDULE };
-        let (mut daemon, mut next) = Daemon::begin(Settings::default(), schedule, seed);
+        let (mut daemon, mut next) =
+            Daemon::begin(Settings::default(), History::default(), schedule, seed);
         let mut now = Duration::ZERO;
         let mut lost = false;
         let mut stale_since = None;
@@ -556,7 +564,7 @@ fn any_sequence_of_answers() {
                 _ => stale_since = None,
             }
             let mut ends = false;
-            next = daemon.answered(now, call, answer, &mut |event| match event {
+            next = daemon.answered(at(now), call, answer, &mut |event| match event {
                 Event::ApiLost(..) => {
                     assert!(answer.is_err(), "seed {seed}");
                     lost = true;

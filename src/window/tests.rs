@@ -1,6 +1,7 @@
 extern crate std;
 use super::*;
-use crate::log::{Format, Level, Record};
+use crate::event;
+use crate::log::{Format, Record};
 use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{format, vec};
@@ -125,7 +126,7 @@ fn several_in_one_list() {
 #[test]
 fn the_longest_list_fits_a_record() {
     let list = windows(&["Mon,Wed,Fri 01:00-02:00"; WINDOWS_MAX].join(";"));
-    let mut record = Record::new(Format::Logfmt, Duration::MAX, Level::Info, "");
+    let mut record = Record::new(Format::Logfmt, Duration::MAX, event::summary(0));
     record.field("windows", &list);
     assert!(record.finish().ends_with(b"Mon,Wed,Fri 01:00-02:00\"\n"));
 }

@@ -26,30 +26,72 @@ pub struct Record(Vec<(String, String)>);
 /// The longest record, with its newline.
 const RECORD_MAX: usize = 2048;
 
-/// Each message, its level, and the fields behind it.
-const DOCUMENTED: [(&str, &str, &str); 18] = [
-    ("info", "started", "version socket interval"),
-    ("info", "another update command is running, waiting for it", ""),
-    ("info", "update found, preparing it", "running version variant arch"),
-    ("info", "prepared", "version took"),
-    ("info", "activated", "version took"),
-    ("info", "deactivated, because another version is chosen", "version took"),
-    ("error", "command failed", "command status exit_status took stderr"),
-    ("error", "command takes too long, not waiting any longer", "command timeout"),
-    ("error", "command ended without a result", "command"),
-    ("error", "commands succeed without effect", "command"),
-    ("error", "command refused", "command error"),
-    ("error", "another update command does not end, not waiting any longer", "after"),
-    ("info", "nothing to do", "state running variant arch"),
-    ("info", "ready, waiting for the reboot", "state next running variant arch"),
-    ("error", "the API cannot be used", "call error socket"),
-    ("info", "the API can be used again", "after"),
+/// Each event, its level, its message, and the fields behind it.
+const DOCUMENTED: [(&str, &str, &str, &str); 29] = [
+    ("started", "info", "started", "version socket interval"),
+    ("serving_metrics", "info", "serving metrics", "address port"),
+    ("lock_held", "info", "another update command is running, waiting for it", ""),
+    ("preparing", "info", "update found, preparing it", "running version variant arch"),
+    ("still_running", "info", "still running", "command took"),
+    ("refreshed", "debug", "refreshed", "version took"),
+    ("prepared", "info", "prepared", "version took"),
+    ("activated", "info", "activated", "version took"),
+    ("deactivated", "info", "deactivated, because another version is chosen", "version took"),
+    ("command_failed", "error", "command failed", "command status exit_status took stderr"),
     (
+        "command_overdue",
+        "error",
+        "command takes too long, not waiting any longer",
+        "command timeout",
+    ),
+    ("command_vanished", "error", "command ended without a result", "command"),
+    ("command_without_effect", "error", "commands succeed without effect", "command"),
+    ("command_refused", "error", "command refused", "command error"),
+    ("lock_stuck", "error", "another update command does not end, not waiting any longer", "after"),
+    ("nothing_to_do", "info", "nothing to do", "state running variant arch"),
+    ("ready", "info", "ready, waiting for the reboot", "state next running variant arch"),
+    (
+        "staged",
+        "info",
+        "staged, not activating it (-stage-only)",
+        "state next running variant arch",
+    ),
+    ("window_closed", "info", "update waits for the next window", "state version opens"),
+    (
+        "held_back",
+        "info",
+        "version is held back, because it did not boot",
+        "version variant arch failed_boots retry_in",
+    ),
+    (
+        "rolled_back",
+        "error",
+        "the new version did not boot, and the old one runs: holding it back",
+        "version variant arch failed_boots retry_in running",
+    ),
+    ("updated", "info", "the new version runs", "version variant arch before"),
+    ("api_lost", "error", "the API cannot be used", "call error socket"),
+    ("api_back", "info", "the API can be used again", "after"),
+    ("api_call", "debug", "called the API", "call answer error took"),
+    (
+        "state_damaged",
+        "error",
+        "the state file is damaged: keeping it as state.damaged, starting anew",
+        "",
+    ),
+    (
+        "state_lost",
+        "error",
+        "cannot keep state: a version that does not boot may be tried again",
+        "tried error",
+    ),
+    (
+        "gave_up",
         "error",
         "giving up: a restart of the container mounts the socket afresh, if there is one",
         "after error",
     ),
-    ("info", "stopped", "signal"),
+    ("stopped", "info", "stopped", "signal"),
 ];
 
 impl Record {
@@ -77,7 +119,7 @@ impl Record {
     /// `_` for durations, which are never the same.
     pub fn story(&self) -> String {
         let mut story = format!("{}: {}", self.get("level"), self.get("msg"));
-        for (key, value) in self.0.iter().skip(3) {
+        for (key, value) in self.0.iter().skip(4) {
             let value = if matches!(key.as_str(), "took" | "after") { "_" } else { value };
             story.push_str(&format!(" {key}={value}"));
         }
@@ -86,17 +128,19 @@ impl Record {
 
     fn check(&self) {
         let keys: Vec<&str> = self.0.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(keys.get(..3), Some(&["time", "level", "msg"][..]), "{self:?}");
+        assert_eq!(keys.get(..4), Some(&["time", "level", "event", "msg"][..]), "{self:?}");
         self.check_time();
-        let documented = DOCUMENTED.into_iter().find(|(_, message, _)| *message == self.get("msg"));
-        let Some((level, _, fields)) = documented else {
-            panic!("a message that is not documented: {self:?}");
+        let documented = DOCUMENTED.into_iter().find(|(event, ..)| *event == self.get("event"));
+        let Some((_, level, message, fields)) = documented else {
+            panic!("an event that is not documented: {self:?}");
         };
-        assert_eq!(self.get("level"), level, "{self:?}");
+        assert_eq!((self.get("level"), self.get("msg")), (level, message), "{self:?}");
         let fields = fields.split_whitespace();
-        // Not every command that fails has an exit status.
-        let fields = fields.filter(|field| *field != "exit_status" || keys.contains(field));
-        assert_eq!(keys[3..], fields.collect::<Vec<_>>(), "{self:?}");
+        // Not every command that fails has an exit status, and a call has either
+        // an answer or an error.
+        let optional = ["exit_status", "answer", "error"];
+        let fields = fields.filter(|field| !optional.contains(field) || keys.contains(field));
+        assert_eq!(keys[4..], fields.collect::<Vec<_>>(), "{self:?}");
     }
 
     /// The time is now, in the form `2026-11-22T05:32:12.007Z`.

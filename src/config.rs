@@ -1,0 +1,94 @@
+//! What the updater's flags take that no other program has, and what is in
+//! force.
+
+use crate::duration::{self, Short};
+use crate::excerpt::Shown;
+use crate::flags::{Setting, Wanted};
+use crate::window::{WindowError, Windows};
+use core::fmt::{self, Display};
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+
+/// `-window`: may be given more than once.
+impl Setting<'_> for Windows {
+    fn set(&mut self, value: &[u8]) -> Result<(), Wanted> {
+        self.add(value).map_err(WindowError::text)
+    }
+}
+
+/// A duration, or `never`, which is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrNever(pub Option<Duration>);
+
+const NEVER: &str = "never";
+
+impl Setting<'_> for OrNever {
+    fn set(&mut self, value: &[u8]) -> Result<(), Wanted> {
+        self.0 = match value {
+            value if value == NEVER.as_bytes() => None,
+            value => {
+                let duration = duration::parse(value).filter(|duration| !duration.is_zero());
+                Some(duration.ok_or("it takes a duration above zero, like 24h, or never")?)
+            }
+        };
+        Ok(())
+    }
+}
+
+impl Display for OrNever {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 {
+            Some(duration) => Short(duration).fmt(f),
+            None => f.write_str(NEVER),
+        }
+    }
+}
+
+/// An address to listen on: `A.B.C.D:PORT`, or `:PORT` for each address of the
+/// machine, those of IPv6 as well, or `off`.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Listen<'a> {
+    /// As the operator has written it; empty if nothing is listened on.
+    pub text: &'a [u8],
+    /// The address, `None` for each of this machine.
+    pub address: Option<SocketAddr>,
+    /// The port.
+    pub port: u16,
+}
+
+const OFF: &[u8] = b"off";
+
+impl<'a> Setting<'a> for Listen<'a> {
+    fn set(&mut self, value: &'a [u8]) -> Result<(), Wanted> {
+        *self = Self::default();
+        if value == OFF {
+            return Ok(());
+        }
+        let wanted = "it takes an address like :8080 or 127.0.0.1:8080, or off";
+        let (address, port) = read_address(value).ok_or(wanted)?;
+        *self = Self { text: value, address, port };
+        Ok(())
+    }
+}
+
+fn read_address(text: &[u8]) -> Option<(Option<SocketAddr>, u16)> {
+    let colon = text.iter().rposition(|byte| *byte == b':')?;
+    let port = u16::try_from(duration::whole_number(text.get(colon + 1..)?)?).ok()?;
+    let address = text.get(..colon)?;
+    if address.is_empty() {
+        return Some((None, port));
+    }
+    let mut numbers = address.split(|byte| *byte == b'.');
+    let mut octets = [0; 4];
+    for octet in &mut octets {
+        *octet = u8::try_from(duration::whole_number(numbers.next()?)?).ok()?;
+    }
+    let address = numbers.next().is_none().then_some(Ipv4Addr::from_octets(octets))?;
+    Some((Some((address, port).into()), port))
+}
+
+impl Display for Listen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        Shown(if self.text.is_empty() { OFF } else { self.text }).fmt(f)
+    }
+}

@@ -1,0 +1,165 @@
+//! The server of metrics and health: one HTTP/1.1 request and its answer.
+//!
+//! Of a request only the first line counts; the rest of the head is waited for,
+//! up to [`HEAD_MAX`] bytes, and not looked at. Each connection is for one
+//! request. Nothing here does I/O.
+
+use crate::text::{Number, write_parts};
+use core::fmt::{self, Display, Write};
+use core::time::Duration;
+use heapless::Vec;
+
+/// The longest head of a request, in bytes.
+pub const HEAD_MAX: usize = 8192;
+/// How much of the first line is looked at. Those that are answered with more
+/// than an error are shorter.
+const LINE_MAX: usize = 64;
+/// The longest head of an answer, in bytes.
+const ANSWER_HEAD_MAX: usize = 192;
+/// The longest body of an answer, in bytes.
+pub const PAGE_MAX: usize = 12 * 1024;
+
+/// The body of an answer.
+pub type Page = Vec<u8, PAGE_MAX>;
+
+/// Why something is not healthy or not ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// The API has not answered for this time, which is longer than that one.
+    Silence(Duration, Duration),
+    /// There has not been any status.
+    NoStatus,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// `/metrics`
+    Metrics,
+    /// `/healthz`
+    Health,
+    /// `/readyz`
+    Readiness,
+}
+
+/// A request, as far as it has come.
+#[derive(Debug, Default)]
+pub struct Request {
+    line: Vec<u8, LINE_MAX>,
+    /// How many bytes have come.
+    come: usize,
+    /// Whether the first line is complete.
+    has_line: bool,
+    /// Whether the line that is coming is empty so far.
+    is_empty_line: bool,
+}
+
+/// What is made of a request once enough of it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is answered with this; the body only if it is true.
+    Answer(Asked, bool),
+    /// It is refused.
+    Refuse(&'static Refusal),
+}
+
+/// How a request is refused: the status line, and what stands in the body.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal(&'static str, &'static str);
+
+const BAD: Refusal = Refusal("400 Bad Request", "this is not HTTP/1.1\n");
+const UNKNOWN: Refusal = Refusal("404 Not Found", "there are /metrics, /healthz and /readyz\n");
+const METHOD: Refusal = Refusal("405 Method Not Allowed\r\nallow: GET, HEAD", "GET or HEAD\n");
+const TOO_LARGE: Refusal =
+    Refusal("431 Request Header Fields Too Large", "the request is too large\n");
+
+impl Request {
+    /// Takes the next bytes of a request: what is made of it, if enough has come.
+    pub fn push(&mut self, bytes: &[u8]) -> Option<Verdict> {
+        for byte in bytes {
+            self.come += 1;
+            match byte {
+                b'\n' if self.is_empty_line && self.has_line => return Some(self.verdict()),
+                b'\n' => (self.has_line, self.is_empty_line) = (true, true),
+                b'\r' => {}
+                _ => self.is_empty_line = false,
+            }
+            if self.come == HEAD_MAX {
+                return Some(Verdict::Refuse(&TOO_LARGE));
+            }
+            if !self.has_line {
+                // What does not fit is no path that is known.
+                let _ = self.line.push(*byte);
+            }
+        }
+        None
+    }
+
+    fn verdict(&self) -> Verdict {
+        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+        let mut words = line.splitn(3, |byte| *byte == b' ');
+        let mut word = || words.next().unwrap_or_default();
+        let (method, target, version) = (word(), word(), word());
+        // A line that is cut has a path that is longer than any that is known.
+        if !version.starts_with(b"HTTP/1.") && !self.line.is_full() {
+            return Verdict::Refuse(&BAD);
+        }
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let asked = match path {
+            b"/metrics" => Asked::Metrics,
+            b"/healthz" => Asked::Health,
+            b"/readyz" => Asked::Readiness,
+            _ => return Verdict::Refuse(&UNKNOWN),
+        };
+        match method {
+            b"GET" => Verdict::Answer(asked, true),
+            b"HEAD" => Verdict::Answer(asked, false),
+            _ => Verdict::Refuse(&METHOD),
+        }
+    }
+}
+
+impl Refusal {
+    /// Writes the body of the answer that refuses a request, and gives its
+    /// status.
+    pub fn write(&self, page: &mut Page) -> &'static str {
+        let Self(status, reason) = *self;
+        // There is room for a line.
+        let _ = page.write_str(reason);
+        status
+    }
+}
+
+/// Writes the body of the answer to a question for health or readiness, and
+/// gives its status.
+pub fn write_state(state: Result<(), Problem>, page: &mut Page) -> &'static str {
+    // There is room for a line.
+    let _ = match state {
+        Ok(()) => page.write_str("ok\n"),
+        Err(problem) => page.write_fmt(format_args!("{problem}\n")),
+    };
+    if state.is_ok() { OK } else { "503 Service Unavailable" }
+}
+
+/// The status of an answer that is as it should be.
+pub const OK: &str = "200 OK";
+
+/// The head of an answer with this status, and a body of so many bytes.
+pub fn head(status: &str, length: usize) -> Vec<u8, ANSWER_HEAD_MAX> {
+    let mut head = Vec::new();
+    // There is room: a test has the longest.
+    let _ = write!(head, "{}", Head(status, length));
+    head
+}
+
+struct Head<'a>(&'a str, usize);
+
+impl Display for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self(status, length) = self;
+        write_parts(f, &["HTTP/1.1 ", status, "\r\nconnection: close\r\ncontent-type: "])?;
+        f.write_str("text/plain; version=0.0.4; charset=utf-8\r\ncontent-length: ")?;
+        Number(*length as u64).fmt(f)?;
+        f.write_str("\r\n\r\n")
+    }
+}
