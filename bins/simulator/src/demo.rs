@@ -263,13 +263,16 @@ fn send_lines(pipe: impl Read + Send + 'static, sender: Sender<Vec<u8>>) {
 
 /// Waits for the program's end; `None` when it did not come in time.
 fn wait(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
-    loop {
+    // What ends behind it has perhaps ended because nobody reads its output any
+    // more.
+    while Instant::now() < deadline {
         let status = child.try_wait()?;
-        if status.is_some() || Instant::now() >= deadline {
+        if status.is_some() {
             return Ok(status);
         }
         thread::sleep(Duration::from_millis(5));
     }
+    Ok(None)
 }
 
 /// A directory that only this user may enter; goes away with its contents.
