@@ -4,6 +4,7 @@ use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboo
 use bottlerocket_simulator::State::{self, Available, Idle, Ready, Staged};
 use bottlerocket_simulator::cli::{self, Order};
 use bottlerocket_simulator::demo::Demo;
+use bottlerocket_simulator::fleet::{Fleet, Outage, Outages};
 use bottlerocket_simulator::{
     Ending, Fault, LATEST, Lock, Node, Options, Refusal, Rule, Simulator, Then, UNTIL_TOLD,
     calendar,
@@ -1099,7 +1100,36 @@ fn the_command_line() {
         assert_eq!(parse(line), Ok(order), "{line}");
     }
 
+    let fleet = |change: fn(&mut Fleet)| {
+        let mut fleet = Fleet::default();
+        change(&mut fleet);
+        Ok(Order::Fleet(fleet))
+    };
     for (line, expected) in [
+        ("fleet", fleet(|_| ())),
+        ("fleet --nodes 7 --seed 9", fleet(|f| (f.nodes, f.seed) = (7, 9))),
+        ("fleet --interval 1m", fleet(|f| f.interval = Duration::from_secs(60))),
+        ("fleet --jitter 0s", fleet(|f| f.jitter = Some(Duration::ZERO))),
+        ("fleet --time 1000h", fleet(|f| f.time = Duration::from_secs(3_600_000))),
+        (
+            "fleet --outage refresh=1h+90s",
+            fleet(|f| {
+                let (begin, length) = (Duration::from_secs(3600), Duration::from_secs(90));
+                f.outage = Some(Outage { of: Outages::Refresh, begin, length });
+            }),
+        ),
+        ("fleet -h", Ok(Order::Help)),
+        ("fleet --offer 1.1.0", Err("invalid option '--offer'")),
+        ("fleet --interval 0s", Err("cannot parse argument \"0s\": has to be above zero")),
+        ("fleet --time 1001h", Err("cannot parse argument \"1001h\": at most 1000h")),
+        (
+            "fleet --outage node=1h+90s",
+            Err("cannot parse argument \"node=1h+90s\": it is none of repository, refresh, api"),
+        ),
+        (
+            "fleet --outage api=1h",
+            Err("cannot parse argument \"api=1h\": not WHAT=BEGIN+LENGTH, such as api=1h+10m"),
+        ),
         ("demo", Ok(Order::Demo(None))),
         ("demo --programs dir", Ok(Order::Demo(Some("dir".into())))),
         ("--help", Ok(Order::Help)),

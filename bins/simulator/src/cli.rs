@@ -1,5 +1,6 @@
 //! The command line: from arguments to an [`Order`].
 
+use crate::fleet::{Fleet, Outage, Outages};
 use crate::node::{Command, Ending, Options};
 use lexopt::prelude::*;
 use std::ffi::OsString;
@@ -13,6 +14,8 @@ A simulated Bottlerocket node: the update API on a Unix socket.
 Usage:
   bottlerocket-simulator [OPTION]...           serve a node until killed
   bottlerocket-simulator demo [--programs DIR] update one with our programs
+  bottlerocket-simulator fleet [OPTION]...     count what a fleet asks of the
+                                               update repository, each second
 
 Options:
   --socket PATH         where to listen (default: api.sock)
@@ -35,6 +38,15 @@ Options:
                         reboot) always fails like this; may be repeated
   --programs DIR        demo: where our programs are (default: beside this one;
                         under cargo they are built first)
+  --nodes N             fleet: how many, all started in the same second
+                        (default: 10000)
+  --interval D          fleet: the updaters' interval (default: 10m)
+  --jitter D            fleet: their jitter (default: theirs)
+  --time D              fleet: how long (default: 3h)
+  --seed N              fleet: the same gives the same (default: 1)
+  --outage WHAT=BEGIN+LENGTH
+                        fleet: repository, refresh (answered with 500) or api
+                        (not there) does not work for a while, for any node
   -h, --help            print this and exit
   -V, --version         print the version and exit
 
@@ -42,8 +54,9 @@ Durations are written like 250ms, 90s, 10m, 1h30m.
 
 Exit codes: 0 done, 1 the demo did not go as expected, 2 usage, 3 could not.
 
-Example:
+Examples:
   bottlerocket-simulator --prepare-time 30s --fail 'activate=1:no space left'
+  bottlerocket-simulator fleet --outage api=1h+10m >requests.csv
 ";
 
 /// What the command line asks for.
@@ -53,6 +66,8 @@ pub enum Order {
     Serve(PathBuf, Box<Options>),
     /// Tell the story, with the programs in this directory if one was named.
     Demo(Option<PathBuf>),
+    /// Simulate a fleet.
+    Fleet(Fleet),
     /// Print [`HELP`].
     Help,
     /// Print the version.
@@ -82,6 +97,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
             Long("help") | Short('h') => return Ok(Order::Help),
             Long("version") | Short('V') => return Ok(Order::Version),
             Value(word) if first && word == "demo" => return read_demo(parser),
+            Value(word) if first && word == "fleet" => return read_fleet(parser),
             Long("socket") => socket = parser.value()?.into(),
             Long("running") => options.running = parser.value()?.string()?,
             Long("variant") => options.variant = parser.value()?.string()?,
@@ -116,6 +132,23 @@ fn read_demo(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
         }
     }
     Ok(Order::Demo(programs))
+}
+
+fn read_fleet(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
+    let mut fleet = Fleet::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("help") | Short('h') => return Ok(Order::Help),
+            Long("nodes") => fleet.nodes = parser.value()?.parse()?,
+            Long("interval") => fleet.interval = parser.value()?.parse_with(above_zero)?,
+            Long("jitter") => fleet.jitter = Some(time(parser)?),
+            Long("time") => fleet.time = parser.value()?.parse_with(simulated_time)?,
+            Long("seed") => fleet.seed = parser.value()?.parse()?,
+            Long("outage") => fleet.outage = Some(parser.value()?.parse_with(outage)?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Order::Fleet(fleet))
 }
 
 /// Times that leave a person a chance to see what happens.
@@ -159,6 +192,29 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
         rest = behind;
     }
     Ok(total)
+}
+
+fn above_zero(text: &str) -> Result<Duration, &'static str> {
+    match duration(text)? {
+        Duration::ZERO => Err("has to be above zero"),
+        duration => Ok(duration),
+    }
+}
+
+fn simulated_time(text: &str) -> Result<Duration, &'static str> {
+    match above_zero(text)? {
+        time if time > Duration::from_secs(1000 * 3600) => Err("at most 1000h"),
+        time => Ok(time),
+    }
+}
+
+fn outage(text: &str) -> Result<Outage, &'static str> {
+    const WRONG: &str = "not WHAT=BEGIN+LENGTH, such as api=1h+10m";
+    let (name, times) = text.split_once('=').ok_or(WRONG)?;
+    let (begin, length) = times.split_once('+').ok_or(WRONG)?;
+    let mut all = Outages::ALL.into_iter();
+    let of = all.find(|of| of.name() == name).ok_or("it is none of repository, refresh, api")?;
+    Ok(Outage { of, begin: duration(begin)?, length: duration(length)? })
 }
 
 fn failure(text: &str) -> Result<(Command, Ending), &'static str> {

@@ -26,6 +26,7 @@ pub mod cli;
 pub mod demo;
 mod event;
 mod fault;
+pub mod fleet;
 mod http;
 mod node;
 mod server;

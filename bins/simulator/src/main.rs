@@ -3,6 +3,7 @@
 
 use bottlerocket_simulator::cli::{self, Order};
 use bottlerocket_simulator::demo::Demo;
+use bottlerocket_simulator::fleet::{Fleet, Summary};
 use bottlerocket_simulator::{Options, Simulator};
 use std::env;
 use std::ffi::OsStr;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         Ok(Order::Version) => print(&format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Order::Serve(socket, options)) => serve(&socket, *options),
         Ok(Order::Demo(programs)) => demo(programs),
+        Ok(Order::Fleet(fleet)) => run(&fleet),
         Err(wrong) => {
             eprintln!("{NAME}: {wrong}; try {NAME} --help");
             return ExitCode::from(2);
@@ -65,6 +67,13 @@ fn greeting(socket: &Path, options: &Options) -> String {
         options.arch,
         options.offer.join(", "),
     )
+}
+
+/// The table goes to the standard output, what it comes to elsewhere.
+fn run(fleet: &Fleet) -> io::Result<bool> {
+    let tally = fleet.run();
+    eprint!("{}", Summary(fleet, &tally));
+    print(&tally.to_csv())
 }
 
 fn demo(programs: Option<PathBuf>) -> io::Result<bool> {

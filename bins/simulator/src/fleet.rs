@@ -1,0 +1,322 @@
+//! A fleet: many updaters, each with a node of its own, and what their refreshes
+//! add up to at the update repository.
+//!
+//! The updaters are those of the library that ships, with a clock that jumps
+//! from one call to the next: hours of thousands of nodes take seconds, and the
+//! same seed gives the same requests.
+
+use crate::http::Answer;
+use crate::node::{self, Ending, Node, Options, Reply, mix};
+use bottlerocket_updater::api::{Call, CallError, Command, Exchange};
+use bottlerocket_updater::cycle::Settings;
+use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
+use bottlerocket_updater::duration::Short;
+use rustix::io::Errno;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fmt;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// When the fleet starts, since the Unix epoch: a Monday.
+const BEGIN: Duration = Duration::from_secs(1_795_392_000);
+
+/// How long an answer takes, and a refresh, at least and at most.
+const ANSWER_TIME: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(5)];
+const REFRESH_TIME: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(1500)];
+
+/// How long the kubelet waits until it starts a container again that ends again
+/// and again: at first, then twice as long each time, and at most. The first
+/// time it does not wait.
+const RESTART_PAUSE: Duration = Duration::from_secs(10);
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// How long a container has to run until that is forgotten.
+const RESTART_FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// What to simulate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// How many nodes there are, all started in the same second. None of them
+    /// is offered an update.
+    pub nodes: u32,
+    /// The updaters' `-interval`.
+    pub interval: Duration,
+    /// Their `-jitter`; `None` for what they take without that flag.
+    pub jitter: Option<Duration>,
+    /// How long to go on.
+    pub time: Duration,
+    /// Decides all that is random.
+    pub seed: u64,
+    /// What does not work for a while, for all nodes at once.
+    pub outage: Option<Outage>,
+}
+
+impl Default for Fleet {
+    /// 10,000 nodes for three hours.
+    fn default() -> Fleet {
+        let (interval, time) = (10 * MINUTE, 3 * HOUR);
+        Fleet { nodes: 10_000, interval, jitter: None, time, seed: 1, outage: None }
+    }
+}
+
+/// Something does not work for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// What.
+    pub of: Outages,
+    /// From when on, since the start.
+    pub begin: Duration,
+    /// For how long.
+    pub length: Duration,
+}
+
+/// What may not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outages {
+    /// The update repository: every refresh fails.
+    Repository,
+    /// The API: it answers a refresh with 500.
+    Refresh,
+    /// The API: it refuses connections.
+    Api,
+}
+
+impl Outages {
+    /// All of them.
+    pub const ALL: [Outages; 3] = [Outages::Repository, Outages::Refresh, Outages::Api];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outages::Repository => "repository",
+            Outages::Refresh => "refresh",
+            Outages::Api => "api",
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// How many refreshes began in each second: requests against the update
+    /// repository, which may have failed.
+    pub requests: Vec<u32>,
+    /// How many updaters ended, and were started again.
+    pub restarts: u32,
+}
+
+/// A node and its updater.
+struct Member {
+    node: Node,
+    daemon: Daemon,
+    call: Call,
+    started: Duration,
+    restart_pause: Duration,
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(1);
+        mix(self.0)
+    }
+
+    fn between(&mut self, [least, most]: [Duration; 2]) -> Duration {
+        let span = (most - least).as_micros() as u64;
+        least + Duration::from_micros(self.next() % (span + 1))
+    }
+}
+
+impl Fleet {
+    /// The jitter in force.
+    pub fn jitter(&self) -> Duration {
+        self.jitter.unwrap_or((self.interval / 10).min(MINUTE))
+    }
+
+    /// Lets the time pass.
+    pub fn run(&self) -> Tally {
+        let mut random = Random(mix(self.seed));
+        let seconds = self.time.as_secs() as usize;
+        let mut tally = Tally { requests: vec![0; seconds], restarts: 0 };
+        let mut members = Vec::new();
+        // When each of them makes its next call; the earliest comes first.
+        let mut calls = BinaryHeap::new();
+        for index in 0..self.nodes as usize {
+            let started = random.between([Duration::ZERO, SECOND]);
+            let options = Options { offer: Vec::new(), ..Options::default() };
+            let (daemon, call, pause) = self.updater(&mut random);
+            let node = Node::new(options, BEGIN);
+            let restart_pause = Duration::ZERO;
+            members.push(Member { node, daemon, call, started, restart_pause });
+            calls.push(Reverse((started + pause, index)));
+        }
+        let mut exchange;
+        while let Some(Reverse((mut now, index))) = calls.pop() {
+            let member = &mut members[index];
+            let call = member.call;
+            let outage = self.outage.filter(|outage| outage.is_on(now)).map(|outage| outage.of);
+            let begun = now;
+            let answer = match outage {
+                Some(Outages::Api) => Err(CallError::Connect(Errno::CONNREFUSED)),
+                _ => {
+                    exchange = Exchange::new(call);
+                    let answer = member.answer(now, outage, &mut random);
+                    now += random.between(ANSWER_TIME);
+                    match exchange.push(&answer.bytes(true, BEGIN + now)) {
+                        Ok(_) => exchange.finish().map_err(CallError::Answer),
+                        Err(error) => Err(CallError::Answer(error)),
+                    }
+                }
+            };
+            if let (Call::Start(Command::Refresh), Ok(_)) = (call, &answer) {
+                match tally.requests.get_mut(begun.as_secs() as usize) {
+                    Some(count) => *count += 1,
+                    None => break,
+                }
+            }
+            let pause = match member.daemon.answered(now, call, &answer, &mut |_| ()) {
+                Next::Call(call, pause) => {
+                    member.call = call;
+                    pause
+                }
+                Next::End(_) => {
+                    tally.restarts += 1;
+                    let wait = member.restart_pause(now);
+                    let (daemon, call, pause) = self.updater(&mut random);
+                    (member.daemon, member.call) = (daemon, call);
+                    // The container itself takes its time.
+                    member.started = now + wait + random.between([SECOND, 2 * SECOND]);
+                    member.started + pause - now
+                }
+            };
+            calls.push(Reverse((now + pause, index)));
+        }
+        tally
+    }
+
+    /// An updater, its first call, and the pause before that.
+    fn updater(&self, random: &mut Random) -> (Daemon, Call, Duration) {
+        let schedule = Schedule {
+            once: false,
+            interval: self.interval,
+            jitter: self.jitter(),
+            give_up: 5 * MINUTE,
+        };
+        match Daemon::begin(Settings::default(), schedule, random.next()) {
+            (daemon, Next::Call(call, pause)) => (daemon, call, pause),
+            (_, Next::End(end)) => unreachable!("a daemon does not begin with {end:?}"),
+        }
+    }
+}
+
+impl Outage {
+    fn is_on(&self, now: Duration) -> bool {
+        (self.begin..self.begin + self.length).contains(&now)
+    }
+}
+
+impl Member {
+    /// The node's answer to the call.
+    fn answer(&mut self, now: Duration, outage: Option<Outages>, random: &mut Random) -> Answer {
+        let request = self.call.request();
+        let line = std::str::from_utf8(&request).unwrap_or_default();
+        let mut words = line.split(' ');
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if self.call == Call::Start(Command::Refresh) {
+            match outage {
+                Some(Outages::Refresh) => return Answer::text(500, "out of memory"),
+                Some(Outages::Repository) => {
+                    let ending = Ending::failed(1, "no metadata");
+                    self.node.end_next(node::Command::Refresh, ending);
+                }
+                Some(Outages::Api) | None => {}
+            }
+            self.node.options.refresh_time = random.between(REFRESH_TIME);
+        }
+        let reply = self.node.request(method, path, BEGIN + now);
+        self.node.take_events();
+        match reply {
+            Reply::Answer(answer) => answer,
+            Reply::Rebooting => unreachable!("an updater asks for no reboot"),
+        }
+    }
+
+    /// How long the kubelet waits until it starts the container again.
+    fn restart_pause(&mut self, now: Duration) -> Duration {
+        if now - self.started >= RESTART_FORGOTTEN {
+            self.restart_pause = Duration::ZERO;
+        }
+        let pause = self.restart_pause;
+        self.restart_pause = (2 * pause).clamp(RESTART_PAUSE, RESTART_PAUSE_MAX);
+        pause
+    }
+}
+
+impl Tally {
+    /// A line for each second.
+    pub fn to_csv(&self) -> String {
+        let mut csv = String::from("second,requests\n");
+        for (second, requests) in self.requests.iter().enumerate() {
+            csv.push_str(&format!("{second},{requests}\n"));
+        }
+        csv
+    }
+
+    /// The most requests in one second, of those from `begin` until before `end`.
+    pub fn peak(&self, begin: Duration, end: Duration) -> u32 {
+        let length = self.requests.len();
+        let [begin, end] = [begin, end].map(|time| (time.as_secs() as usize).min(length));
+        self.requests[begin..end].iter().copied().max().unwrap_or(0)
+    }
+
+    /// So many requests at most in 99 of 100 seconds.
+    pub fn percentile_99(&self) -> u32 {
+        let mut sorted = self.requests.clone();
+        sorted.sort_unstable();
+        let rank = (sorted.len() * 99).div_ceil(100);
+        sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
+    }
+
+    /// All requests.
+    pub fn total(&self) -> u64 {
+        self.requests.iter().map(|count| u64::from(*count)).sum()
+    }
+}
+
+/// A fleet and what came of it, for people to read.
+pub struct Summary<'a>(pub &'a Fleet, pub &'a Tally);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary(fleet, tally) = self;
+        let [interval, jitter, time] = [fleet.interval, fleet.jitter(), fleet.time].map(Short);
+        writeln!(
+            f,
+            "{} nodes for {time}, interval {interval}, jitter {jitter}, seed {}",
+            fleet.nodes, fleet.seed
+        )?;
+        let mean = tally.total() as f64 / tally.requests.len() as f64;
+        writeln!(f, "requests              {}", tally.total())?;
+        writeln!(f, "a second, mean        {mean:.1}")?;
+        writeln!(f, "  99th percentile     {}", tally.percentile_99())?;
+        writeln!(f, "  peak                {}", tally.peak(Duration::ZERO, fleet.time))?;
+        writeln!(f, "  first minute        {}", tally.peak(Duration::ZERO, MINUTE))?;
+        writeln!(f, "  after ten minutes   {}", tally.peak(10 * MINUTE, fleet.time))?;
+        writeln!(f, "  after an hour       {}", tally.peak(HOUR, fleet.time))?;
+        if let Some(Outage { of, begin, length }) = fleet.outage {
+            let end = begin + length;
+            let name = of.name();
+            writeln!(f, "{name} out from {} to {}", Short(begin), Short(end))?;
+            writeln!(f, "  peak meanwhile      {}", tally.peak(begin, end))?;
+            writeln!(f, "  ten minutes after   {}", tally.peak(end, end + 10 * MINUTE))?;
+            writeln!(f, "  and from then on    {}", tally.peak(end + 10 * MINUTE, fleet.time))?;
+            writeln!(f, "restarted updaters    {}", tally.restarts)?;
+        }
+        Ok(())
+    }
+}
