@@ -621,6 +621,33 @@ fn the_boot_id_is_in_place_before_a_connection_breaks() {
 }
 
 #[test]
+fn many_nodes_have_nothing_in_common() {
+    let (sockets, ids) = (fresh("sock"), fresh("boot-id"));
+    let options = Options { boot_id_file: Some(ids.clone()), ..instant() };
+    let simulators = Simulator::start_many(&sockets, 3, &options).unwrap();
+    let numbered = |path: &Path, number| format!("{}.{number}", path.display());
+    run(&simulators[1], &[Refresh, Prepare]);
+    run(&simulators[2], &[Reboot]);
+    for (simulator, number) in simulators.iter().zip(1..) {
+        assert_eq!(simulator.path(), Path::new(&numbered(&sockets, number)));
+        let id = fs::read_to_string(numbered(&ids, number)).unwrap();
+        assert_eq!(id.trim_end(), simulator.look(|view| view.node.boot_id()));
+        fs::remove_file(numbered(&ids, number)).unwrap();
+    }
+    let states: Vec<_> = simulators.iter().map(state).collect();
+    assert_eq!(states, [None, Some(Staged), None]);
+    let boots: Vec<_> = simulators.iter().map(|one| one.look(|view| view.node.boots())).collect();
+    assert_eq!(boots, [1, 1, 2]);
+    // All or none.
+    fs::write(numbered(&sockets, 4), "").unwrap();
+    drop(simulators);
+    let error = Simulator::start_many(&sockets, 4, &instant()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert!(!Path::new(&numbered(&sockets, 1)).exists());
+    fs::remove_file(numbered(&sockets, 4)).unwrap();
+}
+
+#[test]
 fn a_boot_id_that_has_no_place() {
     let file = Path::new("/nonexistent/boot-id");
     let options = Options { boot_id_file: Some(file.into()), ..instant() };
@@ -1099,6 +1126,9 @@ fn the_command_line() {
         let order = Order::Serve("api.sock".into(), Box::new(expected));
         assert_eq!(parse(line), Ok(order), "{line}");
     }
+
+    let many = Order::ServeMany("s".into(), 3, Box::new(plain));
+    assert_eq!(parse("--nodes 3 --socket s"), Ok(many));
 
     let fleet = |change: fn(&mut Fleet)| {
         let mut fleet = Fleet::default();

@@ -19,6 +19,7 @@ Usage:
 
 Options:
   --socket PATH         where to listen (default: api.sock)
+  --nodes N             serve as many nodes, on PATH.1 to PATH.N
   --running VERSION     the running OS version (default: 1.26.0)
   --variant NAME        the OS variant (default: aws-k8s-1.30)
   --arch NAME           the processor (default: x86_64)
@@ -64,6 +65,8 @@ Examples:
 pub enum Order {
     /// Serve a node on this socket until killed.
     Serve(PathBuf, Box<Options>),
+    /// Serve as many nodes on sockets at this path, with numbers behind it.
+    ServeMany(PathBuf, u32, Box<Options>),
     /// Tell the story, with the programs in this directory if one was named.
     Demo(Option<PathBuf>),
     /// Simulate a fleet.
@@ -91,6 +94,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
     let mut socket = PathBuf::from("api.sock");
     let mut options = patient();
     let mut offer = Vec::new();
+    let mut nodes = None;
     let mut first = true;
     while let Some(argument) = parser.next()? {
         match argument {
@@ -99,6 +103,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
             Value(word) if first && word == "demo" => return read_demo(parser),
             Value(word) if first && word == "fleet" => return read_fleet(parser),
             Long("socket") => socket = parser.value()?.into(),
+            Long("nodes") => nodes = Some(parser.value()?.parse()?),
             Long("running") => options.running = parser.value()?.string()?,
             Long("variant") => options.variant = parser.value()?.string()?,
             Long("arch") => options.arch = parser.value()?.string()?,
@@ -119,7 +124,11 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
     if !offer.is_empty() {
         options.offer = offer;
     }
-    Ok(Order::Serve(socket, Box::new(options)))
+    let options = Box::new(options);
+    Ok(match nodes {
+        Some(nodes) => Order::ServeMany(socket, nodes, options),
+        None => Order::Serve(socket, options),
+    })
 }
 
 fn read_demo(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {

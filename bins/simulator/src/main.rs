@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::io::{self, Error, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::Duration;
 
 const NAME: &str = "bottlerocket-simulator";
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         Ok(Order::Help) => print(cli::HELP),
         Ok(Order::Version) => print(&format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Order::Serve(socket, options)) => serve(&socket, *options),
+        Ok(Order::ServeMany(socket, nodes, options)) => serve_many(&socket, nodes, &options),
         Ok(Order::Demo(programs)) => demo(programs),
         Ok(Order::Fleet(fleet)) => run(&fleet),
         Err(wrong) => {
@@ -50,6 +52,23 @@ fn serve(socket: &Path, options: Options) -> io::Result<bool> {
     loop {
         for event in simulator.events(Duration::MAX) {
             writeln!(out, "{event}")?;
+        }
+    }
+}
+
+/// Serves many nodes for good.
+fn serve_many(socket: &Path, nodes: u32, options: &Options) -> io::Result<bool> {
+    let simulators = Simulator::start_many(socket, nodes, options)?;
+    let mut out = io::stdout();
+    let path = socket.display();
+    writeln!(out, "{nodes} nodes listen on {path}.1 to {path}.{nodes}")?;
+    loop {
+        // A thread for each of them would tell at once, but nobody reads as fast.
+        thread::sleep(Duration::from_secs(1));
+        for (simulator, number) in simulators.iter().zip(1..) {
+            for event in simulator.events(Duration::ZERO) {
+                writeln!(out, "{number}: {event}")?;
+            }
         }
     }
 }

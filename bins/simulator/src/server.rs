@@ -221,6 +221,25 @@ impl Simulator {
         Ok(simulator)
     }
 
+    /// Serves as many nodes, each on a socket of its own as [`Simulator::start`]
+    /// does: at this path with `.1`, `.2` and so on behind it. So are the files of
+    /// the boot ids, if they are asked for.
+    ///
+    /// # Errors
+    /// One of them cannot be served. No node is, then.
+    pub fn start_many(path: &Path, nodes: u32, options: &Options) -> io::Result<Vec<Simulator>> {
+        let start = |number| {
+            let behind = |path: &Path| {
+                let mut path = path.as_os_str().to_owned();
+                path.push(format!(".{number}"));
+                PathBuf::from(path)
+            };
+            let boot_id_file = options.boot_id_file.as_deref().map(behind);
+            Simulator::start(behind(path), Options { boot_id_file, ..options.clone() })
+        };
+        (1..=nodes).map(start).collect()
+    }
+
     /// Where the socket is.
     pub fn path(&self) -> &Path {
         &self.path
