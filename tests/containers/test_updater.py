@@ -1,0 +1,175 @@
+"""The updater's image, run exactly as the DaemonSet runs it."""
+
+import pathlib
+import re
+
+import pytest
+from conftest import DAEMON_SET, ROOT, UPDATER, run, socket_of
+
+READY = r'level=info msg="ready, waiting for the reboot" state=Ready next=1\.26\.1 running=1\.26\.0'
+PROMPT = ["-jitter=0s"]
+
+
+def start(docker, image, node, *flags, options=()):
+    options = [*DAEMON_SET, socket_of(node), *options]
+    return docker.start(image, "-socket=/run/api.sock", *flags, options=options)
+
+
+def test_is_confined_as_it_should_be(containers, updater, node):
+    container = start(containers, updater, node)
+    containers.logs(container).wait_for("msg=started")
+    pid = containers.inspect(container, ".State.Pid")
+    process = pathlib.Path("/proc", pid)
+    status = dict(
+        line.split(":", 1) for line in (process / "status").read_text(encoding="ascii").splitlines()
+    )
+    assert status["Uid"].split() == ["65532"] * 4
+    assert status["Gid"].split() == ["274"] * 4
+    assert status["Groups"].split() in ([], ["274"])
+    for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb"):
+        assert int(status[f"Cap{kind}"], 16) == 0
+    assert status["NoNewPrivs"].strip() == "1"
+    # A filter, the engine's own profile.
+    assert status["Seccomp"].strip() == "2"
+    mounts = [line.split() for line in (process / "mountinfo").read_text("utf-8").splitlines()]
+    root = next(fields for fields in mounts if fields[4] == "/")
+    assert "ro" in root[5].split(",")
+    # It reaches no network: not even its own loopback's addresses.
+    interfaces = (process / "net/dev").read_text(encoding="ascii").splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
+
+
+def test_goes_all_the_way_to_ready(containers, updater, node):
+    log = containers.logs(start(containers, updater, node, *PROMPT))
+    log.wait_for("msg=started version=.* socket=/run/api.sock interval=10m")
+    log.wait_for('msg="update found, preparing it" running=1.26.0 version=1.26.1')
+    log.wait_for("msg=prepared")
+    log.wait_for("msg=activated")
+    log.wait_for(READY)
+    node.events.wait_for("state: Staged -> Ready")
+
+
+def test_one_time_in_the_container_of_the_daemon(containers, updater, node):
+    container = start(containers, updater, node, *PROMPT)
+    containers.logs(container).wait_for(READY)
+    once = containers("exec", container, UPDATER, "-one-time")
+    assert re.search(READY, once.stderr)
+
+
+def test_a_user_without_the_group_is_refused(containers, updater, node):
+    options = [*DAEMON_SET, "--user=65532:65532", socket_of(node)]
+    once = containers.run(updater, "-one-time", options=options)
+    assert once.returncode == 3
+    [line] = once.stderr.splitlines()
+    assert "level=error" in line
+    assert "cannot connect: permission denied" in line
+    assert "socket=/run/api.sock" in line
+    # The daemon says the same, and goes on trying.
+    container = containers.start(updater, *PROMPT, options=options)
+    containers.logs(container).wait_for("level=error .*permission denied")
+    assert containers.inspect(container, ".State.Running") == "true"
+
+
+def test_sigterm_ends_it_within_a_second(containers, updater, node):
+    container = start(containers, updater, node, *PROMPT)
+    log = containers.logs(container)
+    log.wait_for(READY)
+    # Whatever is left after this second is killed, and the status would say so.
+    containers("stop", "--time=1", container)
+    log.wait_for("msg=stopped signal=SIGTERM")
+    assert containers.inspect(container, ".State.ExitCode") == "0"
+
+
+def test_sigterm_ends_it_while_it_waits_for_the_node(containers, updater, simulator):
+    container = start(containers, updater, simulator("--prepare-time=1h"), *PROMPT)
+    log = containers.logs(container)
+    log.wait_for("preparing it")
+    containers("stop", "--time=1", container)
+    log.wait_for("msg=stopped signal=SIGTERM")
+    assert containers.inspect(container, ".State.ExitCode") == "0"
+
+
+def test_gives_up_on_a_stale_socket_and_a_restart_helps(containers, updater, node):
+    flags = [*PROMPT, "-interval=1s", "-give-up=2s"]
+    container = start(containers, updater, node, *flags)
+    log = containers.logs(container)
+    log.wait_for(READY)
+    node.restart()
+    log.wait_for(
+        "level=error .*connection refused .*if it made a new socket, restart the container"
+    )
+    log.wait_for('level=error msg="giving up: a restart of the container mounts the socket afresh')
+    assert containers.wait(container) == 3
+    # As the kubelet would.
+    containers("start", container)
+    log = containers.logs(container)
+    log.wait_for("giving up")
+    log.wait_for(READY)
+    node.events.wait_for("state: Staged -> Ready")
+
+
+def test_somebody_elses_image_takes_one_program(containers, updater, node):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [dockerfile] = re.findall(r"```dockerfile\n(.*?COPY --from=.*?)```", readme, re.DOTALL)
+    dockerfile, replaced = re.subn(r"(?<=--from=)\S+", updater, dockerfile)
+    assert replaced == 1
+    image = containers.build("copy-from", dockerfile)
+    checked = containers.run(image, options=[*DAEMON_SET, socket_of(node)])
+    assert (checked.returncode, checked.stderr) == (1, "")
+    assert checked.stdout == "no: no refresh since the node booted\n"
+    assert len(files(containers, image)) == 1
+
+
+def files(docker, image):
+    """The files of an image, without what the engine adds to a container."""
+    container = docker.create("create", image, "-version").stdout.strip()
+    with_names = run("sh", "-c", f"docker export {container} | tar -t").stdout.split()
+    added = re.compile(r"\.dockerenv|.*/|etc/(hostname|hosts|resolv\.conf|mtab)|dev/console")
+    return [name for name in with_names if not added.fullmatch(name)]
+
+
+def test_the_image_has_the_programs_and_the_licence(containers, updater):
+    assert sorted(files(containers, updater)) == [
+        "usr/local/bin/bottlerocket-checker",
+        "usr/local/bin/bottlerocket-install",
+        "usr/local/bin/bottlerocket-reboot",
+        "usr/local/bin/bottlerocket-updater",
+        "usr/share/licenses/bottlerocket-updater/LICENSE",
+    ]
+
+
+@pytest.fixture(scope="module")
+def emulation():
+    """Has the kernel start programs for aarch64 in an emulator."""
+    binfmt = pathlib.Path("/proc/sys/fs/binfmt_misc")
+    mounted = (binfmt / "register").exists()
+    if not mounted:
+        run("mount", "-t", "binfmt_misc", "binfmt_misc", binfmt)
+    there = [entry for entry in binfmt.iterdir() if "aarch64" in entry.name]
+    if not there:
+        # Opened now, once, so that it need not be in the container: flag F.
+        configured = pathlib.Path("/usr/lib/binfmt.d/qemu-aarch64.conf").read_text("ascii")
+        (binfmt / "register").write_text(configured, "ascii")
+    yield
+    if not there:
+        (binfmt / "qemu-aarch64").write_text("-1", "ascii")
+    if not mounted:
+        run("umount", binfmt, check=False)
+
+
+def test_the_image_for_arm64(emulation, containers, archives, node):
+    image = containers.load("updater", archives["bottlerocket-updater"], "arm64")
+    options = ["--platform=linux/arm64", *DAEMON_SET, socket_of(node)]
+    for program in ("checker", "install", "reboot", "updater"):
+        entry = f"--entrypoint=/usr/local/bin/bottlerocket-{program}"
+        version = containers.run(image, "-version", options=[*options, entry])
+        assert re.fullmatch(rf"bottlerocket-{program} \S+\n", version.stdout)
+    checker = [*options, "--entrypoint=/usr/local/bin/bottlerocket-checker"]
+    assert containers.run(image, options=checker).returncode == 1
+    container = containers.start(image, *PROMPT, options=options)
+    log = containers.logs(container)
+    log.wait_for(READY)
+    assert containers.run(image, options=checker).returncode == 0
+    containers("stop", "--time=10", container)
+    log.wait_for("msg=stopped signal=SIGTERM")
+    assert containers.inspect(container, ".State.ExitCode") == "0"
