@@ -47,8 +47,17 @@ INIT_CONTAINER = [
     "--memory=16m",
     "--cpus=0.1",
 ]
-# As it has Kured itself run.
-KURED = ["--pid=host", "--privileged", "--read-only", "--network=none"]
+# As it has Kured itself run, but for the privileges.
+KURED = ["--pid=host", "--read-only", "--network=none"]
+PRIVILEGED = ["--privileged"]
+# All that this means but one capability, which is not needed. An engine that does
+# not have it itself, as in some virtual machines, can give nobody all of them.
+NEARLY_PRIVILEGED = [
+    "--cap-add=ALL",
+    "--cap-drop=SYS_RESOURCE",
+    "--security-opt=seccomp=unconfined",
+    "--security-opt=apparmor=unconfined",
+]
 UPDATER = "/usr/local/bin/bottlerocket-updater"
 INSTALL = "/usr/local/bin/bottlerocket-install"
 
@@ -277,6 +286,16 @@ def updater(docker, archives):
 def kured(docker, archives):
     """The image with Kured and our programs, for this machine."""
     return docker.load("kured", archives["kured"], "amd64")
+
+
+@pytest.fixture(scope="session")
+def as_kured(docker, kured):
+    """The options of a container that runs as Kured does."""
+    entry = ["--entrypoint=/usr/bin/nsenter"]
+    tried = docker.run(kured, "--help", options=[*KURED, *PRIVILEGED, *entry])
+    if "unable to apply caps" in tried.stderr:
+        return [*KURED, *NEARLY_PRIVILEGED]
+    return [*KURED, *PRIVILEGED]
 
 
 @pytest.fixture
