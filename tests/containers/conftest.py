@@ -159,8 +159,8 @@ class Docker:
         return run("docker", *arguments, check=check)
 
     def create(self, command, image, *arguments, options=()):
-        label = f"--label={LABEL}={self.run_id}"
-        return self(command, label, *options, image, *arguments, check=False)
+        fixed = [f"--label={LABEL}={self.run_id}", "--pull=never"]
+        return self(command, *fixed, *options, image, *arguments, check=False)
 
     def run(self, image, *arguments, options=()):
         """Runs a container to its end: exit status and what it said."""

@@ -173,3 +173,15 @@ def test_the_image_for_arm64(emulation, containers, archives, node):
     containers("stop", "--time=10", container)
     log.wait_for("msg=stopped signal=SIGTERM")
     assert containers.inspect(container, ".State.ExitCode") == "0"
+
+
+def test_what_it_costs_can_be_measured(updater):
+    measured = run(ROOT / "scripts" / "measure-container", updater).stdout
+    for figure in (
+        r"memory of the idle container +[\d,]+ KiB",
+        r"pages of the updater +\d+ KiB",
+        r"peak, .* (?:[\d,]+ KiB|not kept)",
+        r"start to idle +[\d,.]+ ms",
+        r"a cycle of a Ready node +[\d,]+ µs",
+    ):
+        assert re.search(figure, measured), measured
