@@ -242,7 +242,7 @@ def docker():
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory):
-    """Both images, as scripts/images writes them, by name."""
+    """Both images, as scripts/images writes them, and what stands for Kured's own."""
     directory = tmp_path_factory.mktemp("images")
     base = stand_in_for_kured(directory)
     run(ROOT / "scripts" / "images", "--kured", f"oci-archive:{base}")
@@ -251,7 +251,7 @@ def archives(tmp_path_factory):
     # It only looks like one that could be published.
     (built / "kured.digest").unlink()
     shutil.move(built / "kured.tar", directory)
-    return {name: directory / f"{name}.tar" for name in ("bottlerocket-updater", "kured")}
+    return {name: directory / f"{name}.tar" for name in ("bottlerocket-updater", "kured", "base")}
 
 
 def stand_in_for_kured(directory):

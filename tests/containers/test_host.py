@@ -100,6 +100,17 @@ def test_installs_with_no_capability(host, opt):
     assert [line.split()[0] for line in host.install().stdout.splitlines()] == ["unchanged"] * 2
 
 
+def test_installs_into_a_mount_of_its_own(host, opt):
+    """As the DaemonSet mounts no more of /opt than this directory."""
+    directory = opt / "bottlerocket"
+    directory.mkdir(mode=0o755)
+    into = "/host/opt/bottlerocket"
+    options = [*INIT_CONTAINER, f"--entrypoint={INSTALL}", mount(directory, into)]
+    done = host.docker.run(host.updater, into, options=options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert host.run(CHECKER).returncode == 1
+
+
 def test_only_root_can_install(host, opt):
     done = host.install(options=[*INIT_CONTAINER, "--user=65532:274"])
     assert done.returncode == 3
@@ -116,6 +127,17 @@ def test_the_image_with_kured_installs_the_same(host, kured, opt):
     assert {
         path.name: path.stat().st_mtime_ns for path in (opt / "bottlerocket").iterdir()
     } == before
+
+
+def test_the_image_with_kured_can_be_built_from_its_dockerfile_alone(containers, archives, updater):
+    base = containers.load("base", archives["base"], "amd64")
+    tag = containers.tag("kured-alone")
+    bases = [f"--build-arg=KURED={base}", f"--build-arg=PROGRAMS={updater}"]
+    dockerfile = (ROOT / "deploy/images/kured.Dockerfile").read_text(encoding="utf-8")
+    run("docker", "build", "--quiet", f"--tag={tag}", *bases, "-", input=dockerfile)
+    entry = "--entrypoint=/usr/local/bin/bottlerocket-checker"
+    checked = containers.run(tag, "-version", options=[entry])
+    assert checked.stdout.startswith("bottlerocket-checker ")
 
 
 def test_what_is_not_installed_is_no_reason_to_reboot(host):
