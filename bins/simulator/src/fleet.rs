@@ -8,9 +8,10 @@
 use crate::http::Answer;
 use crate::node::{self, Ending, Node, Options, Reply, mix};
 use bottlerocket_updater::api::{Call, CallError, Command, Exchange};
-use bottlerocket_updater::cycle::Settings;
+use bottlerocket_updater::cycle::{Moment, Settings};
 use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::duration::Short;
+use bottlerocket_updater::history::History;
 use rustix::io::Errno;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -179,7 +180,8 @@ impl Fleet {
                     None => break,
                 }
             }
-            let pause = match member.daemon.answered(now, call, &answer, &mut |_| ()) {
+            let at = Moment { now, utc: BEGIN + now };
+            let pause = match member.daemon.answered(at, call, &answer, &mut |_| ()) {
                 Next::Call(call, pause) => {
                     member.call = call;
                     pause
@@ -207,7 +209,7 @@ impl Fleet {
             jitter: self.jitter(),
             give_up: 5 * MINUTE,
         };
-        match Daemon::begin(Settings::default(), schedule, random.next()) {
+        match Daemon::begin(Settings::default(), History::default(), schedule, random.next()) {
             (daemon, Next::Call(call, pause)) => (daemon, call, pause),
             (_, Next::End(end)) => unreachable!("a daemon does not begin with {end:?}"),
         }
