@@ -12,7 +12,7 @@ mod start;
 mod stop;
 
 use bottlerocket_updater::api::{Call, Exchange};
-use bottlerocket_updater::config::{Listen, OrNever};
+use bottlerocket_updater::config::{Listen, OrNever, WindowFlag};
 use bottlerocket_updater::cycle::{End, Moment, Settings};
 use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::errno::Reason;
@@ -29,6 +29,7 @@ use bottlerocket_updater::unix::{self, DEFAULT_SOCKET, Server, Turn};
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use core::time::Duration;
 use environment::Environment;
+use heapless::Vec;
 use rustix::io::Errno;
 use start::{Args, STDERR, STDOUT, complain};
 
@@ -132,6 +133,7 @@ fn main(arguments: Args) -> u8 {
         words: Level::NAMES,
         phrase: "it takes error, info or debug",
     };
+    let mut windows = WindowFlag { windows: &mut settings.windows, texts: Vec::new() };
     let mut print_config = false;
     let [refresh, prepare, activate, deactivate] = &mut settings.timeouts;
     let mut flags = [
@@ -139,7 +141,7 @@ fn main(arguments: Args) -> u8 {
         Flag::new("jitter", Value::Duration(&mut schedule.jitter)),
         Flag::new("socket", Value::Path(&mut options.socket)),
         Flag::new("one-time", Value::Switch(&mut schedule.once)),
-        Flag::new("window", Value::Other(&mut settings.windows)),
+        Flag::new("window", Value::Other(&mut windows)),
         Flag::new("stage-only", Value::Switch(&mut settings.stage_only)),
         Flag::new("refresh-ready", Value::Switch(&mut settings.refresh_ready)),
         Flag::new("state-dir", Value::Path(&mut options.state_dir)),
@@ -227,8 +229,7 @@ fn update(options: &Options, settings: Settings, schedule: Schedule) -> Option<E
             scrape::Asked::Health => scrape::write_state(metrics.health(at.now), page),
             scrape::Asked::Readiness => scrape::write_state(metrics.readiness(), page),
             scrape::Asked::Metrics => {
-                // There is room: a test has the longest.
-                let _ = metrics.write(at, &daemon, page);
+                metrics.write(at, &daemon, page);
                 scrape::OK
             }
         };
@@ -283,8 +284,9 @@ impl Keeper {
         let store = Store::open(options.state_dir);
         let store = self.store.insert(store.map_err(|errno| ("open the directory", errno))?);
         *history = History::new(boot, options.retry.0);
-        let text = store.load::<FILE_MAX>().map_err(|errno| ("read the file", errno))?;
-        if !text.is_empty() && history.read(&text).is_err() {
+        let mut text = [0; FILE_MAX];
+        let text = store.load(&mut text).map_err(|errno| ("read the file", errno))?;
+        if !text.is_empty() && history.read(text).is_err() {
             store.set_aside().map_err(|errno| ("set a damaged file aside", errno))?;
             tell(Event::StateDamaged);
         }

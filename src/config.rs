@@ -4,15 +4,38 @@
 use crate::duration::{self, Short};
 use crate::excerpt::Shown;
 use crate::flags::{Setting, Wanted};
-use crate::window::{WindowError, Windows};
+use crate::window::{WINDOWS_MAX, WindowError, Windows};
 use core::fmt::{self, Display};
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
+use heapless::Vec;
 
-/// `-window`: may be given more than once.
-impl Setting<'_> for Windows {
-    fn set(&mut self, value: &[u8]) -> Result<(), Wanted> {
-        self.add(value).map_err(WindowError::text)
+/// Windows, which may be given more than once.
+pub struct WindowFlag<'v, 'a> {
+    /// Where they go.
+    pub windows: &'v mut Windows,
+    /// As the operator has written them.
+    pub texts: Vec<&'a [u8], WINDOWS_MAX>,
+}
+
+impl<'a> Setting<'a> for WindowFlag<'_, 'a> {
+    fn set(&mut self, value: &'a [u8]) -> Result<(), Wanted> {
+        self.windows.add(value).map_err(WindowError::text)?;
+        // There is room: each text has a window at least.
+        let _ = self.texts.push(value);
+        Ok(())
+    }
+}
+
+impl Display for WindowFlag<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut before = "";
+        for text in &self.texts {
+            f.write_str(before)?;
+            Shown(text).fmt(f)?;
+            before = "; ";
+        }
+        Ok(())
     }
 }
 

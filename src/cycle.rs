@@ -241,7 +241,7 @@ impl Cycle {
                     Plan::Staged => tell(Event::Staged(status)),
                     Plan::HeldBack => {
                         if let Some((held, left)) = held {
-                            tell(Event::HeldBack(held, left));
+                            tell(Event::HeldBack(&held, left));
                         }
                     }
                     Plan::Closed => {

@@ -7,8 +7,8 @@ use crate::errno::Reason;
 use crate::excerpt::Shown;
 use crate::history::Entry;
 use crate::log::{Format, Level, Record, Timestamp};
-use crate::status::{Image, LastCommand, OwnedImage, Status, Text};
-use crate::text::{Number, cut_word};
+use crate::status::{Image, LastCommand, Status, Text};
+use crate::text::{Number, cut};
 use core::time::Duration;
 
 /// Something that happened.
@@ -47,12 +47,12 @@ pub enum Event<'a> {
     Closed(&'a Status<'a>, Duration),
     /// A cycle ends: the chosen version did not come up, and is not tried again
     /// for this time.
-    HeldBack(&'a Entry, Duration),
+    HeldBack(&'a Entry<'a>, Duration),
     /// This version was activated in another boot, and the node went back to the
     /// one that ran before; it is not tried again for this time.
-    RolledBack(&'a Entry, Duration),
+    RolledBack(&'a Entry<'a>, Duration),
     /// This version was activated in another boot, and runs.
-    Updated(&'a Entry),
+    Updated(&'a Entry<'a>),
     /// A call of the API does not work, and did before.
     ApiLost(Call, CallError<'a>),
     /// It works again, after this time.
@@ -152,7 +152,7 @@ pub fn summary(number: usize) -> Summary {
     let [begin, end] = [number, number + 1].map(|line| BEGINS.get(line).copied().unwrap_or(0));
     let line = EVENTS.get(begin.into()..usize::from(end).saturating_sub(1)).unwrap_or_default();
     let mut message = line;
-    let (level, name) = (cut_word(&mut message), cut_word(&mut message));
+    let (level, name) = (cut(&mut message, b' '), cut(&mut message, b' '));
     let level = match level.as_bytes() {
         [b'e', ..] => Level::Error,
         [b'i', ..] => Level::Info,
@@ -280,11 +280,9 @@ impl Event<'_> {
             Self::HeldBack(held, left) => describe_held(record, held, left),
             Self::RolledBack(held, left) => {
                 describe_held(record, held, left);
-                record.text("running", &held.before);
+                record.text("running", held.before);
             }
-            Self::Updated(Entry {
-                image: OwnedImage { version, variant, arch }, before, ..
-            }) => {
+            Self::Updated(Entry { image: Image { version, variant, arch }, before, .. }) => {
                 image(record, version, variant, arch);
                 record.text("before", before);
             }
@@ -319,7 +317,7 @@ impl Event<'_> {
 }
 
 fn describe_held(record: &mut Record, held: &Entry, left: Duration) {
-    let OwnedImage { version, variant, arch } = &held.image;
+    let Image { version, variant, arch } = held.image;
     image(record, version, variant, arch);
     record.field("failed_boots", &Number(held.failed_boots));
     match left {
@@ -385,9 +383,8 @@ mod tests {
         };
         let [running, version, variant, arch] = [(); 4].map(|()| copy(QUOTES));
         let update = Update { running, version, variant, arch };
-        let image = OwnedImage { version: update.version.clone(), ..OwnedImage::default() };
         let mut entry = Entry::default();
-        (entry.image, entry.failed_boots) = (image, u64::MAX);
+        (entry.image, entry.before, entry.failed_boots) = (image.unwrap(), QUOTES, u64::MAX);
         let mut path = Vec::new();
         path.resize(100_000, b'"');
         let refused = CallError::Answer(AnswerError::Refused(reason));

@@ -22,23 +22,24 @@
 //! sum <FNV-1a of all before this line, in decimal>
 //! ```
 //!
-//! Fields are separated by tabs, which none of them can have inside. The boot is
+//! A tab, which none can have inside, follows on each field. The boot is
 //! that in which the version was activated, and empty if that is over; `since`
 //! is when a boot of it last failed, in seconds since 1970.
 
 use crate::duration::whole_number;
 use crate::event::Event;
-use crate::status::{Image, OwnedImage, State, Status, Text, copy};
-use crate::text::Number;
-use core::fmt::{self, Write};
+use crate::status::{Image, State, Status, Text};
+use crate::text::{cut, put, put_number};
 use core::str;
 use core::time::Duration;
-use heapless::Vec;
+use heapless::{String, Vec};
 
 /// The largest file, in bytes.
 pub const FILE_MAX: usize = 2048;
 /// How many versions are remembered; one more takes the place of the first.
-const ENTRIES_MAX: usize = 4;
+const LINES_MAX: usize = 4;
+/// The longest line, in bytes.
+const LINE_MAX: usize = 384;
 /// How often the pause before another try is doubled.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -52,20 +53,24 @@ const SUM: &str = "sum ";
 pub struct History {
     boot: Text,
     retry: Option<Duration>,
-    entries: Vec<Entry, ENTRIES_MAX>,
+    /// The lines of the file, each without its newline.
+    lines: Vec<Line, LINES_MAX>,
     changed: bool,
 }
 
+/// A version's line in the file.
+type Line = String<LINE_MAX>;
+
 /// A version that was activated, or did not come up, or both.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Entry {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Entry<'a> {
     /// The version.
-    pub image: OwnedImage,
+    pub image: Image<'a>,
     /// The version that ran when it was activated, and runs again if it does not
     /// come up.
-    pub before: Text,
+    pub before: &'a str,
     /// The boot in which it was activated; empty once the outcome is known.
-    boot: Text,
+    boot: &'a str,
     /// How often it did not come up.
     pub failed_boots: u64,
     /// When that was noticed for the last time, in seconds since 1970.
@@ -84,10 +89,14 @@ impl History {
         Self { boot, retry, ..Self::default() }
     }
 
+    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.lines.iter().map(|line| Entry::read(line))
+    }
+
     /// The versions that did not come up, whether they may be tried again by
     /// now or not.
-    pub fn held(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.failed_boots > 0)
+    pub fn held(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries().filter(|entry| entry.failed_boots > 0)
     }
 
     /// Whether there is something that is not in the file: it belongs there before
@@ -106,36 +115,35 @@ impl History {
     /// another boot.
     pub fn observe(&mut self, utc: Duration, status: &Status, tell: &mut dyn FnMut(Event)) {
         let Some(running) = status.running else { return };
-        let Self { boot, retry, entries, changed } = self;
-        entries.retain(|entry| {
-            let is_over = !entry.boot.is_empty() && entry.boot != *boot;
-            let runs = entry.image.is(running);
-            if is_over && runs {
-                tell(Event::Updated(entry));
-            }
-            *changed |= runs;
-            !runs
-        });
-        for entry in entries.iter_mut().filter(|entry| !entry.boot.is_empty()) {
-            if entry.boot != *boot {
-                // If a third version runs, somebody has put it there, and nothing
-                // follows from that.
-                if entry.before == running.version {
-                    entry.failed_boots = entry.failed_boots.saturating_add(1);
-                    entry.since = utc.as_secs();
-                    tell(Event::RolledBack(entry, entry.pause(*retry)));
+        let Self { boot, retry, lines, changed } = self;
+        lines.retain_mut(|line| {
+            let mut entry = Entry::read(line);
+            let is_activated = !entry.boot.is_empty();
+            let is_over = is_activated && entry.boot != *boot;
+            if entry.image == running {
+                if is_over {
+                    tell(Event::Updated(&entry));
                 }
-            } else if status.state == State::Ready
-                && status.staged.is_some_and(|staged| entry.image.is(staged))
-            {
-                continue;
+                *changed = true;
+                return false;
             }
-            // It is known what became of it; or it was not activated after all, or
-            // that was taken back.
-            entry.boot.clear();
+            let is_ready = status.state == State::Ready && status.staged == Some(entry.image);
+            if is_over && entry.before == running.version {
+                entry.failed_boots = entry.failed_boots.saturating_add(1);
+                entry.since = utc.as_secs();
+                tell(Event::RolledBack(&entry, entry.pause(*retry)));
+            } else if !is_activated || !is_over && is_ready {
+                return true;
+            }
+            // It is known what became of it; or somebody has put the node on a third
+            // version, and nothing follows from that; or it was not activated after
+            // all, or that was taken back.
+            entry.boot = "";
             *changed = true;
-        }
-        entries.retain(|entry| !entry.boot.is_empty() || entry.failed_boots > 0);
+            let is_held = entry.failed_boots > 0;
+            *line = entry.line();
+            is_held
+        });
         if let (State::Ready, Some(staged)) = (status.state, status.staged) {
             self.activating(staged, running);
         }
@@ -143,54 +151,44 @@ impl History {
 
     /// Takes note that `image` is about to be activated while `running` runs.
     pub fn activating(&mut self, image: Image, running: Image) {
-        let same = self.entries.iter().position(|entry| entry.image.is(image));
-        let mut entry = match same {
-            Some(at) => self.entries.remove(at),
-            None => Entry { image: OwnedImage::new(image), ..Entry::default() },
-        };
-        self.changed |= entry.boot != self.boot || entry.before != running.version;
-        entry.boot = self.boot.clone();
-        entry.before = copy(running.version);
-        if self.entries.is_full() {
-            self.entries.remove(0);
+        let at = self.entries().position(|entry| entry.image == image);
+        let line = at.map(|at| self.lines.remove(at)).unwrap_or_default();
+        let mut entry = Entry::read(&line);
+        (entry.image, entry.before, entry.boot) = (image, running.version, &self.boot);
+        let new_line = entry.line();
+        self.changed |= line != new_line;
+        if self.lines.is_full() {
+            self.lines.remove(0);
         }
         // There is room: if there was none, one was removed.
-        let _ = self.entries.push(entry);
+        let _ = self.lines.push(new_line);
     }
 
     /// If `image` is not to be tried at `utc`, the time since 1970-01-01 00:00:00
     /// UTC: what is known of it, and for how long.
-    pub fn is_held(&mut self, utc: Duration, image: Image) -> Option<(&Entry, Duration)> {
-        let entry = self.entries.iter_mut().find(|entry| entry.image.is(image))?;
-        if entry.since > utc.as_secs() {
-            // Somebody has set the clock back: the pause is not to grow by that.
-            entry.since = utc.as_secs();
-            self.changed = true;
-        }
-        let passed = Duration::from_secs(utc.as_secs() - entry.since);
-        let left = entry.pause(self.retry).saturating_sub(passed);
-        (entry.failed_boots > 0 && !left.is_zero()).then_some((entry, left))
+    pub fn is_held(&self, utc: Duration, image: Image) -> Option<(Entry<'_>, Duration)> {
+        let entry = self.held().find(|entry| entry.image == image)?;
+        let passed = Duration::from_secs(utc.as_secs().saturating_sub(entry.since));
+        let left = match entry.pause(self.retry) {
+            // Never is not a long time that passes.
+            Duration::MAX => Duration::MAX,
+            pause => pause.saturating_sub(passed),
+        };
+        (!left.is_zero()).then_some((entry, left))
     }
 
-    /// Writes the file.
+    /// Writes the file. There is room: a test has the longest.
     pub fn write(&self) -> Vec<u8, FILE_MAX> {
         let mut file = Vec::new();
-        // There is room: a test has the longest.
-        let _ = self.write_to(&mut file);
-        let _ = write!(file, "{SUM}{}\n", Number(sum(&file)));
-        file
-    }
-
-    fn write_to(&self, file: &mut Vec<u8, FILE_MAX>) -> fmt::Result {
-        file.write_str(HEADER)?;
-        for Entry { image, before, boot, failed_boots, since } in &self.entries {
-            for text in [&image.version, &image.variant, &image.arch, before, boot] {
-                file.write_str(text)?;
-                file.write_str("\t")?;
-            }
-            write!(file, "{}\t{}\n", Number(*failed_boots), Number(*since))?;
+        put(&mut file, &[HEADER]);
+        for line in &self.lines {
+            put(&mut file, &[line, "\n"]);
         }
-        Ok(())
+        let sum = sum(&file);
+        put(&mut file, &[SUM]);
+        put_number(&mut file, sum);
+        put(&mut file, &["\n"]);
+        file
     }
 
     /// Reads the file.
@@ -199,12 +197,36 @@ impl History {
     ///
     /// It is not as it was written; nothing is taken from it.
     pub fn read(&mut self, file: &[u8]) -> Result<(), Damaged> {
-        self.entries = read(file).ok_or(Damaged)?;
+        self.lines = read(file).ok_or(Damaged)?;
         Ok(())
     }
 }
 
-impl Entry {
+impl<'a> Entry<'a> {
+    /// Reads a line. What is not there is empty, or zero.
+    fn read(mut line: &'a str) -> Self {
+        let [version, variant, arch, before, boot, failed_boots, since] =
+            [(); 7].map(|()| cut(&mut line, b'\t'));
+        let [failed_boots, since] =
+            [failed_boots, since].map(|text| whole_number(text.as_bytes()).unwrap_or(0));
+        Self { image: Image { version, variant, arch }, before, boot, failed_boots, since }
+    }
+
+    /// Its line, in which a tab follows on each field. There is room: a test has
+    /// the longest.
+    fn line(&self) -> Line {
+        let Self { image: Image { version, variant, arch }, before, boot, .. } = *self;
+        let mut line = Vec::<u8, LINE_MAX>::new();
+        for text in [version, variant, arch, before, boot] {
+            put(&mut line, &[text, "\t"]);
+        }
+        for number in [self.failed_boots, self.since] {
+            put_number(&mut line, number);
+            put(&mut line, &["\t"]);
+        }
+        String::from_utf8(line).unwrap_or_default()
+    }
+
     /// How long it is not to be tried after it has not come up.
     fn pause(&self, retry: Option<Duration>) -> Duration {
         let doublings = self.failed_boots.saturating_sub(1).min(DOUBLINGS_MAX.into());
@@ -212,28 +234,21 @@ impl Entry {
     }
 }
 
-fn read(file: &[u8]) -> Option<Vec<Entry, ENTRIES_MAX>> {
-    let lines = file.strip_suffix(b"\n")?;
-    let last = lines.iter().rposition(|byte| *byte == b'\n')? + 1;
-    let (before, last) = (file.get(..last)?, lines.get(last..)?);
-    if whole_number(last.strip_prefix(SUM.as_bytes())?)? != sum(before) {
+/// The lines of a file, if it is as it was written.
+fn read(file: &[u8]) -> Option<Vec<Line, LINES_MAX>> {
+    let text = str::from_utf8(file).ok()?;
+    let last = text.strip_suffix('\n')?.bytes().rposition(|byte| byte == b'\n')? + 1;
+    let (mut before, last) = text.split_at_checked(last)?;
+    let found = last.strip_prefix(SUM)?.strip_suffix('\n')?;
+    if whole_number(found.as_bytes())? != sum(before.as_bytes()) {
         return None;
     }
-    let lines = before.strip_prefix(HEADER.as_bytes())?;
-    let mut entries = Vec::new();
-    for line in lines.split_inclusive(|byte| *byte == b'\n') {
-        let mut fields = line.strip_suffix(b"\n")?.split(|byte| *byte == b'\t');
-        let mut text = || Text::try_from(str::from_utf8(fields.next()?).ok()?).ok();
-        let image = OwnedImage { version: text()?, variant: text()?, arch: text()? };
-        let (before, boot) = (text()?, text()?);
-        let mut number = || whole_number(fields.next()?);
-        let (failed_boots, since) = (number()?, number()?);
-        let entry = Entry { image, before, boot, failed_boots, since };
-        if fields.next().is_some() || entries.push(entry).is_err() {
-            return None;
-        }
+    before = before.strip_prefix(HEADER)?;
+    let mut lines = Vec::new();
+    while !before.is_empty() {
+        lines.push(Line::try_from(cut(&mut before, b'\n')).ok()?).ok()?;
     }
-    Some(entries)
+    Some(lines)
 }
 
 /// FNV-1a, which is enough against accidents: it is no secret.

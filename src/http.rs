@@ -21,7 +21,7 @@ use heapless::Vec;
 /// The longest head that is read, in bytes. The server's are about 130 long.
 pub const HEAD_MAX: usize = 4096;
 /// How many header lines a head may have.
-const HEADERS_MAX: usize = 32;
+const HEADERS_MAX: u8 = 32;
 /// How many interim responses may come before the real one.
 const INTERIM_MAX: u8 = 4;
 /// The longest body that is read, in bytes.
@@ -89,7 +89,15 @@ pub enum Progress {
 #[derive(Debug, Default)]
 pub struct Response {
     head: Vec<u8, HEAD_MAX>,
+    /// Where in the head the line begins that is coming.
+    line: usize,
     interim: u8,
+    /// The status code, once the first line has come.
+    code: u16,
+    headers: u8,
+    content_length: Option<u64>,
+    /// What is wrong with the body that the head announces.
+    wrong: Option<HttpError>,
     /// The status code, the length of the body, and how much of that has come.
     body: Option<(u16, u64, u64)>,
 }
@@ -119,28 +127,65 @@ impl Response {
     // Apart, it keeps its registers to itself: the programs are smaller.
     #[inline(never)]
     fn push_head(&mut self, byte: u8) -> Result<(), HttpError> {
-        if b"HTTP/1.1 ".get(self.head.len()).is_some_and(|wanted| *wanted != byte) {
+        if START.get(self.head.len()).is_some_and(|wanted| *wanted != byte) {
             return Err(HttpError::NotHttp);
         }
         self.head.push(byte).map_err(|_| HttpError::HeadTooLong)?;
         if byte != b'\n' {
             return Ok(());
         }
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut response = httparse::Response::new(&mut headers);
-        if response.parse(&self.head).map_err(|_| HttpError::BadHead)?.is_partial() {
-            return Ok(());
+        let line = self.head.get(self.line..).and_then(|line| line.strip_suffix(b"\n"));
+        let line = line.unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        self.line = self.head.len();
+        if self.code == 0 {
+            self.code = status_code(line).ok_or(HttpError::BadHead)?;
+        } else if line.is_empty() {
+            return self.end_head();
+        } else {
+            let (name, value) = header(line).ok_or(HttpError::BadHead)?;
+            if self.headers == HEADERS_MAX {
+                return Err(HttpError::BadHead);
+            }
+            self.headers += 1;
+            let wrong = if is_named(name, b"transfer-encoding") {
+                Some(HttpError::TransferEncoding)
+            } else if is_named(name, b"content-length") {
+                match (whole_number(value), self.content_length) {
+                    (None, _) => Some(HttpError::BadLength),
+                    (_, Some(_)) => Some(HttpError::TwoLengths),
+                    (length, None) => {
+                        self.content_length = length;
+                        None
+                    }
+                }
+            } else {
+                None
+            };
+            self.wrong = self.wrong.or(wrong);
         }
-        match response.code.ok_or(HttpError::BadHead)? {
-            101 => return Err(HttpError::ProtocolSwitch),
-            code @ 200.. => self.body = Some((code, body_length(code, response.headers)?, 0)),
-            100..200 if self.interim < INTERIM_MAX => {
+        Ok(())
+    }
+
+    fn end_head(&mut self) -> Result<(), HttpError> {
+        let length = match (self.code, self.wrong, self.content_length) {
+            (101, ..) => return Err(HttpError::ProtocolSwitch),
+            (..200, ..) if self.interim == INTERIM_MAX => return Err(HttpError::TooManyInterim),
+            (..200, ..) => {
                 self.interim += 1;
                 self.head.clear();
+                (self.line, self.code, self.headers) = (0, 0, 0);
+                (self.content_length, self.wrong) = (None, None);
+                return Ok(());
             }
-            100..200 => return Err(HttpError::TooManyInterim),
-            ..100 => return Err(HttpError::BadHead),
-        }
+            (_, Some(wrong), _) => return Err(wrong),
+            (204, _, None | Some(0)) => 0,
+            (204, ..) => return Err(HttpError::BodyWithout),
+            (_, _, None) => return Err(HttpError::NoLength),
+            (_, _, Some(length)) if length > BODY_MAX => return Err(HttpError::BodyTooLong),
+            (_, _, Some(length)) => length,
+        };
+        self.body = Some((self.code, length, 0));
         Ok(())
     }
 
@@ -160,35 +205,43 @@ impl Response {
     }
 }
 
-/// How long the body is that a head announces.
-fn body_length(code: u16, headers: &[httparse::Header]) -> Result<u64, HttpError> {
-    let mut length = None;
-    for header in headers {
-        if is_named(header, "transfer-encoding") {
-            return Err(HttpError::TransferEncoding);
-        }
-        if is_named(header, "content-length") {
-            let number = whole_number(header.value).ok_or(HttpError::BadLength)?;
-            if length.replace(number).is_some() {
-                return Err(HttpError::TwoLengths);
-            }
-        }
+/// What a response starts with.
+const START: &[u8] = b"HTTP/1.1 ";
+
+/// The status code in the first line of a head: three digits, from 100 on, and
+/// maybe a space and a reason.
+fn status_code(line: &[u8]) -> Option<u16> {
+    let (digits, reason) = line.get(START.len()..)?.split_at_checked(3)?;
+    if !matches!(reason, [] | [b' ', ..]) || !is_text(reason) {
+        return None;
     }
-    match (code, length) {
-        (204, None | Some(0)) => Ok(0),
-        (204, Some(_)) => Err(HttpError::BodyWithout),
-        (_, None) => Err(HttpError::NoLength),
-        (_, Some(length)) if length > BODY_MAX => Err(HttpError::BodyTooLong),
-        (_, Some(length)) => Ok(length),
-    }
+    whole_number(digits).filter(|code| *code >= 100)?.try_into().ok()
 }
 
-/// Whether a header has `name`, which is in lower case, in whatever case. Of the
-/// characters that a name may have, the bit makes a difference for letters, and
-/// makes none of the others one.
-fn is_named(header: &httparse::Header, name: &str) -> bool {
-    let lower_case = header.name.bytes().map(|byte| byte | 0x20);
-    lower_case.eq(name.bytes())
+/// The name and the value of a header.
+fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || TOKEN.contains(byte);
+    if name.is_empty() || !name.iter().all(is_token) || !is_text(value) {
+        return None;
+    }
+    Some((name, value.trim_ascii()))
+}
+
+/// The characters of a header's name beside letters and digits: RFC 9110, 5.6.2.
+const TOKEN: &[u8] = b"!#$%&'*+-.^_`|~";
+
+/// Whether there are no control characters but tabs.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control())
+}
+
+/// Whether a header has this name, which is in lower case, in whatever case. Of
+/// the characters that a name may have, the bit makes a difference for letters,
+/// and makes none of the others one.
+fn is_named(name: &[u8], lower_case: &[u8]) -> bool {
+    name.iter().map(|byte| byte | 0x20).eq(lower_case.iter().copied())
 }
 
 #[cfg(test)]

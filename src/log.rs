@@ -1,10 +1,10 @@
 //! One log record a line: `key=value` pairs, or JSON.
 
 use crate::event::Summary;
-use crate::text::Number;
+use crate::text::{Number, put};
 use core::fmt::{self, Display, Write};
 use core::time::Duration;
-use heapless::Vec;
+use heapless::{Vec, VecView};
 
 /// The longest record, in bytes. All that can be in one fits.
 pub const RECORD_MAX: usize = 2048;
@@ -103,7 +103,7 @@ impl Record {
     fn push(&mut self, text: &str) {
         // There is room for all that can be in a record: a test has the
         // longest.
-        let _ = self.line.extend_from_slice(text.as_bytes());
+        put(&mut self.line, &[text]);
     }
 }
 
@@ -130,22 +130,27 @@ impl Write for Bare {
     }
 }
 
-/// Writes what may stand between quotes, in a log record as well as in a
-/// metric's label.
-pub struct Escaper<'a>(pub &'a mut dyn Write);
+/// Puts into a buffer what may stand between quotes, in a log record as well as
+/// in a metric's label.
+#[inline(never)]
+pub fn put_escaped(buffer: &mut VecView<u8>, text: &str) {
+    let mut rest = text;
+    let is_special = |byte| matches!(byte, b'"' | b'\\');
+    while let Some(at) = rest.bytes().position(is_special) {
+        let (plain, special) = rest.split_at_checked(at).unwrap_or_default();
+        put(buffer, &[plain, "\\", special.get(..1).unwrap_or_default()]);
+        rest = special.get(1..).unwrap_or_default();
+    }
+    put(buffer, &[rest]);
+}
+
+/// Writes what may stand between quotes.
+struct Escaper<'a>(&'a mut VecView<u8>);
 
 impl Write for Escaper<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text;
-        let is_special = |byte| matches!(byte, b'"' | b'\\');
-        while let Some(at) = rest.bytes().position(is_special) {
-            let (plain, special) = rest.split_at_checked(at).unwrap_or_default();
-            self.0.write_str(plain)?;
-            self.0.write_str("\\")?;
-            self.0.write_str(special.get(..1).unwrap_or_default())?;
-            rest = special.get(1..).unwrap_or_default();
-        }
-        self.0.write_str(rest)
+        put_escaped(self.0, text);
+        Ok(())
     }
 }
 

@@ -9,15 +9,16 @@ use crate::cycle::Moment;
 use crate::daemon::Daemon;
 use crate::duration::Short;
 use crate::event::{self, Event};
-use crate::log::Escaper;
+use crate::log::put_escaped;
 use crate::scrape::{Page, Problem};
-use crate::status::{OwnedImage, State};
-use crate::text::{Number, cut_word};
-use core::fmt::{self, Display, Write};
+use crate::status::{Image, OwnedImage, State};
+use crate::text::{cut, put, put_number};
+use core::fmt::{self, Display};
 use core::time::Duration;
+use heapless::{Vec, VecView};
 
-/// What can become of a command that was sent.
-const OUTCOMES: [&str; 5] = ["success", "failed", "overdue", "vanished", "refused"];
+/// How many ways there are in which a command that was sent can end.
+const OUTCOMES: usize = 5;
 
 /// What has happened so far, and what the node's status was when it was last
 /// asked for.
@@ -34,7 +35,7 @@ pub struct Metrics {
     /// How often each event has happened, by its number.
     events: [u32; event::COUNT],
     /// How often each command came to each outcome.
-    outcomes: [[u32; OUTCOMES.len()]; Command::ALL.len()],
+    outcomes: [[u32; OUTCOMES]; Command::ALL.len()],
     /// When each command last succeeded, and how long it took.
     successes: [Option<(Duration, Duration)>; Command::ALL.len()],
     /// The class of the last error, and when it came.
@@ -131,103 +132,136 @@ impl Metrics {
         self.state.map(drop).ok_or(Problem::NoStatus)
     }
 
-    /// Writes all metrics.
-    ///
-    /// # Errors
-    ///
-    /// There is no room on the page, which cannot be: a test has the longest.
-    pub fn write(&self, at: Moment, daemon: &Daemon, page: &mut Page) -> fmt::Result {
-        let mut out = Writer { page, name: "" };
-        out.metric("updater_build_info gauge The updater that tells all this.")?;
-        out.sample(&["version", env!("CARGO_PKG_VERSION")], ONE)?;
-        self.write_node(at, daemon, &mut out)?;
-        self.write_api(at, &mut out)?;
-        self.write_commands(at, &mut out)?;
-        out.metric("updater_events_total counter What happened, by the names of the log.")?;
-        for (number, count) in self.events.into_iter().enumerate() {
-            out.sample(&["event", event::summary(number).name], whole(count))?;
-        }
-        Ok(())
-    }
-
-    fn write_node(&self, at: Moment, daemon: &Daemon, out: &mut Writer) -> fmt::Result {
-        out.metric("update_state gauge The state of the update: 1 for the one it is in.")?;
-        let mut is_known = false;
-        for state in State::ALL {
-            let is_it = self.state == Some(state);
-            is_known |= is_it;
-            out.sample(&["state", state.name()], whole(is_it))?;
-        }
-        out.sample(&["state", "Unknown"], whole(!is_known))?;
-        for (metric, image) in [
-            ("os_info gauge The image that runs.", &self.running),
-            ("update_chosen_info gauge The image that is chosen.", &self.chosen),
-        ] {
-            out.metric(metric)?;
-            if let Some(image) = image {
-                out.image(image, ONE)?;
-            }
-        }
-        let held = daemon.history.held();
-        out.metric("update_held_back_versions gauge How many versions did not boot.")?;
-        out.sample(&[], held.count() as u64 * ONE)?;
-        out.metric("update_held_back_failed_boots gauge How often a version did not boot.")?;
-        for entry in daemon.history.held() {
-            out.image(&entry.image, entry.failed_boots.saturating_mul(ONE))?;
-        }
-        let left = daemon.settings.windows.next_open(at.utc).unwrap_or_default();
-        out.metric("update_window_open gauge Whether an update may begin now.")?;
-        out.sample(&[], whole(left.is_zero()))?;
-        out.metric(
-            "update_window_next_open_timestamp_seconds gauge \
-             When the next window opens, while none is open.",
-        )?;
-        if !left.is_zero() {
-            out.sample(&[], millis(at.utc.saturating_add(left)))?;
-        }
-        Ok(())
-    }
-
-    fn write_api(&self, at: Moment, out: &mut Writer) -> fmt::Result {
-        out.metric("api_reachable gauge Whether the last call of the API was answered.")?;
-        out.sample(&[], whole(self.is_reachable))?;
-        out.metric(
-            "api_last_answer_age_seconds gauge \
-             How long ago the API last answered, or the updater started.",
-        )?;
-        out.sample(&[], millis(at.now.saturating_sub(self.heard)))?;
-        let (class, when) = self.last_error.unwrap_or(("none", at.now));
-        out.metric("updater_last_error_info gauge The class of the last error.")?;
-        out.sample(&["class", class], ONE)?;
-        out.metric("updater_last_error_age_seconds gauge How long ago that was, or 0.")?;
-        out.sample(&[], millis(at.now.saturating_sub(when)))
-    }
-
-    fn write_commands(&self, at: Moment, out: &mut Writer) -> fmt::Result {
-        out.metric("update_commands_total counter What became of the commands that were sent.")?;
-        for (command, counts) in Command::ALL.into_iter().zip(self.outcomes) {
-            for (outcome, count) in OUTCOMES.into_iter().zip(counts) {
-                out.sample(&["command", command.name(), "outcome", outcome], whole(count))?;
-            }
-        }
-        for (metric, is_age) in [
-            ("update_last_success_age_seconds gauge How long ago a command last succeeded.", true),
-            ("update_last_success_duration_seconds gauge How long it took then.", false),
-        ] {
-            out.metric(metric)?;
-            for (command, success) in Command::ALL.into_iter().zip(self.successes) {
-                if let Some((when, took)) = success {
-                    let value = if is_age { at.now.saturating_sub(when) } else { took };
-                    out.sample(&["command", command.name()], millis(value))?;
+    /// Writes all metrics. There is room on the page: a test has the longest.
+    pub fn write(&self, at: Moment, daemon: &Daemon, page: &mut Page) {
+        let values = self.values(at, daemon);
+        let mut values = values.iter();
+        let mut table = TABLE;
+        while !table.is_empty() {
+            let mut help = cut(&mut table, b'\n');
+            let [name, kind, first, second] = [(); 4].map(|()| cut(&mut help, b' '));
+            put(page, &["# HELP ", PREFIX, name, " ", help, "\n# TYPE ", PREFIX, name]);
+            put(page, &[" ", kind, "\n"]);
+            let mut image = |Image { version, variant, arch }: Image, value| {
+                let labels = ["version", version, "variant", variant, "arch", arch];
+                put_sample(page, name, &labels, value);
+            };
+            match first.as_bytes() {
+                b"@running" => self.running.iter().for_each(|running| image(running.image(), ONE)),
+                b"@chosen" => self.chosen.iter().for_each(|chosen| image(chosen.image(), ONE)),
+                b"@held" => {
+                    let held = daemon.history.held();
+                    held.for_each(|held| image(held.image, held.failed_boots.saturating_mul(ONE)));
+                }
+                _ => {
+                    let mut number = 0;
+                    while let Some(one) = self.label(first, number) {
+                        number += 1;
+                        let mut other = 0;
+                        while let Some(two) = self.label(second, other) {
+                            other += 1;
+                            let labels = [label_name(first), one, label_name(second), two];
+                            match values.next() {
+                                Some(value) if *value != NONE => {
+                                    put_sample(page, name, &labels, *value);
+                                }
+                                _ => {}
+                            }
+                        }
+                    }
                 }
             }
         }
-        Ok(())
+    }
+
+    /// The values of all samples that have no image for a label, in the order of
+    /// [`TABLE`].
+    fn values(&self, at: Moment, daemon: &Daemon) -> Vec<u64, VALUES> {
+        let mut values = Vec::new();
+        // There is room: a test counts them.
+        let mut add = |value: u64| {
+            let _ = values.push(value);
+        };
+        let ago = |when: Duration| millis(at.now.saturating_sub(when));
+        add(ONE);
+        let state = self.state.map_or(State::ALL.len(), |state| state as usize);
+        (0..=State::ALL.len()).for_each(|number| add(whole(number == state)));
+        add(daemon.history.held().count() as u64 * ONE);
+        let left = daemon.settings.windows.next_open(at.utc).unwrap_or_default();
+        add(whole(left.is_zero()));
+        add(if left.is_zero() { NONE } else { millis(at.utc.saturating_add(left)) });
+        add(whole(self.is_reachable));
+        add(ago(self.heard));
+        add(ONE);
+        add(self.last_error.map_or(0, |(_, when)| ago(when)));
+        self.outcomes.iter().flatten().for_each(|count| add(whole(*count)));
+        for success in &self.successes {
+            add(success.map_or(NONE, |(when, _)| ago(when)));
+        }
+        for success in &self.successes {
+            add(success.map_or(NONE, |(_, took)| millis(took)));
+        }
+        self.events.iter().for_each(|count| add(whole(*count)));
+        values
+    }
+
+    /// The value with this number of a label, of which the table has the name and
+    /// the values.
+    fn label<'a>(&self, label: &'a str, number: usize) -> Option<&'a str> {
+        let mut values = label;
+        match cut(&mut values, b'=') {
+            // No label, which is there once.
+            "" => (number == 0).then_some(""),
+            "event" => (number < event::COUNT).then(|| event::summary(number).name),
+            "class" => (number == 0).then(|| self.last_error.map_or("none", |(class, _)| class)),
+            _ => {
+                for _ in 0..number {
+                    cut(&mut values, b',');
+                }
+                let value = cut(&mut values, b',');
+                (!value.is_empty()).then_some(value)
+            }
+        }
     }
 }
 
+/// All metrics: the name without its prefix, the type, two labels with their
+/// values, and the help. Behind the last value of a label there is a comma, too.
+const TABLE: &str = concat!(
+    "updater_build_info gauge version=",
+    env!("CARGO_PKG_VERSION"),
+    ", - The updater that tells all this.
+update_state gauge state=Idle,Available,Staged,Ready,Unknown, - The state of the update: one is 1.
+os_info gauge @running - The image that runs.
+update_chosen_info gauge @chosen - The image that is chosen.
+update_held_back_versions gauge - - How many versions did not boot.
+update_held_back_failed_boots gauge @held - How often a version did not boot.
+update_window_open gauge - - Whether an update may begin now.
+update_window_next_open_timestamp_seconds gauge - - When the next window opens, if none is open.
+api_reachable gauge - - Whether the last call of the API was answered.
+api_last_answer_age_seconds gauge - - How long ago the API last answered, or the updater started.
+updater_last_error_info gauge class= - The class of the last error.
+updater_last_error_age_seconds gauge - - How long ago that was, or 0.
+update_commands_total counter command=refresh,prepare,activate,deactivate, \
+outcome=success,failed,overdue,vanished,refused, What became of the commands that were sent.
+update_last_success_age_seconds gauge command=refresh,prepare,activate,deactivate, - \
+How long ago a command last succeeded.
+update_last_success_duration_seconds gauge command=refresh,prepare,activate,deactivate, - \
+How long it took then.
+updater_events_total counter event= - What happened, by the names of the log.
+"
+);
+
+/// How many values there are.
+const VALUES: usize = 13 + (OUTCOMES + 2) * Command::ALL.len() + event::COUNT;
+
+/// What the names of all metrics begin with.
+const PREFIX: &str = "bottlerocket_";
+
 /// A value of 1. Values are in thousandths.
 const ONE: u64 = 1000;
+/// The value of a sample that is left out.
+const NONE: u64 = u64::MAX;
 
 fn whole(value: impl Into<u32>) -> u64 {
     ONE * u64::from(value.into())
@@ -238,66 +272,38 @@ fn millis(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(ONE).saturating_add(millis)
 }
 
-/// Writes metrics one behind the other.
-struct Writer<'a> {
-    page: &'a mut Page,
-    name: &'static str,
+fn label_name(label: &str) -> &str {
+    cut(&mut { label }, b'=')
 }
 
-impl Writer<'_> {
-    /// Begins a metric, of which are given the name without its prefix, the type
-    /// and the help.
-    fn metric(&mut self, text: &'static str) -> fmt::Result {
-        let mut help = text;
-        self.name = cut_word(&mut help);
-        let kind = cut_word(&mut help);
-        self.parts(&["# HELP ", PREFIX, self.name, " ", help])?;
-        self.parts(&["\n# TYPE ", PREFIX, self.name, " ", kind, "\n"])
-    }
-
-    fn parts(&mut self, parts: &[&str]) -> fmt::Result {
-        parts.iter().try_for_each(|part| self.page.write_str(part))
-    }
-
-    fn number(&mut self, number: u64) -> fmt::Result {
-        write!(self.page, "{}", Number(number))
-    }
-
-    fn image(&mut self, image: &OwnedImage, value: u64) -> fmt::Result {
-        let OwnedImage { version, variant, arch } = image;
-        self.sample(&["version", version, "variant", variant, "arch", arch], value)
-    }
-
-    /// Adds a sample of it, with the names and the values of its labels in turn.
-    #[inline(never)]
-    fn sample(&mut self, labels: &[&str], value: u64) -> fmt::Result {
-        self.parts(&[PREFIX, self.name])?;
-        let mut before = "{";
-        for label in labels.chunks_exact(2) {
-            if let [name, text] = label {
-                self.parts(&[before, name, "=\""])?;
-                Escaper(&mut *self.page).write_str(text)?;
-                before = "\",";
-            }
+/// Puts a sample on the page, with the names and the values of its labels in
+/// turn. A name that is empty stands for no label.
+#[inline(never)]
+fn put_sample(page: &mut VecView<u8>, name: &str, labels: &[&str], value: u64) {
+    put(page, &[PREFIX, name]);
+    let mut before = "{";
+    let mut end = " ";
+    for label in labels.chunks_exact(2) {
+        if let [name, text] = label
+            && !name.is_empty()
+        {
+            put(page, &[before, name, "=\""]);
+            put_escaped(page, text);
+            (before, end) = ("\",", "\"} ");
         }
-        self.parts(if labels.is_empty() { &[" "] } else { &["\"} "] })?;
-        self.number(value / ONE)?;
-        let thousandths = value % ONE;
-        if thousandths > 0 {
-            let zeros = match thousandths {
-                ..10 => ".00",
-                10..100 => ".0",
-                _ => ".",
-            };
-            self.parts(&[zeros])?;
-            self.number(thousandths)?;
-        }
-        self.parts(&["\n"])
     }
+    put(page, &[end]);
+    put_number(page, value / ONE);
+    let mut rest = value % ONE;
+    end = ".";
+    while rest > 0 {
+        put(page, &[end]);
+        put_number(page, rest / 100);
+        rest = rest % 100 * 10;
+        end = "";
+    }
+    put(page, &["\n"]);
 }
-
-/// What the names of all metrics begin with.
-const PREFIX: &str = "bottlerocket_";
 
 impl Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

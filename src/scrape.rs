@@ -4,8 +4,8 @@
 //! up to [`HEAD_MAX`] bytes, and not looked at. Each connection is for one
 //! request. Nothing here does I/O.
 
-use crate::text::{Number, write_parts};
-use core::fmt::{self, Display, Write};
+use crate::text::{put, put_number};
+use core::fmt::Write;
 use core::time::Duration;
 use heapless::Vec;
 
@@ -68,8 +68,8 @@ pub enum Verdict {
 pub struct Refusal(&'static str, &'static str);
 
 const BAD: Refusal = Refusal("400 Bad Request", "this is not HTTP/1.1\n");
-const UNKNOWN: Refusal = Refusal("404 Not Found", "there are /metrics, /healthz and /readyz\n");
 const METHOD: Refusal = Refusal("405 Method Not Allowed\r\nallow: GET, HEAD", "GET or HEAD\n");
+const UNKNOWN: Refusal = Refusal("404 Not Found", "there are /metrics, /healthz and /readyz\n");
 const TOO_LARGE: Refusal =
     Refusal("431 Request Header Fields Too Large", "the request is too large\n");
 
@@ -96,25 +96,19 @@ impl Request {
     }
 
     fn verdict(&self) -> Verdict {
-        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-        let mut words = line.splitn(3, |byte| *byte == b' ');
-        let mut word = || words.next().unwrap_or_default();
-        let (method, target, version) = (word(), word(), word());
-        // A line that is cut has a path that is longer than any that is known.
-        if !version.starts_with(b"HTTP/1.") && !self.line.is_full() {
-            return Verdict::Refuse(&BAD);
-        }
-        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-        let asked = match path {
-            b"/metrics" => Asked::Metrics,
-            b"/healthz" => Asked::Health,
-            b"/readyz" => Asked::Readiness,
-            _ => return Verdict::Refuse(&UNKNOWN),
+        let line = self.line.as_slice();
+        let (line, with_body) = match line.strip_prefix(b"HEAD ") {
+            Some(line) => (line, false),
+            None => (line.strip_prefix(b"GET ").unwrap_or(line), true),
         };
-        match method {
-            b"GET" => Verdict::Answer(asked, true),
-            b"HEAD" => Verdict::Answer(asked, false),
-            _ => Verdict::Refuse(&METHOD),
+        let end = line.iter().position(|byte| matches!(byte, b' ' | b'?'));
+        match line.get(..end.unwrap_or(0)).unwrap_or_default() {
+            b"/metrics" => Verdict::Answer(Asked::Metrics, with_body),
+            b"/healthz" => Verdict::Answer(Asked::Health, with_body),
+            b"/readyz" => Verdict::Answer(Asked::Readiness, with_body),
+            [b'/', ..] => Verdict::Refuse(&UNKNOWN),
+            _ if line.first().is_some_and(u8::is_ascii_uppercase) => Verdict::Refuse(&METHOD),
+            _ => Verdict::Refuse(&BAD),
         }
     }
 }
@@ -124,8 +118,7 @@ impl Refusal {
     /// status.
     pub fn write(&self, page: &mut Page) -> &'static str {
         let Self(status, reason) = *self;
-        // There is room for a line.
-        let _ = page.write_str(reason);
+        put(page, &[reason]);
         status
     }
 }
@@ -144,22 +137,13 @@ pub fn write_state(state: Result<(), Problem>, page: &mut Page) -> &'static str 
 /// The status of an answer that is as it should be.
 pub const OK: &str = "200 OK";
 
-/// The head of an answer with this status, and a body of so many bytes.
+/// The head of an answer with this status, and a body of so many bytes. There is
+/// room: a test has the longest.
 pub fn head(status: &str, length: usize) -> Vec<u8, ANSWER_HEAD_MAX> {
     let mut head = Vec::new();
-    // There is room: a test has the longest.
-    let _ = write!(head, "{}", Head(status, length));
+    put(&mut head, &["HTTP/1.1 ", status, "\r\nconnection: close\r\ncontent-type: "]);
+    put(&mut head, &["text/plain; version=0.0.4; charset=utf-8\r\ncontent-length: "]);
+    put_number(&mut head, length as u64);
+    put(&mut head, &["\r\n\r\n"]);
     head
-}
-
-struct Head<'a>(&'a str, usize);
-
-impl Display for Head<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self(status, length) = self;
-        write_parts(f, &["HTTP/1.1 ", status, "\r\nconnection: close\r\ncontent-type: "])?;
-        f.write_str("text/plain; version=0.0.4; charset=utf-8\r\ncontent-length: ")?;
-        Number(*length as u64).fmt(f)?;
-        f.write_str("\r\n\r\n")
-    }
 }

@@ -78,9 +78,9 @@ impl OwnedImage {
         Self { version: copy(version), variant: copy(variant), arch: copy(arch) }
     }
 
-    /// Whether it is this image.
-    pub fn is(&self, image: Image) -> bool {
-        self.version == image.version && self.variant == image.variant && self.arch == image.arch
+    /// The image.
+    pub fn image(&self) -> Image<'_> {
+        Image { version: &self.version, variant: &self.variant, arch: &self.arch }
     }
 }
 

@@ -5,9 +5,10 @@
 //! there is the old one or the new one. Nothing here waits, whatever kind of file
 //! somebody has put there.
 
+use crate::excerpt::is_plain;
 use crate::status::Text;
 use core::ffi::CStr;
-use heapless::Vec;
+use core::str;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -29,30 +30,19 @@ impl Store {
     ///
     /// The kernel's.
     pub fn open(directory: &[u8]) -> Result<Self, Errno> {
-        fs::open(directory, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(Self)
+        open(directory, OFlags::DIRECTORY).map(Self)
     }
 
-    /// Reads the file: at most `N` bytes of it, none if there is no file.
+    /// Reads the file, which is empty if there is none: at most as much as
+    /// `buffer` has room for.
     ///
     /// # Errors
     ///
     /// The kernel's.
-    pub fn load<const N: usize>(&self) -> Result<Vec<u8, N>, Errno> {
-        let mut text = Vec::new();
-        let file = match fs::openat(&self.0, NAME, READ | OFlags::NOFOLLOW, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(text),
-            file => file?,
-        };
-        let mut buffer = [0; 256];
-        loop {
-            let read = match rustix::io::read(&file, &mut buffer) {
-                Err(Errno::INTR) => continue,
-                read => read?,
-            };
-            let bytes = buffer.get(..read).unwrap_or_default();
-            if bytes.is_empty() || text.extend_from_slice(bytes).is_err() {
-                return Ok(text);
-            }
+    pub fn load<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+        match fs::openat(&self.0, NAME, READ | OFlags::NOFOLLOW, Mode::empty()) {
+            Err(Errno::NOENT) => Ok(&[]),
+            file => read(&file?, buffer),
         }
     }
 
@@ -61,17 +51,12 @@ impl Store {
     /// # Errors
     ///
     /// The kernel's.
-    pub fn save(&self, mut text: &[u8]) -> Result<(), Errno> {
+    pub fn save(&self, text: &[u8]) -> Result<(), Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-        let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = fs::openat(&self.0, NEW_NAME, flags, Mode::from_raw_mode(0o600))?;
-        while !text.is_empty() {
-            match rustix::io::write(&file, text) {
-                Ok(0) => return Err(Errno::IO),
-                Ok(written) => text = text.get(written..).unwrap_or_default(),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
+        let file = fs::openat(&self.0, NEW_NAME, flags | READ, Mode::from_raw_mode(0o600))?;
+        // The kernel takes so little at once, or there is no room.
+        if rustix::io::write(&file, text)? < text.len() {
+            return Err(Errno::NOSPC);
         }
         fs::fsync(&file)?;
         self.rename(NEW_NAME, NAME)?;
@@ -87,13 +72,25 @@ impl Store {
         self.rename(NAME, DAMAGED_NAME)
     }
 
+    #[inline(never)]
     fn rename(&self, from: &CStr, to: &CStr) -> Result<(), Errno> {
         fs::renameat(&self.0, from, self.0.as_fd(), to)
     }
 }
 
-/// For reading without waiting, even if it is no ordinary file.
+/// For not waiting, even if it is no ordinary file.
 const READ: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC);
+
+#[inline(never)]
+fn open(path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    fs::openat(CWD, path, flags | READ, Mode::empty())
+}
+
+#[inline(never)]
+fn read<'b>(file: &OwnedFd, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+    let read = rustix::io::read(file, &mut *buffer)?;
+    Ok(buffer.get(..read).unwrap_or_default())
+}
 
 /// Reads the boot id from the file at `path`, which is one line.
 ///
@@ -101,15 +98,8 @@ const READ: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC);
 ///
 /// The kernel's, or `INVAL` if there is none in the file.
 pub fn boot_id(path: &[u8]) -> Result<Text, Errno> {
-    let file = fs::openat(CWD, path, READ, Mode::empty())?;
     let mut buffer = [0; 64];
-    let read = rustix::io::read(&file, &mut buffer)?;
-    let mut id = Text::new();
-    for byte in buffer.into_iter().take(read) {
-        // The others are the end of the line.
-        if byte.is_ascii_alphanumeric() || byte == b'-' {
-            let _ = id.push(byte.into());
-        }
-    }
-    if id.is_empty() { Err(Errno::INVAL) } else { Ok(id) }
+    let line = read(&open(path, OFlags::empty())?, &mut buffer)?.trim_ascii_end();
+    let id = str::from_utf8(line).ok().and_then(|id| Text::try_from(id).ok());
+    id.filter(|id| !id.is_empty() && is_plain(id)).ok_or(Errno::INVAL)
 }

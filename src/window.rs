@@ -5,8 +5,6 @@
 //! than it begins ends on the next day.
 
 use crate::duration::whole_number;
-use crate::text::{Number, write_parts};
-use core::fmt::{self, Display};
 use core::time::Duration;
 use heapless::Vec;
 
@@ -58,12 +56,6 @@ impl WindowError {
     }
 }
 
-impl Display for WindowError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.text())
-    }
-}
-
 impl Window {
     /// Reads a window: days, a space, a time of day, a dash, and another time.
     ///
@@ -110,30 +102,6 @@ impl Window {
 
     fn begins_on(self, day: u32) -> bool {
         self.days >> (day % 7) & 1 == 1
-    }
-}
-
-/// Shows a window as [`Window::parse`] reads it.
-impl Display for Window {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let mut before = "";
-        // A range begins on a day that has none before it; every day has one
-        // if the window begins on each.
-        for first in (0..7).filter(|day| self.begins_on(*day) && !self.begins_on(day + 6)) {
-            let more = (first..first + 6).take_while(|day| self.begins_on(day + 1)).count() as u32;
-            write_parts(f, &[before, name(first)])?;
-            if more > 0 {
-                write_parts(f, &["-", name(first + more)])?;
-            }
-            before = ",";
-        }
-        if !before.is_empty() {
-            f.write_str(" ")?;
-        }
-        write_time(f, self.begin)?;
-        f.write_str("-")?;
-        let end = self.begin + self.length;
-        write_time(f, if end > DAY_MINUTES { end - DAY_MINUTES } else { end })
     }
 }
 
@@ -188,19 +156,6 @@ impl Windows {
     }
 }
 
-/// Shows windows as [`Windows::add`] reads them.
-impl Display for Windows {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let mut before = "";
-        for window in &self.0 {
-            f.write_str(before)?;
-            window.fmt(f)?;
-            before = "; ";
-        }
-        Ok(())
-    }
-}
-
 /// The text before the first `at`, and that behind it; twice the same if there
 /// is none.
 fn split(text: &[u8], at: u8) -> [&[u8]; 2] {
@@ -244,14 +199,6 @@ fn read_time(text: &[u8]) -> Option<u32> {
     let (hours, minutes) = (whole_number(hours)? as u32, whole_number(&minutes)? as u32);
     let time = hours * 60 + minutes;
     (minutes < 60 && time <= DAY_MINUTES).then_some(time)
-}
-
-fn write_time(f: &mut fmt::Formatter, minutes: u32) -> fmt::Result {
-    for (number, before) in [(minutes / 60, ""), (minutes % 60, ":")] {
-        write_parts(f, &[before, if number < 10 { "0" } else { "" }])?;
-        Number(number.into()).fmt(f)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

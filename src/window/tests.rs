@@ -1,8 +1,6 @@
 extern crate std;
 use super::*;
-use crate::event;
-use crate::log::{Format, Record};
-use std::string::{String, ToString};
+use std::string::String;
 use std::vec::Vec;
 use std::{format, vec};
 
@@ -10,13 +8,13 @@ const WEEK_MINUTES: usize = 7 * 24 * 60;
 
 fn windows(list: &str) -> Windows {
     let mut windows = Windows::new();
-    windows.add(list.as_bytes()).unwrap_or_else(|error| panic!("{list:?}: {error}"));
+    windows.add(list.as_bytes()).unwrap_or_else(|error| panic!("{list:?}: {error:?}"));
     windows
 }
 
 #[test]
-fn reads_what_people_type_and_writes_it_back() {
-    for (text, written) in [
+fn reads_what_people_type() {
+    for (text, same) in [
         ("Mon-Fri 22:00-04:00", "Mon-Fri 22:00-04:00"),
         ("22:00-04:00", "22:00-04:00"),
         ("Sat 00:00-24:00", "Sat 00:00-24:00"),
@@ -39,9 +37,8 @@ fn reads_what_people_type_and_writes_it_back() {
         ("23:59-23:58", "23:59-23:58"),
     ] {
         let window =
-            Window::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!(window.to_string(), written, "{text}");
-        assert_eq!(Window::parse(written.as_bytes()), Ok(window), "{text}");
+            Window::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+        assert_eq!(Window::parse(same.as_bytes()), Ok(window), "{text}");
     }
 }
 
@@ -97,7 +94,7 @@ fn refuses_everything_else() {
         ("0:00-00:00", EMPTY),
     ] {
         let error = Window::parse(text.as_bytes()).expect_err(text);
-        assert_eq!(error.to_string(), wrong, "{text:?}");
+        assert_eq!(error.text(), wrong, "{text:?}");
     }
     for byte in 0..=u8::MAX {
         let _ = Window::parse(&[byte; 11]);
@@ -107,28 +104,18 @@ fn refuses_everything_else() {
 
 #[test]
 fn several_in_one_list() {
-    for (list, written) in [
+    for (list, same) in [
         ("Sat-Sun 00:00-24:00;22:00-04:00", "Sat-Sun 00:00-24:00; 22:00-04:00"),
         (" Sat 1:00-2:00 ; Sun 3:00-4:00 ", "Sat 01:00-02:00; Sun 03:00-04:00"),
     ] {
-        assert_eq!(windows(list).to_string(), written);
-        assert_eq!(windows(written), windows(list));
+        assert_eq!(windows(same), windows(list));
     }
     for list in ["", ";", "1:00-2:00;", ";1:00-2:00", "1:00-2:00;;3:00-4:00"] {
         assert_eq!(Windows::new().add(list.as_bytes()), Err(WindowError::Times), "{list:?}");
     }
-    assert_eq!(Windows::new().to_string(), "");
     let mut all = windows(&["1:00-2:00"; WINDOWS_MAX].join(";"));
     let error = all.add(b"1:00-2:00").unwrap_err();
-    assert_eq!(error.to_string(), format!("more than {WINDOWS_MAX} windows"));
-}
-
-#[test]
-fn the_longest_list_fits_a_record() {
-    let list = windows(&["Mon,Wed,Fri 01:00-02:00"; WINDOWS_MAX].join(";"));
-    let mut record = Record::new(Format::Logfmt, Duration::MAX, event::summary(0));
-    record.field("windows", &list);
-    assert!(record.finish().ends_with(b"Mon,Wed,Fri 01:00-02:00\"\n"));
+    assert_eq!(error.text(), format!("more than {WINDOWS_MAX} windows"));
 }
 
 /// When 1970-01-01 was, and Monday 2026-11-23, and the last moments before and
@@ -240,8 +227,6 @@ fn every_minute_of_a_week() {
         let open = open_minutes(&days, begin, end);
         let monday = mondays[set % mondays.len()];
         compare(&text, &open, monday);
-        let written = windows(&text).to_string();
-        assert_eq!(windows(&written), windows(&text), "{written}");
     }
     // Every range, with two windows that overlap.
     for first in 0..7 {
@@ -278,9 +263,6 @@ fn every_time_of_day() {
             assert!(windows.is_open(now) && windows.is_open(last), "{window}");
             let after = last + Duration::from_secs(1);
             assert_eq!(windows.is_open(after), length == 1440, "{window}");
-            if end > 0 {
-                assert_eq!(windows.to_string(), window);
-            }
         }
     }
 }
