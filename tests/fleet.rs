@@ -71,6 +71,17 @@ fn outages() {
 }
 
 #[test]
+fn a_window_does_not_keep_them_from_looking() {
+    let mut fleet = fleet();
+    fleet.windows.add(b"Mon 00:30-00:40").unwrap();
+    let tally = fleet.run();
+    for minutes in [0..12, 12..24, 24..36, 36..48] {
+        let requests = count(&tally, minutes.clone());
+        assert!((NODES..=2 * NODES).contains(&requests), "{minutes:?}: {requests}");
+    }
+}
+
+#[test]
 fn figures() {
     let mut requests = vec![1; 1000];
     requests[0] = 9;

@@ -1139,6 +1139,15 @@ fn the_command_line() {
         ("fleet", fleet(|_| ())),
         ("fleet --nodes 7 --seed 9", fleet(|f| (f.nodes, f.seed) = (7, 9))),
         ("fleet --interval 1m", fleet(|f| f.interval = Duration::from_secs(60))),
+        (
+            "fleet --window Sat-0:00-24:00",
+            Err("cannot parse argument \"Sat-0:00-24:00\": not a time; a window is like \
+                 22:00-04:00 or Mon-Fri 22:00-04:00, in UTC"),
+        ),
+        (
+            "fleet --window 1:00-2:00 --window 3:00-4:00;5:00-6:00",
+            fleet(|f| f.windows.add(b"1:00-2:00;3:00-4:00;5:00-6:00").unwrap()),
+        ),
         ("fleet --jitter 0s", fleet(|f| f.jitter = Some(Duration::ZERO))),
         ("fleet --time 1000h", fleet(|f| f.time = Duration::from_secs(3_600_000))),
         (

@@ -43,6 +43,8 @@ Options:
                         (default: 10000)
   --interval D          fleet: the updaters' interval (default: 10m)
   --jitter D            fleet: their jitter (default: theirs)
+  --window W            fleet: a window of theirs; may be repeated. They start
+                        on a Monday, at midnight
   --time D              fleet: how long (default: 3h)
   --seed N              fleet: the same gives the same (default: 1)
   --outage WHAT=BEGIN+LENGTH
@@ -151,6 +153,11 @@ fn read_fleet(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
             Long("nodes") => fleet.nodes = parser.value()?.parse()?,
             Long("interval") => fleet.interval = parser.value()?.parse_with(above_zero)?,
             Long("jitter") => fleet.jitter = Some(time(parser)?),
+            Long("window") => {
+                let add =
+                    |list: &str| fleet.windows.add(list.as_bytes()).map_err(|error| error.text());
+                parser.value()?.parse_with(add)?;
+            }
             Long("time") => fleet.time = parser.value()?.parse_with(simulated_time)?,
             Long("seed") => fleet.seed = parser.value()?.parse()?,
             Long("outage") => fleet.outage = Some(parser.value()?.parse_with(outage)?),

@@ -12,6 +12,7 @@ use bottlerocket_updater::cycle::{Moment, Settings};
 use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::duration::Short;
 use bottlerocket_updater::history::History;
+use bottlerocket_updater::window::Windows;
 use rustix::io::Errno;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -22,7 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// When the fleet starts, since the Unix epoch: a Monday.
+/// When the fleet starts, since the Unix epoch: a Monday, at midnight.
 const BEGIN: Duration = Duration::from_secs(1_795_392_000);
 
 /// How long an answer takes, and a refresh, at least and at most.
@@ -47,6 +48,8 @@ pub struct Fleet {
     pub interval: Duration,
     /// Their `-jitter`; `None` for what they take without that flag.
     pub jitter: Option<Duration>,
+    /// Their `-window`s. The fleet starts on a Monday, at midnight UTC.
+    pub windows: Windows,
     /// How long to go on.
     pub time: Duration,
     /// Decides all that is random.
@@ -59,7 +62,8 @@ impl Default for Fleet {
     /// 10,000 nodes for three hours.
     fn default() -> Fleet {
         let (interval, time) = (10 * MINUTE, 3 * HOUR);
-        Fleet { nodes: 10_000, interval, jitter: None, time, seed: 1, outage: None }
+        let windows = Windows::new();
+        Fleet { nodes: 10_000, interval, jitter: None, windows, time, seed: 1, outage: None }
     }
 }
 
@@ -209,7 +213,8 @@ impl Fleet {
             jitter: self.jitter(),
             give_up: 5 * MINUTE,
         };
-        match Daemon::begin(Settings::default(), History::default(), schedule, random.next()) {
+        let settings = Settings { windows: self.windows.clone(), ..Settings::default() };
+        match Daemon::begin(settings, History::default(), schedule, random.next()) {
             (daemon, Next::Call(call, pause)) => (daemon, call, pause),
             (_, Next::End(end)) => unreachable!("a daemon does not begin with {end:?}"),
         }
