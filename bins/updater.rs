@@ -63,8 +63,9 @@ Flags:
   -socket PATH           socket of the node's API (default /run/api.sock)
   -one-time              one cycle, at once, then exit (default: a daemon)
   -interval D            time between two cycles (default 10m)
-  -jitter D              spread start and interval by up to this; 0s for not at
-                         all (default a tenth of the interval, at most 60s)
+  -jitter D              make each interval longer by up to this, at random, and
+                         begin anywhere in the first; 0s for neither
+                         (default a tenth of the interval, at most 60s)
   -window W              begin updates only then, in UTC, as in 'Mon-Fri
                          22:00-04:00'; may be repeated (default: always)
   -stage-only            leave activating to others (default: activate)

@@ -10,8 +10,7 @@ use crate::event::Event;
 use crate::history::History;
 use core::time::Duration;
 
-/// The longest time until the first cycle, and between two tries of a call
-/// that does not work.
+/// The longest time between two tries of a call that does not work.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The time until the first new try of a call that does not work.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -24,7 +23,8 @@ pub struct Schedule {
     pub once: bool,
     /// The time from the end of a cycle to the beginning of the next.
     pub interval: Duration,
-    /// By how much that is made longer, at most, at random.
+    /// By how much that is made longer, at most, at random. If it is zero,
+    /// nothing else is random either but the pauses of a backoff.
     pub jitter: Duration,
     /// How long the socket may stay away.
     pub give_up: Duration,
@@ -59,6 +59,9 @@ pub struct Daemon {
     /// Since when nobody has listened on the socket.
     stale_since: Option<Duration>,
     backoff: Duration,
+    /// Whether a cycle that finds the API there is put off, to any time within
+    /// the interval: all nodes of a fleet may find it at the same time.
+    put_off: bool,
 }
 
 impl Daemon {
@@ -71,7 +74,7 @@ impl Daemon {
         random: u64,
     ) -> (Self, Next) {
         let (cycle, call) = Cycle::begin();
-        let mut daemon = Self {
+        let daemon = Self {
             settings,
             history,
             schedule,
@@ -81,12 +84,9 @@ impl Daemon {
             heard: false,
             stale_since: None,
             backoff: BACKOFF,
+            put_off: !schedule.once && !schedule.jitter.is_zero(),
         };
-        let pause = match schedule.once {
-            true => Duration::ZERO,
-            false => daemon.at_most(schedule.jitter.min(PAUSE_MAX)),
-        };
-        (daemon, Next::Call(call, pause))
+        (daemon, Next::Call(call, Duration::ZERO))
     }
 
     /// Takes the answer to `call`, which came at that moment, and says what comes
@@ -102,6 +102,10 @@ impl Daemon {
         let lost = self.watch(now, call, answer, tell);
         if lost && self.is_time_to_give_up(now, answer, tell) {
             return Next::End(End::NoAnswer);
+        }
+        if self.put_off && !lost {
+            self.put_off = false;
+            return Next::Call(call, self.at_most(self.schedule.interval));
         }
         let given = Given { at, settings: &self.settings, history: &mut self.history };
         let step = self.cycle.answered(given, answer, tell);
@@ -120,7 +124,10 @@ impl Daemon {
         };
         let pause = match end {
             End::Failed if lost => self.back_off(now, call),
-            End::NoAnswer => self.back_off(now, call),
+            End::NoAnswer => {
+                self.put_off = call == Call::Status && !self.schedule.jitter.is_zero();
+                self.back_off(now, call)
+            }
             End::Good | End::Failed => {
                 self.recover(now, tell);
                 self.until_next_cycle(at.utc)
@@ -192,13 +199,19 @@ impl Daemon {
         }
     }
 
-    /// The time until the next cycle: the interval, or less if a window opens
-    /// before that.
+    /// The time until the next cycle: the interval, unless a window opens before
+    /// that and is closed by then. Otherwise an opening is no reason to hurry: it
+    /// is the same moment for all nodes.
     fn until_next_cycle(&mut self, utc: Duration) -> Duration {
-        let opens = self.settings.windows.next_open(utc).filter(|left| !left.is_zero());
-        let pause = self.schedule.interval.min(opens.unwrap_or(Duration::MAX));
         let jitter = self.at_most(self.schedule.jitter);
-        pause.saturating_add(jitter)
+        let pause = self.schedule.interval.saturating_add(jitter);
+        let windows = &self.settings.windows;
+        match windows.next_open(utc).filter(|left| !left.is_zero()) {
+            Some(left) if left < pause && !windows.is_open(utc.saturating_add(pause)) => {
+                left.saturating_add(jitter)
+            }
+            _ => pause,
+        }
     }
 
     /// The time until `call`, which does not work, is tried again: twice as long

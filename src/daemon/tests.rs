@@ -202,26 +202,39 @@ fn one_cycle_alone() {
 }
 
 #[test]
-fn the_first_cycle_is_within_a_minute() {
-    for (jitter, longest) in [
-        (Duration::ZERO, Duration::ZERO),
-        (Duration::from_millis(1), Duration::from_millis(1)),
-        (Duration::from_secs(30), Duration::from_secs(30)),
-        (MINUTE, MINUTE),
-        (10 * MINUTE, MINUTE),
-        (FOR_EVER, MINUTE),
-        (Duration::MAX, MINUTE),
-    ] {
+fn the_first_cycle_is_anywhere_in_the_interval() {
+    for jitter in [Duration::from_millis(1), MINUTE, FOR_EVER, Duration::MAX] {
         let first = |seed| {
-            let schedule = Schedule { jitter, ..SCHEDULE };
-            let (pause, _) = Script::new(schedule, seed).give("404");
-            assert!(pause <= longest, "{jitter:?}: {pause:?}");
+            let mut script = Script::new(Schedule { jitter, ..SCHEDULE }, seed);
+            // Whether the API is there is looked at at once.
+            script.row(("status", 0, "404", ""));
+            let (pause, _) = script.give("404");
+            assert!(pause <= SCHEDULE.interval, "{jitter:?}: {pause:?}");
+            script.row(("refresh", 0, "204", ""));
             pause
         };
         let pauses: Vec<_> = (0..1000).map(first).collect();
-        assert!(pauses.iter().max().unwrap() >= &(longest * 9 / 10), "{jitter:?}");
-        assert!(pauses.iter().min().unwrap() <= &(longest / 10), "{jitter:?}");
+        assert!(pauses.iter().max().unwrap() >= &(SCHEDULE.interval * 9 / 10), "{jitter:?}");
+        assert!(pauses.iter().min().unwrap() <= &(SCHEDULE.interval / 10), "{jitter:?}");
     }
+}
+
+#[test]
+fn so_is_the_cycle_after_the_api_was_away() {
+    let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
+    let mut pauses = Vec::new();
+    for seed in 0..1000 {
+        let mut script = Script::new(schedule, seed);
+        script.row(("status", 0, "refused", REFUSED));
+        script.pauses("refused", 5);
+        script.give("404");
+        let (pause, _) = script.give("404");
+        assert!(pause <= schedule.interval, "{pause:?}");
+        script.row(("refresh", 0, "204", ""));
+        pauses.push(pause);
+    }
+    pauses.sort();
+    assert!(pauses[100] < schedule.interval / 5 && pauses[900] > schedule.interval * 4 / 5);
 }
 
 #[test]
@@ -239,8 +252,9 @@ fn a_fleet_is_spread_evenly() {
         let mut second = [0u32; 60];
         for node in 0..10_000 {
             let mut script = Script::new(Schedule { jitter: MINUTE, ..SCHEDULE }, seed(node));
+            script.give("Ready");
             let (pause, _) = script.give("Ready");
-            first[pause.as_secs().min(59) as usize] += 1;
+            first[(pause.as_secs() / 10).min(59) as usize] += 1;
             let (pause, _) = script.give("Ready");
             let spread = pause.checked_sub(SCHEDULE.interval).unwrap();
             assert!(spread <= MINUTE, "{spread:?}");
@@ -259,6 +273,7 @@ fn one_node_is_spread_over_time() {
     let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
     for seed in [0, 1, u64::MAX] {
         let mut script = Script::new(schedule, seed);
+        script.give("Ready");
         script.give("Ready");
         let mut spreads = Vec::new();
         for _ in 0..1000 {
