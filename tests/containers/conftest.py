@@ -16,13 +16,14 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 # No step takes as long as this, on the slowest machine.
-PATIENCE = 120
+PATIENCE = 60
 # Group 274 is what owns the API's socket on a node.
 API_GROUP = 274
 LABEL = "bottlerocket-updater.test-run"
@@ -90,9 +91,10 @@ class Lines:
 
     def wait_for(self, pattern):
         """The next line with the pattern in it."""
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                line = self.coming.get(timeout=PATIENCE)
+                line = self.coming.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
                 line = None
             if line is None:

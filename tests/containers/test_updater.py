@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import DAEMON_SET, ROOT, UPDATER, run, socket_of
 
-READY = r'level=info msg="ready, waiting for the reboot" state=Ready next=1\.26\.1 running=1\.26\.0'
+READY = r'msg="ready, waiting for the reboot" state=Ready next=1\.26\.1 running=1\.26\.0'
 PROMPT = ["-jitter=0s"]
 
 
@@ -98,7 +98,9 @@ def test_gives_up_on_a_stale_socket_and_a_restart_helps(containers, updater, nod
     log.wait_for(
         "level=error .*connection refused .*if it made a new socket, restart the container"
     )
-    log.wait_for('level=error msg="giving up: a restart of the container mounts the socket afresh')
+    log.wait_for(
+        'level=error .*msg="giving up: a restart of the container mounts the socket afresh'
+    )
     assert containers.wait(container) == 3
     # As the kubelet would.
     containers("start", container)
