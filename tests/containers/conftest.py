@@ -38,6 +38,13 @@ DAEMON_SET = [
     "--memory=16m",
     "--cpus=0.1",
 ]
+DAEMON_SET_FLAGS = [
+    "-socket=/run/api.sock",
+    "-metrics-address=:8080",
+    "-state-dir=/var/lib/bottlerocket-updater",
+]
+# As an emptyDir is, for whoever the container's user is.
+STATE = ["--tmpfs=/var/lib/bottlerocket-updater:mode=0777"]
 # As Kured's DaemonSet has the init container run.
 INIT_CONTAINER = [
     "--user=0:0",

@@ -1,7 +1,7 @@
 """The tests run containers with the options that the DaemonSets have."""
 
 import yaml
-from conftest import DAEMON_SET, INIT_CONTAINER, INSTALL, ROOT, UPDATER
+from conftest import DAEMON_SET, DAEMON_SET_FLAGS, INIT_CONTAINER, INSTALL, ROOT, STATE, UPDATER
 
 DEPLOY = ROOT / "deploy"
 
@@ -36,9 +36,10 @@ def test_the_updater_is_run_as_its_daemonset_does():
     [container] = pod_of("updater")["containers"]
     assert options_of(container) == DAEMON_SET
     assert container["command"] == [UPDATER]
-    assert container["args"] == ["-socket=/run/api.sock"]
-    [socket] = container["volumeMounts"]
+    assert container["args"] == DAEMON_SET_FLAGS
+    [socket, state] = container["volumeMounts"]
     assert (socket["mountPath"], socket["readOnly"]) == ("/run/api.sock", True)
+    assert f"--tmpfs={state['mountPath']}:mode=0777" in STATE
 
 
 def test_the_installer_is_run_as_kureds_daemonset_does():

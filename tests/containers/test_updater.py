@@ -4,15 +4,15 @@ import pathlib
 import re
 
 import pytest
-from conftest import DAEMON_SET, ROOT, UPDATER, run, socket_of
+from conftest import DAEMON_SET, DAEMON_SET_FLAGS, ROOT, STATE, UPDATER, run, socket_of
 
-READY = r'msg="ready, waiting for the reboot" state=Ready next=1\.26\.1 running=1\.26\.0'
+READY = r'level=info event=ready msg="ready, waiting for the reboot" state=Ready next=1\.26\.1 running=1\.26\.0'
 PROMPT = ["-jitter=0s"]
 
 
 def start(docker, image, node, *flags, options=()):
-    options = [*DAEMON_SET, socket_of(node), *options]
-    return docker.start(image, "-socket=/run/api.sock", *flags, options=options)
+    options = [*DAEMON_SET, *STATE, socket_of(node), *options]
+    return docker.start(image, *DAEMON_SET_FLAGS, *flags, options=options)
 
 
 def test_is_confined_as_it_should_be(containers, updater, node):
@@ -99,7 +99,7 @@ def test_gives_up_on_a_stale_socket_and_a_restart_helps(containers, updater, nod
         "level=error .*connection refused .*if it made a new socket, restart the container"
     )
     log.wait_for(
-        'level=error .*msg="giving up: a restart of the container mounts the socket afresh'
+        'level=error event=gave_up msg="giving up: a restart of the container mounts the socket afresh'
     )
     assert containers.wait(container) == 3
     # As the kubelet would.

@@ -17,6 +17,9 @@ KURED_IMAGE = "ghcr.io/kubereboot/kured"
 KURED_MIRROR = "registry.example.com/kured"
 KURED_VERSION = "1.23.0"
 CUSTOM = "deploy/overlays/custom"
+ON_HOST = "deploy/overlays/state-on-host"
+STATE = "/var/lib/bottlerocket-updater"
+PORT = 8080
 
 # The flags of Kured 1.23 that are of use here.
 KURED_FLAGS = {
@@ -159,6 +162,7 @@ def root_is_only_who_writes_to_the_host(rendered):
         "DaemonSet kured: install",
         "DaemonSet kured: kured",
         "DaemonSet bottlerocket-uninstall: remove",
+        "DaemonSet bottlerocket-updater: state",
     }
     for name, _, container in rendered.containers():
         if name in root:
@@ -299,7 +303,7 @@ def objects_say_where_they_are(rendered):
         namespace = item["metadata"].get("namespace")
         if item["kind"] in cluster:
             wanted = None
-        elif item["metadata"]["name"] == "bottlerocket-updater":
+        elif name.endswith(" bottlerocket-updater"):
             wanted = "bottlerocket-updater"
         else:
             wanted = "kube-system"
@@ -319,7 +323,7 @@ def updater_is_one_container(rendered):
     for pod in updater(rendered):
         if [c["name"] for c in pod["containers"]] != ["bottlerocket-updater"]:
             yield "another container"
-        if "initContainers" in pod:
+        if "initContainers" in pod and rendered.directory != ON_HOST:
             yield "an init container"
         if pod["containers"][0]["command"] != ["/usr/local/bin/bottlerocket-updater"]:
             yield "another command"
@@ -352,17 +356,112 @@ def nobody_else_has_an_selinux_type_of_its_own(rendered):
 
 @holds
 def updater_sees_the_socket_and_nothing_else_of_the_host(rendered):
+    state = {"emptyDir": {"medium": "", "sizeLimit": "1Mi"}}
+    if rendered.directory == ON_HOST:
+        state = {"hostPath": {"path": STATE, "type": "DirectoryOrCreate"}}
     for pod in updater(rendered):
-        wanted = [{"name": "api-socket", "hostPath": {"path": SOCKET, "type": "Socket"}}]
-        # A directory of its own it may have, that is not the host's.
-        if [v for v in pod.get("volumes", []) if set(v) != {"name", "emptyDir"}] != wanted:
+        if pod.get("volumes") != [
+            {"name": "api-socket", "hostPath": {"path": SOCKET, "type": "Socket"}},
+            # Its own directory, which has to outlive a reboot: not in memory.
+            {"name": "state", **state},
+        ]:
             yield "volumes"
         (container,) = pod["containers"]
-        mounts = [m for m in container.get("volumeMounts", []) if m["name"] == "api-socket"]
-        if mounts != [{"name": "api-socket", "mountPath": SOCKET, "readOnly": True}]:
+        if container.get("volumeMounts") != [
+            {"name": "api-socket", "mountPath": SOCKET, "readOnly": True},
+            {"name": "state", "mountPath": STATE},
+        ]:
             yield "volumeMounts"
         if ("socket", SOCKET) not in flags(container):
             yield "-socket is not what is mounted"
+
+
+@holds
+def updater_may_write_where_its_state_is(rendered):
+    """Into an emptyDir everybody may; on the host, who has the group of what the
+    init container makes."""
+    on_host = rendered.directory == ON_HOST
+    for pod in updater(rendered):
+        (container,) = pod["containers"]
+        wanted = f"{STATE}/state" if on_host else STATE
+        if [v for f, v in flags(container) if f == "state-dir"] != [wanted]:
+            yield f"-state-dir is not {wanted}"
+        for made in pod.get("initContainers", []):
+            if made["name"] != "state" or made["command"] != ["/bin/mkdir"]:
+                yield "another init container"
+            if made["args"] != ["-p", "-m", "0770", f"{STATE}/state"]:
+                yield "makes something else"
+            if made["volumeMounts"] != [{"name": "state", "mountPath": STATE}]:
+                yield "makes it elsewhere"
+            context = security(made)
+            if (context["runAsUser"], context["runAsGroup"]) != (0, SOCKET_GROUP):
+                yield "makes it for somebody else"
+        if on_host and len(pod.get("initContainers", [])) != 1:
+            yield "there is no directory to write to"
+
+
+@holds
+def updater_is_asked_how_it_is(rendered):
+    for pod in updater(rendered):
+        (container,) = pod["containers"]
+        if ("metrics-address", f":{PORT}") not in flags(container):
+            yield "-metrics-address"
+        if container.get("ports") != [{"name": "metrics", "containerPort": PORT}]:
+            yield "ports"
+        for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+            asked = container.get(probe, {})
+            if asked.get("httpGet") != {"path": path, "port": "metrics"}:
+                yield f"{probe} asks for something else"
+            # Not to be failed by a moment of load.
+            if not 3 <= asked.get("timeoutSeconds", 1) <= asked.get("periodSeconds", 10) / 2:
+                yield f"{probe}: timeoutSeconds"
+            if asked.get("failureThreshold", 3) < 2:
+                yield f"{probe}: failureThreshold"
+        if container.get("livenessProbe", {}).get("failureThreshold", 0) < 3:
+            yield "it is killed too soon"
+
+
+@holds
+def what_is_scraped_is_the_updater(rendered):
+    monitor = rendered.get("PodMonitor bottlerocket-updater")
+    if not monitor:
+        return
+    label = "app.kubernetes.io/name"
+    if monitor["spec"]["selector"] != {"matchLabels": {label: "bottlerocket-updater"}}:
+        yield "selector"
+    # The rules ask for the job bottlerocket-updater, and tell of the node.
+    if monitor["spec"].get("jobLabel") != label:
+        yield "jobLabel"
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    if (endpoint["port"], endpoint["path"]) != ("metrics", "/metrics"):
+        yield "it asks for something else"
+    node = {"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}
+    if endpoint.get("relabelings") != [node]:
+        yield "relabelings"
+    if int(endpoint["interval"].removesuffix("s")) < 30:
+        yield "wakes the updater up too often"
+
+
+@holds
+def updaters_environment_is_what_it_knows(rendered):
+    known = {
+        "BOTTLEROCKET_UPDATER_" + flag.upper().replace("-", "_")
+        for flag in flags_of("updater") - {"h", "help", "version", "one-time", "print-config"}
+    }
+    item = rendered.get("ConfigMap bottlerocket-updater")
+    for pod in updater(rendered):
+        (container,) = pod["containers"]
+        wanted = None
+        if item:
+            wanted = [{"configMapRef": {"name": item["metadata"]["name"]}}]
+            for name in set(item["data"]) - known:
+                yield f"no such variable: {name}"
+            given = {flag for flag, _ in flags(container)}
+            for name in item["data"]:
+                if name.removeprefix("BOTTLEROCKET_UPDATER_").lower().replace("_", "-") in given:
+                    yield f"a flag wins over {name}"
+        if container.get("envFrom") != wanted or "env" in container:
+            yield "has another environment"
 
 
 @holds
@@ -390,8 +489,6 @@ def updater_has_nothing_to_do_with_kubernetes(rendered):
             yield "not a service account of its own"
         if pod.get("enableServiceLinks") is not False:
             yield "is told of services"
-        if pod["containers"][0].get("env") or pod["containers"][0].get("envFrom"):
-            yield "has an environment"
         account = rendered.get("ServiceAccount bottlerocket-updater")
         if account.get("automountServiceAccountToken") is not False:
             yield "a pod with its service account gets a token"
@@ -402,10 +499,15 @@ def updater_has_nothing_to_do_with_kubernetes(rendered):
 
 
 @holds
-def updater_has_no_network(rendered):
+def updater_has_no_network_but_for_being_asked(rendered):
+    wanted = {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"ports": [{"protocol": "TCP", "port": PORT}]}],
+    }
     policy = rendered.get("NetworkPolicy bottlerocket-updater")
-    if policy and policy["spec"] != {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}:
-        yield "the policy lets something through"
+    if policy and policy["spec"] != wanted:
+        yield "the policy is another one"
 
 
 @holds
@@ -421,9 +523,12 @@ def updaters_namespace_allows_what_it_needs(rendered):
 def updater_needs_no_more_than_that(rendered):
     """Two things are beyond the level "restricted" of the Pod Security
     Standards, and those are what the namespace is "privileged" for."""
+    allowed = {"hostPath", "seLinuxOptions"}
+    if rendered.directory == ON_HOST:
+        allowed.add("root")
     for pod in updater(rendered):
         beyond = set(beyond_restricted(pod))
-        if beyond != {"hostPath", "seLinuxOptions"}:
+        if beyond != allowed:
             yield f"beyond the level restricted: {beyond}"
 
 
@@ -621,7 +726,8 @@ def uninstall_removes_what_was_installed(rendered):
     for name, pod, container in rendered.containers():
         if name != "DaemonSet bottlerocket-uninstall: remove":
             continue
-        if container["command"] != ["/bin/rm"] or container["args"][:-1] != ["-r", "-f"]:
+        if container["command"] != ["/bin/rm"] or container["args"][:2] != ["-r", "-f"]:
             yield "another command"
-        if hosts_path(pod, container, container["args"][-1]) != "/opt/bottlerocket":
+        removed = [hosts_path(pod, container, path) for path in container["args"][2:]]
+        if removed != ["/opt/bottlerocket", STATE]:
             yield "removes something else"

@@ -44,6 +44,9 @@ DIRECTORIES = {
     "deploy/overlays/bottlerocket-nodes": UPDATER | KURED,
     "deploy/overlays/persistent-volume": UPDATER | KURED | VOLUME,
     "deploy/overlays/custom": UPDATER | KURED,
+    "deploy/overlays/state-on-host": UPDATER | KURED,
+    "deploy/overlays/windows": UPDATER | KURED | {"ConfigMap bottlerocket-updater"},
+    "deploy/monitoring": {"PodMonitor bottlerocket-updater", "PrometheusRule bottlerocket-updater"},
     "deploy/uninstall": {"DaemonSet bottlerocket-uninstall"},
 }
 
@@ -94,6 +97,9 @@ def objects_of(directory):
     objects = {}
     for item in yaml.safe_load_all(text_of(directory)):
         name = f"{item['kind']} {item['metadata']['name']}"
+        if item["kind"] == "ConfigMap":
+            # It ends in a hash of what is in it.
+            name = re.sub("-[a-z0-9]{10}$", "", name)
         assert name not in objects, f"twice in {directory}: {name}"
         objects[name] = item
     return objects

@@ -5,7 +5,7 @@ import re
 import kubernetes_validate
 import pytest
 import yaml
-from properties import CUSTOM, IMAGE, MIRROR, PROPERTIES, flags
+from properties import CUSTOM, IMAGE, MIRROR, ON_HOST, PROPERTIES, flags
 from rendering import (
     DIRECTORIES,
     NEWEST_KUBECTL,
@@ -22,7 +22,7 @@ from rendering import (
 OLDEST_KUBERNETES = "1.25"
 NEWEST_KUBERNETES = "1.37"
 # Kinds that Kubernetes has no schema for, since they are somebody else's.
-FOREIGN_KINDS = set()
+FOREIGN_KINDS = {"PodMonitor", "PrometheusRule"}
 
 each_directory = pytest.mark.parametrize("directory", DIRECTORIES)
 
@@ -87,6 +87,10 @@ NODES = (
 )
 VOLUME_DIRECTORY = "deploy/overlays/persistent-volume"
 NODES_DIRECTORY = "deploy/overlays/bottlerocket-nodes"
+WINDOWS_DIRECTORY = "deploy/overlays/windows"
+STATE_MAKER = (*UPDATER_POD, "initContainers", 0)
+MONITOR = ("PodMonitor bottlerocket-updater", "spec")
+ENDPOINT = (*MONITOR, "podMetricsEndpoints", 0)
 UNINSTALL_POD = ("DaemonSet bottlerocket-uninstall", "spec", "template", "spec")
 
 # A property, and what it is to notice: a place, and what is there instead. The
@@ -193,6 +197,73 @@ MUTATIONS = [
     ("updater_is_one_container", (*UPDATER_CONTAINER, "command", 0), "/bin/sh"),
     ("updater_is_one_container", (*UPDATER_CONTAINER, "name"), "another"),
     ("updater_is_one_container", (*UPDATER_POD, "initContainers"), []),
+    *(
+        ("updater_sees_the_socket_and_nothing_else_of_the_host", path, value, *directory)
+        for path, value, *directory in (
+            ((*UPDATER_POD, "volumes", 1, "emptyDir", "medium"), "Memory"),
+            ((*UPDATER_POD, "volumes", 1, "emptyDir", "sizeLimit"), GONE),
+            ((*UPDATER_POD, "volumes", 1), {"name": "state", "hostPath": {"path": "/var/lib"}}),
+            ((*UPDATER_POD, "volumes", 1, "hostPath", "path"), "/var/lib", ON_HOST),
+            ((*UPDATER_POD, "volumes", 1), {"name": "state", "emptyDir": {}}, ON_HOST),
+            ((*UPDATER_CONTAINER, "volumeMounts", 1), GONE),
+        )
+    ),
+    *(
+        ("updater_may_write_where_its_state_is", path, value, *directory)
+        for path, value, *directory in (
+            ((*UPDATER_CONTAINER, "args", 2), "-state-dir=/tmp"),
+            ((*UPDATER_CONTAINER, "args", 2), GONE),
+            ((*UPDATER_CONTAINER, "args", 2), "-state-dir=/var/lib/bottlerocket-updater", ON_HOST),
+            ((*UPDATER_POD, "initContainers"), GONE, ON_HOST),
+            ((*STATE_MAKER, "command", 0), "/bin/sh", ON_HOST),
+            ((*STATE_MAKER, "args", 2), "0777", ON_HOST),
+            ((*STATE_MAKER, "args", 3), "/var/lib/other", ON_HOST),
+            ((*STATE_MAKER, "volumeMounts", 0, "mountPath"), "/mnt", ON_HOST),
+            ((*STATE_MAKER, "securityContext", "runAsGroup"), 0, ON_HOST),
+        )
+    ),
+    *(
+        ("updater_is_asked_how_it_is", path, value)
+        for path, value in (
+            ((*UPDATER_CONTAINER, "args", 1), "-metrics-address=:9090"),
+            ((*UPDATER_CONTAINER, "ports"), GONE),
+            ((*UPDATER_CONTAINER, "ports", 0, "name"), "http"),
+            ((*UPDATER_CONTAINER, "livenessProbe"), GONE),
+            ((*UPDATER_CONTAINER, "livenessProbe", "httpGet", "path"), "/readyz"),
+            ((*UPDATER_CONTAINER, "livenessProbe", "timeoutSeconds"), GONE),
+            ((*UPDATER_CONTAINER, "livenessProbe", "failureThreshold"), 2),
+            ((*UPDATER_CONTAINER, "readinessProbe", "httpGet", "port"), 9090),
+            ((*UPDATER_CONTAINER, "readinessProbe", "failureThreshold"), 1),
+        )
+    ),
+    *(
+        ("what_is_scraped_is_the_updater", path, value, "deploy/monitoring")
+        for path, value in (
+            ((*MONITOR, "selector"), {}),
+            ((*MONITOR, "jobLabel"), GONE),
+            ((*ENDPOINT, "port"), "http"),
+            ((*ENDPOINT, "relabelings"), []),
+            ((*ENDPOINT, "interval"), "5s"),
+        )
+    ),
+    *(
+        ("updaters_environment_is_what_it_knows", path, value, *directory)
+        for path, value, *directory in (
+            ((*UPDATER_CONTAINER, "env"), [{"name": "A", "value": "b"}]),
+            ((*UPDATER_CONTAINER, "envFrom"), [{"configMapRef": {"name": "a"}}]),
+            ((*UPDATER_CONTAINER, "envFrom"), GONE, WINDOWS_DIRECTORY),
+            (
+                ("ConfigMap bottlerocket-updater", "data", "BOTTLEROCKET_UPDATER_WINDOWS"),
+                "00:00-04:00",
+                WINDOWS_DIRECTORY,
+            ),
+            (
+                ("ConfigMap bottlerocket-updater", "data", "BOTTLEROCKET_UPDATER_SOCKET"),
+                "/run/other.sock",
+                WINDOWS_DIRECTORY,
+            ),
+        )
+    ),
     ("updater_has_the_group_of_the_socket", (*UPDATER_SECURITY, "runAsGroup"), 65532),
     ("updater_has_the_selinux_type_for_the_socket", (*UPDATER_SECURITY, "seLinuxOptions"), GONE),
     (
@@ -241,11 +312,6 @@ MUTATIONS = [
     ("updater_has_nothing_to_do_with_kubernetes", (*UPDATER_POD, "enableServiceLinks"), GONE),
     (
         "updater_has_nothing_to_do_with_kubernetes",
-        (*UPDATER_CONTAINER, "env"),
-        [{"name": "A", "value": "b"}],
-    ),
-    (
-        "updater_has_nothing_to_do_with_kubernetes",
         ("ServiceAccount bottlerocket-updater", "automountServiceAccountToken"),
         GONE,
     ),
@@ -255,11 +321,20 @@ MUTATIONS = [
         "bottlerocket-updater",
     ),
     (
-        "updater_has_no_network",
+        "updater_has_no_network_but_for_being_asked",
         ("NetworkPolicy bottlerocket-updater", "spec", "policyTypes"),
         ["Ingress"],
     ),
-    ("updater_has_no_network", ("NetworkPolicy bottlerocket-updater", "spec", "egress"), [{}]),
+    (
+        "updater_has_no_network_but_for_being_asked",
+        ("NetworkPolicy bottlerocket-updater", "spec", "ingress", 0, "ports"),
+        GONE,
+    ),
+    (
+        "updater_has_no_network_but_for_being_asked",
+        ("NetworkPolicy bottlerocket-updater", "spec", "egress"),
+        [{}],
+    ),
     (
         "updaters_namespace_allows_what_it_needs",
         (
@@ -352,6 +427,12 @@ MUTATIONS = [
         "uninstall_removes_what_was_installed",
         (*UNINSTALL_POD, "initContainers", 0, "args", 2),
         "/host/opt",
+        "deploy/uninstall",
+    ),
+    (
+        "uninstall_removes_what_was_installed",
+        (*UNINSTALL_POD, "initContainers", 0, "args", 3),
+        "/host/var/lib",
         "deploy/uninstall",
     ),
     (
