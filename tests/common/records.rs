@@ -27,7 +27,7 @@ pub struct Record(Vec<(String, String)>);
 const RECORD_MAX: usize = 2048;
 
 /// Each event, its level, its message, and the fields behind it.
-const DOCUMENTED: [(&str, &str, &str, &str); 29] = [
+pub const DOCUMENTED: [(&str, &str, &str, &str); 29] = [
     ("started", "info", "started", "version socket interval"),
     ("serving_metrics", "info", "serving metrics", "address port"),
     ("lock_held", "info", "another update command is running, waiting for it", ""),
