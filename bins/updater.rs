@@ -286,8 +286,11 @@ impl Keeper {
         let store = self.store.insert(store.map_err(|errno| ("open the directory", errno))?);
         *history = History::new(boot, options.retry.0);
         let mut text = [0; FILE_MAX];
-        let text = store.load(&mut text).map_err(|errno| ("read the file", errno))?;
-        if !text.is_empty() && history.read(text).is_err() {
+        let text = match store.load(&mut text) {
+            Err(Errno::NOENT) => return Ok(()),
+            text => text.map_err(|errno| ("read the file", errno))?,
+        };
+        if history.read(text).is_err() {
             store.set_aside().map_err(|errno| ("set a damaged file aside", errno))?;
             tell(Event::StateDamaged);
         }

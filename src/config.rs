@@ -115,3 +115,6 @@ impl Display for Listen<'_> {
         Shown(if self.text.is_empty() { OFF } else { self.text }).fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;

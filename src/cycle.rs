@@ -395,6 +395,10 @@ impl Cycle {
             self.note_start(command, tell);
         }
         if ours && !last.succeeded() {
+            // What was to be activated was not, and is not to be missed later.
+            if let Some(status) = status {
+                given.history.observe(given.at.utc, status, tell);
+            }
             tell(Event::Failed(command, last, took));
             return Step::End(End::Failed);
         }

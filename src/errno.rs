@@ -13,6 +13,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self.0 {
             Errno::ACCESS => "permission denied",
+            Errno::ADDRINUSE => "address already in use",
+            Errno::ADDRNOTAVAIL => "address not available",
             Errno::AGAIN => "resource temporarily unavailable",
             Errno::CONNREFUSED => "connection refused",
             Errno::CONNRESET => "connection reset",

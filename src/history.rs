@@ -133,6 +133,12 @@ impl History {
                 entry.since = utc.as_secs();
                 tell(Event::RolledBack(&entry, entry.pause(*retry)));
             } else if !is_activated || !is_over && is_ready {
+                if entry.since > utc.as_secs() {
+                    // Somebody has set the clock back: the pause is not to grow by that.
+                    entry.since = utc.as_secs();
+                    *changed = true;
+                    *line = entry.line();
+                }
                 return true;
             }
             // It is known what became of it; or somebody has put the node on a third
@@ -256,3 +262,6 @@ fn sum(bytes: &[u8]) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325;
     bytes.iter().fold(start, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -316,3 +316,6 @@ impl Display for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,3 +147,6 @@ pub fn head(status: &str, length: usize) -> Vec<u8, ANSWER_HEAD_MAX> {
     put(&mut head, &["\r\n\r\n"]);
     head
 }
+
+#[cfg(test)]
+mod tests;

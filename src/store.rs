@@ -33,17 +33,13 @@ impl Store {
         open(directory, OFlags::DIRECTORY).map(Self)
     }
 
-    /// Reads the file, which is empty if there is none: at most as much as
-    /// `buffer` has room for.
+    /// Reads the file: at most as much as `buffer` has room for.
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// The kernel's: `NOENT` if there is none.
     pub fn load<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
-        match fs::openat(&self.0, NAME, READ | OFlags::NOFOLLOW, Mode::empty()) {
-            Err(Errno::NOENT) => Ok(&[]),
-            file => read(&file?, buffer),
-        }
+        read(&fs::openat(&self.0, NAME, READ | OFlags::NOFOLLOW, Mode::empty())?, buffer)
     }
 
     /// Writes the file. If that does not work, the old one stays.
@@ -103,3 +99,6 @@ pub fn boot_id(path: &[u8]) -> Result<Text, Errno> {
     let id = str::from_utf8(line).ok().and_then(|id| Text::try_from(id).ok());
     id.filter(|id| !id.is_empty() && is_plain(id)).ok_or(Errno::INVAL)
 }
+
+#[cfg(test)]
+mod tests;

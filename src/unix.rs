@@ -399,8 +399,8 @@ impl Turn<'_> {
         socket: Option<(BorrowedFd, PollFlags)>,
         until: Duration,
     ) -> Result<bool, Errno> {
+        let mut at = (self.clock)();
         loop {
-            let at = (self.clock)();
             let now = at.now;
             let wakes = self.server.as_mut().map_or(Duration::MAX, |(server, _)| {
                 server.tick(now);
@@ -428,7 +428,10 @@ impl Turn<'_> {
                     add(scraper.socket.as_fd(), PollFlags::IN);
                 }
             }
-            match poll(&mut fds, Some(&timespec(left))) {
+            let polled = poll(&mut fds, Some(&timespec(left)));
+            // That may have taken long.
+            at = (self.clock)();
+            match polled {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno),
@@ -446,7 +449,7 @@ impl Turn<'_> {
                     }
                 }
                 if is_somebody_there {
-                    server.let_in(now);
+                    server.let_in(at.now);
                 }
             }
             if is_socket_ready {
@@ -517,3 +520,6 @@ impl Write for Line {
         self.0.extend_from_slice(text).map_err(|_| fmt::Error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! Whole runs of `bottlerocket-updater` against a simulated node.
 
 mod common;
+#[path = "common/daemon.rs"]
+mod daemon;
 #[path = "common/records.rs"]
 mod records;
 
@@ -9,23 +11,17 @@ use bottlerocket_simulator::State::{self, Ready, Staged};
 use bottlerocket_simulator::{
     Ending, Fault, Lock, Options, Request, Rule, Simulator, Then, UNTIL_TOLD,
 };
-use common::{Directory, Ran, program, run};
+use common::{Directory, program, run};
+use daemon::{AT_ONCE, LONG, Running, Told, pid};
 use records::{Format, Record};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Longer than anything here takes, on a machine under load.
-const LONG: Duration = Duration::from_secs(60);
-/// Longer than it takes to end a program, but shorter than any pause or
-/// timeout that it may be in.
-const AT_ONCE: Duration = Duration::from_secs(4);
 
 /// A simulated node, and what these tests do with one.
 struct Node {
@@ -138,106 +134,6 @@ fn updater(socket: &Path, arguments: &[&str]) -> Command {
     let mut command = program("updater");
     command.arg("-socket").arg(socket).args(arguments);
     command
-}
-
-/// What a run told, and how it ended.
-#[derive(Debug, PartialEq, Eq)]
-struct Told {
-    status: Option<i32>,
-    records: Vec<Record>,
-}
-
-impl Told {
-    #[track_caller]
-    fn of(ran: Ran, format: Format) -> Self {
-        assert_eq!(ran.stdout, "");
-        assert!(ran.stderr.ends_with('\n') || ran.stderr.is_empty(), "{ran:?}");
-        let records = ran.stderr.lines().map(|line| Record::read(format, line)).collect();
-        Self { status: ran.status, records }
-    }
-
-    fn story(&self) -> Vec<String> {
-        self.records.iter().map(Record::story).collect()
-    }
-
-    #[track_caller]
-    fn is(&self, status: i32, story: &[&str]) {
-        assert_eq!(self.story(), story);
-        assert_eq!(self.status, Some(status));
-    }
-}
-
-/// An updater that is running. It is killed when this goes away.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-    told: Vec<String>,
-    format: Format,
-}
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in stderr.lines() {
-                let _ = sender.send(line.unwrap());
-            }
-        });
-        Self { child, lines, told: Vec::new(), format: Format::Logfmt }
-    }
-
-    /// Waits for a line that has this in it.
-    #[track_caller]
-    fn wait_for(&mut self, part: &str) {
-        loop {
-            match self.lines.recv_timeout(LONG) {
-                Ok(line) => self.told.push(line),
-                Err(error) => panic!("{part:?} was not told, {error}: {:?}", self.told),
-            }
-            if self.told.last().unwrap().contains(part) {
-                return;
-            }
-        }
-    }
-
-    fn pid(&self) -> Pid {
-        pid(&self.child)
-    }
-
-    /// Waits for the end.
-    #[track_caller]
-    fn end(mut self) -> Told {
-        let deadline = Instant::now() + LONG;
-        while let Ok(line) = self.lines.recv_timeout(deadline - Instant::now()) {
-            self.told.push(line);
-        }
-        assert!(Instant::now() < deadline, "no end within {LONG:?}: {:?}", self.told);
-        let records = self.told.iter().map(|line| Record::read(self.format, line)).collect();
-        Told { status: self.child.wait().unwrap().code(), records }
-    }
-
-    /// Sends a signal and waits for the end, which must come at once.
-    #[track_caller]
-    fn stop(self, signal: Signal) -> Told {
-        let begin = Instant::now();
-        kill_process(self.pid(), signal).unwrap();
-        let told = self.end();
-        assert!(begin.elapsed() < AT_ONCE, "{:?} after {signal:?}", begin.elapsed());
-        told
-    }
-}
-
-fn pid(child: &Child) -> Pid {
-    Pid::from_raw(child.id().try_into().unwrap()).unwrap()
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// What is told of the default node. `_` is a duration.

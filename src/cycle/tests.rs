@@ -8,11 +8,14 @@ use crate::api::{AnswerError, Refusal};
 use crate::duration;
 use crate::event::{Event, Summary};
 use crate::excerpt::Excerpt;
+use crate::history::tests::any_history;
 use crate::http::{HttpError, Progress};
 use crate::log::{Format, Level};
 use crate::status::{Image, State};
 use rustix::io::Errno;
+use std::borrow::ToOwned;
 use std::boxed::Box;
+use std::collections::BTreeMap;
 use std::string::String;
 use std::vec::Vec;
 use std::{format, vec};
@@ -944,6 +947,342 @@ fn ready_is_replaced_when_that_is_wanted() {
     );
 }
 
+/// Open from the beginning of the scripts on, a Friday's, for so many minutes.
+fn open_for(minutes: u64) -> Windows {
+    let mut windows = Windows::new();
+    let window = format!("Fri 00:00-{:02}:{:02}", minutes / 60, minutes % 60);
+    windows.add(window.as_bytes()).unwrap();
+    windows
+}
+
+/// Open from so many minutes after the beginning of the scripts on.
+fn open_in(minutes: u64) -> Windows {
+    let mut windows = Windows::new();
+    let window = format!("Fri {:02}:{:02}-24:00", minutes / 60, minutes % 60);
+    windows.add(window.as_bytes()).unwrap();
+    windows
+}
+
+fn in_window(windows: Windows) -> Script {
+    Script::new(Settings { windows, ..Settings::default() })
+}
+
+const CLOSED: &str = "info msg=\"update waits for the next window\" state=Available \
+                      version=1.26.1 opens=1970-01-02T01:00:00.000Z";
+const CLOSED_STAGED: &str = "info msg=\"update waits for the next window\" state=Staged \
+                             version=1.26.1 opens=1970-01-02T01:00:00.000Z";
+
+#[test]
+fn outside_of_the_windows_nothing_but_a_refresh_begins() {
+    in_window(open_in(60))
+        .rows(&[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Available 1.26.1 - refresh@1", CLOSED),
+        ])
+        .ends(End::Good);
+    in_window(open_in(60))
+        .rows(&[
+            ("status", 0, "Staged 1.26.1 1.26.1 prepare@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Staged 1.26.1 1.26.1 refresh@2", CLOSED_STAGED),
+        ])
+        .ends(End::Good);
+    // Another version has been chosen since it was prepared.
+    in_window(open_in(60))
+        .rows(&[
+            ("status", 0, "Staged 1.26.1 1.26.0 prepare@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Staged 1.26.1 1.26.0 refresh@2", CLOSED_STAGED),
+        ])
+        .ends(End::Good);
+    let settings = Settings { windows: open_in(60), refresh_ready: true, ..Settings::default() };
+    Script::new(settings)
+        .rows(&[
+            ("status", 0, "Ready 1.26.1 1.26.0 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            (
+                "status",
+                200,
+                "Ready 1.26.1 1.26.0 refresh@2",
+                "info msg=\"update waits for the next window\" state=Ready \
+                 version=1.26.1 opens=1970-01-02T01:00:00.000Z",
+            ),
+        ])
+        .ends(End::Good);
+    // What has nothing to wait for says so as ever.
+    for (status, told) in [
+        ("Idle - - refresh@1", NOTHING),
+        ("Available - - refresh@1", NOTHING_AVAILABLE),
+        ("Staged - 1.26.1 refresh@1", NOTHING_STAGED),
+    ] {
+        let mut script = in_window(open_in(60));
+        script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
+        script.row(("status", 200, status, told)).ends(End::Good);
+    }
+    in_window(open_in(60))
+        .row(("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY))
+        .ends(End::Good);
+}
+
+#[test]
+fn inside_of_a_window_it_is_as_ever() {
+    let mut script = in_window(open_for(60));
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
+    ]);
+    script.ends(End::Good);
+    // To the second.
+    let mut script = in_window(open_for(60));
+    script.rows(&FOUND_AVAILABLE[..2]).rows(&[
+        ("status", 200, "+3599799ms Available 1.26.1 - refresh@1", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+    let mut script = in_window(open_for(60));
+    script.rows(&FOUND_AVAILABLE[..2]);
+    let closed = CLOSED.replace("02T01:00:00", "09T00:00:00");
+    let status = "+3599800ms Available 1.26.1 - refresh@1";
+    script.row(("status", 200, status, forever(&closed))).ends(End::Good);
+    let mut script = in_window(open_in(60));
+    script.rows(&FOUND_AVAILABLE[..2]).rows(&[
+        ("status", 200, "+3599800ms Available 1.26.1 - refresh@1", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+}
+
+#[test]
+fn a_prepare_that_runs_over_the_end_of_the_window_finishes() {
+    let next_week = CLOSED_STAGED.replace("02T01:00:00", "09T00:00:00");
+    let prepared = format!("info msg=prepared version=1.26.1 took=20m\n{next_week}");
+    let mut script = in_window(open_for(10));
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "+20m Staged 1.26.1 1.26.1 prepare@2", forever(&prepared)),
+    ]);
+    script.ends(End::Good);
+    // Nor is it done again because it failed, or because its answer was lost.
+    let failed = "error msg=\"command failed\" command=prepare status=Failed exit_status=1 \
+                  took=20m stderr=\"no space \\\"left\\\" on device\"";
+    let mut script = in_window(open_for(10));
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "+20m Available 1.26.1 - prepare!Failed@2", failed),
+    ]);
+    script.ends(End::Failed);
+    let mut script = in_window(open_for(10));
+    let closed = CLOSED.replace("02T01:00:00", "09T00:00:00");
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "+10m break", ""),
+        ("status", 200, "Available 1.26.1 - refresh@1", forever(&closed)),
+    ]);
+    script.ends(End::Good);
+}
+
+#[test]
+fn an_activate_that_is_locked_out_until_the_window_ends_waits_for_the_next() {
+    let next_week = CLOSED_STAGED.replace("02T01:00:00", "09T00:00:00");
+    let mut script = in_window(open_for(10));
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "423", BUSY),
+        ("status", 400, "+10m Staged 1.26.1 1.26.1 prepare@2", forever(&next_week)),
+    ]);
+    script.ends(End::Good);
+}
+
+#[test]
+fn staged_is_the_end_if_that_is_wanted() {
+    let staged = "info msg=\"staged, not activating it (-stage-only)\" state=Staged next=1.26.1 \
+                  running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
+    let settings = Settings { stage_only: true, ..Settings::default() };
+    let prepared = format!("{PREPARED}\n{staged}");
+    let mut script = Script::new(settings.clone());
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED[..1]);
+    script.row(("status", 200, "Staged 1.26.1 1.26.1 prepare@2", forever(&prepared)));
+    script.ends(End::Good);
+    // It is refreshed each time, and prepared again if another one is chosen.
+    let mut script = Script::new(settings.clone());
+    script.rows(&[
+        ("status", 0, "Staged 1.26.1 1.26.1 prepare@2", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", staged),
+    ]);
+    script.ends(End::Good);
+    let mut script = Script::new(settings.clone());
+    script.rows(&[
+        ("status", 0, "Staged 1.26.1 1.26.1 prepare@2", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Staged 1.26.2 1.26.1 refresh@3", ""),
+        ("prepare", 0, "204", FOUND_2),
+    ]);
+    // Somebody else has activated it.
+    Script::new(settings).row(("status", 0, "Ready 1.26.1 1.26.1 activate@3", READY));
+}
+
+/// A script in the next boot, with what the one before remembers.
+fn next_boot(before: &Script, boot: &str, retry: Option<Duration>) -> Script {
+    let mut history = History::new(copy(boot), retry);
+    history.read(&before.history.write()).unwrap();
+    let mut next = Script::new(before.settings.clone());
+    (next.history, next.now) = (history, before.now);
+    next
+}
+
+/// A script that has activated 1.26.1 in the first boot.
+fn activated(settings: Settings) -> Script {
+    let mut script = Script::new(settings);
+    script.history = History::new(copy("first"), Some(24 * HOUR));
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED);
+    // It belongs into the file before the call is made.
+    assert!(script.history.has_changed());
+    script.history.set_saved();
+    script.rows(&[
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
+    ]);
+    assert!(!script.history.has_changed());
+    script
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const ROLLED_BACK: &str = "error msg=\"the new version did not boot, and the old one runs: \
+                           holding it back\" version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 \
+                           failed_boots=1 retry_in=24h running=1.26.0";
+const HELD_BACK: &str = "info msg=\"version is held back, because it did not boot\" \
+                         version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 \
+                         retry_in=24h";
+
+#[test]
+fn what_did_not_boot_is_not_prepared_again_so_soon() {
+    let rolled_back = format!("{ROLLED_BACK}\n{HELD_BACK}");
+    let first = activated(Settings::default());
+    let mut second = next_boot(&first, "second", Some(24 * HOUR));
+    second.rows(&FOUND_AVAILABLE[..2]);
+    second.row(("status", 200, "Available 1.26.1 - refresh@1", forever(&rolled_back)));
+    second.ends(End::Good);
+    assert!(second.history.has_changed());
+    // The next cycle, and the next boot.
+    for boot in ["second", "third"] {
+        let held = HELD_BACK.replace("retry_in=24h", "retry_in=23h59m");
+        let mut again = next_boot(&second, boot, Some(24 * HOUR));
+        again.now += Duration::from_millis(59_400);
+        again.row(("status", 0, "Available 1.26.1 - refresh@1", ""));
+        again.row(("refresh", 0, "204", ""));
+        again.row(("status", 200, "Available 1.26.1 - refresh@2", forever(&held)));
+        again.ends(End::Good);
+    }
+    // After the pause.
+    let mut again = next_boot(&second, "third", Some(24 * HOUR));
+    again.now += 24 * HOUR;
+    again.rows(&FOUND_AVAILABLE).rows(&STAGED).row(("activate", 0, "204", ""));
+    // Another version is tried at once.
+    let mut again = next_boot(&second, "third", Some(24 * HOUR));
+    again.rows(&FOUND_AVAILABLE[..2]);
+    again.rows(&[
+        ("status", 200, "Available 1.26.2 - refresh@1", ""),
+        ("prepare", 0, "204", FOUND_2),
+        ("status", 200, "Staged 1.26.2 1.26.2 prepare@2", PREPARED_2),
+        ("activate", 0, "204", ""),
+    ]);
+    // What was held back is neither activated nor written over what is staged.
+    for status in ["Staged 1.26.1 1.26.1 refresh@1", "Staged 1.26.1 1.26.2 refresh@1"] {
+        let held = HELD_BACK.replace("24h", "23h59m59s");
+        let mut again = next_boot(&second, "third", Some(24 * HOUR));
+        again.now += Duration::from_millis(100);
+        again.rows(&[
+            ("status", 0, status, ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, status, ""),
+            ("status", 400, "+400ms Staged 1.26.1 1.26.1 refresh@2", forever(&held)),
+        ]);
+        again.ends(End::Good);
+    }
+    // Nor does what is Ready make room for it.
+    let ready_2 = READY.replace("1.26.1", "1.26.2");
+    let mut again = next_boot(&second, "third", Some(24 * HOUR));
+    again.settings.refresh_ready = true;
+    again.rows(&[
+        ("status", 0, "Ready 1.26.1 1.26.2 activate@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.2 refresh@2", forever(&ready_2)),
+    ]);
+    again.ends(End::Good);
+}
+
+#[test]
+fn what_boots_is_told() {
+    let first = activated(Settings::default());
+    let mut second = next_boot(&first, "second", None);
+    second.rows(&FOUND_AVAILABLE[..2]);
+    let mut status = answer("Idle - - refresh@1");
+    if let Ok(Answer::Status(status)) = &mut status {
+        status.running = image("1.26.1");
+    }
+    let mut told = Vec::new();
+    second.answered(&status, &mut |event| told.extend(line(&event)));
+    let updated = "info msg=\"the new version runs\" version=1.26.1 variant=aws-k8s-1.30 \
+                   arch=x86_64 before=1.26.0";
+    assert_eq!(told, [updated, &NOTHING.replace("running=1.26.0", "running=1.26.1")]);
+    second.ends(End::Good);
+}
+
+#[test]
+fn an_activate_that_failed_is_no_failed_boot() {
+    // The node boots for another reason before it is looked at again.
+    for last in ["activate!Failed@3", "activate!Unknown@3"] {
+        let mut first = Script::new(Settings::default());
+        first.history = History::new(copy("first"), Some(24 * HOUR));
+        first.rows(&FOUND_AVAILABLE).rows(&STAGED).row(("activate", 0, "204", ""));
+        first.now += Duration::from_millis(200);
+        first.answered(&answer(&format!("Staged 1.26.1 1.26.1 {last}")), &mut |_| ());
+        first.ends(End::Failed);
+        let mut second = next_boot(&first, "second", Some(24 * HOUR));
+        second.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+    }
+}
+
+#[test]
+fn a_long_prepare_is_told_of_less_and_less_often() {
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+    let begin = script.now;
+    let mut told = Vec::new();
+    let mut minutes = Vec::new();
+    while script.now - begin < Duration::from_secs(1_790) {
+        let Step::Call(Call::Status, pause) = script.next else { panic!("{:?}", script.next) };
+        script.now += pause;
+        let took = (script.now - begin).as_secs();
+        let mut events = Vec::new();
+        script.answered(&answer("423"), &mut |event| events.push(line(&event).unwrap()));
+        minutes.extend(events.iter().map(|_| took / 60));
+        told.extend(events);
+    }
+    assert_eq!(minutes, [1, 2, 4, 8, 17]);
+    assert!(
+        told.iter().all(|told| told.starts_with("info msg=\"still running\" command=prepare "))
+    );
+    // The whole story of an update at info: these, and what comes before and behind.
+    let before = ["started", "serving_metrics", "preparing"].len();
+    let behind = ["prepared", "activated", "ready"].len();
+    assert!(before + told.len() + behind < 15);
+    // Another command begins anew.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "+59s 423", ""),
+        ("status", 400, "+400ms 423", "info msg=\"still running\" command=prepare took=1m"),
+        ("status", 800, "+59s 423", ""),
+        (
+            "status",
+            1_600,
+            "Staged 1.26.1 1.26.1 prepare@2",
+            "info msg=prepared version=1.26.1 took=2m1s",
+        ),
+        ("activate", 0, "204", ""),
+        ("status", 200, "+59s 423", ""),
+    ]);
+}
+
 /// Numbers that look random, and are the same in every run: SplitMix64.
 pub(crate) struct Numbers(pub u64);
 
@@ -1018,29 +1357,46 @@ impl AnyAnswer {
     }
 }
 
+/// No windows, or some that are now open and now closed.
+pub(crate) fn any_windows(numbers: &mut Numbers) -> Windows {
+    let mut windows = Windows::new();
+    let list = *numbers.one_of(&["", "", "00:00-12:00", "Mon-Thu 06:00-05:00", "Sun 1:00-2:00"]);
+    if !list.is_empty() {
+        windows.add(list.as_bytes()).unwrap();
+    }
+    windows
+}
+
 /// Whatever the answers are, the cycle ends, and does no harm until then.
 #[test]
 fn any_sequence_of_answers() {
     let any = AnyAnswer::new();
     let (mut ends, mut most_calls, mut most_commands) = ([0; 3], 0, 0);
-    for seed in 0..6_000 {
+    let mut reasons = BTreeMap::<&str, u32>::new();
+    for seed in 0..40_000 {
         let mut numbers = Numbers(seed);
+        let limited = numbers.below(2) == 0;
         let settings = Settings {
             timeouts: [200, 400, 200, 200].map(Duration::from_secs),
             refresh_ready: seed % 2 == 0,
-            ..Settings::default()
+            stage_only: limited && numbers.below(4) == 0,
+            windows: if limited { any_windows(&mut numbers) } else { Windows::new() },
         };
         // Some nodes stay locked, or silent, for long.
         let stubborn = *numbers.one_of(&[0, 0, 20, 40]);
         let (mut cycle, mut call) = Cycle::begin();
-        let mut history = History::default();
+        let mut history = match limited {
+            true => any_history(&mut numbers),
+            false => History::default(),
+        };
         let (mut now, mut calls, mut commands) = (Duration::ZERO, 0, 0);
+        let mut utc = Duration::from_secs(numbers.below(1_000_000));
         let (mut good_refresh, mut refresh_sent) = (false, false);
         let obedience = *numbers.one_of(&[0, 0, 50]);
         let (mut sent, mut same_call) = ("refresh", Call::Reboot);
         let mut last: &Answered = &answer("404");
         let mut last_status = None;
-        let end = loop {
+        let (end, why) = loop {
             calls += 1;
             assert!(calls <= 500, "seed {seed} does not end");
             if let Call::Start(command) = call {
@@ -1083,27 +1439,72 @@ fn any_sequence_of_answers() {
                 last_status = None;
             }
             now += Duration::from_millis(*numbers.one_of(&[0, 1, 100, 5_000]));
-            let mut told = 0;
-            let at = Moment { now, utc: now };
+            utc += Duration::from_secs(*numbers.one_of(&[0, 1, 5, 60]));
+            if numbers.below(200) == 0 {
+                // Somebody sets the clock.
+                utc = Duration::from_secs(numbers.below(1_000_000));
+            }
+            let mut told = vec![];
+            let at = Moment { now, utc };
             let given = Given { at, settings: &settings, history: &mut history };
-            match cycle.answered(given, last, &mut |_| told += 1) {
+            let tell = &mut |event: Event| {
+                told.push(event.summary().name);
+                if let Event::Closed(_, opens) = event {
+                    assert!(opens > utc && settings.windows.is_open(opens), "seed {seed}");
+                }
+            };
+            let step = cycle.answered(given, last, tell);
+            let is_open = settings.windows.is_open(utc);
+            let chosen = match last {
+                Ok(Answer::Status(status)) => status.chosen,
+                _ => None,
+            };
+            let is_held = chosen.is_some_and(|chosen| history.is_held(utc, chosen).is_some());
+            if let Step::Call(Call::Start(command), _) = step
+                && command != Command::Refresh
+            {
+                assert!(is_open, "seed {seed}: {command:?} while closed");
+                assert!(!is_held, "seed {seed}: {command:?} of a version that is held back");
+                let activates = command == Command::Activate;
+                assert!(!activates || !settings.stage_only, "seed {seed}");
+                // The next boot will know of it.
+                let file = str::from_utf8(&history.write()).unwrap().to_owned();
+                let version = chosen.unwrap().version;
+                assert!(!activates || file.contains(&format!("\n{version}\t")), "seed {seed}");
+            }
+            match step {
                 Step::Call(next @ Call::Status, pause) => {
                     let allowed = Duration::from_millis(200)..=Duration::from_secs(5);
                     assert!(allowed.contains(&pause), "seed {seed}: {pause:?}");
                     (call, now) = (next, now + pause);
+                    utc += pause;
                 }
                 Step::Call(next @ Call::Start(_), Duration::ZERO) => call = next,
                 Step::Call(next, pause) => panic!("seed {seed}: {next:?} after {pause:?}"),
                 Step::End(end) => {
-                    assert_eq!(told > 0, end != End::NoAnswer, "seed {seed}: {end:?}");
-                    break end;
+                    assert_eq!(told.is_empty(), end == End::NoAnswer, "seed {seed}: {end:?}");
+                    let why = told.pop().unwrap_or_default();
+                    let state = last_status.map(|status| status.state);
+                    assert!(match why {
+                        "window_closed" => !is_open && !is_held,
+                        "held_back" => is_held,
+                        "staged" => settings.stage_only && state == Some(State::Staged),
+                        _ => true,
+                    });
+                    *reasons.entry(why).or_default() += 1;
+                    break (end, why);
                 }
             }
         };
         if end == End::Good {
             let Ok(Answer::Status(status)) = last else { panic!("seed {seed}: {last:?}") };
-            let nothing = status.state == State::Idle || status.chosen.is_none();
-            assert!(status.state == State::Ready || good_refresh && nothing, "seed {seed}");
+            let nothing = match why {
+                "nothing_to_do" => status.state == State::Idle || status.chosen.is_none(),
+                "window_closed" | "held_back" | "staged" => status.chosen.is_some(),
+                _ => false,
+            };
+            let ready = why == "ready" && status.state == State::Ready;
+            assert!(ready || good_refresh && nothing, "seed {seed}: {why}");
         }
         assert!(commands <= 8, "seed {seed}: {commands} commands");
         ends[end as usize] += 1;
@@ -1111,5 +1512,8 @@ fn any_sequence_of_answers() {
     }
     // The chance brings something of everything.
     assert!(ends.iter().all(|end| *end > 200), "{ends:?}");
-    assert!(most_calls > 50 && most_commands == 8, "{most_calls} calls, {most_commands} commands");
+    for why in ["nothing_to_do", "ready", "window_closed", "held_back", "staged"] {
+        assert!(reasons.get(why).is_some_and(|count| *count > 10), "{reasons:?}");
+    }
+    assert!(most_calls > 50 && most_commands >= 7, "{most_calls} calls, {most_commands} commands");
 }

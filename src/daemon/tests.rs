@@ -3,7 +3,10 @@
 
 extern crate std;
 use super::*;
-use crate::cycle::tests::{AnyAnswer, Numbers, Row, answer, answer_and_delay, line};
+use crate::api::Command;
+use crate::cycle::tests::{AnyAnswer, Numbers, Row, answer, answer_and_delay, any_windows, line};
+use crate::history::tests::any_history;
+use crate::window::Windows;
 use std::string::String;
 use std::vec::Vec;
 
@@ -31,8 +34,11 @@ struct Script {
 
 impl Script {
     fn new(schedule: Schedule, random: u64) -> Self {
-        let (daemon, next) =
-            Daemon::begin(Settings::default(), History::default(), schedule, random);
+        Self::with(Settings::default(), History::default(), schedule, random)
+    }
+
+    fn with(settings: Settings, history: History, schedule: Schedule, random: u64) -> Self {
+        let (daemon, next) = Daemon::begin(settings, history, schedule, random);
         Self { daemon, next, now: Duration::from_secs(86_400) }
     }
 
@@ -547,20 +553,213 @@ fn times_without_measure() {
     }
 }
 
-/// Whatever the answers are, the daemon goes on, keeps its pauses and tells of
-/// trouble in pairs.
+const STAGED: &str = "info msg=prepared version=1.26.1 took=200ms";
+const ACTIVATED_READY: &str = "info msg=activated version=1.26.1 took=200ms\n\
+                               info msg=\"ready, waiting for the reboot\" state=Ready \
+                               next=1.26.1 running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
+
+/// The scripts begin at midnight, on a Friday.
+fn windows(list: &str) -> Settings {
+    let mut windows = Windows::new();
+    windows.add(list.as_bytes()).unwrap();
+    Settings { windows, ..Settings::default() }
+}
+
+#[test]
+fn the_opening_of_a_window_hurries_nobody() {
+    let closed = "info msg=\"update waits for the next window\" state=Available version=1.26.1 \
+                  opens=1970-01-02T00:25:00.000Z";
+    let mut script = Script::with(windows("Fri 00:25-01:00"), History::default(), SCHEDULE, 1);
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@1", closed),
+        // Refreshes go on meanwhile.
+        ("status", 600_000, "Available 1.26.1 - refresh@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@2", closed),
+        ("status", 600_000, "Available 1.26.1 - refresh@2", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@3", closed),
+        // It opens before that, and is open still.
+        ("status", 600_000, "Available 1.26.1 - refresh@3", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@4", ""),
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Staged 1.26.1 1.26.1 prepare@5", STAGED),
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 activate@6", ACTIVATED_READY),
+        ("status", 600_000, "Ready 1.26.1 1.26.1 activate@6", READY),
+    ]);
+}
+
+#[test]
+fn a_cycle_begins_when_a_window_opens_that_is_soon_closed_again() {
+    let closed = "info msg=\"update waits for the next window\" state=Available version=1.26.1 \
+                  opens=1970-01-02T00:05:00.000Z";
+    let mut script = Script::with(windows("Fri 00:05-00:10"), History::default(), SCHEDULE, 1);
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@1", closed),
+        ("status", 299_800, "Available 1.26.1 - refresh@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@2", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+}
+
+#[test]
+fn what_is_staged_over_the_end_of_a_window_is_activated_in_the_next() {
+    let closed = "info msg=\"update waits for the next window\" state=Staged version=1.26.1 \
+                  opens=1970-01-02T00:40:00.000Z";
+    let settings = windows("Fri 00:00-00:10; Fri 00:40-00:50");
+    let mut script = Script::with(settings, History::default(), SCHEDULE, 1);
+    let prepared = std::format!("info msg=prepared version=1.26.1 took=30m\n{closed}");
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@1", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+    let (_, told) = script.give("+30m Staged 1.26.1 1.26.1 prepare@2");
+    assert_eq!(told.join("\n"), prepared);
+    script.rows(&[
+        ("status", 600_000, "Staged 1.26.1 1.26.1 prepare@2", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", ""),
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 activate@4", ACTIVATED_READY),
+    ]);
+}
+
+#[test]
+fn a_fleet_is_spread_when_a_window_opens_that_is_soon_closed_again() {
+    let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
+    let regular = schedule.interval..=schedule.interval + MINUTE;
+    let mut counts = [0; 6];
+    for node in 0..3_000 {
+        let mut script =
+            Script::with(windows("Fri 00:12-00:13"), History::default(), schedule, node);
+        for text in ["Idle", "Idle", "204", "Idle - - refresh@1"] {
+            script.give(text);
+        }
+        let Next::Call(Call::Status, pause) = script.next else { panic!("{:?}", script.next) };
+        if regular.contains(&pause) {
+            continue;
+        }
+        let opens = Duration::from_secs(86_400 + 12 * 60);
+        let late = (script.now + pause).checked_sub(opens).expect("not before it opens");
+        assert!(late <= MINUTE, "{late:?}");
+        counts[late.as_secs().min(59) as usize / 10] += 1;
+    }
+    assert!(counts.iter().all(|count| (250..500).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn trouble_is_no_reason_to_begin_while_a_window_is_closed() {
+    let settings = windows("Fri 12:00-13:00");
+    let mut script = Script::with(settings, History::default(), SCHEDULE, 1);
+    script.give("refused");
+    let mut commands = Vec::new();
+    for _ in 0..200 {
+        let Next::Call(call, _) = script.next else { panic!("{:?}", script.next) };
+        script.give(match call {
+            Call::Status => "Available 1.26.1 - refresh@1",
+            call => {
+                commands.push(call);
+                "500 why"
+            }
+        });
+    }
+    commands.dedup();
+    assert_eq!(commands, [Call::Start(crate::api::Command::Refresh)]);
+}
+
+/// Boot after boot of a node on which a version does not come up.
+#[test]
+fn what_does_not_boot_is_tried_less_and_less_often() {
+    let hour = 60 * MINUTE;
+    let boot = |number: usize| crate::status::copy(&std::format!("boot-{number}"));
+    for (retry, tries) in [(Some(hour), &[1, 2, 4, 8, 16][..]), (None, &[])] {
+        let mut history = History::new(boot(0), retry);
+        let mut rolled_back = Vec::new();
+        let mut activated_at = Vec::new();
+        let mut now = Duration::from_secs(86_400);
+        let mut boots = 0;
+        let end = now + 40 * hour;
+        while now < end {
+            let mut script = Script::with(Settings::default(), history, SCHEDULE, 1);
+            script.now = now;
+            let mut timestamp = 0;
+            let mut state = "404";
+            // Until the node is Ready, and Kured reboots it.
+            while state != "Ready 1.26.1 1.26.1" && script.now < end {
+                let Next::Call(call, _) = script.next else { panic!("{:?}", script.next) };
+                let mut answer = String::from("204");
+                let mut name = "refresh";
+                match call {
+                    Call::Status if state == "404" => answer = "404".into(),
+                    Call::Status => answer = std::format!("{state} COMMAND@{timestamp}"),
+                    Call::Start(command) => {
+                        name = command.name();
+                        timestamp += 1;
+                        state = match name {
+                            "refresh" => "Available 1.26.1 -",
+                            "prepare" => "Staged 1.26.1 1.26.1",
+                            _ => "Ready 1.26.1 1.26.1",
+                        };
+                        if name == "activate" {
+                            activated_at.push(script.now);
+                        }
+                    }
+                    Call::Reboot => panic!(),
+                }
+                let last = if state.starts_with('A') { "refresh" } else { "prepare" };
+                let (_, told) = script.give(&answer.replace("COMMAND", last));
+                let is = |line: &&String| line.contains("did not boot, and the old one");
+                rolled_back.extend(told.iter().filter(is).map(|_| script.now));
+                let _ = name;
+            }
+            boots += 1;
+            now = script.now + MINUTE;
+            history = History::new(boot(boots), retry);
+            history.read(&script.daemon.history.write()).unwrap();
+        }
+        let pauses: Vec<u64> = rolled_back
+            .iter()
+            .zip(&activated_at[1..])
+            .map(|(from, to)| (*to - *from).as_secs())
+            .collect();
+        assert_eq!(pauses.len(), tries.len(), "{pauses:?}");
+        for (pause, hours) in pauses.iter().zip(tries) {
+            // It is noticed in the next cycle.
+            assert!((hours * 3_600..hours * 3_600 + 610).contains(pause), "{pauses:?}");
+        }
+    }
+}
+
+/// Whatever the answers are, the daemon goes on, keeps its pauses, its windows and
+/// away from what did not boot, and tells of trouble in pairs.
 #[test]
 fn any_sequence_of_answers() {
     let any = AnyAnswer::new();
     let stale = [answer("refused"), answer("missing")];
     let jitter = Duration::from_secs(30);
     let mut gave_up = 0;
+    let mut begun = [0; Command::ALL.len()];
     for seed in 0..1_000 {
         let mut numbers = Numbers(seed);
         let schedule = Schedule { jitter, ..SCHEDULE };
-        let (mut daemon, mut next) =
-            Daemon::begin(Settings::default(), History::default(), schedule, seed);
-        let mut now = Duration::ZERO;
+        let settings = Settings {
+            refresh_ready: numbers.below(2) == 0,
+            stage_only: numbers.below(4) == 0,
+            windows: any_windows(&mut numbers),
+            ..Settings::default()
+        };
+        let history = any_history(&mut numbers);
+        let (mut daemon, mut next) = Daemon::begin(settings, history, schedule, seed);
+        let mut now = Duration::from_secs(numbers.below(1_000_000));
         let mut lost = false;
         let mut stale_since = None;
         let away = *numbers.one_of(&[0, 0, 10, 29]);
@@ -591,11 +790,24 @@ fn any_sequence_of_answers() {
                 Event::GaveUp(..) => ends = true,
                 _ => {}
             });
+            if let Next::Call(Call::Start(command), pause) = next
+                && command != Command::Refresh
+            {
+                let Ok(Answer::Status(status)) = answer else { panic!("seed {seed}: {answer:?}") };
+                let is_open = daemon.settings.windows.is_open(now);
+                assert!(is_open && pause.is_zero(), "seed {seed}: {command:?}");
+                let held = daemon.history.is_held(now, status.chosen.unwrap());
+                assert_eq!(held, None, "seed {seed}: {command:?}");
+                let activates = command == Command::Activate;
+                assert!(!activates || !daemon.settings.stage_only, "seed {seed}");
+                begun[command.number()] += 1;
+            }
             let since = stale_since.map_or(Duration::ZERO, |since| now - since);
             assert_eq!(ends, since == schedule.give_up, "seed {seed}: {since:?}");
             assert_eq!(ends, matches!(next, Next::End(_)), "seed {seed}");
             gave_up += u32::from(ends);
         }
     }
+    assert!(begun[1..].iter().all(|count| *count > 20), "{begun:?}");
     assert!(gave_up > 50 && gave_up < 950, "{gave_up}");
 }

@@ -1,5 +1,6 @@
 //! Reads log records as strictly as the pickiest of those who collect logs,
 //! and knows which fields each may have.
+#![allow(unused, reason = "each test file uses a part of it")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -265,4 +266,14 @@ fn the_reader_of_records_is_strict() {
     ] {
         assert_eq!(json(line), None, "{line}");
     }
+}
+
+#[test]
+fn what_is_documented_is_all_there_is() {
+    let events = (0..bottlerocket_updater::event::COUNT).map(bottlerocket_updater::event::summary);
+    let names = bottlerocket_updater::log::Level::NAMES;
+    let events: Vec<_> =
+        events.map(|event| (event.name, names[event.level.number()], event.message)).collect();
+    let documented = DOCUMENTED.map(|(name, level, message, _)| (name, level, message));
+    assert_eq!(events, documented);
 }

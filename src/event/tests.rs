@@ -1,0 +1,181 @@
+extern crate std;
+use super::*;
+use crate::api::AnswerError;
+use crate::excerpt::Excerpt;
+use crate::json::STRING_MAX;
+use crate::log::{Format, RECORD_MAX};
+use crate::status::{State, copy};
+use rustix::io::Errno;
+use std::string::String;
+use std::vec::Vec;
+
+/// Texts of the greatest length, of characters that need an escape each.
+const QUOTES: &str = match str::from_utf8(&[b'"'; STRING_MAX]) {
+    Ok(quotes) => quotes,
+    Err(_) => "",
+};
+const LONG: Duration = Duration::MAX;
+
+#[test]
+fn the_longest_records_fit() {
+    assert_eq!(copy(QUOTES), QUOTES);
+    let mut excerpt = Excerpt::default();
+    (0..100_000).for_each(|_| excerpt.push('"'));
+    let reason = Refusal { code: u16::MAX, reason: &excerpt };
+    let image = Some(Image { version: QUOTES, variant: QUOTES, arch: QUOTES });
+    let last_command = LastCommand {
+        name: QUOTES,
+        outcome: QUOTES,
+        timestamp: QUOTES,
+        exit_status: QUOTES,
+        stderr: &excerpt,
+    };
+    let status = Status {
+        state: State::Available,
+        chosen: image,
+        running: image,
+        staged: image,
+        last_command: Some(last_command),
+    };
+    let [running, version, variant, arch] = [(); 4].map(|()| copy(QUOTES));
+    let update = Update { running, version, variant, arch };
+    let mut entry = Entry::default();
+    (entry.image, entry.before, entry.failed_boots) = (image.unwrap(), QUOTES, u64::MAX);
+    let mut path = Vec::new();
+    path.resize(100_000, b'"');
+    let refused = CallError::Answer(AnswerError::Refused(reason));
+    let command = Command::Deactivate;
+    let events = [
+        Event::Started(&path, LONG),
+        Event::Busy,
+        Event::Preparing(&update),
+        Event::Done(command, &update.version, LONG),
+        Event::Failed(command, &last_command, LONG),
+        Event::Overdue(command, LONG),
+        Event::Vanished(command),
+        Event::Stuck(command),
+        Event::Refused(command, &reason),
+        Event::Locked(LONG),
+        Event::Nothing(&status),
+        Event::Ready(&status),
+        Event::ApiLost(Call::Start(command), refused),
+        Event::ApiLost(Call::Start(command), CallError::Connect(Errno::CONNREFUSED)),
+        Event::ApiBack(LONG),
+        Event::GaveUp(LONG, refused),
+        Event::GaveUp(LONG, CallError::Connect(Errno::NOENT)),
+        Event::Stopped("SIGTERM"),
+        Event::Serving(&path, u16::MAX),
+        Event::Running(command, LONG),
+        Event::Staged(&status),
+        Event::Closed(&status, LONG),
+        Event::HeldBack(&entry, LONG),
+        Event::RolledBack(&entry, Duration::from_millis(u64::MAX)),
+        Event::Updated(&entry),
+        Event::Called(Call::Start(command), &Err(refused), LONG),
+        Event::Called(Call::Start(command), &Ok(Answer::NotAllowed(reason)), LONG),
+        Event::StateDamaged,
+        Event::StateLost("set a damaged file aside", Reason(Errno::NAMETOOLONG)),
+    ];
+    for event in events {
+        for format in [Format::Logfmt, Format::Json] {
+            let mut record = event.record(format, LONG);
+            if let Event::ApiLost(..) = event {
+                // The program adds a path, and one that long is not used.
+                record.field("socket", &Shown(path.get(..108).unwrap()));
+            }
+            let line = String::from_utf8(record.finish().to_vec()).unwrap();
+            // What finds no room is left out. Nothing is added in pieces
+            // as long as this, so nothing can have been.
+            assert!(line.len() + 300 <= RECORD_MAX, "{}: {line}", line.len());
+            assert!(line.ends_with('\n'), "{line}");
+        }
+    }
+}
+
+#[test]
+fn every_event_has_its_name_and_its_class() {
+    let excerpt = Excerpt::default();
+    let refusal = Refusal { code: 409, reason: &excerpt };
+    let last_command = LastCommand {
+        name: "prepare",
+        outcome: "Failed",
+        timestamp: "",
+        exit_status: "",
+        stderr: &excerpt,
+    };
+    let status = Status {
+        state: State::Available,
+        chosen: None,
+        running: None,
+        staged: None,
+        last_command: None,
+    };
+    let (update, entry) = (Update::default(), Entry::default());
+    let prepare = Command::Prepare;
+    let away = CallError::Connect(Errno::NOENT);
+    let denied = CallError::Connect(Errno::ACCESS);
+    let refused = CallError::Answer(AnswerError::Refused(refusal));
+    let busy = Ok(Answer::Busy);
+    let none = None;
+    let events = [
+        (Event::Started(b"", LONG), "started", none),
+        (Event::Serving(b"", 0), "serving_metrics", none),
+        (Event::Busy, "lock_held", none),
+        (Event::Preparing(&update), "preparing", none),
+        (Event::Running(prepare, LONG), "still_running", none),
+        (Event::Done(Command::Refresh, "", LONG), "refreshed", none),
+        (Event::Done(prepare, "", LONG), "prepared", none),
+        (Event::Done(Command::Activate, "", LONG), "activated", none),
+        (Event::Done(Command::Deactivate, "", LONG), "deactivated", none),
+        (Event::Failed(prepare, &last_command, LONG), "command_failed", Some("command_failed")),
+        (Event::Overdue(prepare, LONG), "command_overdue", Some("command_overdue")),
+        (Event::Vanished(prepare), "command_vanished", Some("command_vanished")),
+        (Event::Stuck(prepare), "command_without_effect", Some("command_without_effect")),
+        (Event::Refused(prepare, &refusal), "command_refused", Some("command_refused")),
+        (Event::Locked(LONG), "lock_stuck", Some("lock_stuck")),
+        (Event::Nothing(&status), "nothing_to_do", none),
+        (Event::Ready(&status), "ready", none),
+        (Event::Staged(&status), "staged", none),
+        (Event::Closed(&status, LONG), "window_closed", none),
+        (Event::HeldBack(&entry, LONG), "held_back", none),
+        (Event::RolledBack(&entry, LONG), "rolled_back", Some("rolled_back")),
+        (Event::Updated(&entry), "updated", none),
+        (Event::ApiLost(Call::Status, away), "api_lost", Some("api_away")),
+        (Event::ApiLost(Call::Status, denied), "api_lost", Some("api_connect")),
+        (Event::ApiLost(Call::Status, refused), "api_lost", Some("api_refused")),
+        (Event::ApiBack(LONG), "api_back", none),
+        (Event::Called(Call::Status, &busy, LONG), "api_call", none),
+        (Event::Called(Call::Status, &Err(away), LONG), "api_call", none),
+        (Event::StateDamaged, "state_damaged", Some("state_damaged")),
+        (Event::StateLost("", Reason(Errno::IO)), "state_lost", Some("state_lost")),
+        (Event::GaveUp(LONG, away), "gave_up", Some("api_away")),
+        (Event::Stopped(""), "stopped", none),
+    ];
+    let mut numbers = Vec::new();
+    for (event, name, class) in events {
+        assert_eq!((event.summary().name, event.error_class()), (name, class));
+        // An event is an error if it has a class, and only then.
+        assert_eq!(event.summary().level == Level::Error, class.is_some(), "{name}");
+        numbers.push(event.number());
+    }
+    // They are in order, and there is no other.
+    numbers.dedup();
+    assert_eq!(numbers, (0..COUNT).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_line_of_the_table_is_read() {
+    assert_eq!(EVENTS.lines().count(), COUNT);
+    for (number, line) in EVENTS.lines().enumerate() {
+        let Summary { level, name, message } = summary(number);
+        let words = [Level::NAMES[level.number()], name, message];
+        assert_eq!(words.join(" "), line);
+        assert!(!name.is_empty() && !message.is_empty(), "{line}");
+        let good = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        assert!(name.bytes().all(good), "{line}");
+    }
+    // There is none behind.
+    for number in [COUNT, COUNT + 1, usize::MAX - 1] {
+        assert_eq!(summary(number).name, "");
+    }
+}
