@@ -51,9 +51,20 @@ def held():
 
 REACHABLE = "bottlerocket_api_reachable"
 WINDOW = "bottlerocket_update_window_open"
-UNAVAILABLE = "kube_daemonset_status_number_unavailable"
-DAEMON_SET = {"namespace": "bottlerocket-updater", "daemonset": "bottlerocket-updater"}
-NO_TARGET = {"job": "kube-state-metrics", "node": "", "pod": ""}
+DESIRED = "kube_daemonset_status_desired_number_scheduled"
+CURRENT = "kube_daemonset_status_current_number_scheduled"
+NAMESPACE = "bottlerocket-updater"
+
+
+def pending(values, namespace=NAMESPACE, phase="Pending"):
+    labels = {"job": "kube-state-metrics", "node": "", "namespace": namespace, "phase": phase}
+    return series("kube_pod_status_phase", values, **labels)
+
+
+def scheduled(name, values, namespace=NAMESPACE):
+    labels = {"job": "kube-state-metrics", "node": "", "pod": "", "namespace": namespace}
+    return series(name, values, daemonset="some", **labels)
+
 
 # A node with nothing to do. A case has other values for some of it, and more.
 HEALTHY = [
@@ -65,8 +76,14 @@ HEALTHY = [
     commands("0+0.1x520", "success", "refresh"),
     *(commands(always(0), outcome) for outcome in ("success", "failed", "refused")),
     *(event(always(0), name) for name in ("staged", "command_overdue", "state_lost")),
-    # Not a number of this updater.
-    series(UNAVAILABLE, always(3), **{**NO_TARGET, **DAEMON_SET, "daemonset": "another"}),
+    pending(always(0)),
+    pending(always(1), phase="Running"),
+    scheduled(DESIRED, always(3)),
+    scheduled(CURRENT, always(3)),
+    # Not of this updater.
+    pending(always(1), namespace="another"),
+    scheduled(DESIRED, always(3), namespace="another"),
+    scheduled(CURRENT, always(2), namespace="another"),
 ]
 
 AVAILABLE = [state(always(1), "Available"), state(always(0), "Idle")]
@@ -81,8 +98,8 @@ def node(**labels):
 # look, and the alerts that fire then, with their labels.
 CASES = [
     ("all is well", [], 200, {}),
-    ("a new update", [*AVAILABLE, chosen()], 58, {}),
-    ("an update for long", [*AVAILABLE, chosen()], 62, {"BottlerocketUpdateStuck": node()}),
+    ("a new update", [*AVAILABLE, chosen()], 118, {}),
+    ("an update for long", [*AVAILABLE, chosen()], 122, {"BottlerocketUpdateStuck": node()}),
     (
         "an update that is prepared again and again",
         [
@@ -91,31 +108,31 @@ CASES = [
             state(always(0), "Idle"),
             chosen(),
         ],
-        90,
+        150,
         {"BottlerocketUpdateStuck": node()},
     ),
     (
         "an update while no window is open",
         [*AVAILABLE, chosen(), series(WINDOW, always(0))],
-        120,
+        150,
         {},
     ),
     (
         "a window that opened a moment ago",
         [*AVAILABLE, chosen(), series(WINDOW, "0+0x90 1+0x430")],
-        130,
+        205,
         {},
     ),
-    ("nothing chosen of what is available", AVAILABLE, 120, {}),
+    ("nothing chosen of what is available", AVAILABLE, 150, {}),
     (
         "an update that others activate",
         [
             state(always(1), "Staged"),
             state(always(0), "Idle"),
             chosen(),
-            event("0+0.1x520", "staged"),
+            event("0+0x59 1+0x59 2+0x59 3+0x120", "staged"),
         ],
-        120,
+        190,
         {},
     ),
     (
@@ -171,7 +188,7 @@ CASES = [
     (
         "a version that does not boot",
         [*AVAILABLE, chosen(), held()],
-        90,
+        150,
         {"BottlerocketUpdateRolledBack": node(**IMAGE)},
     ),
     (
@@ -190,7 +207,7 @@ CASES = [
     (
         "another version than that, for long",
         [*AVAILABLE, chosen(image=OTHER_IMAGE), held()],
-        90,
+        130,
         {"BottlerocketUpdateStuck": node()},
     ),
     (
@@ -215,19 +232,19 @@ CASES = [
     (
         "a state that is not known",
         [state(always(1), "Unknown"), state(always(0), "Idle")],
-        32,
+        92,
         {"BottlerocketStateUnknown": node()},
     ),
     (
         "a state that is not known yet",
         [state(always(1), "Unknown"), state(always(0), "Idle")],
-        28,
+        88,
         {},
     ),
     (
         "a state that cannot be asked for",
         [state(always(1), "Unknown"), state(always(0), "Idle"), series(REACHABLE, always(0))],
-        90,
+        120,
         {"BottlerocketAPIUnreachable": node()},
     ),
     (
@@ -245,10 +262,30 @@ CASES = [
     ),
     ("no updater yet", [series("up", NEVER_MIND)], 28, {}),
     (
-        "updaters that are not ready",
-        [series(UNAVAILABLE, always(1), **NO_TARGET, **DAEMON_SET)],
+        "a pod that does not start",
+        [pending(always(1))],
         32,
-        {"BottlerocketUpdaterMissing": {"job": "kube-state-metrics", **DAEMON_SET}},
+        {
+            "BottlerocketUpdaterMissing": {
+                "job": "kube-state-metrics",
+                "namespace": NAMESPACE,
+                "pod": "pod-1",
+                "phase": "Pending",
+            }
+        },
+    ),
+    ("a pod that has just been made", [pending("0+0x9 1+0x520")], 35, {}),
+    (
+        "a pod that is not made",
+        [scheduled(CURRENT, always(2))],
+        32,
+        {
+            "BottlerocketUpdaterMissing": {
+                "job": "kube-state-metrics",
+                "namespace": NAMESPACE,
+                "daemonset": "some",
+            }
+        },
     ),
     (
         "a directory that cannot be written",
@@ -362,8 +399,8 @@ BROKEN = [
     ("UpdateStuck", "expr", "chosen_info unless", "chosen_info or"),
     ("UpdateStuck", "expr", 'event="staged"', 'event="ready"'),
     ("UpdateStuck", "expr", "max without (state)", ""),
-    ("UpdateStuck", "for", "1h", "30m"),
-    ("UpdateStuck", "for", "1h", "2h"),
+    ("UpdateStuck", "for", "2h", "100m"),
+    ("UpdateStuck", "for", "2h", "3h"),
     ("UpdateFailing", "expr", "failed|refused", "failed"),
     ("UpdateFailing", "expr", "failed|refused", "refused"),
     ("UpdateFailing", "expr", ">= 3", ">= 2"),
@@ -386,13 +423,16 @@ BROKEN = [
     ("APIUnreachable", "for", "10m", "1h"),
     ("StateUnknown", "expr", "Unknown", "Idle"),
     ("StateUnknown", "expr", "== 0", "== 2"),
-    ("StateUnknown", "for", "30m", "10m"),
+    ("StateUnknown", "for", "90m", "60m"),
     ("UpdaterDown", "expr", "== 0", "== 2"),
     ("UpdaterDown", "for", "15m", "5m"),
     ("UpdaterDown", "expr", "bottlerocket-updater", "bottlerocket"),
     ("UpdaterMissing", "expr", "absent(up", "(up"),
+    ("UpdaterMissing", "expr", "== 1", "== 2"),
     ("UpdaterMissing", "expr", "> 0", "> 1"),
-    ("UpdaterMissing", "expr", ', daemonset="bottlerocket-updater"', ""),
+    ("UpdaterMissing", "expr", 'namespace="bottlerocket-updater", phase', "phase"),
+    ("UpdaterMissing", "expr", '{namespace="bottlerocket-updater"}', ""),
+    ("UpdaterMissing", "expr", 'phase="Pending"', 'phase="Running"'),
     ("UpdaterMissing", "for", "30m", "5m"),
     ("UpdaterForgetful", "expr", "> 0", ">= 0"),
     ("UpdaterForgetful", "expr", "state_lost", "state_damaged"),
