@@ -53,24 +53,36 @@ impl Excerpt {
 
     /// Takes the next byte of a text in UTF-8.
     pub fn push_byte(&mut self, byte: u8) {
-        // A character has four bytes at most, and whatever is complete or
-        // wrong is taken out at once, so there is always room.
-        let _ = self.partial.push(byte);
-        let unfinished = match str::from_utf8(&self.partial) {
-            Ok(text) => text.chars().next().map(|character| (character, false)),
-            Err(error) => error.error_len().map(|_| ('\u{fffd}', self.partial.len() > 1)),
-        };
-        if let Some((character, byte_is_left)) = unfinished {
+        loop {
+            let first = self.partial.is_empty();
+            // A character has four bytes at most, and whatever is complete or
+            // wrong is taken out at once, so there is always room.
+            let _ = self.partial.push(byte);
+            let complete = match str::from_utf8(&self.partial) {
+                Ok(text) => text.chars().next(),
+                Err(error) if error.error_len().is_none() => return,
+                Err(_) => None,
+            };
             self.partial.clear();
-            self.push(character);
-            if byte_is_left {
-                self.push_byte(byte);
+            self.push_character(complete.unwrap_or(char::REPLACEMENT_CHARACTER));
+            // What is no part of a wrong character may begin another.
+            if first || complete.is_some() {
+                return;
             }
         }
     }
 
     /// Takes the next character of a text.
     pub fn push(&mut self, character: char) {
+        // Of a character of which more was to come, no more comes.
+        if !self.partial.is_empty() {
+            self.partial.clear();
+            self.push_character(char::REPLACEMENT_CHARACTER);
+        }
+        self.push_character(character);
+    }
+
+    fn push_character(&mut self, character: char) {
         self.sequence = match (&self.sequence, character) {
             (_, '\u{1b}') => Sequence::Escape,
             (Sequence::Escape, '[') => Sequence::Parameters,

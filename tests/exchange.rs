@@ -423,6 +423,20 @@ fn bytes_that_are_not_utf8() {
         .to_vec();
     let meaning = read_in_any_pieces(Call::Status, &with_body("200 OK", &body));
     assert!(meaning.ends_with("[a\u{fffd}b]"), "{meaning}");
+    // An escape is no part of a character that was cut off before it.
+    for (written, shown) in [
+        (&b"a\xe2\\n\x98\x83b"[..], "[a\u{fffd} \u{fffd}\u{fffd}b]"),
+        (b"a\xe2\x98\\\"\x83b", "[a\u{fffd}\"\u{fffd}b]"),
+        (b"a\xf0\x9f\\ud83d\\ude00b", "[a\u{fffd}\u{1f600}b]"),
+    ] {
+        let mut body = b"{\"update_state\":\"Idle\",\"most_recent_command\":\
+                         {\"cmd_type\":\"refresh\",\"stderr\":\""
+            .to_vec();
+        body.extend_from_slice(written);
+        body.extend_from_slice(b"\"}}");
+        let meaning = read_in_any_pieces(Call::Status, &with_body("200 OK", &body));
+        assert!(meaning.ends_with(shown), "{meaning}");
+    }
     let at = body.windows(4).position(|window| window == b"Idle").unwrap();
     body[at] = 0xff;
     let meaning = read_in_any_pieces(Call::Status, &with_body("200 OK", &body));
