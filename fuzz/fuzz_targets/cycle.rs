@@ -1,0 +1,95 @@
+//! Any sequence of answers, to one cycle: it ends, and sends no command that
+//! the last status does not ask for.
+#![no_main]
+
+use bottlerocket_fuzz::choices::{Choices, any_answer};
+use bottlerocket_updater::api::{Answer, Call, Command};
+use bottlerocket_updater::cycle::{Cycle, End, Settings, Step};
+use bottlerocket_updater::event::Event;
+use bottlerocket_updater::excerpt::Excerpt;
+use bottlerocket_updater::log::Level;
+use bottlerocket_updater::status::{State, Status};
+use libfuzzer_sys::fuzz_target;
+use std::time::Duration;
+
+/// The most commands that one cycle starts, and the most refusals it takes.
+const COMMANDS_MAX: u32 = 8;
+const REFUSALS_MAX: u32 = 4;
+/// No pause inside a cycle is longer.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut choices = Choices(bytes);
+    let settings = Settings { refresh_ready: choices.flip(), ..Settings::default() };
+    let mut text = Excerpt::default();
+    text.push_bytes(b"a \"reason\"\nof two lines");
+    let (mut cycle, call) = Cycle::begin(settings);
+    let mut step = Step::Call(call, Duration::ZERO);
+    let mut now = Duration::ZERO;
+    let (mut started, mut refusals, mut calls) = (0, 0, 0);
+    // What the last answer said, if it was a status.
+    let mut known: Option<Option<Status>> = None;
+    let (mut refresh_sent, mut refreshed) = (false, false);
+    let mut last_told = None;
+    let end = loop {
+        let (call, pause) = match step {
+            Step::Call(call, pause) => (call, pause),
+            Step::End(end) => break end,
+        };
+        assert!(pause <= PAUSE_MAX);
+        if let Call::Start(command) = call {
+            let status = known.take().expect("a command only ever follows a status");
+            check(command, status, refreshed, settings.refresh_ready);
+            refresh_sent |= command == Command::Refresh;
+        }
+        assert_ne!(call, Call::Reboot);
+        // In the end somebody keeps the lock for ever.
+        let over = choices.is_over();
+        let answer = if over { Ok(Answer::Busy) } else { any_answer(call, &mut choices, &text) };
+        now += pause + if over { Duration::from_millis(1) } else { choices.time() };
+        match (call, &answer) {
+            (Call::Start(_), Ok(Answer::Started)) => started += 1,
+            (Call::Start(_), Ok(Answer::NotAllowed(_))) => refusals += 1,
+            (Call::Start(_), Err(error)) => started += u32::from(error.after_sending()),
+            _ => {}
+        }
+        known = match (call, &answer) {
+            (Call::Status, Ok(Answer::Status(status))) => Some(Some(*status)),
+            (Call::Status, Ok(Answer::NoStatus)) => Some(None),
+            _ => None,
+        };
+        let last = known.flatten().and_then(|status| status.last_command);
+        refreshed |=
+            refresh_sent && last.is_some_and(|last| last.name == "refresh" && last.succeeded());
+        last_told = None;
+        step = cycle.answered(now, &answer, &mut |event: Event| last_told = Some(event.summary()));
+        calls += 1;
+        assert!(calls < 5_000 + bytes.len(), "it does not end");
+        assert!(started <= COMMANDS_MAX && refusals <= REFUSALS_MAX);
+    };
+    match (end, last_told) {
+        (End::Good, Some((Level::Info, "ready, waiting for the reboot" | "nothing to do"))) => {}
+        (End::Failed, Some((Level::Error, _))) => {}
+        (End::NoAnswer, _) => {}
+        told => panic!("{told:?}"),
+    }
+});
+
+/// The command is what the state asks for.
+fn check(command: Command, status: Option<Status>, refreshed: bool, refresh_ready: bool) {
+    let Some(status) = status else { return assert_eq!(command, Command::Refresh) };
+    let ready = status.state == State::Ready;
+    assert!(!ready || refresh_ready, "{command:?} for a node that is Ready");
+    assert!(refreshed || command == Command::Refresh, "{command:?} before a refresh");
+    let chosen = status.chosen.is_some();
+    let same = status.chosen == status.staged;
+    let asked = match command {
+        Command::Refresh => true,
+        Command::Prepare => {
+            chosen && (status.state == State::Available || status.state == State::Staged && !same)
+        }
+        Command::Activate => chosen && status.state == State::Staged && same,
+        Command::Deactivate => chosen && ready && !same,
+    };
+    assert!(asked, "{command:?} for {status:?}");
+}

@@ -1,0 +1,107 @@
+//! Any bytes, as a status document: what is reported of it, a general parser
+//! finds in it, and what that parser finds well-formed is not called malformed.
+#![no_main]
+
+use bottlerocket_fuzz::json::{Json, Trouble, parse, parse_leniently, unescape};
+use bottlerocket_fuzz::{in_any_pieces, summary};
+use bottlerocket_updater::excerpt::Excerpt;
+use bottlerocket_updater::json::{Condenser, JsonError, STRING_MAX};
+use bottlerocket_updater::status::{DocumentError, Image, Status};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    in_any_pieces(bytes, |pieces| {
+        let mut condenser = Condenser::default();
+        for piece in pieces {
+            if let Err(error) = condenser.push(piece) {
+                not_understood(bytes, DocumentError::Json(error));
+                return format!("{error:?}");
+            }
+        }
+        match Status::read(&condenser) {
+            Ok(status) => {
+                understood(bytes, &status);
+                summary(&status)
+            }
+            Err(error) => {
+                not_understood(bytes, error);
+                error.to_string()
+            }
+        }
+    });
+});
+
+fn understood(bytes: &[u8], status: &Status) {
+    let document = match parse_leniently(bytes) {
+        Ok(document) => document,
+        Err(Trouble::TooDeep) => return,
+        Err(Trouble::NotJson(error)) => panic!("it is no JSON: {error}"),
+    };
+    said(&document, &["update_state"], status.state.name());
+    let images = [
+        (status.chosen, &["chosen_update"][..]),
+        (status.running, &["active_partition", "image"]),
+        (status.staged, &["staging_partition", "image"]),
+    ];
+    for (image, path) in images {
+        if let Some(Image { version, variant, arch }) = image {
+            for (name, text) in [("version", version), ("variant", variant), ("arch", arch)] {
+                said(&document, &[path, &[name]].concat(), text);
+            }
+        }
+    }
+    if let Some(last) = status.last_command {
+        let texts =
+            [("cmd_type", last.name), ("cmd_status", last.outcome), ("timestamp", last.timestamp)];
+        for (name, text) in texts {
+            said(&document, &["most_recent_command", name], text);
+        }
+        let shown = |text: &str| {
+            let mut excerpt = Excerpt::default();
+            excerpt.push_bytes(text.as_bytes());
+            excerpt.to_string()
+        };
+        let printed = document.strings(&["most_recent_command", "stderr"]);
+        let stderr = last.stderr.to_string();
+        // A character that is cut off at the very end is left out.
+        let same = |text: &&str| {
+            shown(text) == stderr || shown(text.strip_suffix('\u{fffd}').unwrap_or(text)) == stderr
+        };
+        assert!(stderr.is_empty() || printed.iter().any(same), "{stderr}");
+    }
+}
+
+/// The document says this text there, or, if it is empty, nothing. If it is
+/// long, it says more.
+fn said(document: &Json, path: &[&str], text: &str) {
+    let whole = unescape(text);
+    let found = document.strings(path).into_iter().any(|said| match text.len() {
+        0..=58 => said == whole,
+        _ => said.starts_with(&whole),
+    });
+    assert!(text.is_empty() || found, "{path:?} is not {text:?}");
+    assert!(text.len() <= STRING_MAX);
+}
+
+fn not_understood(bytes: &[u8], error: DocumentError) {
+    let text = error.to_string();
+    assert!(!text.contains(|c: char| c.is_control()) && text.len() < 200, "{text:?}");
+    let document = parse(bytes);
+    match error {
+        DocumentError::Json(JsonError::Malformed(_) | JsonError::Truncated) => {
+            assert!(!document.is_ok_and(|document| document.is_object()), "it is JSON");
+        }
+        DocumentError::Json(JsonError::TooMuch) => panic!("{text}"),
+        DocumentError::NoState => {
+            if let Ok(document) = parse_leniently(bytes) {
+                // A name with escapes is none that is known.
+                let escaped = bytes.contains(&b'\\');
+                assert!(escaped || document.strings(&["update_state"]).is_empty());
+            }
+        }
+        DocumentError::UnknownState(state) => {
+            assert!(!["Idle", "Available", "Staged", "Ready"].contains(&state));
+        }
+        _ => {}
+    }
+}

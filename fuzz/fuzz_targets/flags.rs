@@ -1,0 +1,107 @@
+//! Any command line, with NULs between the arguments: it is read as a simple
+//! reader does, and what is wrong is told in one line.
+#![no_main]
+
+use bottlerocket_updater::duration;
+use bottlerocket_updater::flags::{Asked, Flag, Value, read};
+use libfuzzer_sys::fuzz_target;
+use std::time::Duration;
+
+/// What the flags come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Set<'a> {
+    socket: &'a [u8],
+    timeout: Duration,
+    jitter: Duration,
+    once: bool,
+    json: bool,
+    operand: Option<&'a [u8]>,
+}
+
+fuzz_target!(|line: &[u8]| {
+    let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    let mut set = Set::default();
+    let asked = read(
+        arguments.iter().copied(),
+        &mut [
+            Flag("socket", Value::Path(&mut set.socket)),
+            Flag("timeout", Value::Positive(&mut set.timeout)),
+            Flag("jitter", Value::Duration(&mut set.jitter)),
+            Flag("once", Value::Switch(&mut set.once)),
+            Flag("format", Value::Either(&mut set.json, "logfmt", "json")),
+        ],
+        Some(&mut set.operand),
+    );
+    match asked {
+        Ok(asked) => assert_eq!(Some((asked, set)), model(&arguments)),
+        Err(error) => {
+            assert_eq!(model(&arguments), None, "{error}");
+            let text = error.to_string();
+            assert!(!text.contains(|c: char| c.is_control()) && text.len() < 1_300, "{text:?}");
+        }
+    }
+});
+
+fn model<'a>(arguments: &[&'a [u8]]) -> Option<(Asked, Set<'a>)> {
+    let mut set = Set::default();
+    let mut operands = Vec::new();
+    let mut at = 0;
+    while at < arguments.len() {
+        let argument = arguments[at];
+        at += 1;
+        if argument == b"--" {
+            operands.extend_from_slice(&arguments[at..]);
+            break;
+        }
+        if argument.len() < 2 || argument[0] != b'-' {
+            operands.push(argument);
+            if operands.len() > 1 {
+                return None;
+            }
+            continue;
+        }
+        let named = &argument[if argument[1] == b'-' { 2 } else { 1 }..];
+        let mut parts = named.splitn(2, |byte| *byte == b'=');
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next());
+        match name {
+            b"h" | b"help" => return Some((Asked::Help, set.with(&operands)?)),
+            b"version" => return Some((Asked::Version, set.with(&operands)?)),
+            b"once" => {
+                set.once = match value {
+                    None | Some(b"true") => true,
+                    Some(b"false") => false,
+                    _ => return None,
+                };
+                continue;
+            }
+            _ => {}
+        }
+        let value = match value {
+            Some(value) => value,
+            None => {
+                at += 1;
+                arguments.get(at - 1)?
+            }
+        };
+        match name {
+            b"socket" if !value.is_empty() => set.socket = value,
+            b"timeout" => set.timeout = duration::parse(value).filter(|time| !time.is_zero())?,
+            b"jitter" => set.jitter = duration::parse(value)?,
+            b"format" if value == b"json" => set.json = true,
+            b"format" if value == b"logfmt" => set.json = false,
+            _ => return None,
+        }
+    }
+    Some((Asked::Run, set.with(&operands)?))
+}
+
+impl<'a> Set<'a> {
+    fn with(mut self, operands: &[&'a [u8]]) -> Option<Self> {
+        match operands {
+            [] => {}
+            [operand] => self.operand = Some(operand),
+            _ => return None,
+        }
+        Some(self)
+    }
+}
