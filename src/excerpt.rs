@@ -140,7 +140,9 @@ impl fmt::Display for Excerpt {
         let mut tail = Vec::<u8, TAIL>::new();
         // The tail may begin inside a character of which the start is gone.
         let cut = |byte: &&u8| self.left_out > 0 && (0x80..0xc0).contains(*byte);
-        tail.extend(self.tail.iter().skip_while(cut).copied());
+        for byte in self.tail.iter().skip_while(cut) {
+            let _ = tail.push(*byte);
+        }
         if self.left_out > 0 {
             let left_out = self.left_out + self.tail.len() - tail.len();
             write!(f, " [{} bytes left out] ", Number(left_out as u64))?;
