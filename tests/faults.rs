@@ -1,0 +1,450 @@
+//! What becomes of the programs when the kernel says no, or kills them, at any
+//! point: every system call of a run fails in turn, in every way that it can.
+//!
+//! These need strace, which does it, and take a while: `scripts/faults` runs
+//! them. With `FAULTS=all` in the environment each call of a kind is hit, and
+//! not only the first and the last.
+
+mod common;
+
+use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
+use bottlerocket_simulator::{Event, Happening, State};
+use common::{Directory, Node, Ran, program, run_within};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// No run here has a reason to take longer, whatever fails.
+const LIMIT: Duration = Duration::from_secs(45);
+/// How many system calls more than usual a run makes when one fails: a program
+/// that spins makes thousands. (A reboot asks again for five seconds.)
+const MORE_CALLS: usize = 400;
+
+/// How long a server is stopped: longer than the 10 s that a call may take.
+const STOPPED: Duration = Duration::from_secs(11);
+
+/// The errors that the manual has for each system call, and those that security
+/// modules and odd file systems bring.
+const ERRORS: [(&str, &str); 27] = [
+    ("rt_sigaction", "EINVAL"),
+    ("getrandom", "EAGAIN EINTR ENOSYS"),
+    ("prctl", "EINVAL EPERM ENOSYS"),
+    ("timerfd_create", "EINVAL EMFILE ENFILE ENODEV ENOMEM EPERM ENOSYS"),
+    ("timerfd_settime", "EBADF EFAULT EINVAL ECANCELED EPERM"),
+    ("timerfd_gettime", "EBADF EFAULT EINVAL EPERM"),
+    ("socket", "EACCES EAFNOSUPPORT EINVAL EMFILE ENFILE ENOBUFS ENOMEM EPROTONOSUPPORT EPERM"),
+    (
+        "connect",
+        "EACCES EPERM EADDRINUSE EAFNOSUPPORT EAGAIN EBADF ECONNREFUSED EFAULT EINPROGRESS EINTR \
+         EISCONN ENOTSOCK EPROTOTYPE ETIMEDOUT ENOENT ENOTDIR ELOOP ENAMETOOLONG EIO",
+    ),
+    (
+        "sendto",
+        "EACCES EAGAIN EBADF ECONNRESET EFAULT EINTR EINVAL EMSGSIZE ENOBUFS ENOMEM ENOTCONN \
+         EPIPE EPERM",
+    ),
+    ("recvfrom", "EAGAIN EBADF ECONNREFUSED ECONNRESET EFAULT EINTR EINVAL ENOMEM ENOTCONN EPERM"),
+    ("ppoll", "EFAULT EINTR EINVAL ENOMEM EPERM"),
+    ("poll", "EFAULT EINTR EINVAL ENOMEM EPERM"),
+    ("write", "EAGAIN EBADF EDQUOT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE"),
+    ("close", "EBADF EINTR EIO ENOSPC EDQUOT"),
+    (
+        "openat",
+        "EACCES EDQUOT EEXIST EINTR EISDIR ELOOP EMFILE ENAMETOOLONG ENFILE ENODEV ENOENT ENOMEM \
+         ENOSPC ENOTDIR ENXIO EOVERFLOW EPERM EROFS ETXTBSY EIO",
+    ),
+    (
+        "newfstatat",
+        "EACCES EBADF EFAULT EINVAL ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR EOVERFLOW EIO",
+    ),
+    ("statx", "EACCES EBADF EFAULT EINVAL ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR EIO"),
+    ("readlinkat", "EACCES EINVAL EIO ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR"),
+    ("pread64", "EAGAIN EBADF EFAULT EINTR EINVAL EIO EISDIR ENXIO EOVERFLOW ESPIPE"),
+    ("read", "EAGAIN EBADF EFAULT EINTR EINVAL EIO EISDIR"),
+    (
+        "mkdirat",
+        "EACCES EDQUOT EEXIST ELOOP EMLINK ENAMETOOLONG ENOENT ENOMEM ENOSPC ENOTDIR EROFS",
+    ),
+    ("flock", "EBADF EINTR EINVAL ENOLCK EAGAIN ENOSYS"),
+    ("unlinkat", "EACCES EBUSY EIO EISDIR ELOOP ENOENT ENOMEM ENOTDIR EPERM EROFS"),
+    ("fchmod", "EBADF EIO EPERM EROFS ENOMEM"),
+    ("fsync", "EBADF EIO ENOSPC EROFS EINVAL EDQUOT EINTR"),
+    (
+        "renameat",
+        "EACCES EBUSY EDQUOT EEXIST EINVAL EISDIR ELOOP EMLINK ENOENT ENOMEM ENOSPC ENOTDIR \
+         ENOTEMPTY EPERM EROFS EXDEV EIO",
+    ),
+    ("umask", ""),
+];
+
+/// One system call of a run: the name, and how many-th of that name.
+type Place = (String, usize);
+
+/// A run under strace, which is told to break something.
+fn traced(command: &Command, injection: Option<&str>, directory: &Directory) -> (Ran, Vec<String>) {
+    let log = directory.path().join("calls");
+    let mut strace = Command::new("strace");
+    strace.arg("-o").arg(&log);
+    if let Some(injection) = injection {
+        strace.arg("-e").arg(format!("inject={injection}"));
+    }
+    strace.arg("--").arg(command.get_program()).args(command.get_args());
+    let ran = run_within(LIMIT, &mut strace);
+    let log = fs::read_to_string(log).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let name = |line: &str| line.split_once('(').map(|(name, _)| name.to_string());
+    let word = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    (ran, log.lines().filter_map(name).filter(word).collect())
+}
+
+/// The system calls of a run that can fail. The first one starts the program,
+/// and the last one ends it.
+fn places(calls: &[String]) -> Vec<Place> {
+    let mut counts = BTreeMap::new();
+    let mut places = Vec::new();
+    for name in &calls[1..calls.len() - 1] {
+        let count = counts.entry(name).or_insert(0);
+        *count += 1;
+        places.push((name.clone(), *count));
+    }
+    assert_eq!(calls.last().unwrap(), "exit_group");
+    assert!(places.len() >= 8, "{calls:?}");
+    places
+}
+
+/// Each place with each error that it can bring: those of a kind all, or the
+/// first and the last.
+fn cases(calls: &[String]) -> Vec<(Place, &'static str)> {
+    let all = std::env::var("FAULTS").is_ok_and(|which| which == "all");
+    let places = places(calls);
+    let mut cases = Vec::new();
+    for (name, count) in &places {
+        let Some((_, errors)) = ERRORS.into_iter().find(|(other, _)| other == name) else {
+            panic!("it is not known how {name} can fail");
+        };
+        let is_last = !places.contains(&(name.clone(), count + 1));
+        if all || *count == 1 || is_last {
+            cases.extend(
+                errors.split(' ').filter(|e| !e.is_empty()).map(|e| ((name.clone(), *count), e)),
+            );
+        }
+    }
+    cases
+}
+
+/// What came of the cases, in a table: for each call and error the exit
+/// statuses and the first message.
+#[derive(Default)]
+struct Table(Mutex<BTreeMap<(String, String), Row>>);
+type Row = (BTreeMap<String, usize>, String);
+
+impl Table {
+    fn add(&self, place: &Place, error: &str, ran: &Ran) {
+        let mut rows = self.0.lock().unwrap();
+        let row = rows.entry((place.0.clone(), error.into())).or_default();
+        let status = ran.status.map_or("killed".into(), |status| status.to_string());
+        *row.0.entry(status).or_default() += 1;
+        if row.1.is_empty() {
+            row.1 = ran.stderr.lines().last().unwrap_or_default().into();
+        }
+    }
+
+    fn print(&self, title: &str) {
+        let mut text = format!("\n{title}\n");
+        for ((call, error), (statuses, message)) in self.0.lock().unwrap().iter() {
+            let statuses: Vec<_> =
+                statuses.iter().map(|(s, count)| format!("{s} x{count}")).collect();
+            let (_, message) = message.split_once(": ").unwrap_or_default();
+            let statuses = statuses.join(", ");
+            writeln!(text, "  {call:<16} {error:<16} {statuses:<12} {message}").unwrap();
+        }
+        println!("{text}");
+    }
+}
+
+/// Tries all cases, some at the same time: they wait more than they work.
+fn side_by_side<T: Send>(cases: Vec<T>, try_case: impl Fn(T) + Sync) {
+    let cases = Mutex::new(cases.into_iter());
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Some(case) = { cases.lock().unwrap().next() } {
+                    try_case(case);
+                }
+            });
+        }
+    });
+}
+
+/// What holds whatever fails: an exit status of the program's own, and if it is
+/// a failure, one readable line, unless that was what failed.
+#[track_caller]
+fn assert_orderly(what: &str, place: &Place, ran: &Ran, calls: usize, usual: usize) {
+    let status = ran.status;
+    assert!(matches!(status, Some(0 | 1 | 3)), "{what}: {ran:?}");
+    assert!(calls <= usual + MORE_CALLS, "{what}: {calls} system calls: {ran:?}");
+    assert!(!ran.stderr.contains("bug:"), "{what}: {ran:?}");
+    let told = ran.stderr.lines().last().unwrap_or_default();
+    let readable =
+        told.contains("cannot ") || told.contains("level=error") || told.contains("error=");
+    assert!(status != Some(3) || readable || place.0 == "write", "{what}: {ran:?}");
+}
+
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn the_checker_when_each_system_call_fails() {
+    for (node, usual_status, title) in [
+        (Node::after(&[Refresh, Prepare, Activate]), 0, "checker, Ready"),
+        (Node::after(&[Refresh, Prepare]), 1, "checker, Staged"),
+    ] {
+        let command = node.program("checker");
+        let (usual, calls) = traced(&command, None, &Directory::new());
+        assert_eq!(usual.status, Some(usual_status));
+        let table = Table::default();
+        side_by_side(cases(&calls), |(place, error)| {
+            let what = format!("{title}: {error} from {} {}", place.0, place.1);
+            let injection = format!("{}:error={error}:when={}", place.0, place.1);
+            let (ran, made) = traced(&command, Some(&injection), &Directory::new());
+            assert_orderly(&what, &place, &ran, made.len(), calls.len());
+            // It found out, or it did not.
+            assert!([Some(usual_status), Some(3)].contains(&ran.status), "{what}: {ran:?}");
+            table.add(&place, error, &ran);
+        });
+        table.print(title);
+    }
+}
+
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn a_reboot_when_each_system_call_fails() {
+    let node = || Node::after(&[Refresh, Prepare, Activate]);
+    let (usual, calls) = traced(node().program("reboot").arg("-if-ready"), None, &Directory::new());
+    assert_eq!(usual.status, Some(0));
+    let table = Table::default();
+    side_by_side(cases(&calls), |(place, error)| {
+        let what = format!("reboot: {error} from {} {}", place.0, place.1);
+        let injection = format!("{}:error={error}:when={}", place.0, place.1);
+        let node = node();
+        let mut command = node.program("reboot");
+        let (ran, made) = traced(command.arg("-if-ready"), Some(&injection), &Directory::new());
+        assert_orderly(&what, &place, &ran, made.len(), calls.len());
+        let boots = node.look(|view| view.node.boots());
+        assert!(ran.status != Some(0) || boots > 1, "{what}: {ran:?}");
+        assert!(boots <= 2 || ran.status == Some(0), "{what}: {boots} boots: {ran:?}");
+        table.add(&place, error, &ran);
+    });
+    table.print("reboot -if-ready, Ready");
+}
+
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn an_update_when_each_system_call_fails() {
+    let one_time = |node: &Node| {
+        let mut command = node.program("updater");
+        command.arg("-one-time");
+        command
+    };
+    let node = Node::after(&[]);
+    let (usual, calls) = traced(&one_time(&node), None, &Directory::new());
+    assert_eq!(usual.status, Some(0));
+    let table = Table::default();
+    side_by_side(cases(&calls), |(place, error)| {
+        let what = format!("updater: {error} from {} {}", place.0, place.1);
+        let injection = format!("{}:error={error}:when={}", place.0, place.1);
+        let node = Node::after(&[]);
+        let (ran, made) = traced(&one_time(&node), Some(&injection), &Directory::new());
+        assert_orderly(&what, &place, &ran, made.len(), calls.len());
+        let state = node.look(|view| view.node.state());
+        assert!(ran.status != Some(0) || state == Some(State::Ready), "{what}: {ran:?}");
+        table.add(&place, error, &ran);
+        // The next run does what this one did not, and not twice.
+        assert_finished(&what, &node);
+    });
+    table.print("updater -one-time, a whole update");
+}
+
+/// The next run of the updater has the node Ready, and no image was written or
+/// activated twice.
+#[track_caller]
+fn assert_finished(what: &str, node: &Node) {
+    let again = run_within(LIMIT, node.program("updater").arg("-one-time"));
+    assert_eq!(again.status, Some(0), "{what}: {again:?}");
+    assert_eq!(node.look(|view| view.node.state()), Some(State::Ready), "{what}");
+    for action in [Prepare, Activate] {
+        let started = |request: &&bottlerocket_simulator::Request| {
+            request.path == action.path() && request.status == Some(204)
+        };
+        let count = node.requests().iter().filter(started).count();
+        assert_eq!(count, 1, "{what}: {} started: {:?}", action.name(), node.requested());
+    }
+}
+
+/// A server that is stopped takes connections and requests, and carries them
+/// out when it goes on, whether somebody still waits for the answer or not.
+#[test]
+#[ignore = "takes longer than a call may: scripts/faults"]
+fn an_api_that_stops_in_each_phase_and_goes_on() {
+    let paths = ["/updates/status", Refresh.path(), Prepare.path(), Activate.path()];
+    side_by_side(paths.to_vec(), |path| {
+        let node = Node::after(&[]);
+        let mut hit = false;
+        node.before_each(move |_, request| {
+            if request.path == path && !hit {
+                hit = true;
+                thread::sleep(STOPPED);
+            }
+        });
+        let log = Directory::new();
+        let stderr = fs::File::create(log.path().join("log")).unwrap();
+        let mut command = node.program("updater");
+        command.args(["-interval=200ms", "-jitter=0s"]).stderr(stderr);
+        let mut updater = command.spawn().unwrap();
+        let ready = node.wait_until(LIMIT, |view| view.node.state() == Some(State::Ready));
+        let read = || fs::read_to_string(log.path().join("log")).unwrap();
+        let end = Instant::now() + LIMIT;
+        while !read().contains("ready, waiting for the reboot") && Instant::now() < end {
+            thread::sleep(Duration::from_millis(20));
+        }
+        updater.kill().unwrap();
+        updater.wait().unwrap();
+        let log = read();
+        assert!(ready, "{path}: {log}");
+        assert!(log.contains("sent, but no answer in time"), "{path}: {log}");
+        assert!(log.contains("the API can be used again"), "{path}: {log}");
+        assert!(log.contains("ready, waiting for the reboot"), "{path}: {log}");
+        let events = node.events(Duration::ZERO);
+        let started = |command| {
+            let started = |event: &&Event| event.what == Happening::Started(command);
+            events.iter().filter(started).count()
+        };
+        assert_eq!((started(Prepare), started(Activate)), (1, 1), "{path}: {log}");
+    });
+}
+
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn an_updater_that_is_killed_at_each_system_call() {
+    let one_time = |node: &Node| {
+        let mut command = node.program("updater");
+        command.arg("-one-time");
+        command
+    };
+    let node = Node::after(&[]);
+    let (usual, calls) = traced(&one_time(&node), None, &Directory::new());
+    assert_eq!(usual.status, Some(0));
+    let places = places(&calls);
+    println!("killed before each of {} system calls of an update", places.len());
+    side_by_side(places, |(name, count)| {
+        let what = format!("killed at {name} {count}");
+        let node = Node::after(&[]);
+        let injection = format!("{name}:signal=KILL:when={count}");
+        let (ran, _) = traced(&one_time(&node), Some(&injection), &Directory::new());
+        // How often it looks depends on the time.
+        assert!([None, Some(0)].contains(&ran.status), "{what}: {ran:?}");
+        assert_finished(&what, &node);
+    });
+}
+
+/// What an install left behind: each program whole and runnable, or as it was.
+#[track_caller]
+fn assert_whole(what: &str, from: &Path, into: &Path, done: bool) {
+    for name in ["bottlerocket-checker", "bottlerocket-reboot"] {
+        let installed = into.join(name);
+        let contents = fs::read(&installed).ok();
+        let new = contents == fs::read(from.join(name)).ok();
+        let old = contents.is_none_or(|contents| contents == b"old");
+        assert!(new || old && !done, "{what}: {name}");
+        if new {
+            let mode = fs::metadata(&installed).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o755, "{what}: {name}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn an_install_when_each_system_call_fails() {
+    let checker = PathBuf::from(program("checker").get_program());
+    let from = checker.parent().unwrap();
+    for (title, outdated) in [("install, new", false), ("install, another version there", true)] {
+        let begin = |directory: &Directory| {
+            let into = directory.path().join("opt/bottlerocket");
+            if outdated {
+                fs::create_dir_all(&into).unwrap();
+                for name in ["bottlerocket-checker", "bottlerocket-reboot"] {
+                    fs::write(into.join(name), "old").unwrap();
+                }
+            }
+            let mut command = program("install");
+            command.arg("-from").arg(from).arg(&into);
+            (command, into)
+        };
+        let directory = Directory::new();
+        let (command, into) = begin(&directory);
+        let (usual, calls) = traced(&command, None, &directory);
+        assert_eq!(usual.status, Some(0));
+        assert_whole("usual", from, &into, true);
+        let table = Table::default();
+        side_by_side(cases(&calls), |(place, error)| {
+            let what = format!("{title}: {error} from {} {}", place.0, place.1);
+            let injection = format!("{}:error={error}:when={}", place.0, place.1);
+            let directory = Directory::new();
+            let (command, into) = begin(&directory);
+            let (ran, made) = traced(&command, Some(&injection), &directory);
+            assert_orderly(&what, &place, &ran, made.len(), calls.len());
+            assert_ne!(ran.status, Some(1), "{what}");
+            assert_whole(&what, from, &into, ran.status == Some(0));
+            table.add(&place, error, &ran);
+            // The next one finishes, and clears away what was left.
+            let again = run_within(LIMIT, &mut begin(&directory).0);
+            assert_eq!(again.status, Some(0), "{what}: {again:?}");
+            let left: Vec<_> = fs::read_dir(&into).unwrap().collect();
+            assert_eq!(left.len(), 2, "{what}: {left:?}");
+        });
+        table.print(title);
+    }
+}
+
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn nothing_hangs_or_spins_when_a_system_call_always_fails() {
+    let checker = PathBuf::from(program("checker").get_program());
+    let from = checker.parent().unwrap();
+    for name in ["checker", "reboot", "updater", "install"] {
+        let command = |node: &Node| {
+            let mut command = match name {
+                "install" => program("install"),
+                _ => node.program(name),
+            };
+            match name {
+                "updater" => command.arg("-one-time"),
+                "install" => {
+                    let into = node.path().with_extension("opt");
+                    command.arg("-from").arg(from).arg(into)
+                }
+                _ => &mut command,
+            };
+            command
+        };
+        let (usual, calls) = traced(&command(&Node::after(&[])), None, &Directory::new());
+        assert!(matches!(usual.status, Some(0 | 1)), "{usual:?}");
+        let mut cases = cases(&calls);
+        // Of these two the kernel says itself that it is to be tried again.
+        cases.retain(|((_, count), error)| *count == 1 && !["EINTR", "EAGAIN"].contains(error));
+        let table = Table::default();
+        side_by_side(cases, |(place, error)| {
+            let what = format!("{name}: {error} from each {}", place.0);
+            let injection = format!("{}:error={error}", place.0);
+            let node = Node::after(&[]);
+            let (ran, made) = traced(&command(&node), Some(&injection), &Directory::new());
+            assert_orderly(&what, &place, &ran, made.len(), calls.len());
+            table.add(&place, error, &ran);
+        });
+        table.print(&format!("{name}, each call of a kind fails"));
+    }
+}
