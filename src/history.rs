@@ -30,6 +30,7 @@ use crate::duration::whole_number;
 use crate::event::Event;
 use crate::status::{Image, State, Status, Text};
 use crate::text::{cut, put, put_number};
+use core::mem;
 use core::str;
 use core::time::Duration;
 use heapless::{String, Vec};
@@ -157,14 +158,16 @@ impl History {
 
     /// Takes note that `image` is about to be activated while `running` runs.
     pub fn activating(&mut self, image: Image, running: Image) {
-        let at = self.entries().position(|entry| entry.image == image);
-        let line = at.map(|at| self.lines.remove(at)).unwrap_or_default();
+        let is_same = |line: &Line| Entry::read(line).image == image;
+        let line = self.lines.iter().find(|line| is_same(line)).cloned().unwrap_or_default();
+        self.lines.retain(|line| !is_same(line));
         let mut entry = Entry::read(&line);
         (entry.image, entry.before, entry.boot) = (image, running.version, &self.boot);
         let new_line = entry.line();
         self.changed |= line != new_line;
         if self.lines.is_full() {
-            self.lines.remove(0);
+            let mut is_first = true;
+            self.lines.retain(|_| !mem::take(&mut is_first));
         }
         // There is room: if there was none, one was removed.
         let _ = self.lines.push(new_line);

@@ -436,8 +436,10 @@ impl Turn<'_> {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno),
             }
-            let ready = |fd: &PollFd| !fd.revents().is_empty();
-            let ready: Vec<bool, { 2 + SCRAPERS_MAX }> = fds.iter().map(ready).collect();
+            let mut ready = [false; 2 + SCRAPERS_MAX];
+            for (ready, fd) in ready.iter_mut().zip(&fds) {
+                *ready = !fd.revents().is_empty();
+            }
             drop(fds);
             let mut ready = ready.into_iter();
             let is_socket_ready = socket.is_some() && ready.next() == Some(true);
