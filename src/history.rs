@@ -28,6 +28,8 @@
 
 use crate::duration::whole_number;
 use crate::event::Event;
+use crate::excerpt::is_plain;
+use crate::json::STRING_MAX;
 use crate::status::{Image, State, Status, Text};
 use crate::text::{cut, put, put_number};
 use core::mem;
@@ -255,7 +257,12 @@ fn read(file: &[u8]) -> Option<Vec<Line, LINES_MAX>> {
     before = before.strip_prefix(HEADER)?;
     let mut lines = Vec::new();
     while !before.is_empty() {
-        lines.push(Line::try_from(cut(&mut before, b'\n')).ok()?).ok()?;
+        let line = Line::try_from(cut(&mut before, b'\n')).ok()?;
+        let is_text = |field: &str| field.len() <= STRING_MAX && is_plain(field);
+        if !line.split('\t').all(is_text) || Entry::read(&line).line() != line {
+            return None;
+        }
+        lines.push(line).ok()?;
     }
     Some(lines)
 }

@@ -571,6 +571,19 @@ fn a_file_is_read_as_strictly_as_it_is_written() {
     let long = format!("{}\n", "x".repeat(LINE_MAX + 1));
     assert!(!reads(&text(&[&long])));
     assert!(!reads(&text(&[LINE.trim_end()])));
+    // Nor what cannot be shown on a line, or was written by somebody else.
+    for line in [
+        "1.26.1\x1b[31m\tv\ta\t1.26.0\tb\t1\t2\t\n",
+        "1.26.1\tv\ta\t1.26.0\u{202e}\tb\t1\t2\t\n",
+        "1.26.1\tv\ta\t1.26.0\tb\r\t1\t2\t\n",
+        "1.26.1\tv\ta\t1.26.0\tb\t01\t2\t\n",
+        "1.26.1\tv\ta\t1.26.0\tb\tmany\t2\t\n",
+        "1.26.1\tv\ta\t1.26.0\tb\t1\t2\n",
+        "1.26.1\n",
+        &format!("{}\tv\ta\t1.26.0\tb\t1\t2\t\n", "1".repeat(STRING_MAX + 1)),
+    ] {
+        assert!(!reads(&text(&[line])), "{line:?}");
+    }
     for header in [
         "",
         "\n",
