@@ -4,11 +4,12 @@
 
 use bottlerocket_fuzz::choices::{Choices, any_answer};
 use bottlerocket_updater::api::{Answer, Call, Command};
-use bottlerocket_updater::cycle::{Cycle, End, Settings, Step};
+use bottlerocket_updater::cycle::{Cycle, End, Given, Moment, Settings, Step};
 use bottlerocket_updater::event::Event;
 use bottlerocket_updater::excerpt::Excerpt;
+use bottlerocket_updater::history::History;
 use bottlerocket_updater::log::Level;
-use bottlerocket_updater::status::{State, Status};
+use bottlerocket_updater::status::{State, Status, copy};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
@@ -20,10 +21,18 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 fuzz_target!(|bytes: &[u8]| {
     let mut choices = Choices(bytes);
-    let settings = Settings { refresh_ready: choices.flip(), ..Settings::default() };
+    let mut settings = Settings {
+        refresh_ready: choices.flip(),
+        stage_only: choices.below(4) == 3,
+        ..Settings::default()
+    };
+    if choices.below(4) == 3 {
+        settings.windows.add(b"Mon-Fri 22:00-04:00").expect("a window");
+    }
+    let mut history = History::new(copy("boot-1"), Some(Duration::from_secs(86_400)));
     let mut text = Excerpt::default();
     text.push_bytes(b"a \"reason\"\nof two lines");
-    let (mut cycle, call) = Cycle::begin(settings);
+    let (mut cycle, call) = Cycle::begin();
     let mut step = Step::Call(call, Duration::ZERO);
     let mut now = Duration::ZERO;
     let (mut started, mut refusals, mut calls) = (0, 0, 0);
@@ -40,6 +49,9 @@ fuzz_target!(|bytes: &[u8]| {
         if let Call::Start(command) = call {
             let status = known.take().expect("a command only ever follows a status");
             check(command, status, refreshed, settings.refresh_ready);
+            assert!(command != Command::Activate || !settings.stage_only);
+            let utc = now + Duration::from_secs(1_800_000_000);
+            assert!(command == Command::Refresh || settings.windows.is_open(utc));
             refresh_sent |= command == Command::Refresh;
         }
         assert_ne!(call, Call::Reboot);
@@ -62,16 +74,19 @@ fuzz_target!(|bytes: &[u8]| {
         refreshed |=
             refresh_sent && last.is_some_and(|last| last.name == "refresh" && last.succeeded());
         last_told = None;
-        step = cycle.answered(now, &answer, &mut |event: Event| last_told = Some(event.summary()));
+        let at = Moment { now, utc: now + Duration::from_secs(1_800_000_000) };
+        let given = Given { at, settings: &settings, history: &mut history };
+        step =
+            cycle.answered(given, &answer, &mut |event: Event| last_told = Some(event.summary()));
         calls += 1;
         assert!(calls < 5_000 + bytes.len(), "it does not end");
         assert!(started <= COMMANDS_MAX && refusals <= REFUSALS_MAX);
     };
-    match (end, last_told) {
-        (End::Good, Some((Level::Info, "ready, waiting for the reboot" | "nothing to do"))) => {}
-        (End::Failed, Some((Level::Error, _))) => {}
-        (End::NoAnswer, _) => {}
-        told => panic!("{told:?}"),
+    let level = last_told.map(|summary| summary.level);
+    match end {
+        End::Good => assert_eq!(level, Some(Level::Info)),
+        End::Failed => assert_eq!(level, Some(Level::Error)),
+        End::NoAnswer => {}
     }
 });
 

@@ -5,11 +5,12 @@
 
 use bottlerocket_fuzz::choices::{Choices, VERSIONS, any_answer, any_error, image};
 use bottlerocket_updater::api::{Answer, Call, CallError, Command, Refusal};
-use bottlerocket_updater::cycle::Settings;
+use bottlerocket_updater::cycle::{Moment, Settings};
 use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::event::Event;
 use bottlerocket_updater::excerpt::Excerpt;
-use bottlerocket_updater::status::{LastCommand, State, Status};
+use bottlerocket_updater::history::History;
+use bottlerocket_updater::status::{LastCommand, State, Status, copy};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
@@ -140,7 +141,10 @@ fuzz_target!(|bytes: &[u8]| {
     let mut text = Excerpt::default();
     text.push_bytes(b"some reason");
     let settings = Settings { refresh_ready: choices.flip(), ..Settings::default() };
-    let begin = |random: usize| Daemon::begin(settings, SCHEDULE, random as u64);
+    let begin = |random: usize| {
+        let history = History::new(copy("boot-1"), Some(Duration::from_secs(86_400)));
+        Daemon::begin(settings.clone(), history, SCHEDULE, random as u64)
+    };
     let (mut daemon, mut next) = begin(choices.below(256));
     let mut node = Node {
         state: None,
@@ -214,7 +218,7 @@ fuzz_target!(|bytes: &[u8]| {
             _ => stale_since = None,
         }
         let mut gave_up = false;
-        next = daemon.answered(now, call, &answer, &mut |event| match event {
+        next = daemon.answered(Moment { now, utc: now }, call, &answer, &mut |event| match event {
             Event::ApiLost(..) => {
                 assert!(answer.is_err());
                 lost = true;

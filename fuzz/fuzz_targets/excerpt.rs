@@ -3,8 +3,9 @@
 #![no_main]
 
 use bottlerocket_fuzz::in_any_pieces;
+use bottlerocket_updater::event::Event;
 use bottlerocket_updater::excerpt::{Excerpt, is_plain};
-use bottlerocket_updater::log::{Format, Level, RECORD_MAX, Record};
+use bottlerocket_updater::log::{Format, RECORD_MAX, Record};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
 
     for format in [Format::Json, Format::Logfmt] {
         let time = Duration::from_secs(bytes.len() as u64 * 1_000_000_007);
-        let mut record = Record::new(format, time, Level::Error, "message");
+        let mut record = Record::new(format, time, Event::Busy.summary());
         record.text("text", &shown);
         record.field("number", &bytes.len());
         let line = String::from_utf8(record.finish().to_vec()).expect("UTF-8");
@@ -42,7 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
             Format::Logfmt => logfmt(line).unwrap_or_else(|| panic!("{line}")),
         };
-        assert_eq!((fields.len(), &fields["text"]), (5, &shown));
+        assert_eq!((fields.len(), &fields["text"]), (6, &shown));
         assert_eq!(fields["number"], bytes.len().to_string());
     }
 });

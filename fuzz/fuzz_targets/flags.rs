@@ -3,7 +3,7 @@
 #![no_main]
 
 use bottlerocket_updater::duration;
-use bottlerocket_updater::flags::{Asked, Flag, Value, read};
+use bottlerocket_updater::flags::{Asked, Flag, Value, Word, read};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
@@ -21,17 +21,20 @@ struct Set<'a> {
 fuzz_target!(|line: &[u8]| {
     let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
     let mut set = Set::default();
+    let mut format =
+        Word { number: 0, words: &["logfmt", "json"], phrase: "it takes logfmt or json" };
     let asked = read(
         arguments.iter().copied(),
         &mut [
-            Flag("socket", Value::Path(&mut set.socket)),
-            Flag("timeout", Value::Positive(&mut set.timeout)),
-            Flag("jitter", Value::Duration(&mut set.jitter)),
-            Flag("once", Value::Switch(&mut set.once)),
-            Flag("format", Value::Either(&mut set.json, "logfmt", "json")),
+            Flag::new("socket", Value::Path(&mut set.socket)),
+            Flag::new("timeout", Value::Positive(&mut set.timeout)),
+            Flag::new("jitter", Value::Duration(&mut set.jitter)),
+            Flag::new("once", Value::Switch(&mut set.once)),
+            Flag::new("format", Value::Other(&mut format)),
         ],
         Some(&mut set.operand),
     );
+    set.json = format.number == 1;
     match asked {
         Ok(asked) => assert_eq!(Some((asked, set)), model(&arguments)),
         Err(error) => {

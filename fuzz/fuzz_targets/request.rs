@@ -1,0 +1,43 @@
+//! Any bytes, as a request for metrics or health: no split of them makes a
+//! difference, and each is answered, or refused, once its head is over.
+#![no_main]
+
+use bottlerocket_fuzz::in_any_pieces;
+use bottlerocket_updater::scrape::{Asked, HEAD_MAX, Page, Request, Verdict, head};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let verdict = in_any_pieces(bytes, |pieces| {
+        let mut request = Request::default();
+        for piece in pieces {
+            let verdict = request.push(piece);
+            if verdict.is_some() {
+                return verdict;
+            }
+        }
+        None
+    });
+    let text = String::from_utf8_lossy(bytes).replace('\r', "");
+    match verdict {
+        None => assert!(bytes.len() < HEAD_MAX && !text.contains("\n\n")),
+        Some(Verdict::Refuse(refusal)) => {
+            let over = text.contains("\n\n");
+            assert!(over || bytes.len() >= HEAD_MAX);
+            let mut page = Page::default();
+            let status = refusal.write(&mut page);
+            assert!(page.ends_with(b"\n"));
+            assert!(head(status, page.len()).ends_with(b"\r\n\r\n"));
+        }
+        Some(Verdict::Answer(asked, with_body)) => {
+            let method = if with_body { "GET" } else { "HEAD" };
+            let path = match asked {
+                Asked::Metrics => "/metrics",
+                Asked::Health => "/healthz",
+                Asked::Readiness => "/readyz",
+            };
+            let rest = text.strip_prefix(&format!("{method} {path}"));
+            assert!(rest.is_some_and(|rest| rest.starts_with([' ', '?'])), "{text:?}");
+            assert!(text.contains("\n\n"));
+        }
+    }
+});

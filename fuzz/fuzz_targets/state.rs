@@ -1,0 +1,64 @@
+//! Any bytes, as the file that outlives a boot, and any life of a node behind it:
+//! the file that is written can be read, and says the same.
+#![no_main]
+
+use bottlerocket_fuzz::choices::{Choices, any_status};
+use bottlerocket_updater::event::Event;
+use bottlerocket_updater::excerpt::{Excerpt, is_plain};
+use bottlerocket_updater::history::{FILE_MAX, History};
+use bottlerocket_updater::status::copy;
+use libfuzzer_sys::fuzz_target;
+use std::time::Duration;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let (file, life) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    // Few inputs would come past the checksum by chance.
+    let mut file = file.to_vec();
+    if !file.starts_with(b"b") {
+        file.splice(..0, *b"bottlerocket-updater 1\n");
+        let sum = file.iter().fold(0xcbf2_9ce4_8422_2325u64, |sum, byte| {
+            (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        file.extend_from_slice(format!("sum {sum}\n").as_bytes());
+    }
+    let history = || History::new(copy("boot-2"), Some(Duration::from_secs(3_600)));
+    let mut lived = history();
+    let whole = lived.read(&file).is_ok();
+    assert!(whole || lived.write() == history().write(), "something was taken from it");
+    same_when_read(&lived);
+
+    let mut choices = Choices(life);
+    let text = Excerpt::default();
+    let mut utc = Duration::from_secs(1_800_000_000);
+    while !choices.is_over() {
+        let status = any_status(&mut choices, &text);
+        lived.observe(utc, &status, &mut |event: Event| _ = event.summary());
+        if let (Some(chosen), Some(running)) = (status.chosen, status.running) {
+            if let Some((entry, left)) = lived.is_held(utc, chosen) {
+                assert!(entry.failed_boots > 0 && !left.is_zero());
+            }
+            if choices.flip() {
+                lived.activating(chosen, running);
+            }
+        }
+        same_when_read(&lived);
+        utc = match choices.below(4) {
+            0 => Duration::ZERO,
+            1 => Duration::MAX,
+            _ => utc.saturating_add(choices.time()),
+        };
+    }
+});
+
+fn same_when_read(history: &History) {
+    let file = history.write();
+    assert!(file.len() < FILE_MAX);
+    let mut again = History::new(copy("boot-3"), None);
+    assert!(again.read(&file).is_ok(), "{}", String::from_utf8_lossy(&file));
+    assert_eq!(again.write(), file);
+    for entry in again.held() {
+        let texts = [&entry.image.version, &entry.image.variant, &entry.image.arch, &entry.before];
+        assert!(texts.into_iter().all(|text| is_plain(text)), "{entry:?}");
+    }
+}

@@ -1,0 +1,68 @@
+//! Any text, as update windows: what is shown of them is read as the same, and
+//! they are open when a simple reader of what is shown says so.
+#![no_main]
+
+use bottlerocket_updater::window::Windows;
+use libfuzzer_sys::fuzz_target;
+use std::time::Duration;
+
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const WEEK: u64 = 7 * 24 * 60;
+
+fuzz_target!(|input: (&[u8], u64, u32)| {
+    let (text, seconds, nanos) = input;
+    let mut windows = Windows::new();
+    if windows.add(text).is_err() {
+        return;
+    }
+    let shown = windows.to_string();
+    let mut again = Windows::new();
+    again.add(shown.as_bytes()).unwrap_or_else(|error| panic!("{shown}: {error}"));
+    assert_eq!(windows, again, "{shown}");
+    assert!(shown.len() <= 8 * 48, "{shown}");
+
+    let utc = Duration::new(seconds % (1 << 40), nanos % 1_000_000_000);
+    let open = minutes(&shown);
+    let is_open = |at: Duration| {
+        // 1970-01-01 was a Thursday.
+        let minute = (at.as_secs() / 60 + 3 * 24 * 60) % WEEK;
+        open[minute as usize]
+    };
+    assert_eq!(windows.is_open(utc), is_open(utc), "{shown} at {utc:?}");
+    let wait = windows.next_open(utc).expect("there is a window");
+    assert!(wait <= Duration::from_secs(WEEK * 60));
+    assert!(is_open(utc + wait), "{shown} at {utc:?} opens after {wait:?}");
+    // At the beginning of a minute, and not before.
+    let before = (utc + wait).saturating_sub(Duration::from_nanos(1));
+    assert!(wait.is_zero() || !is_open(before), "{shown} at {utc:?} opens before {wait:?}");
+});
+
+/// The minutes of a week in which windows are open, by what is shown of them.
+fn minutes(shown: &str) -> Vec<bool> {
+    let mut open = vec![false; WEEK as usize];
+    for window in shown.split("; ") {
+        let (days, times) = window.split_once(' ').unwrap_or(("Mon-Sun", window));
+        let (begin, end) = times.split_once('-').expect("two times");
+        let [begin, mut end] = [begin, end].map(|time| {
+            let (hours, minutes) = time.split_once(':').expect("a time");
+            hours.parse::<usize>().expect("hours") * 60 + minutes.parse::<usize>().expect("minutes")
+        });
+        if end <= begin {
+            end += 24 * 60;
+        }
+        for range in days.split(',') {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            let [mut day, last] =
+                [first, last].map(|name| DAYS.iter().position(|day| *day == name).expect("a day"));
+            loop {
+                (begin..end)
+                    .for_each(|minute| open[(day * 24 * 60 + minute) % WEEK as usize] = true);
+                if day == last {
+                    break;
+                }
+                day = (day + 1) % 7;
+            }
+        }
+    }
+    open
+}
