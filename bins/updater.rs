@@ -282,15 +282,17 @@ impl Keeper {
         // Without, it cannot be told what became of a version.
         let boot = store::boot_id(options.boot_id);
         let boot = boot.map_err(|errno| ("read the boot id", errno))?;
-        let store = Store::open(options.state_dir);
-        let store = self.store.insert(store.map_err(|errno| ("open the directory", errno))?);
-        *history = History::new(boot, options.retry.0);
+        let store =
+            Store::open(options.state_dir).map_err(|errno| ("open the directory", errno))?;
+        // What cannot be read is not written either: it would be forgotten.
         let mut text = [0; FILE_MAX];
         let text = match store.load(&mut text) {
-            Err(Errno::NOENT) => return Ok(()),
-            text => text.map_err(|errno| ("read the file", errno))?,
+            Err(Errno::NOENT) => None,
+            text => Some(text.map_err(|errno| ("read the file", errno))?),
         };
-        if history.read(text).is_err() {
+        let store = self.store.insert(store);
+        *history = History::new(boot, options.retry.0);
+        if text.is_some_and(|text| history.read(text).is_err()) {
             store.set_aside().map_err(|errno| ("set a damaged file aside", errno))?;
             tell(Event::StateDamaged);
         }
