@@ -31,7 +31,9 @@ const STOPPED: Duration = Duration::from_secs(11);
 
 /// The errors that the manual has for each system call, and those that security
 /// modules and odd file systems bring.
-const ERRORS: [(&str, &str); 27] = [
+const ERRORS: [(&str, &str); 29] = [
+    // Only for a clock that does not exist.
+    ("clock_gettime", ""),
     ("rt_sigaction", "EINVAL"),
     ("getrandom", "EAGAIN EINTR ENOSYS"),
     ("prctl", "EINVAL EPERM ENOSYS"),
@@ -59,6 +61,7 @@ const ERRORS: [(&str, &str); 27] = [
         "EACCES EDQUOT EEXIST EINTR EISDIR ELOOP EMFILE ENAMETOOLONG ENFILE ENODEV ENOENT ENOMEM \
          ENOSPC ENOTDIR ENXIO EOVERFLOW EPERM EROFS ETXTBSY EIO",
     ),
+    ("open", "EACCES EINTR ELOOP EMFILE ENFILE ENOENT ENOMEM ENOTDIR EPERM EIO"),
     (
         "newfstatat",
         "EACCES EBADF EFAULT EINVAL ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR EOVERFLOW EIO",
@@ -244,35 +247,67 @@ fn a_reboot_when_each_system_call_fails() {
 #[test]
 #[ignore = "needs strace: scripts/faults"]
 fn an_update_when_each_system_call_fails() {
-    let one_time = |node: &Node| {
-        let mut command = node.program("updater");
-        command.arg("-one-time");
-        command
-    };
-    let node = Node::after(&[]);
-    let (usual, calls) = traced(&one_time(&node), None, &Directory::new());
+    let (node, directory) = (Node::after(&[]), Directory::new());
+    let (usual, calls) = traced(&one_time(&node, &directory), None, &directory);
     assert_eq!(usual.status, Some(0));
     let table = Table::default();
     side_by_side(cases(&calls), |(place, error)| {
         let what = format!("updater: {error} from {} {}", place.0, place.1);
         let injection = format!("{}:error={error}:when={}", place.0, place.1);
-        let node = Node::after(&[]);
-        let (ran, made) = traced(&one_time(&node), Some(&injection), &Directory::new());
+        let (node, directory) = (Node::after(&[]), Directory::new());
+        let command = one_time(&node, &directory);
+        let (ran, made) = traced(&command, Some(&injection), &directory);
         assert_orderly(&what, &place, &ran, made.len(), calls.len());
         let state = node.look(|view| view.node.state());
         assert!(ran.status != Some(0) || state == Some(State::Ready), "{what}: {ran:?}");
         table.add(&place, error, &ran);
         // The next run does what this one did not, and not twice.
-        assert_finished(&what, &node);
+        assert_finished(&what, &node, &directory);
     });
     table.print("updater -one-time, a whole update");
 }
 
-/// The next run of the updater has the node Ready, and no image was written or
-/// activated twice.
+/// A version that did not come up, in a state file.
+const HELD: &str = "1.25.0\taws-k8s-1.30\tx86_64\t1.26.0\t\t1\t1700000000\n";
+
+/// A whole update by an updater that remembers a version that did not come up.
+fn one_time(node: &Node, directory: &Directory) -> Command {
+    let boot_id = directory.path().join("boot-id");
+    if !boot_id.exists() {
+        fs::write(&boot_id, "8a1cb4d1-0000-4000-8000-000000000001\n").unwrap();
+        let mut text = format!("bottlerocket-updater 1\n{HELD}");
+        writeln!(text, "sum {}", checksum(&text)).unwrap();
+        fs::write(directory.path().join("state"), text).unwrap();
+    }
+    let mut command = node.program("updater");
+    command.arg("-one-time").arg("-state-dir").arg(directory.path());
+    command.arg("-boot-id").arg(boot_id);
+    command
+}
+
+/// FNV-1a.
+fn checksum(text: &str) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325;
+    text.bytes().fold(start, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The state file is whole, and nothing in it was forgotten.
 #[track_caller]
-fn assert_finished(what: &str, node: &Node) {
-    let again = run_within(LIMIT, node.program("updater").arg("-one-time"));
+fn assert_remembered(what: &str, directory: &Directory) {
+    let text = fs::read_to_string(directory.path().join("state")).unwrap();
+    let (before, sum) = text.split_once("sum ").unwrap();
+    assert_eq!(sum, format!("{}\n", checksum(before)), "{what}: {text}");
+    assert!(text.contains(HELD), "{what}: {text}");
+    assert!(!directory.path().join("state.damaged").exists(), "{what}");
+}
+
+/// The next run of the updater has the node Ready, no image was written or
+/// activated twice, and what was remembered is.
+#[track_caller]
+fn assert_finished(what: &str, node: &Node, directory: &Directory) {
+    assert_remembered(what, directory);
+    let again = run_within(LIMIT, &mut one_time(node, directory));
+    assert_remembered(what, directory);
     assert_eq!(again.status, Some(0), "{what}: {again:?}");
     assert_eq!(node.look(|view| view.node.state()), Some(State::Ready), "{what}");
     for action in [Prepare, Activate] {
@@ -329,24 +364,19 @@ fn an_api_that_stops_in_each_phase_and_goes_on() {
 #[test]
 #[ignore = "needs strace: scripts/faults"]
 fn an_updater_that_is_killed_at_each_system_call() {
-    let one_time = |node: &Node| {
-        let mut command = node.program("updater");
-        command.arg("-one-time");
-        command
-    };
-    let node = Node::after(&[]);
-    let (usual, calls) = traced(&one_time(&node), None, &Directory::new());
+    let (node, directory) = (Node::after(&[]), Directory::new());
+    let (usual, calls) = traced(&one_time(&node, &directory), None, &directory);
     assert_eq!(usual.status, Some(0));
     let places = places(&calls);
     println!("killed before each of {} system calls of an update", places.len());
     side_by_side(places, |(name, count)| {
         let what = format!("killed at {name} {count}");
-        let node = Node::after(&[]);
+        let (node, directory) = (Node::after(&[]), Directory::new());
         let injection = format!("{name}:signal=KILL:when={count}");
-        let (ran, _) = traced(&one_time(&node), Some(&injection), &Directory::new());
+        let (ran, _) = traced(&one_time(&node, &directory), Some(&injection), &directory);
         // How often it looks depends on the time.
         assert!([None, Some(0)].contains(&ran.status), "{what}: {ran:?}");
-        assert_finished(&what, &node);
+        assert_finished(&what, &node, &directory);
     });
 }
 
