@@ -97,17 +97,20 @@ impl Request {
 
     fn verdict(&self) -> Verdict {
         let line = self.line.as_slice();
-        let (line, with_body) = match line.strip_prefix(b"HEAD ") {
-            Some(line) => (line, false),
-            None => (line.strip_prefix(b"GET ").unwrap_or(line), true),
+        let (target, with_body) = match (line.strip_prefix(b"GET "), line.strip_prefix(b"HEAD ")) {
+            (Some(target), _) => (target, true),
+            (_, Some(target)) => (target, false),
+            _ if line.first().is_some_and(u8::is_ascii_uppercase) => {
+                return Verdict::Refuse(&METHOD);
+            }
+            _ => return Verdict::Refuse(&BAD),
         };
-        let end = line.iter().position(|byte| matches!(byte, b' ' | b'?'));
-        match line.get(..end.unwrap_or(0)).unwrap_or_default() {
+        let end = target.iter().position(|byte| matches!(byte, b' ' | b'?'));
+        match target.get(..end.unwrap_or(0)).unwrap_or_default() {
             b"/metrics" => Verdict::Answer(Asked::Metrics, with_body),
             b"/healthz" => Verdict::Answer(Asked::Health, with_body),
             b"/readyz" => Verdict::Answer(Asked::Readiness, with_body),
             [b'/', ..] => Verdict::Refuse(&UNKNOWN),
-            _ if line.first().is_some_and(u8::is_ascii_uppercase) => Verdict::Refuse(&METHOD),
             _ => Verdict::Refuse(&BAD),
         }
     }

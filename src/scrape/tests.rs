@@ -106,6 +106,8 @@ fn what_is_refused() {
         ("GETS /metrics HTTP/1.1", "405"),
         ("PRI * HTTP/2.0", "405"),
         ("GET", "405"),
+        ("/metrics HTTP/1.1", "400"),
+        ("/healthz?x HTTP/1.1", "400"),
         ("", "400"),
         ("x", "400"),
         ("GET /metrics", "400"),
