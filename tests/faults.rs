@@ -271,7 +271,7 @@ fn an_update_when_each_system_call_fails() {
 }
 
 /// A version that did not come up, in a state file.
-const HELD: &str = "1.25.0\taws-k8s-1.30\tx86_64\t1.26.0\t\t1\t1700000000\n";
+const HELD: &str = "1.25.0\taws-k8s-1.30\tx86_64\t1.26.0\t\t1\t1700000000\t\n";
 
 /// A whole update by an updater that remembers a version that did not come up.
 fn one_time(node: &Node, directory: &Directory) -> Command {
