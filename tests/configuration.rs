@@ -1,0 +1,366 @@
+//! What is in force: flags, the environment and defaults; and what windows, levels
+//! of the log and `-stage-only` do to a simulated node.
+
+mod common;
+#[path = "common/daemon.rs"]
+mod daemon;
+#[path = "common/records.rs"]
+mod records;
+
+use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
+use bottlerocket_simulator::{Options, State, UNTIL_TOLD, calendar};
+use common::{Node, Ran, program, run};
+use daemon::{LONG, Running, Told};
+use records::{Format, Record};
+use rustix::process::Signal;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// All flags, a value that is not the default, and how both are shown.
+const FLAGS: [(&str, &str, &str, &str); 19] = [
+    ("interval", "20m", "20m", "10m"),
+    ("jitter", "90s", "1m30s", "1m"),
+    ("socket", "/x/api.sock", "/x/api.sock", "/run/api.sock"),
+    ("one-time", "true", "true", "false"),
+    ("window", "Mon-Fri 22:00-04:00; Sat 0:00-24:00", "Mon-Fri 22:00-04:00; Sat 0:00-24:00", ""),
+    ("stage-only", "true", "true", "false"),
+    ("refresh-ready", "true", "true", "false"),
+    ("state-dir", "/state", "/state", ""),
+    ("retry-failed-boot", "never", "never", "24h"),
+    ("metrics-address", ":8080", ":8080", "off"),
+    ("give-up", "0", "0s", "5m"),
+    ("refresh-timeout", "1500ms", "1s500ms", "1m"),
+    ("prepare-timeout", "1h", "1h", "30m"),
+    ("activate-timeout", "2m", "2m", "1m"),
+    ("deactivate-timeout", "3m", "3m", "1m"),
+    ("log-format", "json", "json", "logfmt"),
+    ("log-level", "debug", "debug", "info"),
+    ("boot-id", "/x/boot_id", "/x/boot_id", "/proc/sys/kernel/random/boot_id"),
+    ("print-config", "true", "true", "false"),
+];
+
+fn variable(flag: &str) -> String {
+    format!("BOTTLEROCKET_UPDATER_{}", flag.replace('-', "_").to_uppercase())
+}
+
+/// The program in an environment that has nothing but these.
+fn updater_in(variables: &[(&str, &str)]) -> Command {
+    let mut command = program("updater");
+    command.env_clear();
+    command.envs(variables.iter().map(|(flag, value)| (variable(flag), value)));
+    command
+}
+
+/// What it prints of its configuration.
+#[track_caller]
+fn config(command: &mut Command) -> String {
+    let ran = run(command);
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""));
+    ran.stdout
+}
+
+fn lines(line: impl Fn(&(&str, &str, &str, &str)) -> String) -> String {
+    FLAGS.iter().map(line).collect()
+}
+
+#[test]
+fn what_is_in_force_and_where_it_is_from() {
+    // Nothing but defaults.
+    let expected = lines(|(flag, _, _, default)| match *flag {
+        "print-config" => "-print-config=true (flag)\n".into(),
+        flag => format!("-{flag}={default} (default)\n"),
+    });
+    assert_eq!(config(updater_in(&[]).arg("-print-config")), expected);
+    // Everything from the environment.
+    let all = FLAGS.map(|(flag, value, ..)| (flag, value));
+    let expected = lines(|(flag, _, shown, _)| format!("-{flag}={shown} (environment)\n"));
+    assert_eq!(config(&mut updater_in(&all)), expected);
+    // Everything from the command line, whatever the environment says.
+    let nonsense = FLAGS.map(|(flag, ..)| (flag, "nonsense"));
+    let flags = FLAGS.map(|(flag, value, ..)| format!("-{flag}={value}"));
+    let expected = lines(|(flag, _, shown, _)| format!("-{flag}={shown} (flag)\n"));
+    for variables in [&[][..], &nonsense, &all] {
+        assert_eq!(config(updater_in(variables).args(&flags)), expected);
+    }
+}
+
+#[test]
+fn each_flag_alone() {
+    for (name, value, shown, _) in FLAGS {
+        let expected = |source: &str| {
+            let shown = match name {
+                // A tenth of it.
+                "interval" => "-interval=20m",
+                _ => &format!("-{name}={shown}"),
+            };
+            format!("{shown} ({source})\n")
+        };
+        let by_variable = config(updater_in(&[(name, value)]).arg("-print-config"));
+        let by_flag = config(updater_in(&[]).arg("-print-config").arg(format!("-{name}={value}")));
+        if name != "print-config" {
+            assert!(by_variable.contains(&expected("environment")), "{by_variable}");
+        }
+        assert!(by_flag.contains(&expected("flag")), "{by_flag}");
+        // All others are as ever.
+        let others = |text: &str| -> Vec<String> {
+            let own = format!("-{name}=");
+            text.lines().filter(|line| !line.starts_with(&own)).map(String::from).collect()
+        };
+        let defaults = config(updater_in(&[]).arg("-print-config"));
+        assert_eq!(others(&by_variable), others(&defaults), "{name}");
+        assert_eq!(others(&by_flag), others(&defaults), "{name}");
+    }
+}
+
+#[test]
+fn three_sources_at_once() {
+    let text = config(
+        updater_in(&[("socket", "/from/env"), ("interval", "30s"), ("window", "1:00-2:00")])
+            .args(["-socket=/from/flag", "-window", "Sat 3:00-4:00", "-window=5:00-6:00"])
+            .args(["-print-config"]),
+    );
+    let expected = [
+        "-interval=30s (environment)",
+        // A tenth of the interval, wherever that is from.
+        "-jitter=3s (default)",
+        "-socket=/from/flag (flag)",
+        "-one-time=false (default)",
+        "-window=Sat 3:00-4:00; 5:00-6:00 (flag)",
+    ];
+    assert_eq!(text.lines().take(5).collect::<Vec<_>>(), expected);
+    // A flag takes back what the environment has turned on.
+    let text =
+        config(updater_in(&[("one-time", "true")]).args(["-one-time=false", "-print-config"]));
+    assert!(text.contains("-one-time=false (flag)\n"), "{text}");
+    // An empty variable is none, and one of no flag is nobody's.
+    let mut command =
+        updater_in(&[("interval", ""), ("nonsense", "x"), ("port", "tcp://1.2.3.4:5")]);
+    let defaults = config(updater_in(&[]).arg("-print-config"));
+    assert_eq!(config(command.arg("-print-config")), defaults);
+    // What a terminal would choke on.
+    let mut command = updater_in(&[("socket", "/\u{1b}[31mx\ny")]);
+    assert!(config(command.arg("-print-config")).contains("-socket=/x y (environment)\n"));
+}
+
+#[test]
+fn what_asks_for_something_else_comes_first() {
+    for (arguments, start) in [(&["-h"][..], "Usage: "), (&["-version"], "bottlerocket-updater ")] {
+        let mut command = updater_in(&[("interval", "nonsense"), ("print-config", "true")]);
+        assert!(config(command.args(arguments)).starts_with(start), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_wrong_is_named_in_one_line() {
+    let node = Node::start(Node::instant());
+    let long = "x".repeat(100_000);
+    for (flag, value, wanted) in [
+        ("interval", "10", "it takes a duration above zero, like 90s, 10m or 1h30m"),
+        ("jitter", "often", "it takes a duration like 90s, 10m or 1h30m"),
+        ("refresh-ready", "1", "it takes false or true"),
+        (
+            "window",
+            "at night",
+            "not a day of the week; days are like Sat, Mon-Fri or Mon,Wed,Fri-Sun",
+        ),
+        (
+            "window",
+            "22:00",
+            "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00, in UTC",
+        ),
+        ("window", "1:00-1:00", "begins and ends at the same time; a whole day is 00:00-24:00"),
+        ("retry-failed-boot", "0s", "it takes a duration above zero, like 24h, or never"),
+        ("metrics-address", "8080", "it takes an address like :8080 or 127.0.0.1:8080, or off"),
+        ("log-format", "xml", "it takes logfmt or json"),
+        ("log-level", "warn", "it takes error, info or debug"),
+    ] {
+        for by_variable in [true, false] {
+            let mut command = node.program("updater");
+            let place = match by_variable {
+                true => {
+                    command.env(variable(flag), value);
+                    "in the environment for flag"
+                }
+                false => {
+                    command.arg(format!("-{flag}={value}"));
+                    "for flag"
+                }
+            };
+            let stderr = format!(
+                "bottlerocket-updater: bad value \"{value}\" {place} -{flag}: {wanted}; \
+                 see bottlerocket-updater --help\n"
+            );
+            let expected = Ran { status: Some(2), stdout: String::new(), stderr };
+            assert_eq!(run(command.arg("-one-time")), expected);
+        }
+    }
+    let ran = run(node.program("updater").env(variable("log-level"), &long));
+    assert_eq!((ran.status, ran.stderr.lines().count()), (Some(2), 1));
+    assert!(ran.stderr.len() < 1_000, "{}", ran.stderr.len());
+    let windows = ["1:00-2:00"; 9].join(";");
+    let ran = run(node.program("updater").arg("-window").arg(windows));
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains(": more than 8 windows; see "), "{ran:?}");
+    assert_eq!(node.requested(), [""; 0]);
+}
+
+#[test]
+fn the_environment_is_what_counts_for_a_run() {
+    let node = Node::start(Node::instant());
+    let mut command = program("updater");
+    command.env(variable("socket"), node.path());
+    command.env(variable("one-time"), "true").env(variable("log-format"), "json");
+    let told = Told::of(run(&mut command), Format::Json);
+    assert_eq!((told.status, told.records.len()), (Some(0), 4));
+    assert_eq!(node.look(|view| view.node.state()), Some(State::Ready));
+}
+
+/// The time of day, in whole minutes, of now and this much later.
+fn minutes_from_now(hours: u64) -> (String, Duration) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let minutes = now.as_secs() / 60 + 60 * hours;
+    let day = minutes % (24 * 60);
+    (format!("{:02}:{:02}", day / 60, day % 60), Duration::from_secs(60 * minutes))
+}
+
+#[test]
+fn while_no_window_is_open_it_refreshes_and_waits() {
+    let (begin, opens) = minutes_from_now(6);
+    let (end, _) = minutes_from_now(7);
+    let window = format!("{begin}-{end}");
+    let opens = calendar::timestamp(opens).replace(".000000000Z", ".000Z");
+    for (before, state) in [(&[][..], State::Available), (&[Refresh, Prepare][..], State::Staged)] {
+        let node = Node::after(before);
+        let ran = run(node.program("updater").args(["-one-time", "-window", &window]));
+        let told = Told::of(ran, Format::Logfmt);
+        let waits = format!(
+            "info: update waits for the next window state={} version=1.26.1 opens={opens}",
+            state.name()
+        );
+        told.is(0, &[&waits]);
+        assert_eq!(node.look(|view| view.node.state()), Some(state));
+        let [look, refresh, again] = &node.requested()[..] else { panic!() };
+        assert_eq!((look, again), (&"GET /updates/status".into(), look));
+        assert_eq!(*refresh, format!("POST {}", Refresh.path()));
+    }
+    // A daemon goes on to do that.
+    let node = Node::start(Node::instant());
+    let mut command = node.program("updater");
+    let mut updater =
+        Running::start(command.args(["-interval=50ms", "-jitter=0s", "-window", &window]));
+    for _ in 0..3 {
+        updater.wait_for("event=window_closed");
+    }
+    assert_eq!(updater.stop(Signal::TERM).status, Some(0));
+    assert!(node.look(|view| view.count("POST", Refresh.path())) >= 3);
+    assert_eq!(node.look(|view| view.count("POST", Prepare.path())), 0);
+}
+
+#[test]
+fn while_a_window_is_open_it_is_as_ever() {
+    // Six hours ago, and in six hours; and others that are closed.
+    let [(begin, _), (end, _)] = [18, 6].map(minutes_from_now);
+    let (later, _) = minutes_from_now(7);
+    let node = Node::start(Node::instant());
+    let windows = [format!("{end}-{later}"), format!("{begin}-{end}")];
+    let mut command = node.program("updater");
+    command.args(["-one-time", "-window", &windows[0], "-window", &windows[1]]);
+    let told = Told::of(run(&mut command), Format::Logfmt);
+    assert_eq!((told.status, told.records.len()), (Some(0), 4), "{:?}", told.story());
+    assert_eq!(node.look(|view| view.node.state()), Some(State::Ready));
+}
+
+#[test]
+fn staged_is_the_end_if_that_is_wanted() {
+    let node = Node::start(Node::instant());
+    let staged = "info: staged, not activating it (-stage-only) state=Staged next=1.26.1 \
+                  running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
+    let cycle = || {
+        Told::of(run(node.program("updater").args(["-one-time", "-stage-only"])), Format::Logfmt)
+    };
+    let first = cycle();
+    assert_eq!((first.status, first.story().last().unwrap().as_str()), (Some(0), staged));
+    cycle().is(0, &[staged]);
+    assert_eq!(node.look(|view| view.node.state()), Some(State::Staged));
+    assert_eq!(node.look(|view| view.count("POST", Activate.path())), 0);
+    // Somebody else does it.
+    node.run(Activate).unwrap();
+    let third = cycle();
+    assert_eq!(third.records.last().unwrap().get("event"), "ready");
+}
+
+/// The names of the events of one update by a daemon, and how it ended.
+fn update(level: &str, fails: bool) -> Vec<Record> {
+    let node = Node::start(Options { offer: Vec::new(), ..Node::instant() });
+    if fails {
+        node.change(|node, _| node.fail_next(Prepare, 1, "no space"));
+    }
+    let mut command = node.program("updater");
+    command.args(["-interval=50ms", "-jitter=0s", "-log-level", level]);
+    let updater = Running::start(&mut command);
+    node.change(|node, _| node.options.offer = vec!["1.26.1".into()]);
+    let is_ready = node.wait_until(LONG, |view| view.node.state() == Some(State::Ready));
+    assert!(is_ready);
+    // It has looked once more, so all that was to be told has been.
+    let looks = node.requested().len();
+    assert!(node.wait_until(LONG, |view| view.requests.len() > looks + 2));
+    let told = updater.stop(Signal::TERM);
+    assert_eq!(told.status, Some(0));
+    told.records
+}
+
+#[test]
+fn levels_of_the_log() {
+    let levels = |records: &[Record]| {
+        let mut levels: Vec<String> =
+            records.iter().map(|record| record.get("level").to_string()).collect();
+        levels.sort();
+        levels.dedup();
+        levels
+    };
+    assert_eq!(levels(&update("error", false)), [""; 0]);
+    let records = update("error", true);
+    assert_eq!(levels(&records), ["error"]);
+    assert_eq!(records[0].get("event"), "command_failed");
+    assert_eq!(levels(&update("info", true)), ["error", "info"]);
+    let records = update("debug", true);
+    assert_eq!(levels(&records), ["debug", "error", "info"]);
+    // Each call, and what came of it.
+    let calls: Vec<&Record> =
+        records.iter().filter(|record| record.get("event") == "api_call").collect();
+    let call = |call: &str, answer: &str| {
+        calls.iter().any(|record| record.get("call") == call && record.get("answer") == answer)
+    };
+    for (name, answer) in [
+        ("status", "404"),
+        ("refresh", "204"),
+        ("status", "Available"),
+        ("prepare", "204"),
+        ("status", "Staged"),
+        ("activate", "204"),
+        ("status", "Ready"),
+    ] {
+        assert!(call(name, answer), "{name} {answer}: {calls:?}");
+    }
+    assert!(records.iter().any(|record| record.get("event") == "refreshed"));
+}
+
+/// One line for each thing that happens, and fewer than fifteen for an update.
+#[test]
+fn the_story_of_an_update_is_short() {
+    let node = Node::start(Options { prepare_time: UNTIL_TOLD, ..Node::instant() });
+    let mut command = node.program("updater");
+    command.args(["-interval=1h", "-jitter=0s", "-metrics-address=127.0.0.1:0"]);
+    let mut updater = Running::start(&mut command);
+    updater.wait_for("preparing it");
+    let looks = node.look(|view| view.count("GET", "/updates/status"));
+    let looked = node.wait_until(LONG, |view| view.count("GET", "/updates/status") > looks + 3);
+    assert!(looked);
+    node.finish();
+    updater.wait_for("ready, waiting for the reboot");
+    let told = updater.stop(Signal::TERM);
+    let events: Vec<&str> = told.records.iter().map(|record| record.get("event")).collect();
+    let expected =
+        ["started", "serving_metrics", "preparing", "prepared", "activated", "ready", "stopped"];
+    assert_eq!(events, expected);
+}
