@@ -182,7 +182,8 @@ fuzz_target!(|bytes: &[u8]| {
             let since = *left_alone_since.get_or_insert(busy);
             match node.state {
                 Some(State::Ready) if node.busy.is_none() => break,
-                Some(State::Idle) if node.offer == node.running && !lost => break,
+                // There is nothing newer, and it has found out.
+                Some(_) if node.offer == node.running && node.chosen.is_none() && !lost => break,
                 _ => assert!(now.saturating_sub(since) < SOON, "not Ready: {daemon:?}"),
             }
         } else {
