@@ -288,6 +288,8 @@ impl Keeper {
         let mut text = [0; FILE_MAX];
         let text = match store.load(&mut text) {
             Err(Errno::NOENT) => None,
+            // A link or a directory: it was never ours.
+            Err(Errno::LOOP | Errno::ISDIR) => Some([].as_slice()),
             text => Some(text.map_err(|errno| ("read the file", errno))?),
         };
         let store = self.store.insert(store);
