@@ -112,10 +112,16 @@ fn fifo(path: &Path) {
     fs::mknodat(CWD, path.as_os_str().as_bytes(), fs::FileType::Fifo, mode, 0).unwrap();
 }
 
+/// Puts something at a path.
+type Make = fn(&Path);
+
+/// What comes of saving.
+type Saved = Result<(), Errno>;
+
 #[test]
 fn whatever_lies_in_its_place() {
     // What a load says, and whether a file can be saved there all the same.
-    let cases: [(&str, fn(&Path), Loaded, Result<(), Errno>); 4] = [
+    let cases: [(&str, Make, Loaded, Saved); 4] = [
         (
             "directory",
             |path| files::create_dir(path).unwrap(),
@@ -142,7 +148,7 @@ fn whatever_lies_in_its_place() {
 
 #[test]
 fn whatever_is_left_where_it_is_written_first() {
-    let cases: [(&str, fn(&Path), Result<(), Errno>); 4] = [
+    let cases: [(&str, Make, Saved); 4] = [
         ("part of a file", |path| files::write(path, "much more than that").unwrap(), Ok(())),
         ("directory", |path| files::create_dir(path).unwrap(), Err(Errno::ISDIR)),
         ("link", |path| symlink("state", path).unwrap(), Err(Errno::LOOP)),
