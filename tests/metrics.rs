@@ -236,7 +236,7 @@ fn hostile_scrapers_are_got_over() {
         garbage.extend_from_slice(&numbers.to_be_bytes()[..4]);
     }
     let pipelined = b"GET /metrics HTTP/1.1\r\n\r\n".repeat(10_000);
-    let lines = b"GET /metrics HTTP/1.1\r\n".repeat(1).into_iter();
+    let lines = b"GET /metrics HTTP/1.1\r\n".iter().copied();
     let lines: Vec<u8> = lines.chain(b"A: b\r\n".repeat(100_000)).collect();
     for request in [&huge, &garbage, &pipelined, &lines] {
         let mut stream = serving.scraper(b"");
@@ -343,8 +343,11 @@ fn two_hundred_scrapers_at_once() {
         let scrapers: Vec<_> = (0..200).map(|_| scope.spawn(scrape)).collect();
         let answers = scrapers.into_iter().map(|scraper| scraper.join().unwrap());
         // Whoever has to make room is not answered; the others are, and whole.
-        let answers = answers.filter(|answer| !answer.is_empty());
-        answers.map(|answer| Page::read(answer.split_once("\r\n\r\n").unwrap().1)).count()
+        let pages: Vec<_> = answers
+            .filter(|answer| !answer.is_empty())
+            .map(|answer| Page::read(answer.split_once("\r\n\r\n").unwrap().1))
+            .collect();
+        pages.len()
     });
     assert!(answered >= 20, "{answered}");
     println!("{answered} of 200 were answered");

@@ -22,7 +22,8 @@ fn the_longest_records_fit() {
     let mut excerpt = Excerpt::default();
     (0..100_000).for_each(|_| excerpt.push('"'));
     let reason = Refusal { code: u16::MAX, reason: &excerpt };
-    let image = Some(Image { version: QUOTES, variant: QUOTES, arch: QUOTES });
+    let quotes = Image { version: QUOTES, variant: QUOTES, arch: QUOTES };
+    let image = Some(quotes);
     let last_command = LastCommand {
         name: QUOTES,
         outcome: QUOTES,
@@ -40,7 +41,7 @@ fn the_longest_records_fit() {
     let [running, version, variant, arch] = [(); 4].map(|()| copy(QUOTES));
     let update = Update { running, version, variant, arch };
     let mut entry = Entry::default();
-    (entry.image, entry.before, entry.failed_boots) = (image.unwrap(), QUOTES, u64::MAX);
+    (entry.image, entry.before, entry.failed_boots) = (quotes, QUOTES, u64::MAX);
     let mut path = Vec::new();
     path.resize(100_000, b'"');
     let refused = CallError::Answer(AnswerError::Refused(reason));
