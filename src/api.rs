@@ -9,10 +9,9 @@ use crate::excerpt::{Excerpt, Shown};
 use crate::http::{HttpError, Progress, Response};
 use crate::json::Condenser;
 use crate::status::{DocumentError, Status};
-use crate::text::{Number, write_parts};
-use core::fmt;
+use crate::text::{Show, display, put, put_number};
 use core::time::Duration;
-use heapless::Vec;
+use heapless::{Vec, VecView};
 use rustix::io::Errno;
 
 /// A command that changes the state of a node's update.
@@ -74,10 +73,8 @@ impl Call {
             Self::Start(Command::Deactivate) => "POST /actions/deactivate-update",
             Self::Reboot => "POST /actions/reboot",
         };
-        for part in [call, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"] {
-            // There is room for the longest: a test looks at each of them.
-            let _ = request.extend_from_slice(part.as_bytes());
-        }
+        // There is room for the longest: a test looks at each of them.
+        put(&mut request, &[call, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"]);
         request
     }
 
@@ -117,19 +114,23 @@ pub struct Refusal<'a> {
     pub reason: &'a Excerpt,
 }
 
-impl fmt::Display for Refusal<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self { code, reason } = self;
-        match (*code, reason.is_empty()) {
-            (408, _) => f.write_str("the API did not get the whole request in time (408)"),
-            (404, true) => f.write_str("the API does not know this call (404)"),
-            (code, true) => {
-                write!(f, "the API answered {}, without a reason", Number(code.into()))
-            }
-            (code, false) => write!(f, "the API answered {}: {reason}", Number(code.into())),
+impl Show for Refusal<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let Self { code, reason } = *self;
+        let what = match (code, reason.is_empty()) {
+            (408, _) => "did not get the whole request in time (408)",
+            (404, true) => "does not know this call (404)",
+            _ => "answered ",
+        };
+        put(buffer, &["the API ", what]);
+        if what == "answered " {
+            put_number(buffer, code.into());
+            put(buffer, &[if reason.is_empty() { ", without a reason" } else { ": " }]);
+            reason.show(buffer);
         }
     }
 }
+display!(Refusal<'_>);
 
 /// What is wrong with an answer.
 #[derive(Debug, Clone, Copy)]
@@ -144,23 +145,29 @@ pub enum AnswerError<'a> {
     Refused(Refusal<'a>),
 }
 
-impl fmt::Display for AnswerError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Http(error) => error.fmt(f),
-            Self::Document(error) => error.fmt(f),
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::Truncated(Progress::InBody(come, length)) => {
-                let (come, length) = (Number(*come), Number(*length));
-                write!(f, "the connection was closed after {come} of {length} bytes of the answer")
+impl Show for AnswerError<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let progress = match self {
+            Self::Http(error) => return error.show(buffer),
+            Self::Document(error) => return error.show(buffer),
+            Self::Refused(refusal) => return refusal.show(buffer),
+            Self::Truncated(progress) => progress,
+        };
+        put(buffer, &["the connection was closed "]);
+        match progress {
+            Progress::InBody(come, length) => {
+                put(buffer, &["after "]);
+                put_number(buffer, *come);
+                put(buffer, &[" of "]);
+                put_number(buffer, *length);
+                put(buffer, &[" bytes of the answer"]);
             }
-            Self::Truncated(Progress::InHead) => {
-                f.write_str("the connection was closed in the middle of the answer's head")
-            }
-            Self::Truncated(_) => f.write_str("the connection was closed without an answer"),
+            Progress::InHead => put(buffer, &["in the middle of the answer's head"]),
+            _ => put(buffer, &["without an answer"]),
         }
     }
 }
+display!(AnswerError<'_>);
 
 /// Why a call has no answer that can be used.
 #[derive(Debug, Clone, Copy)]
@@ -261,35 +268,39 @@ impl CallError<'_> {
     }
 }
 
-impl fmt::Display for CallError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Connect(errno) => {
-                write!(f, "cannot connect: {}", Reason(*errno))?;
-                f.write_str(match *errno {
-                    Errno::NOENT | Errno::NOTDIR => {
-                        " (is this a Bottlerocket node, and is the socket mounted here?)"
-                    }
-                    Errno::CONNREFUSED => {
-                        " (is the API server running? if it made a new socket, \
-                         restart the container that has the old one mounted)"
-                    }
-                    Errno::ACCESS | Errno::PERM => {
-                        " (needs uid 0 or group 274, and the SELinux type control_t)"
-                    }
-                    _ => "",
-                })
+impl Show for CallError<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let (tried, errno) = match self {
+            Self::Connect(errno) => ("connect", errno),
+            Self::Resources(errno) => ("begin", errno),
+            Self::Send(errno) => ("send the request", errno),
+            Self::Receive(errno) => ("receive the answer", errno),
+            Self::TooLateToSend => return put(buffer, &["the API takes no connections in time"]),
+            Self::TooLate(Progress::Nothing) => {
+                return put(buffer, &["sent, but no answer in time"]);
             }
-            Self::Resources(errno) => write!(f, "cannot begin: {}", Reason(*errno)),
-            Self::Send(errno) => write!(f, "cannot send the request: {}", Reason(*errno)),
-            Self::Receive(errno) => write!(f, "cannot receive the answer: {}", Reason(*errno)),
-            Self::TooLateToSend => f.write_str("the API takes no connections in time"),
-            Self::TooLate(Progress::Nothing) => f.write_str("sent, but no answer in time"),
-            Self::TooLate(_) => f.write_str("the answer was not complete in time"),
-            Self::Answer(error) => error.fmt(f),
-        }
+            Self::TooLate(_) => return put(buffer, &["the answer was not complete in time"]),
+            Self::Answer(error) => return error.show(buffer),
+        };
+        put(buffer, &["cannot ", tried, ": "]);
+        Reason(*errno).show(buffer);
+        let advice = match self {
+            Self::Connect(Errno::NOENT | Errno::NOTDIR) => {
+                " (is this a Bottlerocket node, and is the socket mounted here?)"
+            }
+            Self::Connect(Errno::CONNREFUSED) => {
+                " (is the API server running? if it made a new socket, \
+                 restart the container that has the old one mounted)"
+            }
+            Self::Connect(Errno::ACCESS | Errno::PERM) => {
+                " (needs uid 0 or group 274, and the SELinux type control_t)"
+            }
+            _ => "",
+        };
+        put(buffer, &[advice]);
     }
 }
+display!(CallError<'_>);
 
 /// What an operator is told about a call without a usable answer. Displayed,
 /// it is one line: what was tried, on what, what came back and what to do.
@@ -304,17 +315,21 @@ pub struct Failed<'a> {
     pub timeout: Duration,
 }
 
-impl fmt::Display for Failed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Show for Failed<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
         let Self { tried, socket, error, timeout } = self;
-        write_parts(f, &["cannot ", tried, " "])?;
-        write!(f, "{}: {error}", Shown(socket))?;
-        match error.is_too_late() {
-            true => write!(f, " (-timeout {})", Short(*timeout)),
-            false => Ok(()),
+        put(buffer, &["cannot ", tried, " "]);
+        Shown(socket).show(buffer);
+        put(buffer, &[": "]);
+        error.show(buffer);
+        if error.is_too_late() {
+            put(buffer, &[" (-timeout "]);
+            Short(*timeout).show(buffer);
+            put(buffer, &[")"]);
         }
     }
 }
+display!(Failed<'_>);
 
 /// One call, and the answer to it as far as it has come.
 #[derive(Debug)]

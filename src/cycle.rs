@@ -181,6 +181,7 @@ impl Cycle {
 
     /// Takes the answer to the last call, and says what comes next. `tell` is
     /// told what happened.
+    #[inline(never)]
     pub fn answered(
         &mut self,
         mut given: Given,
@@ -195,6 +196,7 @@ impl Cycle {
         }
     }
 
+    #[inline(never)]
     fn looked(
         &mut self,
         given: &mut Given,
@@ -211,6 +213,7 @@ impl Cycle {
     }
 
     /// Decides what to do about `status`, which `succeeded` has left behind.
+    #[inline(never)]
     fn decide(
         &mut self,
         given: &mut Given,
@@ -277,6 +280,7 @@ impl Cycle {
         Step::Call(Call::Start(command), Duration::ZERO)
     }
 
+    #[inline(never)]
     fn sent(
         &mut self,
         given: &mut Given,
@@ -325,6 +329,7 @@ impl Cycle {
         self.ask_again()
     }
 
+    #[inline(never)]
     fn followed(
         &mut self,
         given: &mut Given,
@@ -381,6 +386,7 @@ impl Cycle {
     }
 
     /// A command has ended since `command` was sent, which took `took`.
+    #[inline(never)]
     fn ended(
         &mut self,
         given: &mut Given,

@@ -67,6 +67,7 @@ pub struct Daemon {
 impl Daemon {
     /// A daemon, and what it begins with. `random` is a number that no other
     /// node is given.
+    #[inline(never)]
     pub fn begin(
         settings: Settings,
         history: History,
@@ -91,6 +92,7 @@ impl Daemon {
 
     /// Takes the answer to `call`, which came at that moment, and says what comes
     /// next. `tell` is told what happened.
+    #[inline(never)]
     pub fn answered(
         &mut self,
         at: Moment,
@@ -140,6 +142,7 @@ impl Daemon {
 
     /// Tells when the API is lost, or in another way than before, and when it is
     /// back. Gives whether it is lost.
+    #[inline(never)]
     fn watch(
         &mut self,
         now: Duration,
@@ -171,6 +174,7 @@ impl Daemon {
     }
 
     /// Whether the socket has been away for too long; tells if that is so.
+    #[inline(never)]
     fn is_time_to_give_up(
         &mut self,
         now: Duration,
@@ -202,6 +206,7 @@ impl Daemon {
     /// The time until the next cycle: the interval, unless a window opens before
     /// that and is closed by then. Otherwise an opening is no reason to hurry: it
     /// is the same moment for all nodes.
+    #[inline(never)]
     fn until_next_cycle(&mut self, utc: Duration) -> Duration {
         let jitter = self.at_most(self.schedule.jitter);
         let pause = self.schedule.interval.saturating_add(jitter);

@@ -1,8 +1,11 @@
 //! Durations as people type and read them: `90s`, `10m`, `1h30m`.
 
-use crate::text::Number;
-use core::fmt;
+use crate::text::{Show, display, put, put_number};
 use core::time::Duration;
+use heapless::VecView;
+
+/// The units, longest first, and their lengths in milliseconds.
+const UNITS: [(u64, &str); 4] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
 
 /// Reads a duration: whole numbers, each with a unit (`h`, `m`, `s`, `ms`),
 /// longest unit first, each unit once at most; or a bare `0`.
@@ -15,30 +18,22 @@ pub fn parse(text: &[u8]) -> Option<Duration> {
     }
     let mut rest = text;
     let mut total = 0u64;
-    let mut number = None;
-    let mut shorter_than = u64::MAX;
-    loop {
-        let (unit, after) = match rest {
-            [digit @ b'0'..=b'9', after @ ..] => {
-                number = Some(append_digit(number.unwrap_or(0), *digit)?);
+    for (length, unit) in &UNITS {
+        let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        let (number, behind) = rest.split_at_checked(digits)?;
+        match behind.strip_prefix(unit.as_bytes()) {
+            // `m` is the start of `ms`, too.
+            Some(after) if !after.starts_with(b"s") => {
+                total = total.checked_add(whole_number(number)?.checked_mul(*length)?)?;
+                if after.is_empty() {
+                    return Some(Duration::from_millis(total));
+                }
                 rest = after;
-                continue;
             }
-            [b'h', after @ ..] => (3_600_000, after),
-            [b'm', b's', after @ ..] => (1, after),
-            [b'm', after @ ..] => (60_000, after),
-            [b's', after @ ..] => (1_000, after),
-            [] if number.is_none() && !text.is_empty() => break,
-            _ => return None,
-        };
-        if unit >= shorter_than {
-            return None;
+            _ => {}
         }
-        shorter_than = unit;
-        total = total.checked_add(number.take()?.checked_mul(unit)?)?;
-        rest = after;
     }
-    Some(Duration::from_millis(total))
+    None
 }
 
 /// Reads digits, and nothing else, as a number.
@@ -59,22 +54,29 @@ fn append_digit(number: u64, digit: u8) -> Option<u64> {
 /// ten seconds, and never a unit of which there is none.
 pub struct Short(pub Duration);
 
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let mut rest = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+impl Show for Short {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let mut rest = millis(self.0);
         let smallest = if rest < 10_000 { 1 } else { 1_000 };
         if rest == 0 {
-            return f.write_str("0s");
+            put(buffer, &["0s"]);
         }
-        for (length, unit) in [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
-            if rest >= length && length >= smallest {
-                Number(rest / length).fmt(f)?;
-                f.write_str(unit)?;
+        for (length, unit) in &UNITS {
+            if rest >= *length && *length >= smallest {
+                put_number(buffer, rest / length);
+                put(buffer, &[unit]);
                 rest %= length;
             }
         }
-        Ok(())
     }
+}
+display!(Short);
+
+/// The milliseconds of a duration, or as many as a `u64` holds.
+#[inline(never)]
+pub fn millis(duration: Duration) -> u64 {
+    let millis: u64 = duration.subsec_millis().into();
+    duration.as_secs().saturating_mul(1_000).saturating_add(millis)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use crate::errno::Reason;
 use crate::excerpt::Shown;
 use crate::history::Entry;
 use crate::log::{Format, Level, Record, Timestamp};
-use crate::status::{Image, LastCommand, Status, Text};
-use crate::text::{Number, cut};
+use crate::status::{LastCommand, Status, Text};
+use crate::text::{Number, Show, cut};
 use core::time::Duration;
 
 /// Something that happened.
@@ -86,55 +86,60 @@ pub struct Update {
     pub arch: Text,
 }
 
-/// All events: how much each matters, its name in the log and in the metrics,
-/// and what it says to people.
+/// All events: how much each matters, its name in the log and in the metrics, the
+/// keys of its particulars, and what it says to people.
+///
+/// In front of each key stands what its value is: `=` a text, `?` a text that is
+/// left out if it is empty, `~` a duration, `!` a time, `#` a number, `%` bytes,
+/// `@` what else is shown. Behind the last key there is a comma, too.
 const EVENTS: &str = "\
-info started started
-info serving_metrics serving metrics
-info lock_held another update command is running, waiting for it
-info preparing update found, preparing it
-info still_running still running
-debug refreshed refreshed
-info prepared prepared
-info activated activated
-info deactivated deactivated, because another version is chosen
-error command_failed command failed
-error command_overdue command takes too long, not waiting any longer
-error command_vanished command ended without a result
-error command_without_effect commands succeed without effect
-error command_refused command refused
-error lock_stuck another update command does not end, not waiting any longer
-info nothing_to_do nothing to do
-info ready ready, waiting for the reboot
-info staged staged, not activating it (-stage-only)
-info window_closed update waits for the next window
-info held_back version is held back, because it did not boot
-error rolled_back the new version did not boot, and the old one runs: holding it back
-info updated the new version runs
-error api_lost the API cannot be used
-info api_back the API can be used again
-debug api_call called the API
-error state_damaged the state file is damaged: keeping it as state.damaged, starting anew
-error state_lost cannot keep state: a version that does not boot may be tried again
-error gave_up giving up: a restart of the container mounts the socket afresh, if there is one
-info stopped stopped
+info started =version,%socket,~interval, started
+info serving_metrics %address,#port, serving metrics
+info lock_held - another update command is running, waiting for it
+info preparing =running,=version,=variant,=arch, update found, preparing it
+info still_running =command,~took, still running
+debug refreshed =version,~took, refreshed
+info prepared =version,~took, prepared
+info activated =version,~took, activated
+info deactivated =version,~took, deactivated, because another version is chosen
+error command_failed =command,=status,?exit_status,~took,@stderr, command failed
+error command_overdue =command,~timeout, command takes too long, not waiting any longer
+error command_vanished =command, command ended without a result
+error command_without_effect =command, commands succeed without effect
+error command_refused =command,@error, command refused
+error lock_stuck ~after, another update command does not end, not waiting any longer
+info nothing_to_do =state,=running,=variant,=arch, nothing to do
+info ready =state,=next,=running,=variant,=arch, ready, waiting for the reboot
+info staged =state,=next,=running,=variant,=arch, staged, not activating it (-stage-only)
+info window_closed =state,=version,!opens, update waits for the next window
+info held_back =version,=variant,=arch,#failed_boots,~retry_in, \
+version is held back, because it did not boot
+error rolled_back =version,=variant,=arch,#failed_boots,~retry_in,=running, \
+the new version did not boot, and the old one runs: holding it back
+info updated =version,=variant,=arch,=before, the new version runs
+error api_lost =call,@error, the API cannot be used
+info api_back ~after, the API can be used again
+debug api_call =call,=answer,~took, called the API
+error state_damaged - the state file is damaged: keeping it as state.damaged, starting anew
+error state_lost =tried,@error, \
+cannot keep state: a version that does not boot may be tried again
+error gave_up ~after,@error, \
+giving up: a restart of the container mounts the socket afresh, if there is one
+info stopped =signal, stopped
 ";
 
 /// How many events there are.
 pub const COUNT: usize = 29;
 
-/// Where the line of each event begins in [`EVENTS`], and where the last one ends.
-const BEGINS: [u16; COUNT + 1] = {
-    let (mut begins, mut line, mut at) = ([0; COUNT + 1], 1, 0);
-    while at < EVENTS.len() {
-        at += 1;
-        if EVENTS.as_bytes()[at - 1] == b'\n' {
-            begins[line] = at as u16;
-            line += 1;
-        }
+/// The line of the event with this number, counted from 0, in its parts.
+fn parts(number: usize) -> [&'static str; 4] {
+    let (mut lines, mut line) = (EVENTS, "");
+    for _ in 0..=number.min(COUNT) {
+        line = cut(&mut lines, b'\n');
     }
-    begins
-};
+    let [level, name, keys] = [(); 3].map(|()| cut(&mut line, b' '));
+    [level, name, keys, line]
+}
 
 /// What is always the same about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,10 +154,7 @@ pub struct Summary {
 
 /// The summary of the event with this number, counted from 0.
 pub fn summary(number: usize) -> Summary {
-    let [begin, end] = [number, number + 1].map(|line| BEGINS.get(line).copied().unwrap_or(0));
-    let line = EVENTS.get(begin.into()..usize::from(end).saturating_sub(1)).unwrap_or_default();
-    let mut message = line;
-    let (level, name) = (cut(&mut message, b' '), cut(&mut message, b' '));
+    let [level, name, _, message] = parts(number);
     let level = match level.as_bytes() {
         [b'e', ..] => Level::Error,
         [b'i', ..] => Level::Info,
@@ -161,16 +163,28 @@ pub fn summary(number: usize) -> Summary {
     Summary { level, name, message }
 }
 
+/// The values of an event's particulars, as far as it has any of that kind.
+struct Values<'a> {
+    texts: [&'a str; 5],
+    /// How many texts there are at most; the keys behind them are left out.
+    known: usize,
+    bytes: &'a [u8],
+    shown: &'a dyn Show,
+    number: u64,
+    time: Duration,
+}
+
 impl Event<'_> {
     /// Its number, counted from 0 and below [`COUNT`].
     pub fn number(&self) -> usize {
-        match self {
+        let number = match self {
             Self::Started(..) => 0,
             Self::Serving(..) => 1,
             Self::Busy => 2,
             Self::Preparing(_) => 3,
             Self::Running(..) => 4,
-            Self::Done(command, ..) => 5 + command.number(),
+            // Each command has a number of its own.
+            Self::Done(command, ..) => return 5 + command.number(),
             Self::Failed(..) => 9,
             Self::Overdue(..) => 10,
             Self::Vanished(_) => 11,
@@ -191,7 +205,8 @@ impl Event<'_> {
             Self::StateLost(..) => 26,
             Self::GaveUp(..) => 27,
             Self::Stopped(_) => 28,
-        }
+        };
+        number
     }
 
     /// What is always the same about it.
@@ -213,130 +228,138 @@ impl Event<'_> {
     /// The record of it at `utc`, the time since 1970-01-01 00:00:00 UTC.
     pub fn record(&self, format: Format, utc: Duration) -> Record {
         let mut record = Record::new(format, utc, self.summary());
-        self.describe(&mut record);
+        let mut values = Values {
+            texts: [""; 5],
+            known: 5,
+            bytes: b"",
+            shown: &"",
+            number: 0,
+            time: Duration::ZERO,
+        };
+        let [_, _, mut keys, _] = parts(self.number());
+        self.describe(&mut values, &mut keys);
+        values.add(keys, &mut record);
         record
     }
 
-    /// Adds the particulars to a record that has the summary.
-    fn describe(&self, record: &mut Record) {
-        match *self {
+    /// Sets the values of its particulars, and other keys for them if need be.
+    // Apart, it keeps its registers to itself: the programs are smaller.
+    #[inline(never)]
+    fn describe<'v>(&'v self, values: &mut Values<'v>, keys: &mut &str) {
+        let Values { texts, known, bytes, shown, number, time } = values;
+        let [one, two, three, four, five] = texts;
+        match self {
             Self::Started(socket, interval) => {
-                record.text("version", env!("CARGO_PKG_VERSION"));
-                record.field("socket", &Shown(socket));
-                record.field("interval", &Short(interval));
+                *one = env!("CARGO_PKG_VERSION");
+                (*bytes, *time) = (socket, *interval);
             }
             Self::Serving(address, port) => {
-                record.field("address", &Shown(address));
-                record.field("port", &Number(port.into()));
+                (*bytes, *number) = (address, (*port).into());
             }
             Self::Busy | Self::StateDamaged => {}
-            Self::Preparing(update) => {
-                record.text("running", &update.running);
-                image(record, &update.version, &update.variant, &update.arch);
+            Self::Preparing(Update { running, version, variant, arch }) => {
+                (*one, *two, *three, *four) = (running, version, variant, arch);
             }
-            Self::Running(command, took) => {
-                record.text("command", command.name());
-                record.field("took", &Short(took));
+            Self::Running(command, took) | Self::Overdue(command, took) => {
+                (*one, *time) = (command.name(), *took);
             }
-            Self::Done(_, version, took) => {
-                record.text("version", version);
-                record.field("took", &Short(took));
-            }
+            Self::Done(_, version, took) => (*one, *time) = (version, *took),
             Self::Failed(command, last, took) => {
-                record.text("command", command.name());
-                record.text("status", last.outcome);
-                if !last.exit_status.is_empty() {
-                    record.text("exit_status", last.exit_status);
-                }
-                record.field("took", &Short(took));
-                record.field("stderr", last.stderr);
+                (*one, *two, *three) = (command.name(), last.outcome, last.exit_status);
+                *shown = last.stderr;
+                *time = *took;
             }
-            Self::Overdue(command, after) => {
-                record.text("command", command.name());
-                record.field("timeout", &Short(after));
-            }
-            Self::Vanished(command) | Self::Stuck(command) => {
-                record.text("command", command.name());
-            }
+            Self::Vanished(command) | Self::Stuck(command) => *one = command.name(),
             Self::Refused(command, refusal) => {
-                record.text("command", command.name());
-                record.field("error", refusal);
+                *one = command.name();
+                *shown = *refusal;
             }
-            Self::Locked(after) => record.field("after", &Short(after)),
+            Self::Locked(after) | Self::ApiBack(after) => *time = *after,
             Self::Nothing(status) => {
-                record.text("state", status.state.name());
-                running(record, status);
+                *one = status.state.name();
+                match status.running {
+                    Some(running) => (*two, *three, *four) = running.parts(),
+                    None => *known = 1,
+                }
             }
             Self::Ready(status) | Self::Staged(status) => {
-                record.text("state", status.state.name());
-                record.text("next", status.staged.map_or("", |image| image.version));
-                running(record, status);
+                *one = status.state.name();
+                *two = status.staged.map_or("", |image| image.version);
+                match status.running {
+                    Some(running) => (*three, *four, *five) = running.parts(),
+                    None => *known = 2,
+                }
             }
             Self::Closed(status, opens) => {
-                record.text("state", status.state.name());
-                record.text("version", status.chosen.map_or("", |image| image.version));
-                record.field("opens", &Timestamp(opens));
+                (*one, *time) = (status.state.name(), *opens);
+                *two = status.chosen.map_or("", |image| image.version);
             }
-            Self::HeldBack(held, left) => describe_held(record, held, left),
-            Self::RolledBack(held, left) => {
-                describe_held(record, held, left);
-                record.text("running", held.before);
+            Self::HeldBack(held, left) | Self::RolledBack(held, left) => {
+                (*one, *two, *three) = held.image.parts();
+                (*four, *number, *time) = (held.before, held.failed_boots, *left);
             }
-            Self::Updated(Entry { image: Image { version, variant, arch }, before, .. }) => {
-                image(record, version, variant, arch);
-                record.text("before", before);
+            Self::Updated(entry) => {
+                (*one, *two, *three) = entry.image.parts();
+                *four = entry.before;
             }
             Self::ApiLost(call, error) => {
-                record.text("call", call.name());
-                record.field("error", &error);
+                *one = call.name();
+                *shown = error;
             }
-            Self::ApiBack(after) => record.field("after", &Short(after)),
             Self::Called(call, answer, took) => {
-                record.text("call", call.name());
+                (*one, *time) = (call.name(), *took);
                 match answer {
-                    Ok(Answer::Status(status)) => record.text("answer", status.state.name()),
-                    Ok(Answer::NoStatus) => record.text("answer", "404"),
-                    Ok(Answer::Started) => record.text("answer", "204"),
-                    Ok(Answer::Busy) => record.text("answer", "423"),
-                    Ok(Answer::NotAllowed(refusal)) => record.field("answer", refusal),
-                    Err(error) => record.field("error", error),
+                    Ok(Answer::Status(status)) => *two = status.state.name(),
+                    Ok(Answer::NoStatus) => *two = "404",
+                    Ok(Answer::Started) => *two = "204",
+                    Ok(Answer::Busy) => *two = "423",
+                    Ok(Answer::NotAllowed(refusal)) => {
+                        *keys = "=call,@answer,~took,";
+                        *shown = refusal;
+                    }
+                    Err(error) => {
+                        *keys = "=call,@error,~took,";
+                        *shown = error;
+                    }
                 }
-                record.field("took", &Short(took));
             }
             Self::StateLost(tried, reason) => {
-                record.text("tried", tried);
-                record.field("error", &reason);
+                *one = tried;
+                *shown = reason;
             }
             Self::GaveUp(after, error) => {
-                record.field("after", &Short(after));
-                record.field("error", &error);
+                *time = *after;
+                *shown = error;
             }
-            Self::Stopped(signal) => record.text("signal", signal),
+            Self::Stopped(signal) => *one = signal,
         }
     }
 }
 
-fn describe_held(record: &mut Record, held: &Entry, left: Duration) {
-    let Image { version, variant, arch } = held.image;
-    image(record, version, variant, arch);
-    record.field("failed_boots", &Number(held.failed_boots));
-    match left {
-        Duration::MAX => record.text("retry_in", "never"),
-        left => record.field("retry_in", &Short(left)),
-    }
-}
-
-fn image(record: &mut Record, version: &str, variant: &str, arch: &str) {
-    record.text("version", version);
-    record.text("variant", variant);
-    record.text("arch", arch);
-}
-
-fn running(record: &mut Record, status: &Status) {
-    if let Some(Image { version, variant, arch }) = status.running {
-        record.text("running", version);
-        record.text("variant", variant);
-        record.text("arch", arch);
+impl Values<'_> {
+    /// Adds the values to a record, under these keys.
+    #[inline(never)]
+    fn add(&self, mut keys: &str, record: &mut Record) {
+        let mut texts = self.texts.iter().take(self.known);
+        loop {
+            let (kind, key) = cut(&mut keys, b',').split_at_checked(1).unwrap_or_default();
+            match kind.as_bytes() {
+                b"=" | b"?" => {
+                    let Some(text) = texts.next() else { return };
+                    if kind == "=" || !text.is_empty() {
+                        record.text(key, text);
+                    }
+                }
+                // Never is not a long time that passes.
+                b"~" if self.time == Duration::MAX => record.text(key, "never"),
+                b"~" => record.field(key, &Short(self.time)),
+                b"!" => record.field(key, &Timestamp(self.time)),
+                b"#" => record.field(key, &Number(self.number)),
+                b"%" => record.field(key, &Shown(self.bytes)),
+                b"@" => record.field(key, self.shown),
+                _ => return,
+            }
+        }
     }
 }
 

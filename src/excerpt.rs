@@ -8,10 +8,9 @@
 //!
 //! The result does not depend on how the text was split on its way here.
 
-use crate::text::Number;
-use core::fmt;
+use crate::text::{Show, display, put, put_number};
 use core::str;
-use heapless::{Deque, Vec};
+use heapless::{Vec, VecView};
 
 /// How many bytes are kept of the start.
 const HEAD: usize = 200;
@@ -20,12 +19,13 @@ const TAIL: usize = 300;
 
 /// An excerpt of a text. Displayed, it is one line without any control
 /// character: the text, or its two ends and the number of bytes between.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Excerpt {
     head: Vec<u8, HEAD>,
-    tail: Deque<u8, TAIL>,
-    /// How many bytes between the head and the tail are not kept.
-    left_out: usize,
+    /// How many bytes have come behind the head. Of these, each takes the place of
+    /// the one that came [`TAIL`] bytes before it.
+    behind: usize,
+    tail: [u8; TAIL],
     /// The bytes of a character of which more are to come.
     partial: Vec<u8, 4>,
     /// Whether white space came that something visible may yet follow.
@@ -35,12 +35,24 @@ pub struct Excerpt {
 
 /// How far a terminal's control sequence has come: ESC, `[`, parameters, and a
 /// final byte from `@` to `~`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 enum Sequence {
-    #[default]
     None,
     Escape,
     Parameters,
+}
+
+impl Default for Excerpt {
+    fn default() -> Self {
+        Self {
+            head: Vec::new(),
+            behind: 0,
+            tail: [0; _],
+            partial: Vec::new(),
+            gap: false,
+            sequence: Sequence::None,
+        }
+    }
 }
 
 impl Excerpt {
@@ -109,16 +121,20 @@ impl Excerpt {
     }
 
     fn keep(&mut self, piece: &str) {
-        if self.tail.is_empty() && self.head.extend_from_slice(piece.as_bytes()).is_ok() {
+        if self.behind == 0 && self.head.extend_from_slice(piece.as_bytes()).is_ok() {
             return;
         }
         for byte in piece.bytes() {
-            if self.tail.is_full() {
-                self.tail.pop_front();
-                self.left_out = self.left_out.saturating_add(1);
+            if let Some(place) = self.tail.get_mut(self.behind % TAIL) {
+                *place = byte;
             }
-            let _ = self.tail.push_back(byte);
+            self.behind += 1;
         }
+    }
+
+    /// The byte that came behind `at` others behind the head, if it is kept.
+    fn tail_byte(&self, at: usize) -> u8 {
+        self.tail.get(at % TAIL).copied().unwrap_or_default()
     }
 
     /// Whether nothing visible has come.
@@ -134,20 +150,23 @@ impl Excerpt {
     }
 }
 
-impl fmt::Display for Excerpt {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(str::from_utf8(&self.head).unwrap_or_default())?;
-        let mut tail = Vec::<u8, TAIL>::new();
+impl Show for Excerpt {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let _ = buffer.extend_from_slice(&self.head);
+        let mut at = self.behind.saturating_sub(TAIL);
         // The tail may begin inside a character of which the start is gone.
-        let cut = |byte: &&u8| self.left_out > 0 && (0x80..0xc0).contains(*byte);
-        for byte in self.tail.iter().skip_while(cut) {
-            let _ = tail.push(*byte);
+        while at < self.behind && matches!(self.tail_byte(at), 0x80..0xc0) {
+            at += 1;
         }
-        if self.left_out > 0 {
-            let left_out = self.left_out + self.tail.len() - tail.len();
-            write!(f, " [{} bytes left out] ", Number(left_out as u64))?;
+        if at > 0 {
+            put(buffer, &[" ["]);
+            put_number(buffer, at as u64);
+            put(buffer, &[" bytes left out] "]);
         }
-        f.write_str(str::from_utf8(&tail).unwrap_or_default())
+        while at < self.behind {
+            let _ = buffer.push(self.tail_byte(at));
+            at += 1;
+        }
     }
 }
 
@@ -169,13 +188,14 @@ pub fn is_plain(text: &str) -> bool {
 /// Shows bytes that should be text, such as a path, as an excerpt of them.
 pub struct Shown<'a>(pub &'a [u8]);
 
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Show for Shown<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
         let mut excerpt = Excerpt::default();
         excerpt.push_bytes(self.0);
-        excerpt.fmt(f)
+        excerpt.show(buffer);
     }
 }
+display!(Excerpt, Shown<'_>);
 
 #[cfg(test)]
 mod tests {

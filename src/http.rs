@@ -15,8 +15,8 @@
 //! ```
 
 use crate::duration::whole_number;
-use core::fmt;
-use heapless::Vec;
+use crate::text::{Show, display, put};
+use heapless::{Vec, VecView};
 
 /// The longest head that is read, in bytes. The server's are about 130 long.
 pub const HEAD_MAX: usize = 4096;
@@ -54,23 +54,25 @@ pub enum HttpError {
     BodyWithout,
 }
 
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotHttp => "the answer is not HTTP/1.1",
-            Self::BadHead => "the answer has a malformed head",
-            Self::HeadTooLong => "the answer has a head of over 4096 bytes",
-            Self::TooManyInterim => "interim answers came without end",
-            Self::ProtocolSwitch => "the answer switches to another protocol",
-            Self::TransferEncoding => "the answer has a transfer-encoding",
-            Self::NoLength => "the answer has no content-length",
-            Self::BadLength => "the answer has a content-length that is no number",
-            Self::TwoLengths => "the answer has more than one content-length",
-            Self::BodyTooLong => "the answer is longer than 16 MiB",
-            Self::BodyWithout => "the answer is a 204 and has a body",
-        })
+impl Show for HttpError {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let what = match self {
+            Self::NotHttp => "is not HTTP/1.1",
+            Self::BadHead => "has a malformed head",
+            Self::HeadTooLong => "has a head of over 4096 bytes",
+            Self::TooManyInterim => return put(buffer, &["interim answers came without end"]),
+            Self::ProtocolSwitch => "switches to another protocol",
+            Self::TransferEncoding => "has a transfer-encoding",
+            Self::NoLength => "has no content-length",
+            Self::BadLength => "has a content-length that is no number",
+            Self::TwoLengths => "has more than one content-length",
+            Self::BodyTooLong => "is longer than 16 MiB",
+            Self::BodyWithout => "is a 204 and has a body",
+        };
+        put(buffer, &["the answer ", what]);
     }
 }
+display!(HttpError);
 
 /// How much of a response has come when no more does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

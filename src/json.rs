@@ -28,9 +28,8 @@
 //! The result does not depend on how the document was split on its way here.
 
 use crate::excerpt::Excerpt;
-use crate::text::Number;
-use core::fmt;
-use heapless::Vec;
+use crate::text::{Show, display, put, put_number};
+use heapless::{Vec, VecView};
 
 /// The longest condensed document, in bytes.
 pub const CONDENSED_MAX: usize = 1536;
@@ -59,17 +58,20 @@ pub enum JsonError {
     TooMuch,
 }
 
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Malformed(at) => write!(f, "malformed JSON at byte {}", Number(*at)),
-            Self::WrongType(at) => write!(f, "a value of another type at byte {}", Number(*at)),
-            Self::Twice(at) => write!(f, "a member comes twice, at byte {}", Number(*at)),
-            Self::Truncated => f.write_str("truncated JSON"),
-            Self::TooMuch => f.write_str("too much of it"),
-        }
+impl Show for JsonError {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let (what, at) = match self {
+            Self::Malformed(at) => ("malformed JSON", at),
+            Self::WrongType(at) => ("a value of another type", at),
+            Self::Twice(at) => ("a member comes twice,", at),
+            Self::Truncated => return put(buffer, &["truncated JSON"]),
+            Self::TooMuch => return put(buffer, &["too much of it"]),
+        };
+        put(buffer, &[what, " at byte "]);
+        put_number(buffer, *at);
     }
 }
+display!(JsonError);
 
 /// An object of which members are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,16 @@
 //! One log record a line: `key=value` pairs, or JSON.
 
 use crate::event::Summary;
-use crate::text::{Number, put};
-use core::fmt::{self, Display, Write};
+use crate::text::{Show, display, put};
+use core::str;
 use core::time::Duration;
 use heapless::{Vec, VecView};
 
 /// The longest record, in bytes. All that can be in one fits.
 pub const RECORD_MAX: usize = 2048;
+
+/// The longest value, in bytes, before its escapes.
+const VALUE_MAX: usize = 1024;
 
 /// How a record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,75 +61,38 @@ impl Record {
     }
 
     /// Adds a field with a value that is shown.
-    pub fn field(&mut self, key: &str, value: &dyn Display) {
-        let first = self.line.is_empty();
-        let quoted = match self.format {
-            Format::Json => {
-                self.push(if first { "{\"" } else { ",\"" });
-                self.push(key);
-                self.push("\":");
-                true
-            }
-            Format::Logfmt => {
-                self.push(if first { "" } else { " " });
-                self.push(key);
-                self.push("=");
-                let mut bare = Bare(None);
-                let _ = write!(bare, "{value}");
-                bare.0 != Some(true)
-            }
-        };
-        if quoted {
-            self.push("\"");
-        }
-        // There is room for all that can be in a record: a test has the longest.
-        let _ = write!(Escaper(&mut self.line), "{value}");
-        if quoted {
-            self.push("\"");
-        }
+    pub fn field(&mut self, key: &str, value: &dyn Show) {
+        let mut text = Vec::<u8, VALUE_MAX>::new();
+        value.show(&mut text);
+        self.text(key, str::from_utf8(&text).unwrap_or_default());
     }
 
     /// Adds a field with a string for a value.
+    #[inline(never)]
     pub fn text(&mut self, key: &str, value: &str) {
-        self.field(key, &Plain(value));
+        let is_json = self.format == Format::Json;
+        let (before, between) = match (is_json, self.line.is_empty()) {
+            (true, true) => ("{\"", "\":"),
+            (true, false) => (",\"", "\":"),
+            (false, true) => ("", "="),
+            (false, false) => (" ", "="),
+        };
+        // It needs none if it has only characters that nobody takes for anything
+        // else.
+        let is_bare =
+            |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'-'..=b':' | b'_' | b'+');
+        let is_quoted = is_json || value.is_empty() || !value.bytes().all(is_bare);
+        let quote = if is_quoted { "\"" } else { "" };
+        // There is room for all that can be in a record: a test has the longest.
+        put(&mut self.line, &[before, key, between, quote]);
+        put_escaped(&mut self.line, value);
+        put(&mut self.line, &[quote]);
     }
 
     /// The record as a line, with its newline.
     pub fn finish(&mut self) -> &[u8] {
-        if self.format == Format::Json {
-            self.push("}");
-        }
-        self.push("\n");
+        put(&mut self.line, &[if self.format == Format::Json { "}\n" } else { "\n" }]);
         &self.line
-    }
-
-    fn push(&mut self, text: &str) {
-        // There is room for all that can be in a record: a test has the
-        // longest.
-        put(&mut self.line, &[text]);
-    }
-}
-
-/// Shows a string as it is, without the padding of `core::fmt`.
-struct Plain<'a>(&'a str);
-
-impl Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-/// Finds out whether a value needs no quotes: it is not empty, and has only
-/// characters that nobody takes for anything else.
-struct Bare(Option<bool>);
-
-impl Write for Bare {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            let harmless = byte.is_ascii_alphanumeric() || b"-_./:+".contains(&byte);
-            self.0 = Some(harmless && self.0 != Some(false));
-        }
-        Ok(())
     }
 }
 
@@ -134,54 +100,40 @@ impl Write for Bare {
 /// in a metric's label.
 #[inline(never)]
 pub fn put_escaped(buffer: &mut VecView<u8>, text: &str) {
-    let mut rest = text;
-    let is_special = |byte| matches!(byte, b'"' | b'\\');
-    while let Some(at) = rest.bytes().position(is_special) {
-        let (plain, special) = rest.split_at_checked(at).unwrap_or_default();
-        put(buffer, &[plain, "\\", special.get(..1).unwrap_or_default()]);
-        rest = special.get(1..).unwrap_or_default();
-    }
-    put(buffer, &[rest]);
-}
-
-/// Writes what may stand between quotes.
-struct Escaper<'a>(&'a mut VecView<u8>);
-
-impl Write for Escaper<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        put_escaped(self.0, text);
-        Ok(())
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            let _ = buffer.push(b'\\');
+        }
+        let _ = buffer.push(byte);
     }
 }
 
 /// Shows a time since 1970-01-01 00:00:00 UTC as RFC 3339 has it, to the
-/// millisecond.
+/// millisecond. Of a year, that is the last four digits.
 pub struct Timestamp(pub Duration);
 
-impl Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Show for Timestamp {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let mut text = *b"0000-00-00T00:00:00.000Z";
         let seconds = self.0.as_secs();
-        let (year, month, day) = date(seconds / 86_400);
-        for (number, width, after) in [
-            (year, 1_000, "-"),
-            (month, 10, "-"),
-            (day, 10, "T"),
-            (seconds / 3_600 % 24, 10, ":"),
-            (seconds / 60 % 60, 10, ":"),
-            (seconds % 60, 10, "."),
-            (self.0.subsec_millis().into(), 100, "Z"),
-        ] {
-            let mut place = width;
-            while place > 1 && number < place {
-                f.write_str("0")?;
-                place /= 10;
+        let [year, month, day] = date(seconds / 86_400);
+        let (hour, minute) = (seconds / 3_600 % 24, seconds / 60 % 60);
+        // From the last to the first, as their digits are taken from them.
+        let numbers = [self.0.subsec_millis().into(), seconds % 60, minute, hour, day, month, year];
+        let mut numbers = numbers.iter();
+        let mut number = 0;
+        for digit in text.iter_mut().rev() {
+            if *digit == b'0' {
+                *digit += (number % 10) as u8;
+                number /= 10;
+            } else {
+                number = numbers.next().copied().unwrap_or(0);
             }
-            Number(number).fmt(f)?;
-            f.write_str(after)?;
         }
-        Ok(())
+        let _ = buffer.extend_from_slice(&text);
     }
 }
+display!(Timestamp);
 
 /// Year, month and day of the Gregorian calendar that is `days` after
 /// 1970-01-01.
@@ -189,7 +141,7 @@ impl Display for Timestamp {
 /// The years are taken to begin in March, so that a leap day is the last of
 /// its year, and counted from 0000-03-01, where a period of 400 years (146,097
 /// days) begins.
-fn date(days: u64) -> (u64, u64, u64) {
+fn date(days: u64) -> [u64; 3] {
     let days = days.saturating_add(719_468);
     let (period, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -197,7 +149,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
     let year = 400 * period + year;
-    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+    if month < 10 { [year, month + 3, day] } else { [year + 1, month - 9, day] }
 }
 
 #[cfg(test)]
@@ -266,10 +218,10 @@ mod tests {
 
     #[test]
     fn days_follow_each_other() {
-        let mut expected = (1970, 1, 1);
+        let mut expected = [1970, 1, 1];
         for day in 0..200_000 {
             assert_eq!(date(day), expected);
-            let (year, month, day) = expected;
+            let [year, month, day] = expected;
             let leap = year % 4 == 0 && year % 100 != 0 || year % 400 == 0;
             let last = match month {
                 2 if leap => 29,
@@ -278,9 +230,9 @@ mod tests {
                 _ => 31,
             };
             expected = match (day == last, month == 12) {
-                (false, _) => (year, month, day + 1),
-                (true, false) => (year, month + 1, 1),
-                (true, true) => (year + 1, 1, 1),
+                (false, _) => [year, month, day + 1],
+                (true, false) => [year, month + 1, 1],
+                (true, true) => [year + 1, 1, 1],
             };
         }
     }

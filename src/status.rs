@@ -6,10 +6,10 @@
 
 use crate::excerpt::{Excerpt, is_plain};
 use crate::json::{Condenser, Field, JsonError, STRING_MAX};
-use crate::text::write_parts;
+use crate::text::{Show, display, put};
 use core::array;
 use core::fmt;
-use heapless::String;
+use heapless::{String, VecView};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json_core::str::EscapedStr;
 
@@ -58,6 +58,13 @@ pub struct Image<'a> {
     pub variant: &'a str,
     /// The processor architecture, `x86_64` for example.
     pub arch: &'a str,
+}
+
+impl<'a> Image<'a> {
+    /// The version, the variant and the architecture.
+    pub fn parts(&self) -> (&'a str, &'a str, &'a str) {
+        (self.version, self.variant, self.arch)
+    }
 }
 
 /// An image with strings of its own. What is not known is empty.
@@ -166,20 +173,23 @@ pub enum DocumentError<'a> {
     UnknownState(&'a str),
 }
 
-impl fmt::Display for DocumentError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Json(error) => write!(f, "the status document is not understood: {error}"),
-            Self::NoState => f.write_str("the status document does not tell the update state"),
-            Self::NotPlain => {
-                f.write_str("the status document has a name or version that is no plain text")
-            }
+impl Show for DocumentError<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let what = match self {
+            Self::Json(_) => "is not understood: ",
+            Self::NoState => "does not tell the update state",
+            Self::NotPlain => "has a name or version that is no plain text",
             Self::UnknownState(state) => {
-                write_parts(f, &["the update state \"", state, "\" is not known"])
+                return put(buffer, &["the update state \"", state, "\" is not known"]);
             }
+        };
+        put(buffer, &["the status document ", what]);
+        if let Self::Json(error) = self {
+            error.show(buffer);
         }
     }
 }
+display!(DocumentError<'_>);
 
 impl<'a> Status<'a> {
     /// Reads the document that `condenser` was given.
@@ -219,25 +229,26 @@ impl<'a> Status<'a> {
 
 /// One line: the state, why it is not Ready or what the reboot will bring, and
 /// what is running.
-impl fmt::Display for Status<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Show for Status<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
         let [chosen, staged] = [self.chosen, self.staged]
             .map(|image| image.map_or("an unknown version", |image| image.version));
-        write_parts(f, &["state ", self.state.name(), ", "])?;
+        put(buffer, &["state ", self.state.name(), ", "]);
         match self.state {
-            State::Ready => write_parts(f, &["reboot brings ", staged])?,
+            State::Ready => put(buffer, &["reboot brings ", staged]),
             State::Staged if self.chosen.is_some() && self.chosen == self.staged => {
-                write_parts(f, &[staged, " is prepared but not activated"])?;
+                put(buffer, &[staged, " is prepared but not activated"]);
             }
-            _ if self.chosen.is_none() => f.write_str("no update chosen")?,
-            _ => write_parts(f, &[chosen, " is chosen but not prepared"])?,
+            _ if self.chosen.is_none() => put(buffer, &["no update chosen"]),
+            _ => put(buffer, &[chosen, " is chosen but not prepared"]),
         }
         match self.running {
             Some(Image { arch, version, variant }) => {
                 let parts = ["; running ", version, ", variant ", variant, ", arch ", arch];
-                write_parts(f, &parts)
+                put(buffer, &parts);
             }
-            None => f.write_str("; running an unknown version"),
+            None => put(buffer, &["; running an unknown version"]),
         }
     }
 }
+display!(Status<'_>);

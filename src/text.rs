@@ -1,10 +1,48 @@
-//! Writes strings and numbers without the padding that `core::fmt` has for
-//! both: nobody asks for it here, and its code is two kilobytes in every
-//! program.
+//! Writes strings, numbers and what is made of them without `core::fmt`. There is
+//! no padding, which nobody asks for here and which is two kilobytes of code in
+//! every program, and no error to pass on from each piece of a text.
 
 use core::fmt;
 use core::str;
-use heapless::VecView;
+use heapless::{Vec, VecView};
+
+/// What can be shown to people.
+pub trait Show {
+    /// Puts the text of it into a buffer. A piece that has no room is left out.
+    fn show(&self, buffer: &mut VecView<u8>);
+}
+
+impl Show for &str {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put(buffer, &[self]);
+    }
+}
+
+/// The longest text that is displayed, in bytes.
+const DISPLAY_MAX: usize = 2048;
+
+/// Displays what can be shown.
+///
+/// # Errors
+///
+/// Those of `f`.
+pub fn format(what: &dyn Show, f: &mut fmt::Formatter) -> fmt::Result {
+    let mut buffer = Vec::<u8, DISPLAY_MAX>::new();
+    what.show(&mut buffer);
+    f.write_str(str::from_utf8(&buffer).unwrap_or_default())
+}
+
+/// Makes types that can be shown [`fmt::Display`], for whoever formats texts.
+macro_rules! display {
+    ($($type:ty),+) => {$(
+        impl core::fmt::Display for $type {
+            fn fmt(&self, f: &mut core::fmt::Formatter) -> core::fmt::Result {
+                $crate::text::format(self, f)
+            }
+        }
+    )+};
+}
+pub(crate) use display;
 
 /// Writes strings one behind the other.
 ///
@@ -25,10 +63,15 @@ pub fn put(buffer: &mut VecView<u8>, parts: &[&str]) {
 }
 
 /// Puts a number into a buffer, in decimal digits.
-#[inline(never)]
 pub fn put_number(buffer: &mut VecView<u8>, number: u64) {
-    let mut digits = [0; DIGITS_MAX];
-    put(buffer, &[digits_of(number, &mut digits)]);
+    let mut place = 1;
+    while number / place >= 10 {
+        place *= 10;
+    }
+    while place > 0 {
+        let _ = buffer.push(b'0' + (number / place % 10) as u8);
+        place /= 10;
+    }
 }
 
 /// Cuts off what stands before the first `at`, and `at` itself. Without one,
@@ -41,30 +84,15 @@ pub fn cut<'a>(text: &mut &'a str, at: u8) -> &'a str {
     before
 }
 
-/// How many digits a number has at most.
-const DIGITS_MAX: usize = 20;
-
-fn digits_of(mut number: u64, digits: &mut [u8; DIGITS_MAX]) -> &str {
-    let mut first = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        first = at;
-        if number == 0 {
-            break;
-        }
-    }
-    str::from_utf8(digits.get(first..).unwrap_or_default()).unwrap_or_default()
-}
-
 /// Shows a number in decimal digits.
 pub struct Number(pub u64);
 
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(digits_of(self.0, &mut [0; DIGITS_MAX]))
+impl Show for Number {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put_number(buffer, self.0);
     }
 }
+display!(Number);
 
 #[cfg(test)]
 mod tests {
