@@ -23,7 +23,7 @@ use crate::api::{Answer, Call, CallError, Command};
 use crate::event::{Event, Update};
 use crate::history::History;
 use crate::plan::{Known, Plan, plan};
-use crate::status::{LastCommand, Status, Text, copy};
+use crate::status::{Image, LastCommand, Status, Text, copy};
 use crate::window::Windows;
 use core::time::Duration;
 
@@ -81,13 +81,7 @@ impl Default for Settings {
 impl Settings {
     /// How long `command` may take.
     pub fn timeout(&self, command: Command) -> Duration {
-        let mut pairs = Command::ALL.into_iter().zip(self.timeouts);
-        pairs.find(|(other, _)| *other == command).map_or(Duration::ZERO, |(_, timeout)| timeout)
-    }
-
-    /// How long anybody's command may hold the lock.
-    fn longest_timeout(&self) -> Duration {
-        self.timeouts.into_iter().max().unwrap_or_default()
+        self.timeouts.get(command.number()).copied().unwrap_or_default()
     }
 }
 
@@ -116,6 +110,8 @@ pub enum End {
 #[derive(Debug)]
 pub struct Cycle {
     phase: Phase,
+    /// The command that is sent, or was sent last.
+    command: Command,
     pause: Duration,
     /// Since when somebody else's command has held the lock.
     busy_since: Option<Duration>,
@@ -128,28 +124,24 @@ pub struct Cycle {
     update: Update,
     /// The command that was sent last, once it is sure that it started.
     started: Option<Command>,
-}
-
-#[derive(Debug, Clone)]
-enum Phase {
-    /// The status is asked for.
-    Look,
-    /// The command is sent. The timestamp is that of the command before it.
-    Send(Command, Text),
-    /// The command runs, and the status is asked for.
-    Follow(Following),
-}
-
-#[derive(Debug, Clone)]
-struct Following {
-    command: Command,
     /// The timestamp of the last command before this one.
     before: Text,
+    /// Since when it has been followed.
     since: Duration,
     /// Since when the status has been readable without telling of it.
     silent_since: Option<Duration>,
     /// After which time it is told that it is still running.
     tell_after: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// The status is asked for.
+    Look,
+    /// The command is sent.
+    Send,
+    /// The command runs, and the status is asked for.
+    Follow,
 }
 
 /// What a cycle goes by beside the answers.
@@ -167,6 +159,7 @@ impl Cycle {
     pub fn begin() -> (Self, Call) {
         let cycle = Self {
             phase: Phase::Look,
+            command: Command::Refresh,
             pause: PAUSE,
             busy_since: None,
             refreshed: false,
@@ -175,6 +168,10 @@ impl Cycle {
             lost: false,
             update: Update::default(),
             started: None,
+            before: Text::new(),
+            since: Duration::ZERO,
+            silent_since: None,
+            tell_after: Duration::ZERO,
         };
         (cycle, Call::Status)
     }
@@ -189,10 +186,10 @@ impl Cycle {
         tell: &mut dyn FnMut(Event),
     ) -> Step {
         let given = &mut given;
-        match self.phase.clone() {
+        match self.phase {
             Phase::Look => self.looked(given, answer, tell),
-            Phase::Send(command, before) => self.sent(given, command, before, answer, tell),
-            Phase::Follow(following) => self.followed(given, following, answer, tell),
+            Phase::Send => self.sent(given, answer, tell),
+            Phase::Follow => self.followed(given, answer, tell),
         }
     }
 
@@ -240,20 +237,16 @@ impl Cycle {
             // Without a status there is always something to do.
             (_, None) => return Step::End(End::NoAnswer),
             (plan, Some(status)) => {
-                match plan {
-                    Plan::Staged => tell(Event::Staged(status)),
-                    Plan::HeldBack => {
-                        if let Some((held, left)) = held {
-                            tell(Event::HeldBack(&held, left));
-                        }
-                    }
-                    Plan::Closed => {
+                tell(match (plan, &held) {
+                    (Plan::Staged, _) => Event::Staged(status),
+                    (Plan::HeldBack, Some((held, left))) => Event::HeldBack(held, *left),
+                    (Plan::Closed, _) => {
                         let left = settings.windows.next_open(*utc).unwrap_or_default();
-                        tell(Event::Closed(status, utc.saturating_add(left)));
+                        Event::Closed(status, utc.saturating_add(left))
                     }
-                    Plan::Ready => tell(Event::Ready(status)),
-                    Plan::Nothing | Plan::Run(_) => tell(Event::Nothing(status)),
-                }
+                    (Plan::Ready, _) => Event::Ready(status),
+                    _ => Event::Nothing(status),
+                });
                 return Step::End(End::Good);
             }
         };
@@ -262,21 +255,21 @@ impl Cycle {
         if command == Command::Activate {
             history.activating(chosen, running);
         }
-        let update = Update {
-            running: copy(running.version),
-            version: copy(chosen.version),
-            variant: copy(chosen.variant),
-            arch: copy(chosen.arch),
-        };
-        let again = succeeded == Some(command) && update == self.update;
-        self.update = update;
+        let Image { version, variant, arch } = chosen;
+        let Update(known) = &mut self.update;
+        let mut again = succeeded == Some(command);
+        for (known, text) in known.iter_mut().zip([running.version, version, variant, arch]) {
+            again &= *known == text;
+            *known = copy(text);
+        }
         if again || self.commands == COMMANDS_MAX {
             tell(Event::Stuck(command));
             return Step::End(End::Failed);
         }
-        let before = status.and_then(|status| status.last_command.as_ref());
-        let before = before.map_or(Text::new(), |command| copy(command.timestamp));
-        self.phase = Phase::Send(command, before);
+        let last = status.and_then(|status| status.last_command.as_ref());
+        self.before = copy(last.map_or("", |last| last.timestamp));
+        self.command = command;
+        self.phase = Phase::Send;
         Step::Call(Call::Start(command), Duration::ZERO)
     }
 
@@ -284,8 +277,6 @@ impl Cycle {
     fn sent(
         &mut self,
         given: &mut Given,
-        command: Command,
-        before: Text,
         answer: &Result<Answer, CallError>,
         tell: &mut dyn FnMut(Event),
     ) -> Step {
@@ -306,7 +297,7 @@ impl Cycle {
                 return self.ask_again();
             }
             Ok(Answer::NotAllowed(refusal)) => {
-                tell(Event::Refused(command, refusal));
+                tell(Event::Refused(self.command, refusal));
                 return Step::End(End::Failed);
             }
             Ok(Answer::Status(_) | Answer::NoStatus) | Err(_) => {
@@ -314,18 +305,15 @@ impl Cycle {
             }
         };
         if started {
-            self.note_start(command, tell);
+            self.note_start(tell);
         }
         self.commands += 1;
         self.busy_since = None;
         self.pause = PAUSE;
-        self.phase = Phase::Follow(Following {
-            command,
-            before,
-            since: given.at.now,
-            silent_since: None,
-            tell_after: STILL_RUNNING,
-        });
+        self.phase = Phase::Follow;
+        self.since = given.at.now;
+        self.silent_since = None;
+        self.tell_after = STILL_RUNNING;
         self.ask_again()
     }
 
@@ -333,27 +321,25 @@ impl Cycle {
     fn followed(
         &mut self,
         given: &mut Given,
-        mut following: Following,
         answer: &Result<Answer, CallError>,
         tell: &mut dyn FnMut(Event),
     ) -> Step {
-        let command = following.command;
+        let command = self.command;
         let now = given.at.now;
-        let took = now.saturating_sub(following.since);
+        let took = now.saturating_sub(self.since);
         let status = match answer {
             Ok(Answer::Status(status)) => Some(Some(status)),
             Ok(Answer::NoStatus) => Some(None),
             Ok(Answer::Busy) => {
-                self.note_start(command, tell);
+                self.note_start(tell);
                 None
             }
-            Ok(Answer::Started | Answer::NotAllowed(_)) => None,
-            Err(_) => None,
+            Ok(Answer::Started | Answer::NotAllowed(_)) | Err(_) => None,
         };
         let last = status.flatten().and_then(|status| status.last_command.as_ref());
         match (status, last) {
-            (Some(status), Some(last)) if last.timestamp != following.before => {
-                return self.ended(given, command, took, status, last, tell);
+            (Some(status), Some(last)) if last.timestamp != self.before => {
+                return self.ended(given, took, status, last, tell);
             }
             // It never started. Once, that may be an accident.
             (Some(_), _) if self.started.is_none() && self.lost => {
@@ -364,62 +350,60 @@ impl Cycle {
                 return self.decide(given, status, None, tell);
             }
             (Some(_), _) => {
-                let since = *following.silent_since.get_or_insert(now);
+                let since = *self.silent_since.get_or_insert(now);
                 if now.saturating_sub(since) >= SILENCE_MAX {
                     tell(Event::Vanished(command));
                     return Step::End(End::Failed);
                 }
             }
-            (None, _) => following.silent_since = None,
+            (None, _) => self.silent_since = None,
         }
         let timeout = given.settings.timeout(command);
         if took >= timeout {
             tell(Event::Overdue(command, timeout));
             return Step::End(End::Failed);
         }
-        if took >= following.tell_after {
-            following.tell_after = took.saturating_mul(2);
+        if took >= self.tell_after {
+            self.tell_after = took.saturating_mul(2);
             tell(Event::Running(command, took));
         }
-        self.phase = Phase::Follow(following);
         self.ask_again()
     }
 
-    /// A command has ended since `command` was sent, which took `took`.
+    /// A command has ended since one was sent, which took `took`.
     #[inline(never)]
     fn ended(
         &mut self,
         given: &mut Given,
-        command: Command,
         took: Duration,
         status: Option<&Status>,
         last: &LastCommand,
         tell: &mut dyn FnMut(Event),
     ) -> Step {
+        let command = self.command;
         let ours = last.name == command.name();
-        if ours {
-            self.note_start(command, tell);
-        }
-        if ours && !last.succeeded() {
-            // What was to be activated was not, and is not to be missed later.
-            if let Some(status) = status {
-                given.history.observe(given.at.utc, status, tell);
-            }
-            tell(Event::Failed(command, last, took));
-            return Step::End(End::Failed);
-        }
         // If another command has ended since, the state alone tells.
         if ours {
+            self.note_start(tell);
+            if !last.succeeded() {
+                // What was to be activated was not, and is not to be missed later.
+                if let Some(status) = status {
+                    given.history.observe(given.at.utc, status, tell);
+                }
+                tell(Event::Failed(command, last, took));
+                return Step::End(End::Failed);
+            }
             self.refreshed |= command == Command::Refresh;
             let image = match command {
                 Command::Refresh => status.and_then(|status| status.chosen),
                 // Another version may have been chosen since it was decided.
                 _ => status.and_then(|status| status.staged),
             };
+            let Update([_, version, ..]) = &self.update;
             let version = match (command, image) {
                 (_, Some(image)) => image.version,
                 (Command::Refresh, None) => "",
-                (_, None) => self.update.version.as_str(),
+                (_, None) => version,
             };
             tell(Event::Done(command, version, took));
         }
@@ -432,9 +416,9 @@ impl Cycle {
         self.started == Some(command)
     }
 
-    fn note_start(&mut self, command: Command, tell: &mut dyn FnMut(Event)) {
-        let known = self.started.replace(command).is_some();
-        if command == Command::Prepare && !known {
+    fn note_start(&mut self, tell: &mut dyn FnMut(Event)) {
+        let known = self.started.replace(self.command).is_some();
+        if self.command == Command::Prepare && !known {
             tell(Event::Preparing(&self.update));
         }
     }
@@ -445,7 +429,8 @@ impl Cycle {
             tell(Event::Busy);
         }
         let busy = now.saturating_sub(*self.busy_since.get_or_insert(now));
-        if busy >= given.settings.longest_timeout() {
+        // Longer than anybody's command may take.
+        if given.settings.timeouts.iter().all(|timeout| busy >= *timeout) {
             tell(Event::Locked(busy));
             return Step::End(End::Failed);
         }

@@ -73,18 +73,10 @@ pub enum Event<'a> {
     StateLost(&'a str, Reason),
 }
 
-/// The update that is being made. What is not known is empty.
+/// The update that is being made: the version that is running, the version that
+/// was chosen, its variant and its architecture. What is not known is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Update {
-    /// The version that is running.
-    pub running: Text,
-    /// The version that was chosen.
-    pub version: Text,
-    /// Its variant.
-    pub variant: Text,
-    /// Its architecture.
-    pub arch: Text,
-}
+pub struct Update(pub [Text; 4]);
 
 /// All events: how much each matters, its name in the log and in the metrics, the
 /// keys of its particulars, and what it says to people.
@@ -257,7 +249,7 @@ impl Event<'_> {
                 (*bytes, *number) = (address, (*port).into());
             }
             Self::Busy | Self::StateDamaged => {}
-            Self::Preparing(Update { running, version, variant, arch }) => {
+            Self::Preparing(Update([running, version, variant, arch])) => {
                 (*one, *two, *three, *four) = (running, version, variant, arch);
             }
             Self::Running(command, took) | Self::Overdue(command, took) => {

@@ -62,16 +62,18 @@ pub fn put(buffer: &mut VecView<u8>, parts: &[&str]) {
     }
 }
 
-/// Puts a number into a buffer, in decimal digits.
-pub fn put_number(buffer: &mut VecView<u8>, number: u64) {
-    let mut place = 1;
-    while number / place >= 10 {
-        place *= 10;
+/// Puts a number into a buffer, in decimal digits. One that has no room is not
+/// whole.
+pub fn put_number(buffer: &mut VecView<u8>, mut number: u64) {
+    let first = buffer.len();
+    loop {
+        let _ = buffer.push(b'0' + (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
     }
-    while place > 0 {
-        let _ = buffer.push(b'0' + (number / place % 10) as u8);
-        place /= 10;
-    }
+    buffer.get_mut(first..).unwrap_or_default().reverse();
 }
 
 /// Cuts off what stands before the first `at`, and `at` itself. Without one,

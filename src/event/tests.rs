@@ -38,8 +38,7 @@ fn the_longest_records_fit() {
         staged: image,
         last_command: Some(last_command),
     };
-    let [running, version, variant, arch] = [(); 4].map(|()| copy(QUOTES));
-    let update = Update { running, version, variant, arch };
+    let update = Update([(); 4].map(|()| copy(QUOTES)));
     let mut entry = Entry::default();
     (entry.image, entry.before, entry.failed_boots) = (quotes, QUOTES, u64::MAX);
     let mut path = Vec::new();
@@ -50,7 +49,7 @@ fn the_longest_records_fit() {
         Event::Started(&path, LONG),
         Event::Busy,
         Event::Preparing(&update),
-        Event::Done(command, &update.version, LONG),
+        Event::Done(command, QUOTES, LONG),
         Event::Failed(command, &last_command, LONG),
         Event::Overdue(command, LONG),
         Event::Vanished(command),
