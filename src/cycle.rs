@@ -23,7 +23,7 @@ use crate::api::{Answer, Call, CallError, Command};
 use crate::event::{Event, Update};
 use crate::history::History;
 use crate::plan::{Known, Plan, plan};
-use crate::status::{Image, LastCommand, Status, Text, copy};
+use crate::status::{LastCommand, Status, Text, copy};
 use crate::window::Windows;
 use core::time::Duration;
 
@@ -250,16 +250,28 @@ impl Cycle {
                 return Step::End(End::Good);
             }
         };
+        self.start(command, succeeded == Some(command), status, history, tell)
+    }
+
+    /// Sends `command`, unless it has just succeeded and is to do the same again.
+    #[inline(never)]
+    fn start(
+        &mut self,
+        command: Command,
+        mut again: bool,
+        status: Option<&Status>,
+        history: &mut History,
+        tell: &mut dyn FnMut(Event),
+    ) -> Step {
         let running = status.and_then(|status| status.running).unwrap_or_default();
-        let chosen = chosen.unwrap_or_default();
+        let chosen = status.and_then(|status| status.chosen).unwrap_or_default();
         if command == Command::Activate {
             history.activating(chosen, running);
         }
-        let Image { version, variant, arch } = chosen;
+        let texts = [running.version, chosen.version, chosen.variant, chosen.arch];
         let Update(known) = &mut self.update;
-        let mut again = succeeded == Some(command);
-        for (known, text) in known.iter_mut().zip([running.version, version, variant, arch]) {
-            again &= *known == text;
+        for (known, text) in known.iter_mut().zip(&texts) {
+            again &= *known == *text;
             *known = copy(text);
         }
         if again || self.commands == COMMANDS_MAX {

@@ -164,64 +164,77 @@ enum Expect {
     KeyOrEnd,
     Colon,
     CommaOrEnd,
-    String(Role),
-    Escape(Role),
-    /// Hexadecimal digits of an escape: how many are missing, and the value of
-    /// those that came.
-    Hex(Role, u8, u16),
+    String,
+    Escape,
+    /// Hexadecimal digits of an escape.
+    Hex,
     Word,
     Nothing,
 }
 
-/// What a string is.
+/// What is wrong at a byte of a document.
 #[derive(Debug, Clone, Copy)]
-enum Role {
-    Key,
-    Value,
+enum Wrong {
+    Malformed,
+    Type,
+    Twice,
 }
 
 /// A status document, as far as it has come.
+// What is small comes first: reaching it takes less code.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Condenser {
-    out: Vec<u8, CONDENSED_MAX>,
-    stderr: Excerpt,
     expect: Expect,
     fate: Fate,
-    /// How deep the nesting is, and a bit for each level that is an object.
-    depth: u32,
-    kinds: [u64; KINDS as usize / 64],
+    /// Whether the string that is being read is a key.
+    is_key: bool,
+    /// How many digits of an escape are missing, and the value of those that came.
+    missing: u8,
+    hex: u16,
+    /// The first half of a character that is escaped in two halves.
+    high_surrogate: Option<u16>,
+    /// Whether something found no room, which cannot be.
+    is_full: bool,
     /// The objects around this point of which members are kept. They are the
     /// outermost ones: a level below `places.len()` is not kept.
     places: Vec<Place, 3>,
+    /// How deep the nesting is, and a bit for each level that is an object.
+    depth: u32,
+    kinds: [u64; KINDS as usize / 64],
     /// The key or word that is being read, as far as it fits, and whether it
     /// did.
     token: Vec<u8, WORD_MAX>,
     token_fits: bool,
     /// How many bytes of a string are kept already.
     string: usize,
-    /// The first half of a character that is escaped in two halves.
-    high_surrogate: Option<u16>,
     offset: u64,
     /// A bit for each of [`MEMBERS`] that has come.
     seen: u32,
+    stderr: Excerpt,
+    out: Vec<u8, CONDENSED_MAX>,
 }
 
 impl Default for Condenser {
     fn default() -> Self {
         Self {
-            out: Vec::new(),
-            stderr: Excerpt::default(),
             expect: Expect::Object,
             fate: Fate::Open(Place::Root),
+            is_key: false,
+            missing: 0,
+            hex: 0,
+            high_surrogate: None,
+            is_full: false,
+            places: Vec::new(),
             depth: 0,
             kinds: [0; _],
-            places: Vec::new(),
             token: Vec::new(),
             token_fits: true,
             string: 0,
-            high_surrogate: None,
             offset: 0,
             seen: 0,
+            stderr: Excerpt::default(),
+            out: Vec::new(),
         }
     }
 }
@@ -231,11 +244,14 @@ impl Condenser {
     ///
     /// # Errors
     ///
-    /// The document is malformed, or there is no room for what it repeats;
-    /// nothing more can be made of it.
+    /// The document is malformed; nothing more can be made of it.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsonError> {
         for byte in bytes {
-            self.push_byte(*byte)?;
+            self.push_byte(*byte).map_err(|wrong| match wrong {
+                Wrong::Malformed => JsonError::Malformed(self.offset),
+                Wrong::Type => JsonError::WrongType(self.offset),
+                Wrong::Twice => JsonError::Twice(self.offset),
+            })?;
             self.offset += 1;
         }
         Ok(())
@@ -245,9 +261,11 @@ impl Condenser {
     ///
     /// # Errors
     ///
-    /// The document has not come to its end.
+    /// The document has not come to its end, or there was no room for what it
+    /// repeats.
     pub fn finish(&self) -> Result<(&[u8], &Excerpt), JsonError> {
         match self.expect {
+            _ if self.is_full => Err(JsonError::TooMuch),
             Expect::Nothing => Ok((&self.out, &self.stderr)),
             _ => Err(JsonError::Truncated),
         }
@@ -255,11 +273,11 @@ impl Condenser {
 
     // Apart, it keeps its registers to itself: the programs are smaller.
     #[inline(never)]
-    fn push_byte(&mut self, byte: u8) -> Result<(), JsonError> {
+    fn push_byte(&mut self, byte: u8) -> Result<(), Wrong> {
         match self.expect {
-            Expect::String(role) => return self.in_string(role, byte),
-            Expect::Escape(role) => return self.in_escape(role, byte),
-            Expect::Hex(role, missing, value) => return self.in_hex(role, missing, value, byte),
+            Expect::String => return self.in_string(byte),
+            Expect::Escape => return self.in_escape(byte),
+            Expect::Hex => return self.in_hex(byte),
             Expect::Word if matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'+' | b'-' | b'.') =>
             {
                 self.push_token(byte);
@@ -274,7 +292,6 @@ impl Condenser {
             (Expect::Value | Expect::ValueOrEnd, b'[') => self.open(false)?,
             (Expect::Value | Expect::ValueOrEnd, b'"') => {
                 self.begin_string()?;
-                self.expect = Expect::String(Role::Value);
             }
             (Expect::Value | Expect::ValueOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
                 self.begin_token();
@@ -283,7 +300,7 @@ impl Condenser {
             }
             (Expect::Key | Expect::KeyOrEnd, b'"') => {
                 self.begin_token();
-                self.expect = Expect::String(Role::Key);
+                (self.expect, self.is_key) = (Expect::String, true);
             }
             (Expect::Colon, b':') => self.expect = Expect::Value,
             (Expect::CommaOrEnd, b',') => {
@@ -299,27 +316,20 @@ impl Condenser {
                 self.expect = Expect::Value;
             }
             (Expect::KeyOrEnd | Expect::CommaOrEnd, b'}') if self.in_object() != Some(false) => {
-                self.close()?;
+                self.close();
             }
             (Expect::ValueOrEnd | Expect::CommaOrEnd, b']') if self.in_object() != Some(true) => {
-                self.close()?;
+                self.close();
             }
-            (Expect::ValueOrEnd, b'}') if self.in_object().is_none() => self.close()?,
-            _ => return Err(self.malformed()),
+            (Expect::ValueOrEnd, b'}') if self.in_object().is_none() => self.close(),
+            _ => return Err(Wrong::Malformed),
         }
         Ok(())
     }
 
-    fn malformed(&self) -> JsonError {
-        JsonError::Malformed(self.offset)
-    }
-
-    fn wrong_type(&self) -> JsonError {
-        JsonError::WrongType(self.offset)
-    }
-
-    fn emit(&mut self, text: &[u8]) -> Result<(), JsonError> {
-        self.out.extend_from_slice(text).map_err(|_| JsonError::TooMuch)
+    #[inline(never)]
+    fn emit(&mut self, text: &[u8]) {
+        self.is_full |= self.out.extend_from_slice(text).is_err();
     }
 
     /// Whether the innermost level is an object, if that is known.
@@ -329,16 +339,16 @@ impl Condenser {
         Some(word & 1 << (level % 64) != 0)
     }
 
-    fn open(&mut self, object: bool) -> Result<(), JsonError> {
+    fn open(&mut self, object: bool) -> Result<(), Wrong> {
         match (self.fate, object) {
             (Fate::Open(place), true) => {
                 if self.depth == 0 {
-                    self.emit(b"[")?;
+                    self.emit(b"[");
                 }
-                self.places.push(place).map_err(|_| JsonError::TooMuch)?;
+                self.is_full |= self.places.push(place).is_err();
             }
             (Fate::Open(_), false) | (Fate::Keep(_) | Fate::KeepNumber(_), _) => {
-                return Err(self.wrong_type());
+                return Err(Wrong::Type);
             }
             (Fate::Drop | Fate::Excerpt, _) => self.fate = Fate::Drop,
         }
@@ -346,7 +356,8 @@ impl Condenser {
             let bit = 1 << (self.depth % 64);
             *word = if object { *word | bit } else { *word & !bit };
         }
-        self.depth = self.depth.checked_add(1).ok_or(JsonError::TooMuch)?;
+        // A document has less bytes than that.
+        self.depth = self.depth.saturating_add(1);
         self.expect = match self.in_object() {
             Some(true) => Expect::KeyOrEnd,
             Some(false) | None => Expect::ValueOrEnd,
@@ -354,13 +365,15 @@ impl Condenser {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), JsonError> {
+    fn close(&mut self) {
         if self.is_kept() {
             self.places.pop();
         }
         self.depth = self.depth.saturating_sub(1);
         self.end_value();
-        if self.depth == 0 { self.emit(b"null]") } else { Ok(()) }
+        if self.depth == 0 {
+            self.emit(b"null]");
+        }
     }
 
     /// Whether the innermost level is an object of which members are kept.
@@ -373,7 +386,7 @@ impl Condenser {
         self.expect = if self.depth == 0 { Expect::Nothing } else { Expect::CommaOrEnd };
     }
 
-    fn end_key(&mut self) -> Result<(), JsonError> {
+    fn end_key(&mut self) -> Result<(), Wrong> {
         self.expect = Expect::Colon;
         self.fate = Fate::Drop;
         let Some(place) = self.places.last().copied() else { return Ok(()) };
@@ -383,18 +396,16 @@ impl Condenser {
         for (member, (at, name, fate)) in MEMBERS.iter().enumerate() {
             if *at == place && name.as_bytes() == self.token {
                 if self.seen & 1 << member != 0 {
-                    return Err(JsonError::Twice(self.offset));
+                    return Err(Wrong::Twice);
                 }
                 self.seen |= 1 << member;
                 self.fate = *fate;
             }
         }
-        match self.fate {
-            Fate::Keep(field) | Fate::KeepNumber(field) => {
-                self.emit(&[b'"', Field::FIRST + field as u8, b'"', b','])
-            }
-            Fate::Drop | Fate::Open(_) | Fate::Excerpt => Ok(()),
+        if let Fate::Keep(field) | Fate::KeepNumber(field) = self.fate {
+            self.emit(&[b'"', Field::FIRST + field as u8, b'"', b',']);
         }
+        Ok(())
     }
 
     fn begin_token(&mut self) {
@@ -406,7 +417,7 @@ impl Condenser {
         self.token_fits &= self.token.push(byte).is_ok();
     }
 
-    fn end_word(&mut self) -> Result<(), JsonError> {
+    fn end_word(&mut self) -> Result<(), Wrong> {
         let null = self.token == b"null";
         let literal = null || self.token == b"true" || self.token == b"false";
         let number = self
@@ -414,69 +425,70 @@ impl Condenser {
             .iter()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
         if !literal && !number {
-            return Err(self.malformed());
+            return Err(Wrong::Malformed);
         }
         match self.fate {
-            Fate::Keep(_) | Fate::KeepNumber(_) if null => self.emit(b"null,")?,
+            Fate::Keep(_) | Fate::KeepNumber(_) if null => self.emit(b"null,"),
             // A number that is none of those that are known: nothing depends on it.
-            Fate::KeepNumber(_) if number && !self.is_integer() => self.emit(b"null,")?,
+            Fate::KeepNumber(_) if number && !self.is_integer() => self.emit(b"null,"),
             Fate::KeepNumber(_) if number => {
-                self.emit(b"\"")?;
-                self.out.extend_from_slice(&self.token).map_err(|_| JsonError::TooMuch)?;
-                self.emit(b"\",")?;
+                self.emit(b"\"");
+                self.is_full |= self.out.extend_from_slice(&self.token).is_err();
+                self.emit(b"\",");
             }
             Fate::Open(_) if null => {}
             Fate::Drop | Fate::Excerpt => {}
-            Fate::Keep(_) | Fate::KeepNumber(_) | Fate::Open(_) => return Err(self.wrong_type()),
+            Fate::Keep(_) | Fate::KeepNumber(_) | Fate::Open(_) => return Err(Wrong::Type),
         }
         self.end_value();
         Ok(())
     }
 
-    fn begin_string(&mut self) -> Result<(), JsonError> {
-        self.string = 0;
+    fn begin_string(&mut self) -> Result<(), Wrong> {
         match self.fate {
             Fate::Keep(_) => self.emit(b"\""),
-            Fate::Open(_) | Fate::KeepNumber(_) => Err(self.wrong_type()),
-            Fate::Drop | Fate::Excerpt => Ok(()),
+            Fate::Open(_) | Fate::KeepNumber(_) => return Err(Wrong::Type),
+            Fate::Drop | Fate::Excerpt => {}
         }
+        self.string = 0;
+        (self.expect, self.is_key) = (Expect::String, false);
+        Ok(())
     }
 
-    fn in_string(&mut self, role: Role, byte: u8) -> Result<(), JsonError> {
+    fn in_string(&mut self, byte: u8) -> Result<(), Wrong> {
         match byte {
-            b'"' => return self.end_string(role),
-            ..0x20 => return Err(self.malformed()),
-            b'\\' => self.expect = Expect::Escape(role),
+            b'"' => return self.end_string(),
+            ..0x20 => return Err(Wrong::Malformed),
+            b'\\' => self.expect = Expect::Escape,
             _ => {}
         }
-        match (role, self.fate) {
-            (Role::Key, _) => self.push_token(byte),
-            (Role::Value, Fate::Keep(_)) => {
+        match (self.is_key, self.fate) {
+            (true, _) => self.push_token(byte),
+            (false, Fate::Keep(_)) => {
                 // Once a character or an escape has found no room, none does.
                 let continued = matches!(byte, 0x80..0xc0);
                 if self.string > STRING_MAX - UNIT_MAX && !continued {
                     self.string = STRING_MAX;
                 }
-                return self.keep_in_string(byte);
+                self.keep_in_string(byte);
             }
-            (Role::Value, Fate::Excerpt) if byte != b'\\' => {
+            (false, Fate::Excerpt) if byte != b'\\' => {
                 self.end_surrogate();
                 self.stderr.push_byte(byte);
             }
-            (Role::Value, _) => {}
+            (false, _) => {}
         }
         Ok(())
     }
 
-    fn keep_in_string(&mut self, byte: u8) -> Result<(), JsonError> {
+    fn keep_in_string(&mut self, byte: u8) {
         if self.string < STRING_MAX {
             self.string += 1;
-            self.emit(&[byte])?;
+            self.emit(&[byte]);
         }
-        Ok(())
     }
 
-    fn in_escape(&mut self, role: Role, byte: u8) -> Result<(), JsonError> {
+    fn in_escape(&mut self, byte: u8) -> Result<(), Wrong> {
         let character = match byte {
             b'"' | b'\\' | b'/' => char::from(byte),
             b'b' => '\u{8}',
@@ -485,33 +497,35 @@ impl Condenser {
             b'r' => '\r',
             b't' => '\t',
             b'u' => '\0',
-            _ => return Err(self.malformed()),
+            _ => return Err(Wrong::Malformed),
         };
-        self.expect = if byte == b'u' { Expect::Hex(role, 4, 0) } else { Expect::String(role) };
-        match (role, self.fate) {
-            (Role::Key, _) => self.push_token(byte),
-            (Role::Value, Fate::Keep(_)) => return self.keep_in_string(byte),
-            (Role::Value, Fate::Excerpt) if byte != b'u' => {
+        self.expect = if byte == b'u' { Expect::Hex } else { Expect::String };
+        (self.missing, self.hex) = (4, 0);
+        match (self.is_key, self.fate) {
+            (true, _) => self.push_token(byte),
+            (false, Fate::Keep(_)) => self.keep_in_string(byte),
+            (false, Fate::Excerpt) if byte != b'u' => {
                 self.end_surrogate();
                 self.stderr.push(character);
             }
-            (Role::Value, _) => {}
+            (false, _) => {}
         }
         Ok(())
     }
 
-    fn in_hex(&mut self, role: Role, missing: u8, value: u16, byte: u8) -> Result<(), JsonError> {
-        let digit = char::from(byte).to_digit(16).ok_or(self.malformed())?;
-        let value = value << 4 | digit as u16;
-        self.expect = match missing {
-            1 => Expect::String(role),
-            _ => Expect::Hex(role, missing - 1, value),
-        };
-        match (role, self.fate) {
-            (Role::Key, _) => self.push_token(byte),
-            (Role::Value, Fate::Keep(_)) => return self.keep_in_string(byte),
-            (Role::Value, Fate::Excerpt) if missing == 1 => self.push_utf16(value),
-            (Role::Value, _) => {}
+    fn in_hex(&mut self, byte: u8) -> Result<(), Wrong> {
+        let digit = char::from(byte).to_digit(16).ok_or(Wrong::Malformed)?;
+        self.hex = self.hex << 4 | digit as u16;
+        self.missing = self.missing.saturating_sub(1);
+        let is_last = self.missing == 0;
+        if is_last {
+            self.expect = Expect::String;
+        }
+        match (self.is_key, self.fate) {
+            (true, _) => self.push_token(byte),
+            (false, Fate::Keep(_)) => self.keep_in_string(byte),
+            (false, Fate::Excerpt) if is_last => self.push_utf16(self.hex),
+            (false, _) => {}
         }
         Ok(())
     }
@@ -540,14 +554,13 @@ impl Condenser {
         }
     }
 
-    fn end_string(&mut self, role: Role) -> Result<(), JsonError> {
-        match role {
-            Role::Key => return self.end_key(),
-            Role::Value => {}
+    fn end_string(&mut self) -> Result<(), Wrong> {
+        if self.is_key {
+            return self.end_key();
         }
         self.end_surrogate();
         if matches!(self.fate, Fate::Keep(_)) {
-            self.emit(b"\",")?;
+            self.emit(b"\",");
         }
         self.end_value();
         Ok(())

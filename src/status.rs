@@ -7,10 +7,10 @@
 use crate::excerpt::{Excerpt, is_plain};
 use crate::json::{Condenser, Field, JsonError, STRING_MAX};
 use crate::text::{Show, display, put};
-use core::array;
 use core::fmt;
 use heapless::{String, VecView};
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserializer as _, Error, SeqAccess, Visitor};
+use serde_json_core::de::Deserializer;
 use serde_json_core::str::EscapedStr;
 
 /// A copy of a string of the document.
@@ -129,34 +129,48 @@ pub struct Status<'a> {
     pub last_command: Option<LastCommand<'a>>,
 }
 
-/// The values of the fields, by their number.
+/// The values of the fields, by their number. What is not known is empty.
 #[derive(Default)]
-struct Values<'a>([Option<&'a str>; Field::COUNT]);
+struct Values<'a> {
+    texts: [&'a str; Field::COUNT],
+    /// A bit for each field that is known.
+    known: u32,
+}
 
-impl<'de> Deserialize<'de> for Values<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(Self::default())
+impl<'a> Values<'a> {
+    /// The image of which the version has this number.
+    #[inline(never)]
+    fn image(&self, number: usize) -> Option<Image<'a>> {
+        match self.texts.get(number..) {
+            Some([version, variant, arch, ..]) if self.known >> number & 1 == 1 => {
+                Some(Image { version, variant, arch })
+            }
+            _ => None,
+        }
     }
 }
 
-impl<'de> Visitor<'de> for Values<'de> {
-    type Value = Self;
+impl<'de> Visitor<'de> for &mut Values<'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a status document")
     }
 
-    fn visit_seq<S: SeqAccess<'de>>(mut self, mut pairs: S) -> Result<Self, S::Error> {
+    fn visit_seq<S: SeqAccess<'de>>(self, mut pairs: S) -> Result<(), S::Error> {
         while let Some(Some(EscapedStr(letter))) = pairs.next_element()? {
             let value = pairs.next_element::<Option<EscapedStr>>()?.flatten();
-            let value = value.map(|value| value.0);
             let field = letter.bytes().next().unwrap_or_default().wrapping_sub(Field::FIRST);
-            match self.0.get_mut(usize::from(field)) {
-                Some(place) if value.is_none_or(is_plain) => *place = value,
+            match (self.texts.get_mut(usize::from(field)), value) {
+                (Some(place), Some(EscapedStr(text))) if is_plain(text) => {
+                    *place = text;
+                    self.known |= 1 << field;
+                }
+                (Some(_), None) => {}
                 _ => return Err(S::Error::custom("no plain text")),
             }
         }
-        Ok(self)
+        Ok(())
     }
 }
 
@@ -201,28 +215,21 @@ impl<'a> Status<'a> {
     #[inline(never)]
     pub fn read(condenser: &'a Condenser) -> Result<Self, DocumentError<'a>> {
         let (condensed, stderr) = condenser.finish().map_err(DocumentError::Json)?;
-        let (Values(values), _) =
-            serde_json_core::from_slice(condensed).map_err(|_| DocumentError::NotPlain)?;
-        let mut values = values.into_iter();
-        let word = values.next().flatten().ok_or(DocumentError::NoState)?;
+        let mut values = Values::default();
+        let mut deserializer = Deserializer::new(condensed, None);
+        deserializer.deserialize_seq(&mut values).map_err(|_| DocumentError::NotPlain)?;
+        let [word, .., name, outcome, timestamp, exit_status] = values.texts;
+        if values.known & 1 << Field::UpdateState as u32 == 0 {
+            return Err(DocumentError::NoState);
+        }
         let state = State::ALL.into_iter().find(|state| state.name() == word);
         let state = state.ok_or(DocumentError::UnknownState(word))?;
-        let [chosen, running, staged] = array::from_fn(|_| {
-            let [version, variant, arch] = array::from_fn(|_| values.next().flatten());
-            version.map(|version| Image {
-                version,
-                variant: variant.unwrap_or_default(),
-                arch: arch.unwrap_or_default(),
-            })
-        });
-        let [name, outcome, timestamp, exit_status] = array::from_fn(|_| values.next().flatten());
-        let last_command = name.or(outcome).or(timestamp).map(|_| LastCommand {
-            name: name.unwrap_or_default(),
-            outcome: outcome.unwrap_or_default(),
-            timestamp: timestamp.unwrap_or_default(),
-            exit_status: exit_status.unwrap_or_default(),
-            stderr,
-        });
+        let [chosen, running, staged] =
+            [Field::ChosenVersion, Field::ActiveVersion, Field::StagingVersion]
+                .map(|version| values.image(version as usize));
+        let is_known = values.known & (7 << Field::CmdType as u32) != 0;
+        let last_command =
+            is_known.then_some(LastCommand { name, outcome, timestamp, exit_status, stderr });
         Ok(Self { state, chosen, running, staged, last_command })
     }
 }
