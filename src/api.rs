@@ -332,12 +332,14 @@ impl Show for Failed<'_> {
 display!(Failed<'_>);
 
 /// One call, and the answer to it as far as it has come.
+// What is small comes first: reaching it takes less code.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Exchange {
     call: Call,
+    reason: Excerpt,
     response: Response,
     document: Condenser,
-    reason: Excerpt,
 }
 
 /// The status code while an update command holds the lock.

@@ -107,31 +107,33 @@ pub enum End {
 }
 
 /// A cycle that is under way.
+// What is small comes first: reaching it takes less code.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Cycle {
     phase: Phase,
     /// The command that is sent, or was sent last.
     command: Command,
-    pause: Duration,
-    /// Since when somebody else's command has held the lock.
-    busy_since: Option<Duration>,
+    /// The command that was sent last, once it is sure that it started.
+    started: Option<Command>,
     refreshed: bool,
     commands: u8,
     not_allowed: u8,
     /// Whether a command was sent, not answered, and never started.
     lost: bool,
-    /// What the command that is sent, or was sent last, is about.
-    update: Update,
-    /// The command that was sent last, once it is sure that it started.
-    started: Option<Command>,
-    /// The timestamp of the last command before this one.
-    before: Text,
-    /// Since when it has been followed.
+    pause: Duration,
+    /// Since when somebody else's command has held the lock.
+    busy_since: Option<Duration>,
+    /// Since when the command has been followed.
     since: Duration,
     /// Since when the status has been readable without telling of it.
     silent_since: Option<Duration>,
     /// After which time it is told that it is still running.
     tell_after: Duration,
+    /// The timestamp of the last command before this one.
+    before: Text,
+    /// What the command that is sent, or was sent last, is about.
+    update: Update,
 }
 
 #[derive(Debug, Clone, Copy)]

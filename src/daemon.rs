@@ -42,16 +42,12 @@ pub enum Next {
 }
 
 /// The daemon.
+// What is small comes first: reaching it takes less code.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Daemon {
-    /// What the operator has set for all cycles.
-    pub settings: Settings,
-    /// What is known of earlier boots. Before the next call is made, what has
-    /// changed in it belongs into the file.
-    pub history: History,
     schedule: Schedule,
     random: u64,
-    cycle: Cycle,
     /// The call that does not work, since when, and what was told of it.
     trouble: Option<(Call, Duration, ErrorKind)>,
     /// Whether there has been any answer.
@@ -62,6 +58,12 @@ pub struct Daemon {
     /// Whether a cycle that finds the API there is put off, to any time within
     /// the interval: all nodes of a fleet may find it at the same time.
     put_off: bool,
+    cycle: Cycle,
+    /// What the operator has set for all cycles.
+    pub settings: Settings,
+    /// What is known of earlier boots. Before the next call is made, what has
+    /// changed in it belongs into the file.
+    pub history: History,
 }
 
 impl Daemon {

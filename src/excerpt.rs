@@ -19,18 +19,20 @@ const TAIL: usize = 300;
 
 /// An excerpt of a text. Displayed, it is one line without any control
 /// character: the text, or its two ends and the number of bytes between.
+// What is small comes first: reaching it takes less code.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub struct Excerpt {
-    head: Vec<u8, HEAD>,
-    /// How many bytes have come behind the head. Of these, each takes the place of
-    /// the one that came [`TAIL`] bytes before it.
-    behind: usize,
-    tail: [u8; TAIL],
-    /// The bytes of a character of which more are to come.
-    partial: Vec<u8, 4>,
     /// Whether white space came that something visible may yet follow.
     gap: bool,
     sequence: Sequence,
+    /// The bytes of a character of which more are to come.
+    partial: Vec<u8, 4>,
+    /// How many bytes have come behind the head. Of these, each takes the place of
+    /// the one that came [`TAIL`] bytes before it.
+    behind: usize,
+    head: Vec<u8, HEAD>,
+    tail: [u8; TAIL],
 }
 
 /// How far a terminal's control sequence has come: ESC, `[`, parameters, and a
@@ -45,12 +47,12 @@ enum Sequence {
 impl Default for Excerpt {
     fn default() -> Self {
         Self {
-            head: Vec::new(),
-            behind: 0,
-            tail: [0; _],
-            partial: Vec::new(),
             gap: false,
             sequence: Sequence::None,
+            partial: Vec::new(),
+            behind: 0,
+            head: Vec::new(),
+            tail: [0; _],
         }
     }
 }

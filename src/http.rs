@@ -88,9 +88,10 @@ pub enum Progress {
 }
 
 /// A response, as far as it has come.
+// What is small comes first: reaching it takes less code.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Response {
-    head: Vec<u8, HEAD_MAX>,
     /// Where in the head the line begins that is coming.
     line: usize,
     interim: u8,
@@ -102,6 +103,7 @@ pub struct Response {
     wrong: Option<HttpError>,
     /// The status code, the length of the body, and how much of that has come.
     body: Option<(u16, u64, u64)>,
+    head: Vec<u8, HEAD_MAX>,
 }
 
 impl Response {

@@ -115,7 +115,9 @@ impl LastCommand<'_> {
 
 /// What the API says of a node. Strings are shortened if they are longer than
 /// 64 bytes, and have their escapes as they are in the document.
+// What is small comes first: reaching it takes less code.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub struct Status<'a> {
     /// How far an update has come.
     pub state: State,
@@ -130,7 +132,6 @@ pub struct Status<'a> {
 }
 
 /// The values of the fields, by their number. What is not known is empty.
-#[derive(Default)]
 struct Values<'a> {
     texts: [&'a str; Field::COUNT],
     /// A bit for each field that is known.
@@ -157,6 +158,7 @@ impl<'de> Visitor<'de> for &mut Values<'de> {
         f.write_str("a status document")
     }
 
+    #[inline(never)]
     fn visit_seq<S: SeqAccess<'de>>(self, mut pairs: S) -> Result<(), S::Error> {
         while let Some(Some(EscapedStr(letter))) = pairs.next_element()? {
             let value = pairs.next_element::<Option<EscapedStr>>()?.flatten();
@@ -215,18 +217,19 @@ impl<'a> Status<'a> {
     #[inline(never)]
     pub fn read(condenser: &'a Condenser) -> Result<Self, DocumentError<'a>> {
         let (condensed, stderr) = condenser.finish().map_err(DocumentError::Json)?;
-        let mut values = Values::default();
+        let mut values = Values { texts: [""; _], known: 0 };
         let mut deserializer = Deserializer::new(condensed, None);
         deserializer.deserialize_seq(&mut values).map_err(|_| DocumentError::NotPlain)?;
-        let [word, .., name, outcome, timestamp, exit_status] = values.texts;
+        let [word, ..] = values.texts;
         if values.known & 1 << Field::UpdateState as u32 == 0 {
             return Err(DocumentError::NoState);
         }
         let state = State::ALL.into_iter().find(|state| state.name() == word);
         let state = state.ok_or(DocumentError::UnknownState(word))?;
-        let [chosen, running, staged] =
-            [Field::ChosenVersion, Field::ActiveVersion, Field::StagingVersion]
-                .map(|version| values.image(version as usize));
+        let chosen = values.image(Field::ChosenVersion as usize);
+        let running = values.image(Field::ActiveVersion as usize);
+        let staged = values.image(Field::StagingVersion as usize);
+        let [.., name, outcome, timestamp, exit_status] = values.texts;
         let is_known = values.known & (7 << Field::CmdType as u32) != 0;
         let last_command =
             is_known.then_some(LastCommand { name, outcome, timestamp, exit_status, stderr });

@@ -4,7 +4,7 @@ use crate::api::AnswerError;
 use crate::excerpt::Excerpt;
 use crate::json::STRING_MAX;
 use crate::log::{Format, RECORD_MAX};
-use crate::status::{State, copy};
+use crate::status::{Image, State, copy};
 use rustix::io::Errno;
 use std::string::String;
 use std::vec::Vec;
