@@ -260,6 +260,25 @@ impl CallError<'_> {
         matches!(self, Self::TooLateToSend | Self::TooLate(_))
     }
 
+    /// What to do about it, if that is known: what is added to the error.
+    // Apart, what is said without it is in the programs once.
+    #[inline(never)]
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Connect(Errno::NOENT | Errno::NOTDIR) => {
+                " (is this a Bottlerocket node, and is the socket mounted here?)"
+            }
+            Self::Connect(Errno::CONNREFUSED) => {
+                " (is the API server running? if it made a new socket, \
+                 restart the container that has the old one mounted)"
+            }
+            Self::Connect(Errno::ACCESS | Errno::PERM) => {
+                " (needs uid 0 or group 274, and the SELinux type control_t)"
+            }
+            _ => "",
+        }
+    }
+
     /// Whether nobody listens on the socket, or it is not there: so it stays
     /// for ever if the API server has made a new one and the old one is
     /// mounted here.
@@ -284,20 +303,7 @@ impl Show for CallError<'_> {
         };
         put(buffer, &["cannot ", tried, ": "]);
         Reason(*errno).show(buffer);
-        let advice = match self {
-            Self::Connect(Errno::NOENT | Errno::NOTDIR) => {
-                " (is this a Bottlerocket node, and is the socket mounted here?)"
-            }
-            Self::Connect(Errno::CONNREFUSED) => {
-                " (is the API server running? if it made a new socket, \
-                 restart the container that has the old one mounted)"
-            }
-            Self::Connect(Errno::ACCESS | Errno::PERM) => {
-                " (needs uid 0 or group 274, and the SELinux type control_t)"
-            }
-            _ => "",
-        };
-        put(buffer, &[advice]);
+        put(buffer, &[self.advice()]);
     }
 }
 display!(CallError<'_>);
@@ -392,6 +398,8 @@ impl Exchange {
     /// # Errors
     ///
     /// It is not complete, or not understood, or says no.
+    // Apart, it keeps its registers to itself: the programs are smaller.
+    #[inline(never)]
     pub fn finish(&self) -> Result<Answer<'_>, AnswerError<'_>> {
         let code = match (self.response.code(), self.progress()) {
             (Some(code), Progress::Complete) => code,

@@ -158,6 +158,7 @@ pub struct Given<'a> {
 
 impl Cycle {
     /// A cycle, and the call that it begins with.
+    #[inline(never)]
     pub fn begin() -> (Self, Call) {
         let cycle = Self {
             phase: Phase::Look,

@@ -160,10 +160,10 @@ struct Values<'a> {
     texts: [&'a str; 5],
     /// How many texts there are at most; the keys behind them are left out.
     known: usize,
-    bytes: &'a [u8],
+    bytes: Shown<'a>,
     shown: &'a dyn Show,
-    number: u64,
-    time: Duration,
+    number: Number,
+    time: Short,
 }
 
 impl Event<'_> {
@@ -223,10 +223,10 @@ impl Event<'_> {
         let mut values = Values {
             texts: [""; 5],
             known: 5,
-            bytes: b"",
+            bytes: Shown(b""),
             shown: &"",
-            number: 0,
-            time: Duration::ZERO,
+            number: Number(0),
+            time: Short(Duration::ZERO),
         };
         let [_, _, mut keys, _] = parts(self.number());
         self.describe(&mut values, &mut keys);
@@ -239,6 +239,7 @@ impl Event<'_> {
     #[inline(never)]
     fn describe<'v>(&'v self, values: &mut Values<'v>, keys: &mut &str) {
         let Values { texts, known, bytes, shown, number, time } = values;
+        let (Shown(bytes), Number(number), Short(time)) = (bytes, number, time);
         let [one, two, three, four, five] = texts;
         match self {
             Self::Started(socket, interval) => {
@@ -343,11 +344,11 @@ impl Values<'_> {
                     }
                 }
                 // Never is not a long time that passes.
-                b"~" if self.time == Duration::MAX => record.text(key, "never"),
-                b"~" => record.field(key, &Short(self.time)),
-                b"!" => record.field(key, &Timestamp(self.time)),
-                b"#" => record.field(key, &Number(self.number)),
-                b"%" => record.field(key, &Shown(self.bytes)),
+                b"~" if self.time.0 == Duration::MAX => record.text(key, "never"),
+                b"~" => record.field(key, &self.time),
+                b"!" => record.field(key, &Timestamp(self.time.0)),
+                b"#" => record.field(key, &self.number),
+                b"%" => record.field(key, &self.bytes),
                 b"@" => record.field(key, self.shown),
                 _ => return,
             }

@@ -45,6 +45,7 @@ enum Sequence {
 }
 
 impl Default for Excerpt {
+    #[inline(never)]
     fn default() -> Self {
         Self {
             gap: false,
