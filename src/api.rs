@@ -407,11 +407,14 @@ impl Exchange {
             (Some(code @ 500..), _) => code,
             (_, progress) => return Err(AnswerError::Truncated(progress)),
         };
+        if (self.call, code) == (Call::Status, 200) {
+            return match Status::read(&self.document) {
+                Ok(status) => Ok(Answer::Status(status)),
+                Err(error) => Err(AnswerError::Document(error)),
+            };
+        }
         let refusal = Refusal { code, reason: &self.reason };
         Ok(match (self.call, code) {
-            (Call::Status, 200) => {
-                Answer::Status(Status::read(&self.document).map_err(AnswerError::Document)?)
-            }
             (Call::Status, 404) if refusal.reason.starts_with(NO_STATUS) => Answer::NoStatus,
             (Call::Start(_) | Call::Reboot, 204) => Answer::Started,
             (Call::Status | Call::Start(_), BUSY) => Answer::Busy,

@@ -6,6 +6,7 @@
 
 use crate::api::{Answer, Call, CallError, ErrorKind};
 use crate::cycle::{Cycle, End, Given, Moment, Settings, Step};
+use crate::duration::millis;
 use crate::event::Event;
 use crate::history::History;
 use core::time::Duration;
@@ -255,7 +256,7 @@ impl Daemon {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
-        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let millis = millis(duration);
         let scaled = (u128::from(mixed) * (u128::from(millis) + 1)) >> 64;
         Duration::from_millis(u64::try_from(scaled).unwrap_or(millis))
     }

@@ -156,14 +156,16 @@ pub fn summary(number: usize) -> Summary {
 }
 
 /// The values of an event's particulars, as far as it has any of that kind.
+// What is small comes first: reaching it takes less code.
+#[repr(C)]
 struct Values<'a> {
-    texts: [&'a str; 5],
-    /// How many texts there are at most; the keys behind them are left out.
-    known: usize,
+    time: Short,
+    number: Number,
     bytes: Shown<'a>,
     shown: &'a dyn Show,
-    number: Number,
-    time: Short,
+    /// How many texts there are at most; the keys behind them are left out.
+    known: usize,
+    texts: [&'a str; 5],
 }
 
 impl Event<'_> {
@@ -221,12 +223,12 @@ impl Event<'_> {
     pub fn record(&self, format: Format, utc: Duration) -> Record {
         let mut record = Record::new(format, utc, self.summary());
         let mut values = Values {
-            texts: [""; 5],
-            known: 5,
+            time: Short(Duration::ZERO),
+            number: Number(0),
             bytes: Shown(b""),
             shown: &"",
-            number: Number(0),
-            time: Short(Duration::ZERO),
+            known: 5,
+            texts: [""; 5],
         };
         let [_, _, mut keys, _] = parts(self.number());
         self.describe(&mut values, &mut keys);

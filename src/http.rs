@@ -134,12 +134,12 @@ impl Response {
         if START.get(self.head.len()).is_some_and(|wanted| *wanted != byte) {
             return Err(HttpError::NotHttp);
         }
+        let end = self.head.len();
         self.head.push(byte).map_err(|_| HttpError::HeadTooLong)?;
         if byte != b'\n' {
             return Ok(());
         }
-        let line = self.head.get(self.line..).and_then(|line| line.strip_suffix(b"\n"));
-        let line = line.unwrap_or_default();
+        let line = self.head.get(self.line..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         self.line = self.head.len();
         if self.code == 0 {

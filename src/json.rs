@@ -28,7 +28,7 @@
 //! The result does not depend on how the document was split on its way here.
 
 use crate::excerpt::Excerpt;
-use crate::text::{Show, display, put, put_number};
+use crate::text::{Show, cut, display, put, put_number};
 use heapless::{Vec, VecView};
 
 /// The longest condensed document, in bytes.
@@ -129,30 +129,42 @@ enum Fate {
     Excerpt,
 }
 
-/// The members that are known.
-const MEMBERS: [(Place, &str, Fate); 21] = [
-    (Place::Root, "update_state", Fate::Keep(Field::UpdateState)),
-    (Place::Root, "chosen_update", Fate::Open(Place::Chosen)),
-    (Place::Root, "active_partition", Fate::Open(Place::Active)),
-    (Place::Root, "staging_partition", Fate::Open(Place::Staging)),
-    (Place::Root, "most_recent_command", Fate::Open(Place::Command)),
-    (Place::Chosen, "version", Fate::Keep(Field::ChosenVersion)),
-    (Place::Chosen, "variant", Fate::Keep(Field::ChosenVariant)),
-    (Place::Chosen, "arch", Fate::Keep(Field::ChosenArch)),
-    (Place::Active, "image", Fate::Open(Place::ActiveImage)),
-    (Place::ActiveImage, "version", Fate::Keep(Field::ActiveVersion)),
-    (Place::ActiveImage, "variant", Fate::Keep(Field::ActiveVariant)),
-    (Place::ActiveImage, "arch", Fate::Keep(Field::ActiveArch)),
-    (Place::Staging, "image", Fate::Open(Place::StagingImage)),
-    (Place::StagingImage, "version", Fate::Keep(Field::StagingVersion)),
-    (Place::StagingImage, "variant", Fate::Keep(Field::StagingVariant)),
-    (Place::StagingImage, "arch", Fate::Keep(Field::StagingArch)),
-    (Place::Command, "cmd_type", Fate::Keep(Field::CmdType)),
-    (Place::Command, "cmd_status", Fate::Keep(Field::CmdStatus)),
-    (Place::Command, "timestamp", Fate::Keep(Field::Timestamp)),
-    (Place::Command, "exit_status", Fate::KeepNumber(Field::ExitStatus)),
-    (Place::Command, "stderr", Fate::Excerpt),
+/// The members that are known: where they are, and what becomes of them.
+const MEMBERS: [(Place, Fate); 21] = [
+    (Place::Root, Fate::Keep(Field::UpdateState)),
+    (Place::Root, Fate::Open(Place::Chosen)),
+    (Place::Root, Fate::Open(Place::Active)),
+    (Place::Root, Fate::Open(Place::Staging)),
+    (Place::Root, Fate::Open(Place::Command)),
+    (Place::Chosen, Fate::Keep(Field::ChosenVersion)),
+    (Place::Chosen, Fate::Keep(Field::ChosenVariant)),
+    (Place::Chosen, Fate::Keep(Field::ChosenArch)),
+    (Place::Active, Fate::Open(Place::ActiveImage)),
+    (Place::ActiveImage, Fate::Keep(Field::ActiveVersion)),
+    (Place::ActiveImage, Fate::Keep(Field::ActiveVariant)),
+    (Place::ActiveImage, Fate::Keep(Field::ActiveArch)),
+    (Place::Staging, Fate::Open(Place::StagingImage)),
+    (Place::StagingImage, Fate::Keep(Field::StagingVersion)),
+    (Place::StagingImage, Fate::Keep(Field::StagingVariant)),
+    (Place::StagingImage, Fate::Keep(Field::StagingArch)),
+    (Place::Command, Fate::Keep(Field::CmdType)),
+    (Place::Command, Fate::Keep(Field::CmdStatus)),
+    (Place::Command, Fate::Keep(Field::Timestamp)),
+    (Place::Command, Fate::KeepNumber(Field::ExitStatus)),
+    (Place::Command, Fate::Excerpt),
 ];
+
+/// Their names, in the same order. A slice of a string each would be twice as
+/// large as they are.
+const NAMES: &str = "\
+update_state chosen_update active_partition staging_partition most_recent_command \
+version variant arch \
+image \
+version variant arch \
+image \
+version variant arch \
+cmd_type cmd_status timestamp exit_status stderr \
+";
 
 /// What may come next.
 #[derive(Debug, Clone, Copy)]
@@ -393,7 +405,9 @@ impl Condenser {
         if !self.is_kept() || !self.token_fits {
             return Ok(());
         }
-        for (member, (at, name, fate)) in MEMBERS.iter().enumerate() {
+        let mut names = NAMES;
+        for (member, (at, fate)) in MEMBERS.iter().enumerate() {
+            let name = cut(&mut names, b' ');
             if *at == place && name.as_bytes() == self.token {
                 if self.seen & 1 << member != 0 {
                     return Err(Wrong::Twice);

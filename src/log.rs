@@ -1,5 +1,6 @@
 //! One log record a line: `key=value` pairs, or JSON.
 
+use crate::duration::millis;
 use crate::event::Summary;
 use crate::text::{Show, display, put};
 use core::str;
@@ -115,11 +116,15 @@ pub struct Timestamp(pub Duration);
 impl Show for Timestamp {
     fn show(&self, buffer: &mut VecView<u8>) {
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        let seconds = self.0.as_secs();
-        let [year, month, day] = date(seconds / 86_400);
-        let (hour, minute) = (seconds / 3_600 % 24, seconds / 60 % 60);
+        let mut rest = millis(self.0);
+        let [milli, second, minute, hour] = [1_000, 60, 60, 24].map(|radix| {
+            let part = rest % radix;
+            rest /= radix;
+            part
+        });
+        let [year, month, day] = date(rest);
         // From the last to the first, as their digits are taken from them.
-        let numbers = [self.0.subsec_millis().into(), seconds % 60, minute, hour, day, month, year];
+        let numbers = [milli, second, minute, hour, day, month, year];
         let mut numbers = numbers.iter();
         let mut number = 0;
         for digit in text.iter_mut().rev() {
