@@ -117,17 +117,18 @@ pub struct Refusal<'a> {
 impl Show for Refusal<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         let Self { code, reason } = *self;
-        let what = match (code, reason.is_empty()) {
-            (408, _) => "did not get the whole request in time (408)",
-            (404, true) => "does not know this call (404)",
-            _ => "answered ",
+        let known = match (code, reason.is_empty()) {
+            (408, _) => "the API did not get the whole request in time (408)",
+            (404, true) => "the API does not know this call (404)",
+            _ => "",
         };
-        put(buffer, &["the API ", what]);
-        if what == "answered " {
-            put_number(buffer, code.into());
-            put(buffer, &[if reason.is_empty() { ", without a reason" } else { ": " }]);
-            reason.show(buffer);
+        if !known.is_empty() {
+            return put(buffer, &[known]);
         }
+        put(buffer, &["the API answered "]);
+        put_number(buffer, code.into());
+        put(buffer, &[if reason.is_empty() { ", without a reason" } else { ": " }]);
+        reason.show(buffer);
     }
 }
 display!(Refusal<'_>);
