@@ -179,3 +179,141 @@ fn every_line_of_the_table_is_read() {
         assert_eq!(summary(number).name, "");
     }
 }
+
+#[test]
+fn every_event_has_a_line() {
+    assert_eq!(EVENTS.lines().count(), COUNT);
+    for number in 0..COUNT {
+        let [level, name, keys, message] = parts(number);
+        assert!(Level::NAMES.contains(&level), "{name}");
+        assert_eq!(summary(number).level.number(), {
+            Level::NAMES.iter().position(|other| *other == level).unwrap()
+        });
+        assert!(keys == "-" || keys.ends_with(','), "{name}");
+        for key in keys.split_terminator(',').filter(|key| *key != "-") {
+            let (kind, key) = key.split_at(1);
+            assert!("=?~!#%@".contains(kind) && !key.is_empty(), "{name}: {kind}{key}");
+        }
+        assert!(!name.is_empty() && !message.is_empty(), "{number}");
+    }
+    assert_eq!(parts(COUNT), [""; 4]);
+    assert_eq!(parts(usize::MAX), [""; 4]);
+}
+
+/// A record without what stands in all of them.
+fn told(event: &Event) -> String {
+    let mut record = event.record(Format::Logfmt, Duration::ZERO);
+    let line = String::from_utf8(record.finish().to_vec()).unwrap();
+    let summary = event.summary();
+    let (_, rest) = line.split_once(" event=").unwrap();
+    let rest = rest.trim_end().strip_prefix(summary.name).unwrap();
+    let rest = rest.strip_prefix(" msg=").unwrap();
+    let plain = rest.strip_prefix(summary.message);
+    let quoted = std::format!("\"{}\"", summary.message);
+    String::from(plain.or_else(|| rest.strip_prefix(quoted.as_str())).unwrap().trim_start())
+}
+
+#[test]
+fn every_event_tells_its_particulars() {
+    let image = |version| Image { version, variant: "v", arch: "a" };
+    let mut stderr = Excerpt::default();
+    stderr.push_bytes(b"no room");
+    let last_command = LastCommand {
+        name: "prepare",
+        outcome: "Failed",
+        timestamp: "t",
+        exit_status: "1",
+        stderr: &stderr,
+    };
+    let killed = LastCommand { exit_status: "", ..last_command };
+    let status = Status {
+        state: State::Staged,
+        chosen: Some(image("3")),
+        running: Some(image("1")),
+        staged: Some(image("2")),
+        last_command: None,
+    };
+    let unknown = Status { chosen: None, running: None, staged: None, ..status };
+    let update = Update(["1", "3", "v", "a"].map(copy));
+    let mut entry = Entry::default();
+    (entry.image, entry.before, entry.failed_boots) = (image("3"), "1", 2);
+    let refusal = Refusal { code: 409, reason: &stderr };
+    let error = CallError::TooLateToSend;
+    let (prepare, status_call) = (Command::Prepare, Call::Status);
+    let took = Duration::from_secs(90);
+    let version = concat!("version=", env!("CARGO_PKG_VERSION"));
+    for (event, expected) in [
+        (Event::Started(b"/s", took), std::format!("{version} socket=/s interval=1m30s")),
+        (Event::Serving(b":80", 80), "address=:80 port=80".into()),
+        (Event::Busy, "".into()),
+        (Event::Preparing(&update), "running=1 version=3 variant=v arch=a".into()),
+        (Event::Running(prepare, took), "command=prepare took=1m30s".into()),
+        (Event::Done(prepare, "3", took), "version=3 took=1m30s".into()),
+        (
+            Event::Failed(prepare, &last_command, took),
+            "command=prepare status=Failed exit_status=1 took=1m30s stderr=\"no room\"".into(),
+        ),
+        (
+            Event::Failed(prepare, &killed, took),
+            "command=prepare status=Failed took=1m30s stderr=\"no room\"".into(),
+        ),
+        (Event::Overdue(prepare, took), "command=prepare timeout=1m30s".into()),
+        (Event::Vanished(prepare), "command=prepare".into()),
+        (Event::Stuck(prepare), "command=prepare".into()),
+        (
+            Event::Refused(prepare, &refusal),
+            "command=prepare error=\"the API answered 409: no room\"".into(),
+        ),
+        (Event::Locked(took), "after=1m30s".into()),
+        (Event::Nothing(&status), "state=Staged running=1 variant=v arch=a".into()),
+        (Event::Nothing(&unknown), "state=Staged".into()),
+        (Event::Ready(&status), "state=Staged next=2 running=1 variant=v arch=a".into()),
+        (Event::Staged(&unknown), "state=Staged next=\"\"".into()),
+        (
+            Event::Closed(&status, took),
+            "state=Staged version=3 opens=1970-01-01T00:01:30.000Z".into(),
+        ),
+        (
+            Event::HeldBack(&entry, took),
+            "version=3 variant=v arch=a failed_boots=2 retry_in=1m30s".into(),
+        ),
+        (
+            Event::RolledBack(&entry, LONG),
+            "version=3 variant=v arch=a failed_boots=2 retry_in=never running=1".into(),
+        ),
+        (Event::Updated(&entry), "version=3 variant=v arch=a before=1".into()),
+        (
+            Event::ApiLost(status_call, error),
+            "call=status error=\"the API takes no connections in time\"".into(),
+        ),
+        (Event::ApiBack(took), "after=1m30s".into()),
+        (
+            Event::Called(status_call, &Ok(Answer::Status(status)), took),
+            "call=status answer=Staged took=1m30s".into(),
+        ),
+        (
+            Event::Called(status_call, &Ok(Answer::NoStatus), took),
+            "call=status answer=404 took=1m30s".into(),
+        ),
+        (
+            Event::Called(Call::Start(prepare), &Ok(Answer::NotAllowed(refusal)), took),
+            "call=prepare answer=\"the API answered 409: no room\" took=1m30s".into(),
+        ),
+        (
+            Event::Called(status_call, &Err(error), took),
+            "call=status error=\"the API takes no connections in time\" took=1m30s".into(),
+        ),
+        (Event::StateDamaged, "".into()),
+        (
+            Event::StateLost("write the file", Reason(Errno::IO)),
+            "tried=\"write the file\" error=\"input/output error\"".into(),
+        ),
+        (
+            Event::GaveUp(took, error),
+            "after=1m30s error=\"the API takes no connections in time\"".into(),
+        ),
+        (Event::Stopped("SIGTERM"), "signal=SIGTERM".into()),
+    ] {
+        assert_eq!(told(&event), expected, "{event:?}");
+    }
+}
