@@ -116,15 +116,13 @@ pub struct Timestamp(pub Duration);
 impl Show for Timestamp {
     fn show(&self, buffer: &mut VecView<u8>) {
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        let mut rest = millis(self.0);
-        let [milli, second, minute, hour] = [1_000, 60, 60, 24].map(|radix| {
-            let part = rest % radix;
-            rest /= radix;
-            part
-        });
-        let [year, month, day] = date(rest);
+        let millis = millis(self.0);
+        let seconds = millis / 1_000;
+        let minutes = seconds / 60;
+        let hours = minutes / 60;
+        let [year, month, day] = date(hours / 24);
         // From the last to the first, as their digits are taken from them.
-        let numbers = [milli, second, minute, hour, day, month, year];
+        let numbers = [millis % 1_000, seconds % 60, minutes % 60, hours % 24, day, month, year];
         let mut numbers = numbers.iter();
         let mut number = 0;
         for digit in text.iter_mut().rev() {

@@ -62,19 +62,24 @@ pub fn put(buffer: &mut VecView<u8>, parts: &[&str]) {
     }
 }
 
-/// Puts a number into a buffer, in decimal digits. One that has no room is not
-/// whole.
+/// Puts a number into a buffer, in decimal digits.
+#[inline(never)]
 pub fn put_number(buffer: &mut VecView<u8>, mut number: u64) {
-    let first = buffer.len();
-    loop {
-        let _ = buffer.push(b'0' + (number % 10) as u8);
+    let mut digits = [0; DIGITS_MAX];
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10) as u8;
         number /= 10;
+        first = at;
         if number == 0 {
             break;
         }
     }
-    buffer.get_mut(first..).unwrap_or_default().reverse();
+    let _ = buffer.extend_from_slice(digits.get(first..).unwrap_or_default());
 }
+
+/// How many digits a number has at most.
+const DIGITS_MAX: usize = 20;
 
 /// Cuts off what stands before the first `at`, and `at` itself. Without one,
 /// nothing.
