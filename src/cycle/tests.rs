@@ -1373,7 +1373,7 @@ fn any_sequence_of_answers() {
     let any = AnyAnswer::new();
     let (mut ends, mut most_calls, mut most_commands) = ([0; 3], 0, 0);
     let mut reasons = BTreeMap::<&str, u32>::new();
-    for seed in 0..40_000 {
+    for seed in 0..20_000 {
         let mut numbers = Numbers(seed);
         let limited = numbers.below(2) == 0;
         let settings = Settings {

@@ -33,7 +33,7 @@ fn push_in(parts: &[usize], bytes: &[u8]) -> Made {
 fn push(bytes: &[u8]) -> Made {
     let made = push_in(&[bytes.len().max(1)], bytes);
     assert_eq!(push_in(&[1], bytes), made);
-    let cuts = if bytes.len() > 200 { 37 } else { 1 };
+    let cuts = if bytes.len() > 100 { 37 } else { 1 };
     for cut in (1..bytes.len()).step_by(cuts) {
         assert_eq!(push_in(&[cut, bytes.len()], bytes), made, "cut at {cut}");
     }
@@ -44,10 +44,8 @@ fn push(bytes: &[u8]) -> Made {
 fn is(text: &str, made: Result<(Asked, bool), &'static str>) {
     assert_eq!(push(text.as_bytes()), Some((text.len(), made)), "{text:?}");
     // What follows is not looked at.
-    for more in ["\r\n", "GET /metrics HTTP/1.1\r\n\r\n", "{\"a\": 1}", "\0"] {
-        let more = push(format!("{text}{more}").as_bytes());
-        assert_eq!(more, Some((text.len(), made)), "{text:?}");
-    }
+    let more = push(format!("{text}GET / HTTP/1.1\r\n\r\n\0").as_bytes());
+    assert_eq!(more, Some((text.len(), made)), "{text:?}");
     // Nor is it too early for an answer by a byte.
     assert_eq!(push(&text.as_bytes()[..text.len() - 1]), None, "{text:?}");
 }
@@ -76,10 +74,7 @@ fn what_is_served() {
                 "\r\nno header at all\r\n\0\u{1b}\r\n\r\n",
                 "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
             ] {
-                for version in ["HTTP/1.1", "HTTP/1.0"] {
-                    let request = format!("{method} {path} {version}{rest}");
-                    is(&request, Ok((asked, with_body)));
-                }
+                is(&format!("{method} {path} HTTP/1.1{rest}"), Ok((asked, with_body)));
             }
         }
     }
@@ -209,7 +204,7 @@ fn any_bytes() {
         b"\r\n\r\n",
     ];
     let mut made = [0; 3];
-    for _ in 0..2_000 {
+    for _ in 0..1_000 {
         let parts = numbers.below(12);
         let bytes = (0..parts).flat_map(|_| *numbers.one_of(&alphabet)).copied();
         let bytes: List<u8> = bytes.collect();
