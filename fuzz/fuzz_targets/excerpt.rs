@@ -6,6 +6,7 @@ use bottlerocket_fuzz::in_any_pieces;
 use bottlerocket_updater::event::Event;
 use bottlerocket_updater::excerpt::{Excerpt, is_plain};
 use bottlerocket_updater::log::{Format, RECORD_MAX, Record};
+use bottlerocket_updater::text::Number;
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         let time = Duration::from_secs(bytes.len() as u64 * 1_000_000_007);
         let mut record = Record::new(format, time, Event::Busy.summary());
         record.text("text", &shown);
-        record.field("number", &bytes.len());
+        record.field("number", &Number(bytes.len() as u64));
         let line = String::from_utf8(record.finish().to_vec()).expect("UTF-8");
         assert!(line.len() <= RECORD_MAX);
         let line = line.strip_suffix('\n').expect("a whole line");
