@@ -9,9 +9,10 @@ mod start;
 use bottlerocket_updater::api::{Answer, Call, CallError, Command, Exchange, Failed};
 use bottlerocket_updater::duration::Short;
 use bottlerocket_updater::exit::{FAILED, NO, YES};
-use bottlerocket_updater::flags::{self, Flag, Value};
+use bottlerocket_updater::flags::{self, Flags, Value};
 use bottlerocket_updater::status::State;
 use bottlerocket_updater::unix::{DEFAULT_SOCKET, Deadline, call, call_until_free, write_line};
+use core::ffi::CStr;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
 use start::{Args, STDOUT, complain};
@@ -42,22 +43,31 @@ Example:
 ";
 
 struct Options {
-    socket: &'static [u8],
+    socket: &'static CStr,
     timeout: Duration,
     refresh: bool,
+}
+
+impl Flags<'static> for Options {
+    const NAMES: &'static str = "socket timeout refresh ";
+
+    fn value(&mut self, number: usize) -> Value<'_, 'static> {
+        match number {
+            0 => Value::Path(&mut self.socket),
+            1 => Value::Positive(&mut self.timeout),
+            _ => Value::Switch(&mut self.refresh),
+        }
+    }
 }
 
 fn main(arguments: Args) -> u8 {
     let mut options =
         Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(10), refresh: false };
-    let mut flags = [
-        Flag::new("socket", Value::Path(&mut options.socket)),
-        Flag::new("timeout", Value::Positive(&mut options.timeout)),
-        Flag::new("refresh", Value::Switch(&mut options.refresh)),
-    ];
-    start::invoke(flags::read(arguments, &mut flags, None), HELP, || {
+    let asked = flags::read(arguments, &mut options, &mut [], None);
+    start::invoke(asked, HELP, || {
         check(&options, &mut Exchange::new(Call::Status)).unwrap_or_else(|error| {
             let Options { socket, timeout, .. } = options;
+            let socket = socket.to_bytes();
             let tried = "read the update status from";
             complain(format_args!("{}", Failed { tried, socket, error, timeout }));
             FAILED

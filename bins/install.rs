@@ -22,7 +22,7 @@ mod start;
 
 use bottlerocket_updater::errno::Reason;
 use bottlerocket_updater::exit::{FAILED, YES};
-use bottlerocket_updater::flags::{self, Asked, Flag, UsageError, Value};
+use bottlerocket_updater::flags::{self, Asked, Flags, UsageError, Value};
 use bottlerocket_updater::unix::{pause, write_line};
 use core::ffi::CStr;
 use core::fmt;
@@ -99,31 +99,33 @@ const READ: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC);
 const CREATE: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::CLOEXEC);
 
+#[derive(Default)]
 struct Options {
-    from: Option<&'static [u8]>,
-    into: &'static [u8],
+    from: &'static CStr,
+    into: &'static CStr,
+}
+
+impl Flags<'static> for Options {
+    const NAMES: &'static str = "from ";
+
+    fn value(&mut self, _: usize) -> Value<'_, 'static> {
+        Value::Path(&mut self.from)
+    }
 }
 
 fn main(arguments: Args) -> u8 {
-    let mut from = b"".as_slice();
+    let mut options = Options::default();
     let mut into = None;
-    let mut flags = [Flag::new("from", Value::Path(&mut from))];
-    let asked = flags::read(arguments, &mut flags, Some(&mut into));
-    let asked = match asked {
-        Ok(Asked::Run) if into.is_none_or(<[u8]>::is_empty) => {
-            Err(UsageError::MissingOperand("DIR"))
-        }
-        asked => asked,
-    };
-    start::invoke(asked, HELP, || {
-        let from = (!from.is_empty()).then_some(from);
-        let options = Options { from, into: into.unwrap_or_default() };
-        match install(&options, &mut [0; PATH_MAX]) {
-            Ok(()) => YES,
-            Err(failure) => {
-                complain(format_args!("{failure}"));
-                FAILED
-            }
+    let mut asked = flags::read(arguments, &mut options, &mut [], Some(&mut into));
+    options.into = into.unwrap_or_default();
+    if asked == Ok(Asked::Run) && options.into.is_empty() {
+        asked = Err(UsageError::MissingOperand("DIR"));
+    }
+    start::invoke(asked, HELP, || match install(&options, &mut [0; PATH_MAX]) {
+        Ok(()) => YES,
+        Err(failure) => {
+            complain(format_args!("{failure}"));
+            FAILED
         }
     })
 }
@@ -131,9 +133,9 @@ fn main(arguments: Args) -> u8 {
 /// Installs the programs. Nothing is written before all of them are found.
 fn install<'a>(options: &Options, own_path: &'a mut [u8; PATH_MAX]) -> Result<(), Failure<'a>> {
     occupy_standard_streams();
-    let from = match options.from {
-        Some(path) => path,
-        None => own_directory(own_path)?,
+    let from = match options.from.to_bytes() {
+        b"" => own_directory(own_path)?,
+        path => path,
     };
     let from = Directory::open(from, Side::Source)?;
     let [checker, reboot] = PROGRAMS.map(|names| Program::find(&from, names));
@@ -141,7 +143,7 @@ fn install<'a>(options: &Options, own_path: &'a mut [u8; PATH_MAX]) -> Result<()
 
     // What is created has the mode that is asked for, whoever starts this.
     umask(Mode::empty());
-    let into = Directory::open(options.into, Side::Target)?.lock()?;
+    let into = Directory::open(options.into.to_bytes(), Side::Target)?.lock()?;
     // All of them first: a full disk may be full of them.
     for program in &programs {
         program.remove_leftover(&into)?;

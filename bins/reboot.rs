@@ -24,11 +24,12 @@ mod start;
 use bottlerocket_updater::api::{Answer, Call, CallError, Exchange, Failed};
 use bottlerocket_updater::duration::Short;
 use bottlerocket_updater::exit::{FAILED, NO, YES};
-use bottlerocket_updater::flags::{self, Flag, Value};
+use bottlerocket_updater::flags::{self, Flags, Value};
 use bottlerocket_updater::status::State;
 use bottlerocket_updater::unix::{
     DEFAULT_SOCKET, Deadline, Wait, call, call_until_free, write_all, write_line,
 };
+use core::ffi::CStr;
 use core::time::Duration;
 use start::{Args, STDOUT, complain};
 
@@ -63,20 +64,28 @@ Example:
 ";
 
 struct Options {
-    socket: &'static [u8],
+    socket: &'static CStr,
     timeout: Duration,
     if_ready: bool,
+}
+
+impl Flags<'static> for Options {
+    const NAMES: &'static str = "socket timeout if-ready ";
+
+    fn value(&mut self, number: usize) -> Value<'_, 'static> {
+        match number {
+            0 => Value::Path(&mut self.socket),
+            1 => Value::Positive(&mut self.timeout),
+            _ => Value::Switch(&mut self.if_ready),
+        }
+    }
 }
 
 fn main(arguments: Args) -> u8 {
     let mut options =
         Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(60), if_ready: false };
-    let mut flags = [
-        Flag::new("socket", Value::Path(&mut options.socket)),
-        Flag::new("timeout", Value::Positive(&mut options.timeout)),
-        Flag::new("if-ready", Value::Switch(&mut options.if_ready)),
-    ];
-    start::invoke(flags::read(arguments, &mut flags, None), HELP, || {
+    let asked = flags::read(arguments, &mut options, &mut [], None);
+    start::invoke(asked, HELP, || {
         let mut deadline = match Deadline::after(options.timeout) {
             Ok(deadline) => deadline,
             Err(error) => return fail(&options, "reboot the node through", error),
@@ -91,6 +100,7 @@ fn main(arguments: Args) -> u8 {
 
 fn fail(options: &Options, tried: &str, error: CallError) -> u8 {
     let Options { socket, timeout, .. } = *options;
+    let socket = socket.to_bytes();
     complain(format_args!("{}", Failed { tried, socket, error, timeout }));
     FAILED
 }

@@ -105,9 +105,9 @@ impl Args {
 }
 
 impl Iterator for Args {
-    type Item = &'static [u8];
+    type Item = &'static CStr;
 
-    fn next(&mut self) -> Option<&'static [u8]> {
+    fn next(&mut self) -> Option<&'static CStr> {
         self.left = self.left.checked_sub(1)?;
         // SAFETY: `left` was above 0, so `next` points at one of the
         // pointers, each of which points at a string that ends in a NUL and
@@ -115,7 +115,7 @@ impl Iterator for Args {
         unsafe {
             let argument = CStr::from_ptr(*self.next);
             self.next = self.next.add(1);
-            Some(argument.to_bytes())
+            Some(argument)
         }
     }
 }

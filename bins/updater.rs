@@ -19,13 +19,16 @@ use bottlerocket_updater::errno::Reason;
 use bottlerocket_updater::event::Event;
 use bottlerocket_updater::excerpt::Shown;
 use bottlerocket_updater::exit::{FAILED, YES};
-use bottlerocket_updater::flags::{self, Asked, Flag, Source, Value, Word};
+use bottlerocket_updater::flags::{self, Asked, Flag, Flags, Source, Value, Word};
 use bottlerocket_updater::history::{FILE_MAX, History};
 use bottlerocket_updater::log::{Format, Level};
 use bottlerocket_updater::metrics::Metrics;
 use bottlerocket_updater::scrape;
 use bottlerocket_updater::store::{self, Store};
 use bottlerocket_updater::unix::{self, DEFAULT_SOCKET, Server, Turn};
+use bottlerocket_updater::window::Windows;
+use core::ffi::CStr;
+use core::mem;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use core::time::Duration;
 use environment::Environment;
@@ -38,8 +41,8 @@ start::program!(main);
 /// How long one call may take. The API answers in milliseconds, unless it is
 /// rebooting the node.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest jitter that is not set by the operator.
-const JITTER_MAX: Duration = Duration::from_secs(60);
+/// The longest jitter that is not set by the operator, in milliseconds.
+const JITTER_MAX: u64 = 60_000;
 /// How much longer than a cycle ought to take the API may be silent until that
 /// is no longer healthy, at least.
 const SILENCE_MIN: Duration = Duration::from_secs(60);
@@ -103,86 +106,110 @@ Example:
   bottlerocket-updater -one-time
 ";
 
-/// What the operator has set that is for the program itself.
-struct Options {
-    socket: &'static [u8],
-    state_dir: &'static [u8],
-    boot_id: &'static [u8],
+/// What the operator has set.
+struct Options<'w> {
+    socket: &'static CStr,
+    state_dir: &'static CStr,
+    boot_id: &'static CStr,
     retry: OrNever,
     listen: Listen<'static>,
+    schedule: Schedule,
+    settings: Settings,
+    windows: WindowFlag<'w, 'static>,
+    log_format: Word,
+    log_level: Word,
+    print_config: bool,
 }
 
+impl Flags<'static> for Options<'_> {
+    const NAMES: &'static str = "interval jitter socket one-time window stage-only refresh-ready \
+        state-dir retry-failed-boot metrics-address give-up refresh-timeout prepare-timeout \
+        activate-timeout deactivate-timeout log-format log-level boot-id print-config ";
+
+    fn value(&mut self, number: usize) -> Value<'_, 'static> {
+        let [refresh, prepare, activate, deactivate] = &mut self.settings.timeouts;
+        match number {
+            0 => Value::Positive(&mut self.schedule.interval),
+            JITTER => Value::Duration(&mut self.schedule.jitter),
+            2 => Value::Path(&mut self.socket),
+            3 => Value::Switch(&mut self.schedule.once),
+            4 => Value::Other(&mut self.windows),
+            5 => Value::Switch(&mut self.settings.stage_only),
+            6 => Value::Switch(&mut self.settings.refresh_ready),
+            7 => Value::Path(&mut self.state_dir),
+            8 => Value::Other(&mut self.retry),
+            9 => Value::Other(&mut self.listen),
+            10 => Value::Duration(&mut self.schedule.give_up),
+            11 => Value::Positive(refresh),
+            12 => Value::Positive(prepare),
+            13 => Value::Positive(activate),
+            14 => Value::Positive(deactivate),
+            15 => Value::Other(&mut self.log_format),
+            16 => Value::Other(&mut self.log_level),
+            17 => Value::Path(&mut self.boot_id),
+            _ => Value::Switch(&mut self.print_config),
+        }
+    }
+}
+
+/// The number of the flag `-jitter`.
+const JITTER: usize = 1;
+/// How many flags there are.
+const FLAGS: usize = 19;
+
 fn main(arguments: Args) -> u8 {
+    let mut windows = Windows::new();
     let mut options = Options {
         socket: DEFAULT_SOCKET,
-        state_dir: b"",
-        boot_id: b"/proc/sys/kernel/random/boot_id",
+        state_dir: c"",
+        boot_id: c"/proc/sys/kernel/random/boot_id",
         retry: OrNever(Some(Duration::from_secs(24 * 60 * 60))),
         listen: Listen::default(),
+        schedule: Schedule {
+            once: false,
+            interval: Duration::from_secs(600),
+            jitter: Duration::ZERO,
+            give_up: Duration::from_secs(300),
+        },
+        settings: Settings::default(),
+        windows: WindowFlag { windows: &mut windows, texts: Vec::new() },
+        log_format: Word {
+            number: 0,
+            words: &["logfmt", "json"],
+            phrase: "it takes logfmt or json",
+        },
+        log_level: Word {
+            number: Level::Info.number(),
+            words: Level::NAMES,
+            phrase: "it takes error, info or debug",
+        },
+        print_config: false,
     };
-    let mut schedule = Schedule {
-        once: false,
-        interval: Duration::from_secs(600),
-        jitter: Duration::ZERO,
-        give_up: Duration::from_secs(300),
-    };
-    let mut settings = Settings::default();
-    let mut format =
-        Word { number: 0, words: &["logfmt", "json"], phrase: "it takes logfmt or json" };
-    let mut level = Word {
-        number: Level::Info.number(),
-        words: Level::NAMES,
-        phrase: "it takes error, info or debug",
-    };
-    let mut windows = WindowFlag { windows: &mut settings.windows, texts: Vec::new() };
-    let mut print_config = false;
-    let [refresh, prepare, activate, deactivate] = &mut settings.timeouts;
-    let mut flags = [
-        Flag::new("interval", Value::Positive(&mut schedule.interval)),
-        Flag::new("jitter", Value::Duration(&mut schedule.jitter)),
-        Flag::new("socket", Value::Path(&mut options.socket)),
-        Flag::new("one-time", Value::Switch(&mut schedule.once)),
-        Flag::new("window", Value::Other(&mut windows)),
-        Flag::new("stage-only", Value::Switch(&mut settings.stage_only)),
-        Flag::new("refresh-ready", Value::Switch(&mut settings.refresh_ready)),
-        Flag::new("state-dir", Value::Path(&mut options.state_dir)),
-        Flag::new("retry-failed-boot", Value::Other(&mut options.retry)),
-        Flag::new("metrics-address", Value::Other(&mut options.listen)),
-        Flag::new("give-up", Value::Duration(&mut schedule.give_up)),
-        Flag::new("refresh-timeout", Value::Positive(refresh)),
-        Flag::new("prepare-timeout", Value::Positive(prepare)),
-        Flag::new("activate-timeout", Value::Positive(activate)),
-        Flag::new("deactivate-timeout", Value::Positive(deactivate)),
-        Flag::new("log-format", Value::Other(&mut format)),
-        Flag::new("log-level", Value::Other(&mut level)),
-        Flag::new("boot-id", Value::Path(&mut options.boot_id)),
-        Flag::new("print-config", Value::Switch(&mut print_config)),
-    ];
+    let mut sources = [Source::Default; FLAGS];
     let environment = Environment::beside(&arguments);
-    let mut asked = flags::read(arguments, &mut flags, None);
+    let mut asked = flags::read(arguments, &mut options, &mut sources, None);
     if asked == Ok(Asked::Run)
-        && let Err(error) = flags::read_environment(environment, ENVIRONMENT, &mut flags)
+        && let Err(error) =
+            flags::read_environment(environment, ENVIRONMENT, &mut options, &mut sources)
     {
         asked = Err(error);
     }
-    let [interval, jitter, ..] = &mut flags;
-    if let (Value::Positive(interval), Value::Duration(by), Source::Default) =
-        (&interval.value, &mut jitter.value, jitter.source)
-    {
-        **by = (**interval / 10).min(JITTER_MAX);
+    let schedule = &mut options.schedule;
+    if sources[JITTER] == Source::Default {
+        let tenth = schedule.interval.as_millis() as u64 / 10;
+        schedule.jitter = Duration::from_millis(tenth.min(JITTER_MAX));
     }
-    if asked == Ok(Asked::Run) && flags.last().is_some_and(Flag::is_on) {
-        for flag in &flags {
-            unix::write_line(STDOUT, format_args!("{flag}"));
-        }
+    if asked == Ok(Asked::Run) && options.print_config {
+        let print = |flag: Flag| unix::write_line(STDOUT, format_args!("{flag}"));
+        flags::show(&mut options, &sources, print);
         return YES;
     }
     start::invoke(asked, HELP, || {
-        LOG_JSON.store(format.number == 1, Relaxed);
-        LOG_LEVEL.store(level.number as u8, Relaxed);
-        ONE_TIME.store(schedule.once, Relaxed);
+        LOG_JSON.store(options.log_format.number == 1, Relaxed);
+        LOG_LEVEL.store(options.log_level.number as u8, Relaxed);
+        ONE_TIME.store(options.schedule.once, Relaxed);
         stop::at_once(stop);
-        match update(&options, settings, schedule) {
+        match update(&mut options) {
             Some(End::Good) => YES,
             Some(End::Failed | End::NoAnswer) | None => FAILED,
         }
@@ -191,28 +218,29 @@ fn main(arguments: Args) -> u8 {
 
 /// Makes the calls that the daemon asks for, when it asks for them, until it
 /// ends. `None` if it could not begin.
-fn update(options: &Options, settings: Settings, schedule: Schedule) -> Option<End> {
-    let Options { socket, listen, .. } = *options;
-    let mut server = None;
-    if !listen.text.is_empty() && !schedule.once {
-        match Server::listen(listen.address, listen.port) {
-            Ok(listening) => server = Some(listening),
+#[inline(never)]
+fn update(options: &mut Options) -> Option<End> {
+    let Options { socket, listen, schedule, .. } = *options;
+    let windows = mem::take(options.windows.windows);
+    let settings = Settings { windows, ..options.settings };
+    let mut server = match listen.text {
+        b"" => None,
+        _ if schedule.once => None,
+        text => match Server::listen(listen.address, listen.port) {
+            Ok(listening) => Some(listening),
             Err(errno) => {
-                let address = Shown(listen.text);
+                let address = Shown(text);
                 complain(format_args!("cannot listen on {address}: {}", Reason(errno)));
                 return None;
             }
-        }
-    }
+        },
+    };
     let cycle = schedule.interval.saturating_add(schedule.jitter);
     let silence_max = cycle.saturating_add(schedule.give_up.max(SILENCE_MIN));
     let mut metrics = Metrics::new(clock::moment().now, silence_max);
-    let mut tell = |event: Event| {
-        metrics.note_event(clock::moment().now, &event);
-        log(&event, None);
-    };
+    let mut tell = |event: Event| note(&mut metrics, socket, &event);
     if !schedule.once {
-        tell(Event::Started(socket, schedule.interval));
+        tell(Event::Started(socket.to_bytes(), schedule.interval));
     }
     if let Some((_, port)) = server {
         tell(Event::Serving(listen.text, port));
@@ -242,15 +270,19 @@ fn update(options: &Options, settings: Settings, schedule: Schedule) -> Option<E
         let answer = unix::call(socket, call, &mut turn, &mut exchange);
         let at = clock::moment();
         metrics.note_answer(at.now, &answer);
-        let mut tell = |event: Event| {
-            metrics.note_event(at.now, &event);
-            // A run of one cycle has no other line that names it.
-            log(&event, matches!(event, Event::ApiLost(..)).then_some(socket));
-        };
+        let mut tell = |event: Event| note(&mut metrics, socket, &event);
         tell(Event::Called(call, &answer, at.now.saturating_sub(begun)));
         next = daemon.answered(at, call, &answer, &mut tell);
         keeper.save(&mut daemon.history, &mut tell);
     }
+}
+
+/// Tells of an event.
+#[inline(never)]
+fn note(metrics: &mut Metrics, socket: &CStr, event: &Event) {
+    metrics.note_event(clock::moment().now, event);
+    // A run of one cycle has no other line that names it.
+    log(event, matches!(event, Event::ApiLost(..)).then_some(socket.to_bytes()));
 }
 
 /// Keeps what is to outlive this boot.
@@ -262,40 +294,48 @@ struct Keeper {
 
 impl Keeper {
     /// A keeper, and what was kept.
+    #[inline(never)]
     fn begin(options: &Options, tell: &mut dyn FnMut(Event)) -> (Self, History) {
-        let (store, mut history) = (None, History::default());
-        let mut keeper = Self { store, is_lost: false };
+        let mut keeper = Self { store: None, is_lost: false };
+        let mut history = History::default();
+        let mut tried = "";
         if !options.state_dir.is_empty()
-            && let Err((tried, errno)) = keeper.load(options, &mut history, tell)
+            && let Err(errno) = keeper.load(options, &mut history, &mut tried, tell)
         {
             keeper.lose(tried, errno, tell);
         }
         (keeper, history)
     }
 
+    /// Reads what was kept. If that does not work, it was the last that was
+    /// `tried` that did not.
+    #[inline(never)]
     fn load(
         &mut self,
         options: &Options,
         history: &mut History,
+        tried: &mut &'static str,
         tell: &mut dyn FnMut(Event),
-    ) -> Result<(), (&'static str, Errno)> {
+    ) -> Result<(), Errno> {
         // Without, it cannot be told what became of a version.
-        let boot = store::boot_id(options.boot_id);
-        let boot = boot.map_err(|errno| ("read the boot id", errno))?;
-        let store =
-            Store::open(options.state_dir).map_err(|errno| ("open the directory", errno))?;
+        *tried = "read the boot id";
+        let boot = store::boot_id(options.boot_id)?;
+        *tried = "open the directory";
+        let store = Store::open(options.state_dir)?;
         // What cannot be read is not written either: it would be forgotten.
+        *tried = "read the file";
         let mut text = [0; FILE_MAX];
         let text = match store.load(&mut text) {
             Err(Errno::NOENT) => None,
             // A link or a directory: it was never ours.
             Err(Errno::LOOP | Errno::ISDIR) => Some([].as_slice()),
-            text => Some(text.map_err(|errno| ("read the file", errno))?),
+            text => Some(text?),
         };
         let store = self.store.insert(store);
         *history = History::new(boot, options.retry.0);
         if text.is_some_and(|text| history.read(text).is_err()) {
-            store.set_aside().map_err(|errno| ("set a damaged file aside", errno))?;
+            *tried = "set a damaged file aside";
+            store.set_aside()?;
             tell(Event::StateDamaged);
         }
         Ok(())
@@ -303,6 +343,7 @@ impl Keeper {
 
     /// Keeps what has changed. It is tried again until it works, and told once
     /// if it does not.
+    #[inline(never)]
     fn save(&mut self, history: &mut History, tell: &mut dyn FnMut(Event)) {
         let Some(store) = self.store.as_ref().filter(|_| history.has_changed()) else { return };
         match store.save(&history.write()) {
@@ -314,6 +355,7 @@ impl Keeper {
         }
     }
 
+    #[inline(never)]
     fn lose(&mut self, tried: &'static str, errno: Errno, tell: &mut dyn FnMut(Event)) {
         if !self.is_lost {
             tell(Event::StateLost(tried, Reason(errno)));

@@ -5,32 +5,55 @@
 //! The program says which flags it has and where their values go:
 //!
 //! ```
-//! use bottlerocket_updater::flags::{Asked, Flag, Source, Value, read, read_environment};
+//! use bottlerocket_updater::flags::{Asked, Flags, Source, Value, read, read_environment};
+//! use core::ffi::CStr;
 //! use core::time::Duration;
 //!
-//! let mut socket = b"/run/api.sock".as_slice();
-//! let mut timeout = Duration::from_secs(10);
-//! let mut flags = [
-//!     Flag::new("socket", Value::Path(&mut socket)),
-//!     Flag::new("poll-timeout", Value::Positive(&mut timeout)),
-//! ];
-//! let asked = read([b"-socket".as_slice(), b"/tmp/api.sock"].into_iter(), &mut flags, None);
+//! struct Options<'a> {
+//!     socket: &'a CStr,
+//!     timeout: Duration,
+//! }
+//!
+//! impl<'a> Flags<'a> for Options<'a> {
+//!     const NAMES: &'static str = "socket poll-timeout ";
+//!
+//!     fn value(&mut self, number: usize) -> Value<'_, 'a> {
+//!         match number {
+//!             0 => Value::Path(&mut self.socket),
+//!             _ => Value::Positive(&mut self.timeout),
+//!         }
+//!     }
+//! }
+//!
+//! let mut options = Options { socket: c"/run/api.sock", timeout: Duration::from_secs(10) };
+//! let mut sources = [Source::Default; 2];
+//! let arguments = [c"-socket", c"/tmp/api.sock"];
+//! let asked = read(arguments.into_iter(), &mut options, &mut sources, None);
 //! assert_eq!(asked, Ok(Asked::Run));
 //! // What no flag has set, the environment may.
-//! let environment = [b"CHECK_SOCKET=/x".as_slice(), b"CHECK_POLL_TIMEOUT=90s"];
-//! read_environment(environment.into_iter(), "CHECK_", &mut flags).unwrap();
-//! assert_eq!(flags[0].source, Source::CommandLine);
-//! assert_eq!(flags[1].source, Source::Environment);
-//! assert_eq!((socket, timeout.as_secs()), (b"/tmp/api.sock".as_slice(), 90));
+//! let environment = [c"CHECK_SOCKET=/x", c"CHECK_POLL_TIMEOUT=90s"];
+//! read_environment(environment.into_iter(), "CHECK_", &mut options, &mut sources).unwrap();
+//! assert_eq!(sources, [Source::CommandLine, Source::Environment]);
+//! assert_eq!((options.socket, options.timeout.as_secs()), (c"/tmp/api.sock", 90));
 //! ```
 
 use crate::duration::{self, Short};
 use crate::excerpt::Shown;
-use crate::text::write_parts;
+use crate::text::{cut, find, write_parts};
+use core::ffi::CStr;
 use core::fmt;
 use core::time::Duration;
 
-/// A flag.
+/// The flags of a program, by their numbers, counted from 0.
+pub trait Flags<'a> {
+    /// Their names, without dashes, with a space behind each.
+    const NAMES: &'static str;
+
+    /// What the flag with this number takes, and where that goes.
+    fn value(&mut self, number: usize) -> Value<'_, 'a>;
+}
+
+/// A flag as it is in force.
 pub struct Flag<'v, 'a> {
     /// The name, without dashes.
     pub name: &'static str,
@@ -40,15 +63,12 @@ pub struct Flag<'v, 'a> {
     pub source: Source,
 }
 
-impl<'v, 'a> Flag<'v, 'a> {
-    /// A flag with its default value.
-    pub fn new(name: &'static str, value: Value<'v, 'a>) -> Self {
-        Self { name, value, source: Source::Default }
-    }
-
-    /// Whether it is a switch that is on.
-    pub fn is_on(&self) -> bool {
-        matches!(self.value, Value::Switch(true))
+/// Calls `show` with each flag of `flags`, whose values come from `sources`.
+pub fn show<'a, F: Flags<'a>>(flags: &mut F, sources: &[Source], mut show: impl FnMut(Flag)) {
+    let mut names = F::NAMES;
+    for (number, source) in sources.iter().enumerate() {
+        let name = cut(&mut names, b' ');
+        show(Flag { name, value: flags.value(number), source: *source });
     }
 }
 
@@ -86,7 +106,7 @@ impl Source {
 /// What a flag takes, and where that goes.
 pub enum Value<'v, 'a> {
     /// Anything but the empty string.
-    Path(&'v mut &'a [u8]),
+    Path(&'v mut &'a CStr),
     /// A duration.
     Duration(&'v mut Duration),
     /// A duration above zero.
@@ -136,7 +156,7 @@ impl fmt::Display for Word {
 impl fmt::Display for Value<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Path(path) => Shown(path).fmt(f),
+            Self::Path(path) => Shown(path.to_bytes()).fmt(f),
             Self::Duration(duration) | Self::Positive(duration) => Short(**duration).fmt(f),
             Self::Switch(on) => f.write_str(if **on { "true" } else { "false" }),
             Self::Other(setting) => setting.fmt(f),
@@ -179,83 +199,89 @@ const SWITCH: Wanted = "it takes false or true";
 
 /// Reads `arguments`, which do not include the program's name. The values go
 /// where `flags` say; an argument that is not a flag goes to `operand`, and
-/// there may be one at most.
+/// there may be one at most. In `sources` is kept which flags were set, by their
+/// numbers, as far as there is room.
 ///
 /// What stands behind `-h`, `-help` or `-version` is not looked at.
 ///
 /// # Errors
 ///
 /// The first argument that is wrong.
-pub fn read<'a>(
-    mut arguments: impl Iterator<Item = &'a [u8]>,
-    flags: &mut [Flag<'_, 'a>],
-    mut operand: Option<&mut Option<&'a [u8]>>,
+pub fn read<'a, F: Flags<'a>>(
+    mut arguments: impl Iterator<Item = &'a CStr>,
+    flags: &mut F,
+    sources: &mut [Source],
+    mut operand: Option<&mut Option<&'a CStr>>,
 ) -> Result<Asked, UsageError<'a>> {
     let mut only_operands = false;
     while let Some(argument) = arguments.next() {
-        if argument == b"--" && !only_operands {
+        let text = argument.to_bytes();
+        if text == b"--" && !only_operands {
             only_operands = true;
             continue;
         }
-        let named = match argument {
+        let named = match text {
             [b'-', b'-', named @ ..] | [b'-', named @ ..] if !only_operands => named,
             _ => b"",
         };
         if named.is_empty() {
             match &mut operand {
                 Some(operand) if operand.is_none() => **operand = Some(argument),
-                _ => return Err(UsageError::UnexpectedOperand(argument)),
+                _ => return Err(UsageError::UnexpectedOperand(text)),
             }
             continue;
         }
-        let equals = named.iter().position(|byte| *byte == b'=').unwrap_or(named.len());
-        let name = named.get(..equals).unwrap_or_default();
-        let inline = named.get(equals + 1..);
-        match name {
-            b"h" | b"help" => return Ok(Asked::Help),
-            b"version" => return Ok(Asked::Version),
-            _ => {}
+        let name = before_equals(named);
+        match find("h help version ", name, |byte| byte) {
+            Some((0 | 1, _)) => return Ok(Asked::Help),
+            Some(_) => return Ok(Asked::Version),
+            None => {}
         }
-        let Some(flag) = flags.iter_mut().find(|flag| flag.name.as_bytes() == name) else {
-            return Err(UsageError::UnknownFlag(argument));
+        let Some((number, flag)) = find(F::NAMES, name, |byte| byte) else {
+            return Err(UsageError::UnknownFlag(text));
         };
-        let value = match flag.value {
-            Value::Switch(_) => inline.unwrap_or(b"true"),
+        let inline = behind(argument, text.len() - named.len() + name.len() + 1);
+        let destination = flags.value(number);
+        let value = match destination {
+            Value::Switch(_) => inline.unwrap_or(c"true"),
             _ => inline.or_else(|| arguments.next()).unwrap_or_default(),
         };
         if value.is_empty() {
-            return Err(UsageError::MissingValue(flag.name));
+            return Err(UsageError::MissingValue(flag));
         }
-        set(flag, value, Source::CommandLine)?;
+        set(flag, destination, value, Source::CommandLine)?;
+        if let Some(source) = sources.get_mut(number) {
+            *source = Source::CommandLine;
+        }
     }
     Ok(Asked::Run)
 }
 
 /// Reads the environment, whose variables look like `NAME=value`: the variable
 /// of a flag is named `prefix` and then the flag in capitals, with `_` for `-`.
-/// It counts if the flag has not been set yet. Empty ones do not count, nor do
-/// those of no flag: Kubernetes puts some with the name of a service into every
-/// pod.
+/// It counts if the flag has not been set yet, as `sources` have it, where that
+/// is kept. Empty ones do not count, nor do those of no flag: Kubernetes puts
+/// some with the name of a service into every pod.
 ///
 /// # Errors
 ///
 /// The first value that is wrong.
-pub fn read_environment<'a>(
-    variables: impl Iterator<Item = &'a [u8]>,
+pub fn read_environment<'a, F: Flags<'a>>(
+    variables: impl Iterator<Item = &'a CStr>,
     prefix: &str,
-    flags: &mut [Flag<'_, 'a>],
+    flags: &mut F,
+    sources: &mut [Source],
 ) -> Result<(), UsageError<'a>> {
     for variable in variables {
-        let Some(rest) = variable.strip_prefix(prefix.as_bytes()) else { continue };
-        let equals = rest.iter().position(|byte| *byte == b'=').unwrap_or(rest.len());
-        let name = rest.get(..equals).unwrap_or_default();
-        let value = rest.get(equals + 1..).unwrap_or_default();
-        let is_named = |flag: &&mut Flag| name.iter().copied().eq(flag.name.bytes().map(capital));
-        if let Some(flag) = flags.iter_mut().find(is_named)
-            && flag.source == Source::Default
+        let Some(rest) = variable.to_bytes().strip_prefix(prefix.as_bytes()) else { continue };
+        let name = before_equals(rest);
+        if let Some((number, flag)) = find(F::NAMES, name, capital)
+            && let Some(source @ Source::Default) = sources.get_mut(number)
+            && let Some(value) = behind(variable, prefix.len() + name.len() + 1)
             && !value.is_empty()
         {
-            set(flag, value, Source::Environment)?;
+            *source = Source::Environment;
+            set(flag, flags.value(number), value, Source::Environment)?;
         }
     }
     Ok(())
@@ -266,49 +292,68 @@ fn capital(byte: u8) -> u8 {
     if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }
 }
 
+/// What stands before the first `=`, all if there is none.
+#[inline(never)]
+fn before_equals(text: &[u8]) -> &[u8] {
+    let equals = text.iter().position(|byte| *byte == b'=').unwrap_or(text.len());
+    text.get(..equals).unwrap_or_default()
+}
+
+/// What stands behind the first `length` bytes, if there are so many.
+fn behind(text: &CStr, length: usize) -> Option<&CStr> {
+    (length < text.to_bytes_with_nul().len()).then(|| &text[length..])
+}
+
 // Apart, it keeps its registers to itself: the programs are smaller.
 #[inline(never)]
-fn set<'a>(flag: &mut Flag<'_, 'a>, value: &'a [u8], source: Source) -> Result<(), UsageError<'a>> {
-    flag.source = source;
-    let wrong = |wanted| UsageError::BadValue(flag.name, value, source, wanted);
-    match &mut flag.value {
-        Value::Path(path) => **path = value,
-        Value::Duration(duration) => {
-            **duration = duration::parse(value).ok_or(wrong(DURATION))?;
+fn set<'a>(
+    flag: &'static str,
+    destination: Value<'_, 'a>,
+    value: &'a CStr,
+    source: Source,
+) -> Result<(), UsageError<'a>> {
+    let text = value.to_bytes();
+    let set = match destination {
+        Value::Path(path) => {
+            *path = value;
+            Ok(())
         }
+        Value::Duration(duration) => set_duration(duration, text, Duration::ZERO).ok_or(DURATION),
         Value::Positive(duration) => {
-            let positive = duration::parse(value).filter(|duration| !duration.is_zero());
-            **duration = positive.ok_or(wrong(POSITIVE))?;
+            set_duration(duration, text, Duration::from_nanos(1)).ok_or(POSITIVE)
         }
         Value::Switch(on) => {
-            **on = match value {
-                b"true" => true,
-                b"false" => false,
-                _ => return Err(wrong(SWITCH)),
-            };
+            *on = text == b"true";
+            if *on || text == b"false" { Ok(()) } else { Err(SWITCH) }
         }
-        Value::Other(setting) => setting.set(value).map_err(wrong)?,
-    }
-    Ok(())
+        Value::Other(setting) => setting.set(text),
+    };
+    set.map_err(|wanted| UsageError::BadValue(flag, text, source, wanted))
+}
+
+fn set_duration(duration: &mut Duration, text: &[u8], least: Duration) -> Option<()> {
+    *duration = duration::parse(text).filter(|parsed| *parsed >= least)?;
+    Some(())
 }
 
 impl fmt::Display for UsageError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let (before, text, after) = match *self {
+            Self::UnknownFlag(flag) => ("unknown flag \"", flag, "\""),
+            Self::MissingValue(flag) => ("flag -", flag.as_bytes(), " needs a value"),
+            Self::BadValue(_, value, Source::Environment, _) => {
+                ("bad value \"", value, "\" in the environment for flag -")
+            }
+            Self::BadValue(_, value, ..) => ("bad value \"", value, "\" for flag -"),
+            Self::UnexpectedOperand(operand) => ("unexpected argument \"", operand, "\""),
+            Self::MissingOperand(what) => ("missing argument ", what.as_bytes(), ""),
+        };
+        f.write_str(before)?;
+        Shown(text).fmt(f)?;
+        f.write_str(after)?;
         match self {
-            Self::UnknownFlag(flag) => write!(f, "unknown flag \"{}\"", Shown(flag)),
-            Self::MissingValue(flag) => write_parts(f, &["flag -", flag, " needs a value"]),
-            Self::BadValue(flag, value, source, wanted) => {
-                write!(f, "bad value \"{}\"", Shown(value))?;
-                let what = match source {
-                    Source::Environment => " in the environment for flag -",
-                    _ => " for flag -",
-                };
-                write_parts(f, &[what, flag, ": ", wanted])
-            }
-            Self::UnexpectedOperand(operand) => {
-                write!(f, "unexpected argument \"{}\"", Shown(operand))
-            }
-            Self::MissingOperand(what) => write_parts(f, &["missing argument ", what]),
+            Self::BadValue(flag, .., wanted) => write_parts(f, &[flag, ": ", wanted]),
+            _ => Ok(()),
         }
     }
 }
@@ -317,36 +362,62 @@ impl fmt::Display for UsageError<'_> {
 mod tests {
     extern crate std;
     use super::*;
+    use std::boxed::Box;
+    use std::ffi::CString;
     use std::string::{String, ToString};
     use std::vec::Vec;
 
-    fn format() -> Word {
-        Word { number: 0, words: &["logfmt", "json"], phrase: "it takes logfmt or json" }
+    /// One flag of each kind.
+    struct Options<'a> {
+        socket: &'a CStr,
+        jitter: Duration,
+        timeout: Duration,
+        once: bool,
+        format: Word,
+    }
+
+    impl<'a> Flags<'a> for Options<'a> {
+        const NAMES: &'static str = "socket jitter poll-timeout once format ";
+
+        fn value(&mut self, number: usize) -> Value<'_, 'a> {
+            match number {
+                0 => Value::Path(&mut self.socket),
+                1 => Value::Duration(&mut self.jitter),
+                2 => Value::Positive(&mut self.timeout),
+                3 => Value::Switch(&mut self.once),
+                _ => Value::Other(&mut self.format),
+            }
+        }
+    }
+
+    fn options() -> Options<'static> {
+        Options {
+            socket: c"default",
+            jitter: Duration::ZERO,
+            timeout: Duration::from_secs(1),
+            once: false,
+            format: Word {
+                number: 0,
+                words: &["logfmt", "json"],
+                phrase: "it takes logfmt or json",
+            },
+        }
+    }
+
+    fn arguments(texts: &[&str]) -> std::vec::IntoIter<&'static CStr> {
+        let leak = |text: &&str| &*Box::leak(CString::new(*text).unwrap().into_boxed_c_str());
+        texts.iter().map(leak).collect::<Vec<_>>().into_iter()
     }
 
     /// What comes of a command line: what is asked for and the values, or the
     /// error's text.
-    fn run(arguments: &[&str], with_operand: bool) -> Result<(Asked, String), String> {
-        let arguments: Vec<&[u8]> = arguments.iter().map(|argument| argument.as_bytes()).collect();
-        let mut socket = b"default".as_slice();
-        let mut jitter = Duration::ZERO;
-        let mut timeout = Duration::from_secs(1);
-        let mut once = false;
-        let mut format = format();
-        let mut operand = None;
-        let asked = read(
-            arguments.into_iter(),
-            &mut [
-                Flag::new("socket", Value::Path(&mut socket)),
-                Flag::new("jitter", Value::Duration(&mut jitter)),
-                Flag::new("timeout", Value::Positive(&mut timeout)),
-                Flag::new("once", Value::Switch(&mut once)),
-                Flag::new("format", Value::Other(&mut format)),
-            ],
-            with_operand.then_some(&mut operand),
-        );
+    fn run(texts: &[&str], with_operand: bool) -> Result<(Asked, String), String> {
+        let (mut options, mut operand) = (options(), None);
+        let operand_place = with_operand.then_some(&mut operand);
+        let asked = read(arguments(texts), &mut options, &mut [], operand_place);
         let asked = asked.map_err(|error| error.to_string())?;
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let Options { socket, jitter, timeout, once, format } = options;
+        let text = |text: &CStr| text.to_str().unwrap().to_string();
         let json = format.number == 1;
         let values = std::format!(
             "{} {jitter:?} {timeout:?} {once} {json} {:?}",
@@ -365,10 +436,10 @@ mod tests {
             (&["--socket", "/x"], "/x 0ns 1s false false None"),
             (&["--socket=/x"], "/x 0ns 1s false false None"),
             (&["-socket=/x", "-socket=/y"], "/y 0ns 1s false false None"),
-            (&["-socket", "-timeout"], "-timeout 0ns 1s false false None"),
+            (&["-socket", "-poll-timeout"], "-poll-timeout 0ns 1s false false None"),
             (&["-socket=a=b"], "a=b 0ns 1s false false None"),
             (&["-socket", "--", "--"], "-- 0ns 1s false false None"),
-            (&["-jitter", "90s", "--timeout=1h30m"], "default 90s 5400s false false None"),
+            (&["-jitter", "90s", "--poll-timeout=1h30m"], "default 90s 5400s false false None"),
             (&["-jitter", "0"], "default 0ns 1s false false None"),
             (&["-once"], "default 0ns 1s true false None"),
             (&["--once=true"], "default 0ns 1s true false None"),
@@ -434,8 +505,8 @@ mod tests {
                 "bad value \"5\" for flag -jitter: it takes a duration like 90s, 10m or 1h30m",
             ),
             (
-                &["-timeout=0s"],
-                "bad value \"0s\" for flag -timeout: \
+                &["-poll-timeout=0s"],
+                "bad value \"0s\" for flag -poll-timeout: \
                  it takes a duration above zero, like 90s, 10m or 1h30m",
             ),
             (&["-once=maybe"], "bad value \"maybe\" for flag -once: it takes false or true"),
@@ -450,35 +521,25 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_utf8_is_unknown() {
-        let error = read([b"-\xff".as_slice()].into_iter(), &mut [], None).unwrap_err();
+        let error = read([c"-\xff"].into_iter(), &mut options(), &mut [], None).unwrap_err();
         assert_eq!(error.to_string(), "unknown flag \"-\u{fffd}\"");
     }
 
     /// What comes of these arguments and this environment: each value and where
-    /// it is from, or the error's text.
-    fn run_in(variables: &[&str], arguments: &[&str]) -> Result<String, String> {
-        let bytes = |texts: &[&'static str]| -> Vec<&'static [u8]> {
-            texts.iter().map(|text| text.as_bytes()).collect()
-        };
-        let leak = |texts: &[&str]| -> Vec<&'static str> {
-            texts.iter().map(|text| &*text.to_string().leak()).collect()
-        };
-        let mut socket = b"default".as_slice();
-        let (mut timeout, mut once, mut format) = (Duration::from_secs(1), false, format());
-        let mut flags = [
-            Flag::new("socket", Value::Path(&mut socket)),
-            Flag::new("poll-timeout", Value::Positive(&mut timeout)),
-            Flag::new("once", Value::Switch(&mut once)),
-            Flag::new("format", Value::Other(&mut format)),
-        ];
-        let arguments = bytes(&leak(arguments));
-        read(arguments.into_iter(), &mut flags, None).map_err(|error| error.to_string())?;
-        let variables = bytes(&leak(variables));
-        read_environment(variables.into_iter(), "BR_", &mut flags)
+    /// it is from, but for one flag, or the error's text.
+    fn run_in(variables: &[&str], texts: &[&str]) -> Result<String, String> {
+        let (mut options, mut sources) = (options(), [Source::Default; 5]);
+        read(arguments(texts), &mut options, &mut sources, None)
             .map_err(|error| error.to_string())?;
-        let shown =
-            flags.iter().map(|flag| std::format!("{} ({})", flag.value, flag.source.name()));
-        Ok(shown.collect::<Vec<_>>().join(", "))
+        read_environment(arguments(variables), "BR_", &mut options, &mut sources)
+            .map_err(|error| error.to_string())?;
+        let mut shown = Vec::new();
+        show(&mut options, &sources, |flag| {
+            if flag.name != "jitter" {
+                shown.push(std::format!("{} ({})", flag.value, flag.source.name()));
+            }
+        });
+        Ok(shown.join(", "))
     }
 
     #[test]

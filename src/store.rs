@@ -6,7 +6,8 @@
 //! somebody has put there.
 
 use crate::excerpt::is_plain;
-use crate::status::Text;
+use crate::json::STRING_MAX;
+use crate::status::{Text, copy};
 use core::ffi::CStr;
 use core::str;
 use rustix::fd::{AsFd, OwnedFd};
@@ -29,7 +30,7 @@ impl Store {
     /// # Errors
     ///
     /// The kernel's.
-    pub fn open(directory: &[u8]) -> Result<Self, Errno> {
+    pub fn open(directory: &CStr) -> Result<Self, Errno> {
         open(directory, OFlags::DIRECTORY).map(Self)
     }
 
@@ -78,7 +79,7 @@ impl Store {
 const READ: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC);
 
 #[inline(never)]
-fn open(path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+fn open(path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     fs::openat(CWD, path, flags | READ, Mode::empty())
 }
 
@@ -93,11 +94,11 @@ fn read<'b>(file: &OwnedFd, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
 /// # Errors
 ///
 /// The kernel's, or `INVAL` if there is none in the file.
-pub fn boot_id(path: &[u8]) -> Result<Text, Errno> {
-    let mut buffer = [0; 64];
-    let line = read(&open(path, OFlags::empty())?, &mut buffer)?.trim_ascii_end();
-    let id = str::from_utf8(line).ok().and_then(|id| Text::try_from(id).ok());
-    id.filter(|id| !id.is_empty() && is_plain(id)).ok_or(Errno::INVAL)
+pub fn boot_id(path: &CStr) -> Result<Text, Errno> {
+    let mut buffer = [0; STRING_MAX];
+    let line = read(&open(path, OFlags::empty())?, &mut buffer)?.trim_ascii();
+    let id = str::from_utf8(line).unwrap_or_default();
+    if id.is_empty() || !is_plain(id) { Err(Errno::INVAL) } else { Ok(copy(id)) }
 }
 
 #[cfg(test)]

@@ -91,6 +91,28 @@ pub fn cut<'a>(text: &mut &'a str, at: u8) -> &'a str {
     before
 }
 
+/// The number, counted from 0, and the text of the one among `words`, with a
+/// space behind each, that is `word`, with each byte of it as `written`.
+#[inline(never)]
+pub fn find<'a>(
+    mut words: &'a str,
+    word: &[u8],
+    written: fn(u8) -> u8,
+) -> Option<(usize, &'a str)> {
+    let mut number = 0;
+    loop {
+        let found = cut(&mut words, b' ');
+        if found.is_empty() {
+            return None;
+        }
+        let mut pairs = found.bytes().zip(word);
+        if found.len() == word.len() && pairs.all(|(byte, other)| written(byte) == *other) {
+            return Some((number, found));
+        }
+        number += 1;
+    }
+}
+
 /// Shows a number in decimal digits.
 pub struct Number(pub u64);
 

@@ -4,6 +4,7 @@
 use crate::api::{Answer, Call, CallError, Exchange};
 use crate::cycle::Moment;
 use crate::scrape::{self, Asked, Page, Request, Verdict};
+use core::ffi::CStr;
 use core::fmt::{self, Write};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -31,7 +32,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 const BUSY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Where the API listens on every node.
-pub const DEFAULT_SOCKET: &[u8] = b"/run/api.sock";
+pub const DEFAULT_SOCKET: &CStr = c"/run/api.sock";
 
 /// Who makes calls: what they wait with, and for how long at most.
 pub trait Wait {
@@ -115,7 +116,7 @@ fn duration(time: Timespec) -> Duration {
 /// There is no answer that can be used, for example because the time of
 /// `deadline` was over first.
 pub fn call<'x>(
-    socket: &[u8],
+    socket: &CStr,
     call: Call,
     deadline: &mut impl Wait,
     exchange: &'x mut Exchange,
@@ -132,7 +133,7 @@ pub fn call<'x>(
 ///
 /// As for [`call()`].
 pub fn call_until_free<'x>(
-    socket: &[u8],
+    socket: &CStr,
     call: Call,
     deadline: &mut Deadline,
     exchange: &'x mut Exchange,
@@ -156,7 +157,7 @@ pub fn call_until_free<'x>(
 }
 
 fn perform(
-    socket: &[u8],
+    socket: &CStr,
     call: Call,
     deadline: &mut impl Wait,
     exchange: &mut Exchange,

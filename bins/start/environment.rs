@@ -17,9 +17,9 @@ impl Environment {
 }
 
 impl Iterator for Environment {
-    type Item = &'static [u8];
+    type Item = &'static CStr;
 
-    fn next(&mut self) -> Option<&'static [u8]> {
+    fn next(&mut self) -> Option<&'static CStr> {
         // SAFETY: as long as no null pointer was found, the next one is there,
         // and points at a string that ends in a NUL and lives as long as the
         // process (see `Args::from_stack`).
@@ -29,7 +29,7 @@ impl Iterator for Environment {
             }
             let variable = CStr::from_ptr(*self.0);
             self.0 = self.0.add(1);
-            Some(variable.to_bytes())
+            Some(variable)
         }
     }
 }

@@ -3,8 +3,9 @@
 #![no_main]
 
 use bottlerocket_updater::duration;
-use bottlerocket_updater::flags::{Asked, Flag, Value, Word, read};
+use bottlerocket_updater::flags::{Asked, Flags, Value, Word, read};
 use libfuzzer_sys::fuzz_target;
+use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 /// What the flags come to.
@@ -18,23 +19,46 @@ struct Set<'a> {
     operand: Option<&'a [u8]>,
 }
 
+struct Options<'a> {
+    socket: &'a CStr,
+    timeout: Duration,
+    jitter: Duration,
+    once: bool,
+    format: Word,
+}
+
+impl<'a> Flags<'a> for Options<'a> {
+    const NAMES: &'static str = "socket timeout jitter once format ";
+
+    fn value(&mut self, number: usize) -> Value<'_, 'a> {
+        match number {
+            0 => Value::Path(&mut self.socket),
+            1 => Value::Positive(&mut self.timeout),
+            2 => Value::Duration(&mut self.jitter),
+            3 => Value::Switch(&mut self.once),
+            _ => Value::Other(&mut self.format),
+        }
+    }
+}
+
 fuzz_target!(|line: &[u8]| {
-    let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-    let mut set = Set::default();
-    let mut format =
-        Word { number: 0, words: &["logfmt", "json"], phrase: "it takes logfmt or json" };
-    let asked = read(
-        arguments.iter().copied(),
-        &mut [
-            Flag::new("socket", Value::Path(&mut set.socket)),
-            Flag::new("timeout", Value::Positive(&mut set.timeout)),
-            Flag::new("jitter", Value::Duration(&mut set.jitter)),
-            Flag::new("once", Value::Switch(&mut set.once)),
-            Flag::new("format", Value::Other(&mut format)),
-        ],
-        Some(&mut set.operand),
-    );
-    set.json = format.number == 1;
+    let arguments: Vec<CString> =
+        line.split(|byte| *byte == 0).filter_map(|argument| CString::new(argument).ok()).collect();
+    let mut options = Options {
+        socket: c"",
+        timeout: Duration::ZERO,
+        jitter: Duration::ZERO,
+        once: false,
+        format: Word { number: 0, words: &["logfmt", "json"], phrase: "it takes logfmt or json" },
+    };
+    let mut operand = None;
+    let read_from = arguments.iter().map(CString::as_c_str);
+    let asked = read(read_from, &mut options, &mut [], Some(&mut operand));
+    let Options { socket, timeout, jitter, once, format } = options;
+    let (socket, json) = (socket.to_bytes(), format.number == 1);
+    let operand = operand.map(CStr::to_bytes);
+    let set = Set { socket, timeout, jitter, once, json, operand };
+    let arguments: Vec<&[u8]> = arguments.iter().map(|argument| argument.to_bytes()).collect();
     match asked {
         Ok(asked) => assert_eq!(Some((asked, set)), model(&arguments)),
         Err(error) => {

@@ -2,6 +2,7 @@
 
 extern crate std;
 use super::*;
+use std::ffi::CString;
 use std::fs as files;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,6 +11,10 @@ use std::string::String;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::vec::Vec;
 use std::{format, vec};
+
+fn c(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap()
+}
 
 /// A directory of a test's own, which goes away with this.
 struct Directory(PathBuf);
@@ -28,7 +33,7 @@ impl Directory {
     }
 
     fn open(&self) -> Store {
-        Store::open(self.0.as_os_str().as_bytes()).unwrap()
+        Store::open(&c(&self.0)).unwrap()
     }
 }
 
@@ -98,13 +103,13 @@ fn what_is_no_directory() {
         (&"x".repeat(300), Errno::NAMETOOLONG),
     ] {
         let path = directory.path(name);
-        let opened = Store::open(path.as_os_str().as_bytes()).map(|_| ());
+        let opened = Store::open(&c(&path)).map(|_| ());
         assert_eq!(opened, Err(errno), "{name}");
     }
-    assert_eq!(Store::open(b"").map(|_| ()), Err(Errno::NOENT));
+    assert_eq!(Store::open(c"").map(|_| ()), Err(Errno::NOENT));
     // A link to a directory is one.
     symlink(".", directory.path("same")).unwrap();
-    assert!(Store::open(directory.path("same").as_os_str().as_bytes()).is_ok());
+    assert!(Store::open(&c(&directory.path("same"))).is_ok());
 }
 
 fn fifo(path: &Path) {
@@ -193,7 +198,7 @@ fn the_id_of_a_boot() {
         ("\t \u{1b}\u{e9}".into(), Err(Errno::INVAL)),
     ] {
         files::write(&path, &text).unwrap();
-        let id = boot_id(path.as_os_str().as_bytes());
+        let id = boot_id(&c(&path));
         assert_eq!(id.as_ref().map(|id| id.as_str()), read.as_ref().map(|id| *id), "{text:?}");
     }
     for (path, errno) in [
@@ -201,12 +206,12 @@ fn the_id_of_a_boot() {
         (directory.0.clone(), Errno::ISDIR),
         (path.join("below"), Errno::NOTDIR),
     ] {
-        assert_eq!(boot_id(path.as_os_str().as_bytes()), Err(errno));
+        assert_eq!(boot_id(&c(&path)), Err(errno));
     }
     // The kernel's own.
-    assert_eq!(boot_id(b"/proc/sys/kernel/random/boot_id").unwrap().len(), id.len());
+    assert_eq!(boot_id(c"/proc/sys/kernel/random/boot_id").unwrap().len(), id.len());
     // A pipe that nobody writes into is not waited for.
     let pipe = directory.path("pipe");
     fifo(&pipe);
-    assert_eq!(boot_id(pipe.as_os_str().as_bytes()), Err(Errno::INVAL));
+    assert_eq!(boot_id(&c(&pipe)), Err(Errno::INVAL));
 }
