@@ -6,7 +6,7 @@ use crate::excerpt::Shown;
 use crate::flags::{Setting, Wanted};
 use crate::window::{WINDOWS_MAX, WindowError, Windows};
 use core::fmt::{self, Display};
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::Ipv4Addr;
 use core::time::Duration;
 use heapless::Vec;
 
@@ -74,7 +74,7 @@ pub struct Listen<'a> {
     /// As the operator has written it; empty if nothing is listened on.
     pub text: &'a [u8],
     /// The address, `None` for each of this machine.
-    pub address: Option<SocketAddr>,
+    pub address: Option<Ipv4Addr>,
     /// The port.
     pub port: u16,
 }
@@ -94,7 +94,7 @@ impl<'a> Setting<'a> for Listen<'a> {
     }
 }
 
-fn read_address(text: &[u8]) -> Option<(Option<SocketAddr>, u16)> {
+fn read_address(text: &[u8]) -> Option<(Option<Ipv4Addr>, u16)> {
     let colon = text.iter().rposition(|byte| *byte == b':')?;
     let port = u16::try_from(duration::whole_number(text.get(colon + 1..)?)?).ok()?;
     let address = text.get(..colon)?;
@@ -106,8 +106,7 @@ fn read_address(text: &[u8]) -> Option<(Option<SocketAddr>, u16)> {
     for octet in &mut octets {
         *octet = u8::try_from(duration::whole_number(numbers.next()?)?).ok()?;
     }
-    let address = numbers.next().is_none().then_some(Ipv4Addr::from_octets(octets))?;
-    Some((Some((address, port).into()), port))
+    numbers.next().is_none().then_some((Some(Ipv4Addr::from_octets(octets)), port))
 }
 
 impl Display for Listen<'_> {

@@ -65,7 +65,7 @@ impl Deadline {
         // A timer that is set to zero is off.
         let duration = duration.max(Duration::from_nanos(1));
         let once =
-            Itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(duration) };
+            Itimerspec { it_interval: timespec(0), it_value: timespec(nanoseconds(duration)) };
         timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).map_err(CallError::Resources)?;
         Ok(Self(timer))
     }
@@ -79,7 +79,7 @@ impl Deadline {
 impl Wait for Deadline {
     fn pause(&mut self, duration: Duration) -> bool {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-        matches!(poll(&mut fds, Some(&timespec(duration))), Ok(0) | Err(Errno::INTR))
+        matches!(poll(&mut fds, Some(&timespec(nanoseconds(duration)))), Ok(0) | Err(Errno::INTR))
     }
 
     fn wait(&mut self, socket: BorrowedFd, until: PollFlags) -> Result<bool, Errno> {
@@ -96,11 +96,21 @@ impl Wait for Deadline {
 }
 
 /// The longest duration that the kernel is asked for: about 68 years.
-const TIME_MAX: Duration = Duration::from_secs(i32::MAX as u64);
+const TIME_MAX: u64 = i32::MAX as u64 * SECOND;
 
-fn timespec(duration: Duration) -> Timespec {
-    let duration = duration.min(TIME_MAX);
-    Timespec { tv_sec: duration.as_secs().cast_signed(), tv_nsec: duration.subsec_nanos().into() }
+fn timespec(nanoseconds: u64) -> Timespec {
+    let time = nanoseconds.min(TIME_MAX).cast_signed();
+    let second = SECOND.cast_signed();
+    Timespec { tv_sec: time / second, tv_nsec: time % second }
+}
+
+/// A second, in nanoseconds, which take less code than a [`Duration`].
+const SECOND: u64 = 1_000_000_000;
+
+/// The same time in nanoseconds.
+#[inline(never)]
+fn nanoseconds(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
 fn duration(time: Timespec) -> Duration {
@@ -236,7 +246,7 @@ fn receive(
 /// Waits for `duration`, or not quite as long.
 pub fn pause(duration: Duration) {
     // An error other than a signal's cannot be; the caller looks at the clock.
-    let _ = poll(&mut [], Some(&timespec(duration)));
+    let _ = poll(&mut [], Some(&timespec(nanoseconds(duration))));
 }
 
 /// How many scrapers are listened to at once; one more takes the place of the
@@ -245,9 +255,9 @@ const SCRAPERS_MAX: usize = 4;
 /// How many bytes of a request are received at once.
 const REQUEST_PART: usize = 1024;
 /// How long a scraper may take to say what it wants.
-const SCRAPER_PATIENCE: Duration = Duration::from_secs(5);
+const SCRAPER_PATIENCE: u64 = 5 * SECOND;
 /// How long no scraper is let in after the kernel had no descriptor for one.
-const LISTEN_PAUSE: Duration = Duration::from_secs(1);
+const LISTEN_PAUSE: u64 = SECOND;
 /// How many scrapers may wait to be let in.
 const BACKLOG: i32 = 16;
 /// The size of the kernel's buffer for what is sent to a scraper: all of it has
@@ -257,15 +267,16 @@ const SEND_BUFFER: usize = 4 * scrape::PAGE_MAX;
 /// Listens for scrapers, and answers them.
 pub struct Server {
     listener: OwnedFd,
-    scrapers: [Option<Scraper>; SCRAPERS_MAX],
-    /// When scrapers are let in again.
-    closed_until: Duration,
+    /// Who has been there longest comes first.
+    scrapers: Vec<Scraper, SCRAPERS_MAX>,
+    /// When scrapers are let in.
+    opens: u64,
 }
 
 struct Scraper {
     socket: OwnedFd,
     request: Request,
-    until: Duration,
+    until: u64,
 }
 
 /// Writes the body of an answer to what is asked at this moment, and gives the
@@ -279,9 +290,10 @@ impl Server {
     /// # Errors
     ///
     /// The kernel's: the address is in use, for example.
-    pub fn listen(address: Option<SocketAddr>, port: u16) -> Result<(Self, u16), Errno> {
+    #[inline(never)]
+    pub fn listen(address: Option<Ipv4Addr>, port: u16) -> Result<(Self, u16), Errno> {
         let listener = match address {
-            Some(address) => listen(address)?,
+            Some(address) => listen((address, port).into())?,
             None => match listen((Ipv6Addr::UNSPECIFIED, port).into()) {
                 // There is no IPv6 here.
                 Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
@@ -291,78 +303,60 @@ impl Server {
             },
         };
         let bound = SocketAddr::try_from(rustix::net::getsockname(&listener)?)?;
-        let server = Self { listener, scrapers: Default::default(), closed_until: Duration::ZERO };
-        Ok((server, bound.port()))
+        Ok((Self { listener, scrapers: Vec::new(), opens: 0 }, bound.port()))
     }
 
-    /// When something has to be done though nothing has come.
-    fn wakes(&self) -> Duration {
-        let scrapers = self.scrapers.iter().flatten().map(|scraper| scraper.until);
-        let closed = Some(self.closed_until).filter(|until| !until.is_zero());
-        scrapers.chain(closed).min().unwrap_or(Duration::MAX)
-    }
-
-    /// Lets go who takes too long, and lets in again.
-    fn tick(&mut self, now: Duration) {
-        for scraper in &mut self.scrapers {
-            scraper.take_if(|scraper| scraper.until <= now);
-        }
-        if self.closed_until <= now {
-            self.closed_until = Duration::ZERO;
-        }
-    }
-
-    fn let_in(&mut self, now: Duration) {
+    /// Lets in a scraper.
+    #[inline(never)]
+    fn let_in(&mut self, now: u64) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = match rustix::net::accept_with(&self.listener, flags) {
             Ok(socket) => socket,
             Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                self.closed_until = now.saturating_add(LISTEN_PAUSE);
+                self.opens = now.saturating_add(LISTEN_PAUSE);
                 return;
             }
             // Whoever it was is gone already.
             Err(_) => return,
         };
         let until = now.saturating_add(SCRAPER_PATIENCE);
-        let since = |place: &&mut Option<Scraper>| place.as_ref().map(|scraper| scraper.until);
-        if let Some(place) = self.scrapers.iter_mut().min_by_key(since) {
-            *place = Some(Scraper { socket, request: Request::default(), until });
+        if self.scrapers.is_full() {
+            self.scrapers.remove(0);
         }
+        let _ = self.scrapers.push(Scraper { socket, request: Request::default(), until });
     }
 }
 
-// Apart, since the page is large: only who serves needs a stack for it.
-#[inline(never)]
-fn serve(place: &mut Option<Scraper>, at: Moment, tell: Tell) {
-    let Some(scraper) = place else { return };
-    let mut buffer = [0; REQUEST_PART];
-    let received = match rustix::net::recv(&scraper.socket, &mut buffer, RecvFlags::empty()) {
-        Ok((0, _)) => 0,
-        Ok((received, _)) => received,
-        Err(Errno::AGAIN | Errno::INTR) => return,
-        Err(_) => 0,
-    };
-    let Some(bytes) = buffer.get(..received).filter(|bytes| !bytes.is_empty()) else {
-        *place = None;
-        return;
-    };
-    let Some(verdict) = scraper.request.push(bytes) else { return };
-    let mut page = Page::new();
-    let (status, with_body) = match verdict {
-        Verdict::Answer(asked, with_body) => (tell(at, asked, &mut page), with_body),
-        Verdict::Refuse(refusal) => (refusal.write(&mut page), true),
-    };
-    let head = scrape::head(status, page.len());
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    // What becomes of it is the scraper's affair. The kernel sends it on after
-    // the connection is closed here.
-    if with_body {
-        let _ = rustix::net::send(&scraper.socket, &head, flags | SendFlags::MORE);
-        let _ = rustix::net::send(&scraper.socket, &page, flags);
-    } else {
-        let _ = rustix::net::send(&scraper.socket, &head, flags);
+impl Scraper {
+    /// Takes what has come of the request, and answers it if that is enough.
+    /// Gives whether more is to come.
+    // Apart, since the page is large: only who serves needs a stack for it.
+    #[inline(never)]
+    fn serve(&mut self, at: Moment, tell: Tell) -> bool {
+        let mut buffer = [0; REQUEST_PART];
+        let received = match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
+            Ok((received, _)) => received,
+            Err(Errno::AGAIN | Errno::INTR) => return true,
+            Err(_) => 0,
+        };
+        let bytes = buffer.get(..received).unwrap_or_default();
+        let Some(verdict) = self.request.push(bytes) else { return !bytes.is_empty() };
+        let mut page = Page::new();
+        let (status, with_body) = match verdict {
+            Verdict::Answer(asked, with_body) => (tell(at, asked, &mut page), with_body),
+            Verdict::Refuse(refusal) => (refusal.write(&mut page), true),
+        };
+        let head = scrape::head(status, page.len());
+        if !with_body {
+            page.clear();
+        }
+        // What becomes of it is the scraper's affair. The kernel sends it on after
+        // the connection is closed. A head that nothing follows goes then, too.
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let _ = rustix::net::send(&self.socket, &head, flags | SendFlags::MORE);
+        let _ = rustix::net::send(&self.socket, &page, flags);
+        false
     }
-    *place = None;
 }
 
 fn listen(address: SocketAddr) -> Result<OwnedFd, Errno> {
@@ -395,41 +389,42 @@ impl Turn<'_> {
     }
 
     /// Waits until `until`, or until `socket` is ready: whether it is.
+    #[inline(never)]
     fn turn(
         &mut self,
         socket: Option<(BorrowedFd, PollFlags)>,
         until: Duration,
     ) -> Result<bool, Errno> {
+        let until = nanoseconds(until);
+        let mut is_socket_ready = false;
         let mut at = (self.clock)();
         loop {
-            let now = at.now;
-            let wakes = self.server.as_mut().map_or(Duration::MAX, |(server, _)| {
-                server.tick(now);
-                server.wakes()
-            });
-            if now >= until {
-                return Ok(false);
-            }
-            let left = until.min(wakes).saturating_sub(now);
-            // The socket, the listener and the scrapers, each if there is one.
+            let now = nanoseconds(at.now);
+            let mut wakes = until;
+            // The socket, the scrapers and the listener, each if there is one.
             let mut fds = Vec::<PollFd, { 2 + SCRAPERS_MAX }>::new();
-            let mut add = |fd, events| {
-                let _ = fds.push(PollFd::from_borrowed_fd(fd, events));
-            };
             if let Some((socket, events)) = socket {
-                add(socket, events);
+                let _ = fds.push(PollFd::from_borrowed_fd(socket, events));
             }
             let mut lets_in = false;
-            if let Some((server, _)) = &self.server {
-                lets_in = server.closed_until.is_zero();
-                if lets_in {
-                    add(server.listener.as_fd(), PollFlags::IN);
+            if let Some((server, _)) = &mut self.server {
+                server.scrapers.retain(|scraper| scraper.until > now);
+                lets_in = server.opens <= now;
+                if !lets_in {
+                    wakes = wakes.min(server.opens);
                 }
-                for scraper in server.scrapers.iter().flatten() {
-                    add(scraper.socket.as_fd(), PollFlags::IN);
+                for scraper in &server.scrapers {
+                    wakes = wakes.min(scraper.until);
+                    let _ = fds.push(PollFd::new(&scraper.socket, PollFlags::IN));
+                }
+                if lets_in {
+                    let _ = fds.push(PollFd::new(&server.listener, PollFlags::IN));
                 }
             }
-            let polled = poll(&mut fds, Some(&timespec(left)));
+            if is_socket_ready || now >= until {
+                return Ok(is_socket_ready);
+            }
+            let polled = poll(&mut fds, Some(&timespec(wakes - now)));
             // That may have taken long.
             at = (self.clock)();
             match polled {
@@ -437,26 +432,28 @@ impl Turn<'_> {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno),
             }
-            let mut ready = [false; 2 + SCRAPERS_MAX];
-            for (ready, fd) in ready.iter_mut().zip(&fds) {
-                *ready = !fd.revents().is_empty();
+            let mut ready = 0u32;
+            for fd in fds.iter().rev() {
+                ready = ready << 1 | u32::from(!fd.revents().is_empty());
             }
             drop(fds);
-            let mut ready = ready.into_iter();
-            let is_socket_ready = socket.is_some() && ready.next() == Some(true);
+            // The lowest bit is that of who comes next.
+            let mut is_next_ready = || {
+                let is_ready = ready & 1 == 1;
+                ready >>= 1;
+                is_ready
+            };
+            is_socket_ready = socket.is_some() && is_next_ready();
             if let Some((server, tell)) = &mut self.server {
-                let is_somebody_there = lets_in && ready.next() == Some(true);
-                for place in server.scrapers.iter_mut().filter(|place| place.is_some()) {
-                    if ready.next() == Some(true) {
-                        serve(place, at, *tell);
+                for scraper in &mut server.scrapers {
+                    if is_next_ready() && !scraper.serve(at, *tell) {
+                        // It is let go above.
+                        scraper.until = 0;
                     }
                 }
-                if is_somebody_there {
-                    server.let_in(at.now);
+                if lets_in && is_next_ready() {
+                    server.let_in(nanoseconds(at.now));
                 }
-            }
-            if is_socket_ready {
-                return Ok(true);
             }
         }
     }
