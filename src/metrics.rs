@@ -15,7 +15,7 @@ use crate::status::{Image, OwnedImage, State};
 use crate::text::{cut, put, put_number};
 use core::fmt::{self, Display};
 use core::time::Duration;
-use heapless::{Vec, VecView};
+use heapless::VecView;
 
 /// How many ways there are in which a command that was sent can end.
 const OUTCOMES: usize = 5;
@@ -26,71 +26,87 @@ const OUTCOMES: usize = 5;
 pub struct Metrics {
     /// How long the API may be silent until that is no longer healthy.
     silence_max: Duration,
-    /// When the API last answered; before that, when the program started.
-    heard: Duration,
-    is_reachable: bool,
-    state: Option<State>,
+    /// The values of all samples that have no image for a label, in the order of
+    /// [`TABLE`]. What is shown as an age is kept as a [`since()`].
+    values: [u64; VALUES],
     running: Option<OwnedImage>,
     chosen: Option<OwnedImage>,
-    /// How often each event has happened, by its number.
-    events: [u32; event::COUNT],
-    /// How often each command came to each outcome.
-    outcomes: [[u32; OUTCOMES]; Command::ALL.len()],
-    /// When each command last succeeded, and how long it took.
-    successes: [Option<(Duration, Duration)>; Command::ALL.len()],
-    /// The class of the last error, and when it came.
-    last_error: Option<(&'static str, Duration)>,
+    /// The class of the last error.
+    class: &'static str,
 }
 
 impl Metrics {
     /// Nothing has happened yet at `now`. The API is expected to answer every
     /// `silence_max` at least.
     pub fn new(now: Duration, silence_max: Duration) -> Self {
-        Self {
-            silence_max,
-            heard: now,
-            is_reachable: false,
-            state: None,
-            running: None,
-            chosen: None,
-            events: [0; event::COUNT],
-            outcomes: Default::default(),
-            successes: [None; Command::ALL.len()],
-            last_error: None,
+        let (running, chosen, class) = (None, None, "none");
+        let mut metrics = Self { silence_max, values: [0; VALUES], running, chosen, class };
+        metrics.values[INFO] = ONE;
+        metrics.values[OPENS] = NONE;
+        metrics.values[HEARD] = since(now);
+        metrics.values[ERROR] = ONE;
+        metrics.values[ERROR_SINCE] = NOT_YET;
+        for number in 0..2 * Command::ALL.len() {
+            metrics.set(SUCCEEDED + number, NONE);
+        }
+        metrics.set_state(UNKNOWN);
+        metrics
+    }
+
+    fn set(&mut self, at: usize, value: u64) {
+        if let Some(place) = self.values.get_mut(at) {
+            *place = value;
+        }
+    }
+
+    fn count(&mut self, at: usize) {
+        if let Some(count) = self.values.get_mut(at) {
+            *count = COUNT_MAX.min(*count + ONE);
+        }
+    }
+
+    /// Takes note of the number of a state, or of [`UNKNOWN`].
+    fn set_state(&mut self, state: usize) {
+        for number in 0..=UNKNOWN {
+            self.set(STATES + number, whole(number == state));
         }
     }
 
     /// Takes note of an answer, or of its absence, at `now`.
+    #[inline(never)]
     pub fn note_answer(&mut self, now: Duration, answer: &Result<Answer, CallError>) {
-        self.is_reachable = match answer {
+        let is_reachable = match answer {
             Ok(_) => true,
             Err(error) => error.kind() == ErrorKind::Refused,
         };
-        if self.is_reachable {
-            self.heard = now;
+        self.values[REACHABLE] = whole(is_reachable);
+        if is_reachable {
+            self.values[HEARD] = since(now);
         }
         match answer {
             Ok(Answer::Status(status)) => {
-                self.state = Some(status.state);
+                self.set_state(status.state as usize);
                 self.running = status.running.map(OwnedImage::new);
                 self.chosen = status.chosen.map(OwnedImage::new);
             }
-            Ok(Answer::NoStatus) => (self.state, self.chosen) = (None, None),
+            Ok(Answer::NoStatus) => {
+                self.set_state(UNKNOWN);
+                self.chosen = None;
+            }
             // What was known still holds, as far as one can tell.
             Ok(Answer::Started | Answer::Busy | Answer::NotAllowed(_)) | Err(_) => {}
         }
     }
 
     /// Takes note of an event at `now`.
+    #[inline(never)]
     pub fn note_event(&mut self, now: Duration, event: &Event) {
-        if let Some(count) = self.events.get_mut(event.number()) {
-            *count = count.saturating_add(1);
-        }
+        self.count(EVENTS + event.number());
+        let now = since(now);
         let outcome = match *event {
             Event::Done(command, _, took) => {
-                if let Some(success) = self.successes.get_mut(command.number()) {
-                    *success = Some((now, took));
-                }
+                self.set(SUCCEEDED + command.number(), now);
+                self.set(TOOK + command.number(), millis(took));
                 Some((command, 0))
             }
             Event::Failed(command, ..) => Some((command, 1)),
@@ -99,14 +115,12 @@ impl Metrics {
             Event::Refused(command, _) => Some((command, 4)),
             _ => None,
         };
-        if let Some((command, outcome)) = outcome
-            && let Some(outcomes) = self.outcomes.get_mut(command.number())
-            && let Some(count) = outcomes.get_mut(outcome)
-        {
-            *count = count.saturating_add(1);
+        if let Some((command, outcome)) = outcome {
+            self.count(COMMANDS + OUTCOMES * command.number() + outcome);
         }
         if let Some(class) = event.error_class() {
-            self.last_error = Some((class, now));
+            self.class = class;
+            self.values[ERROR_SINCE] = now;
         }
     }
 
@@ -116,7 +130,7 @@ impl Metrics {
     ///
     /// The API has been silent for too long.
     pub fn health(&self, now: Duration) -> Result<(), Problem> {
-        let silence = now.saturating_sub(self.heard);
+        let silence = Duration::from_millis(age(millis(now), self.values[HEARD]));
         match silence > self.silence_max {
             true => Err(Problem::Silence(silence, self.silence_max)),
             false => Ok(()),
@@ -129,29 +143,42 @@ impl Metrics {
     ///
     /// It is not.
     pub fn readiness(&self) -> Result<(), Problem> {
-        self.state.map(drop).ok_or(Problem::NoStatus)
+        match self.values[STATES + UNKNOWN] {
+            0 => Ok(()),
+            _ => Err(Problem::NoStatus),
+        }
     }
 
     /// Writes all metrics. There is room on the page: a test has the longest.
+    #[inline(never)]
     pub fn write(&self, at: Moment, daemon: &Daemon, page: &mut Page) {
-        let values = self.values(at, daemon);
+        let mut values = self.values;
+        values[HELD] = daemon.history.held().count() as u64 * ONE;
+        match daemon.settings.windows.next_open(at.utc).unwrap_or_default() {
+            Duration::ZERO => values[IS_OPEN] = ONE,
+            left => values[OPENS] = millis(at.utc.saturating_add(left)),
+        }
+        let now = millis(at.now);
         let mut values = values.iter();
         let mut table = TABLE;
         while !table.is_empty() {
-            let mut help = cut(&mut table, b'\n');
-            let [name, kind, first, second] = [(); 4].map(|()| cut(&mut help, b' '));
-            put(page, &["# HELP ", PREFIX, name, " ", help, "\n# TYPE ", PREFIX, name]);
-            put(page, &[" ", kind, "\n"]);
-            let mut image = |Image { version, variant, arch }: Image, value| {
-                let labels = ["version", version, "variant", variant, "arch", arch];
-                put_sample(page, name, &labels, value);
-            };
-            match first.as_bytes() {
-                b"@running" => self.running.iter().for_each(|running| image(running.image(), ONE)),
-                b"@chosen" => self.chosen.iter().for_each(|chosen| image(chosen.image(), ONE)),
-                b"@held" => {
-                    let held = daemon.history.held();
-                    held.for_each(|held| image(held.image, held.failed_boots.saturating_mul(ONE)));
+            let mut columns = [""; 4];
+            for column in &mut columns {
+                *column = cut(&mut table, b' ');
+            }
+            let [name, kind, first, second] = columns;
+            let help = cut(&mut table, b'\n');
+            for (what, text) in [("# HELP ", help), ("# TYPE ", kind)] {
+                put(page, &[what, PREFIX, name, " ", text, "\n"]);
+            }
+            let image = match first.as_bytes() {
+                [b'@', b'r', ..] => &self.running,
+                [b'@', b'c', ..] => &self.chosen,
+                [b'@', ..] => {
+                    for held in daemon.history.held() {
+                        put_image(page, name, &held.image, held.failed_boots.saturating_mul(ONE));
+                    }
+                    continue;
                 }
                 _ => {
                     let mut number = 0;
@@ -160,70 +187,48 @@ impl Metrics {
                         let mut other = 0;
                         while let Some(two) = self.label(second, other) {
                             other += 1;
-                            let labels = [label_name(first), one, label_name(second), two];
                             match values.next() {
-                                Some(value) if *value != NONE => {
-                                    put_sample(page, name, &labels, *value);
+                                Some(&NONE) | None => {}
+                                Some(value) => {
+                                    put_sample(page, name, &[one, two], age(now, *value));
                                 }
-                                _ => {}
                             }
                         }
                     }
+                    continue;
                 }
+            };
+            if let Some(image) = image {
+                put_image(page, name, &image.image(), ONE);
             }
         }
     }
 
-    /// The values of all samples that have no image for a label, in the order of
-    /// [`TABLE`].
-    fn values(&self, at: Moment, daemon: &Daemon) -> Vec<u64, VALUES> {
-        let mut values = Vec::new();
-        // There is room: a test counts them.
-        let mut add = |value: u64| {
-            let _ = values.push(value);
-        };
-        let ago = |when: Duration| millis(at.now.saturating_sub(when));
-        add(ONE);
-        let state = self.state.map_or(State::ALL.len(), |state| state as usize);
-        (0..=State::ALL.len()).for_each(|number| add(whole(number == state)));
-        add(daemon.history.held().count() as u64 * ONE);
-        let left = daemon.settings.windows.next_open(at.utc).unwrap_or_default();
-        add(whole(left.is_zero()));
-        add(if left.is_zero() { NONE } else { millis(at.utc.saturating_add(left)) });
-        add(whole(self.is_reachable));
-        add(ago(self.heard));
-        add(ONE);
-        add(self.last_error.map_or(0, |(_, when)| ago(when)));
-        self.outcomes.iter().flatten().for_each(|count| add(whole(*count)));
-        for success in &self.successes {
-            add(success.map_or(NONE, |(when, _)| ago(when)));
-        }
-        for success in &self.successes {
-            add(success.map_or(NONE, |(_, took)| millis(took)));
-        }
-        self.events.iter().for_each(|count| add(whole(*count)));
-        values
-    }
-
-    /// The value with this number of a label, of which the table has the name and
-    /// the values.
-    fn label<'a>(&self, label: &'a str, number: usize) -> Option<&'a str> {
+    /// The name and the value with this number of a label, of which the table has
+    /// the name and the values.
+    #[inline(never)]
+    fn label<'a>(&self, label: &'a str, number: usize) -> Option<Label<'a>> {
         let mut values = label;
-        match cut(&mut values, b'=') {
+        let name = cut(&mut values, b'=');
+        let value = match name {
             // No label, which is there once.
-            "" => (number == 0).then_some(""),
-            "event" => (number < event::COUNT).then(|| event::summary(number).name),
-            "class" => (number == 0).then(|| self.last_error.map_or("none", |(class, _)| class)),
+            "" if number == 0 => return Some(("", "")),
+            "event" if number < event::COUNT => event::summary(number).name,
+            "class" if number == 0 => self.class,
+            "command" => Command::ALL.get(number).map_or("", |command| command.name()),
             _ => {
                 for _ in 0..number {
                     cut(&mut values, b',');
                 }
-                let value = cut(&mut values, b',');
-                (!value.is_empty()).then_some(value)
+                cut(&mut values, b',')
             }
-        }
+        };
+        (!value.is_empty()).then_some((name, value))
     }
 }
+
+/// The name and the value of a label. A name that is empty stands for no label.
+type Label<'a> = (&'a str, &'a str);
 
 /// All metrics: the name without its prefix, the type, two labels with their
 /// values, and the help. Behind the last value of a label there is a comma, too.
@@ -242,51 +247,83 @@ api_reachable gauge - - Whether the last call of the API was answered.
 api_last_answer_age_seconds gauge - - How long ago the API last answered, or the updater started.
 updater_last_error_info gauge class= - The class of the last error.
 updater_last_error_age_seconds gauge - - How long ago that was, or 0.
-update_commands_total counter command=refresh,prepare,activate,deactivate, \
+update_commands_total counter command= \
 outcome=success,failed,overdue,vanished,refused, What became of the commands that were sent.
-update_last_success_age_seconds gauge command=refresh,prepare,activate,deactivate, - \
+update_last_success_age_seconds gauge command= - \
 How long ago a command last succeeded.
-update_last_success_duration_seconds gauge command=refresh,prepare,activate,deactivate, - \
+update_last_success_duration_seconds gauge command= - \
 How long it took then.
 updater_events_total counter event= - What happened, by the names of the log.
 "
 );
 
+/// Where the values of the metrics begin.
+const INFO: usize = 0;
+const STATES: usize = INFO + 1;
+const HELD: usize = STATES + UNKNOWN + 1;
+const IS_OPEN: usize = HELD + 1;
+const OPENS: usize = IS_OPEN + 1;
+const REACHABLE: usize = OPENS + 1;
+const HEARD: usize = REACHABLE + 1;
+const ERROR: usize = HEARD + 1;
+const ERROR_SINCE: usize = ERROR + 1;
+const COMMANDS: usize = ERROR_SINCE + 1;
+const SUCCEEDED: usize = COMMANDS + OUTCOMES * Command::ALL.len();
+const TOOK: usize = SUCCEEDED + Command::ALL.len();
+const EVENTS: usize = TOOK + Command::ALL.len();
 /// How many values there are.
-const VALUES: usize = 13 + (OUTCOMES + 2) * Command::ALL.len() + event::COUNT;
+const VALUES: usize = EVENTS + event::COUNT;
+
+/// The number of the state that is no state.
+const UNKNOWN: usize = State::ALL.len();
 
 /// What the names of all metrics begin with.
 const PREFIX: &str = "bottlerocket_";
 
 /// A value of 1. Values are in thousandths.
 const ONE: u64 = 1000;
+/// No count is larger.
+const COUNT_MAX: u64 = u32::MAX as u64 * ONE;
 /// The value of a sample that is left out.
-const NONE: u64 = u64::MAX;
+const NONE: u64 = u64::MAX / 2;
+/// The [`since()`] of what is to have an age of 0 until it happens.
+const NOT_YET: u64 = !NONE;
+
+/// A point in time, as a number above [`NONE`].
+fn since(now: Duration) -> u64 {
+    !millis(now)
+}
+
+/// How long ago that was, if the value is a [`since()`]; others stay as they are.
+fn age(now: u64, value: u64) -> u64 {
+    if value > NONE { now.saturating_sub(!value) } else { value }
+}
 
 fn whole(value: impl Into<u32>) -> u64 {
     ONE * u64::from(value.into())
 }
 
+#[inline(never)]
 fn millis(duration: Duration) -> u64 {
     let millis: u64 = duration.subsec_millis().into();
     duration.as_secs().saturating_mul(ONE).saturating_add(millis)
 }
 
-fn label_name(label: &str) -> &str {
-    cut(&mut { label }, b'=')
+/// Puts a sample on the page that is about an image.
+#[inline(never)]
+fn put_image(page: &mut VecView<u8>, name: &str, image: &Image, value: u64) {
+    let Image { version, variant, arch } = *image;
+    put_sample(page, name, &[("version", version), ("variant", variant), ("arch", arch)], value);
 }
 
-/// Puts a sample on the page, with the names and the values of its labels in
-/// turn. A name that is empty stands for no label.
+/// Puts a sample on the page.
 #[inline(never)]
-fn put_sample(page: &mut VecView<u8>, name: &str, labels: &[&str], value: u64) {
+fn put_sample(page: &mut VecView<u8>, name: &str, labels: &[Label], value: u64) {
     put(page, &[PREFIX, name]);
     let mut before = "{";
     let mut end = " ";
-    for label in labels.chunks_exact(2) {
-        if let [name, text] = label
-            && !name.is_empty()
-        {
+    for (name, text) in labels {
+        if !name.is_empty() {
             put(page, &[before, name, "=\""]);
             put_escaped(page, text);
             (before, end) = ("\",", "\"} ");

@@ -195,7 +195,7 @@ fn what_is_noted_of_answers() {
 
 #[test]
 fn the_api_may_be_silent_for_so_long() {
-    let nano = Duration::from_nanos(1);
+    let more = Duration::from_millis(1);
     let mut metrics = Metrics::new(BEGIN, LIMIT);
     let silent = |silence| Err(Problem::Silence(silence, LIMIT));
     // From the start on, and from each answer on, whatever it is.
@@ -204,7 +204,7 @@ fn the_api_may_be_silent_for_so_long() {
     {
         assert_eq!(metrics.health(heard), Ok(()));
         assert_eq!(metrics.health(heard + LIMIT), Ok(()));
-        assert_eq!(metrics.health(heard + LIMIT + nano), silent(LIMIT + nano));
+        assert_eq!(metrics.health(heard + LIMIT + more), silent(LIMIT + more));
         // A clock that goes back is no reason for a restart.
         assert_eq!(metrics.health(Duration::ZERO), Ok(()));
         let now = heard + 2 * LIMIT;
@@ -282,15 +282,16 @@ fn the_longest_page_has_room() {
     let old = Duration::MAX - Duration::from_nanos(1);
     let Script { metrics, .. } = &mut script;
     (metrics.running, metrics.chosen) = (image(), image());
-    metrics.heard = Duration::ZERO;
-    metrics.is_reachable = true;
-    metrics.state = Some(State::Available);
-    metrics.events = [u32::MAX; event::COUNT];
-    metrics.outcomes = [[u32::MAX; OUTCOMES]; Command::ALL.len()];
-    metrics.successes = [Some((Duration::ZERO, old)); Command::ALL.len()];
+    metrics.values = [since(Duration::ZERO); VALUES];
+    for at in [INFO, REACHABLE, ERROR] {
+        metrics.values[at] = ONE;
+    }
+    metrics.set_state(State::Available as usize);
+    metrics.values[COMMANDS..SUCCEEDED].fill(COUNT_MAX);
+    metrics.values[EVENTS..].fill(COUNT_MAX);
     let longest = event::summary(12).name;
     assert!((0..event::COUNT).all(|number| event::summary(number).name.len() <= longest.len()));
-    metrics.last_error = Some((longest, Duration::ZERO));
+    metrics.class = longest;
     script.now = old;
     let page = script.page();
     assert!(page.len() + 1_000 < PAGE_MAX, "{} bytes", page.len());
