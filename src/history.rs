@@ -32,16 +32,15 @@ use crate::excerpt::is_plain;
 use crate::json::STRING_MAX;
 use crate::status::{Image, State, Status, Text};
 use crate::text::{cut, put, put_number};
-use core::mem;
-use core::str;
 use core::time::Duration;
-use heapless::{String, Vec};
+use core::{iter, mem, str};
+use heapless::{Vec, VecView};
 
 /// The largest file, in bytes.
 pub const FILE_MAX: usize = 2048;
 /// How many versions are remembered; one more takes the place of the first.
 const LINES_MAX: usize = 4;
-/// The longest line, in bytes.
+/// The longest line, in bytes, without its newline.
 const LINE_MAX: usize = 384;
 /// How often the pause before another try is doubled.
 const DOUBLINGS_MAX: u32 = 16;
@@ -56,13 +55,13 @@ const SUM: &str = "sum ";
 pub struct History {
     boot: Text,
     retry: Option<Duration>,
-    /// The lines of the file, each without its newline.
-    lines: Vec<Line, LINES_MAX>,
+    /// The lines of the file that are about versions.
+    lines: Lines,
     changed: bool,
 }
 
-/// A version's line in the file.
-type Line = String<LINE_MAX>;
+/// A line for each version, with its newline.
+type Lines = Vec<u8, { LINES_MAX * (LINE_MAX + 1) }>;
 
 /// A version that was activated, or did not come up, or both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -92,14 +91,11 @@ impl History {
         Self { boot, retry, ..Self::default() }
     }
 
-    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.lines.iter().map(|line| Entry::read(line))
-    }
-
     /// The versions that did not come up, whether they may be tried again by
     /// now or not.
     pub fn held(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.entries().filter(|entry| entry.failed_boots > 0)
+        let mut entries = entries(&self.lines);
+        iter::from_fn(move || entries.find(|entry| entry.failed_boots > 0))
     }
 
     /// Whether there is something that is not in the file: it belongs there before
@@ -116,63 +112,63 @@ impl History {
     /// Takes note of what a status says at `utc`, the time since 1970-01-01
     /// 00:00:00 UTC, and tells what has become of a version that was activated in
     /// another boot.
+    #[inline(never)]
     pub fn observe(&mut self, utc: Duration, status: &Status, tell: &mut dyn FnMut(Event)) {
-        let Some(running) = status.running else { return };
-        let Self { boot, retry, lines, changed } = self;
-        lines.retain_mut(|line| {
-            let mut entry = Entry::read(line);
+        let Some(running) = &status.running else { return };
+        let ready = if status.state == State::Ready { status.staged } else { None };
+        let old = mem::take(&mut self.lines);
+        for mut entry in entries(&old) {
             let is_activated = !entry.boot.is_empty();
-            let is_over = is_activated && entry.boot != *boot;
-            if entry.image == running {
+            let is_over = is_activated && entry.boot != self.boot;
+            if entry.image == *running {
                 if is_over {
                     tell(Event::Updated(&entry));
                 }
-                *changed = true;
-                return false;
+                continue;
             }
-            let is_ready = status.state == State::Ready && status.staged == Some(entry.image);
             if is_over && entry.before == running.version {
                 entry.failed_boots = entry.failed_boots.saturating_add(1);
                 entry.since = utc.as_secs();
-                tell(Event::RolledBack(&entry, entry.pause(*retry)));
-            } else if !is_activated || !is_over && is_ready {
-                if entry.since > utc.as_secs() {
-                    // Somebody has set the clock back: the pause is not to grow by that.
-                    entry.since = utc.as_secs();
-                    *changed = true;
-                    *line = entry.line();
-                }
-                return true;
+                tell(Event::RolledBack(&entry, entry.pause(self.retry)));
             }
             // It is known what became of it; or somebody has put the node on a third
             // version, and nothing follows from that; or it was not activated after
             // all, or that was taken back.
-            entry.boot = "";
-            *changed = true;
-            let is_held = entry.failed_boots > 0;
-            *line = entry.line();
-            is_held
-        });
-        if let (State::Ready, Some(staged)) = (status.state, status.staged) {
-            self.activating(staged, running);
+            if is_over || ready != Some(entry.image) {
+                entry.boot = "";
+            }
+            // If somebody has set the clock back, the pause is not to grow by that.
+            entry.since = entry.since.min(utc.as_secs());
+            if !entry.boot.is_empty() || entry.failed_boots > 0 {
+                entry.put(&mut self.lines);
+            }
+        }
+        self.changed |= self.lines != old;
+        if let Some(staged) = ready {
+            self.activating(staged, *running);
         }
     }
 
     /// Takes note that `image` is about to be activated while `running` runs.
+    #[inline(never)]
     pub fn activating(&mut self, image: Image, running: Image) {
-        let is_same = |line: &Line| Entry::read(line).image == image;
-        let line = self.lines.iter().find(|line| is_same(line)).cloned().unwrap_or_default();
-        self.lines.retain(|line| !is_same(line));
-        let mut entry = Entry::read(&line);
-        (entry.image, entry.before, entry.boot) = (image, running.version, &self.boot);
-        let new_line = entry.line();
-        self.changed |= line != new_line;
-        if self.lines.is_full() {
-            let mut is_first = true;
-            self.lines.retain(|_| !mem::take(&mut is_first));
+        let old = mem::take(&mut self.lines);
+        let mut others = entries(&old).filter(|entry| entry.image != image).count();
+        let mut activated = Entry::default();
+        for entry in entries(&old) {
+            if entry.image == image {
+                activated = entry;
+                continue;
+            }
+            // If there is no room for one more, it takes the place of the first.
+            if others < LINES_MAX {
+                entry.put(&mut self.lines);
+            }
+            others -= 1;
         }
-        // There is room: if there was none, one was removed.
-        let _ = self.lines.push(new_line);
+        (activated.image, activated.before, activated.boot) = (image, running.version, &self.boot);
+        activated.put(&mut self.lines);
+        self.changed |= self.lines != old;
     }
 
     /// If `image` is not to be tried at `utc`, the time since 1970-01-01 00:00:00
@@ -189,12 +185,10 @@ impl History {
     }
 
     /// Writes the file. There is room: a test has the longest.
+    #[inline(never)]
     pub fn write(&self) -> Vec<u8, FILE_MAX> {
         let mut file = Vec::new();
-        put(&mut file, &[HEADER]);
-        for line in &self.lines {
-            put(&mut file, &[line, "\n"]);
-        }
+        put(&mut file, &[HEADER, text(&self.lines)]);
         let sum = sum(&file);
         put(&mut file, &[SUM]);
         put_number(&mut file, sum);
@@ -207,6 +201,7 @@ impl History {
     /// # Errors
     ///
     /// It is not as it was written; nothing is taken from it.
+    #[inline(never)]
     pub fn read(&mut self, file: &[u8]) -> Result<(), Damaged> {
         self.lines = read(file).ok_or(Damaged)?;
         Ok(())
@@ -215,27 +210,39 @@ impl History {
 
 impl<'a> Entry<'a> {
     /// Reads a line. What is not there is empty, or zero.
+    #[inline(never)]
     fn read(mut line: &'a str) -> Self {
-        let [version, variant, arch, before, boot, failed_boots, since] =
-            [(); 7].map(|()| cut(&mut line, b'\t'));
-        let [failed_boots, since] =
-            [failed_boots, since].map(|text| whole_number(text.as_bytes()).unwrap_or(0));
-        Self { image: Image { version, variant, arch }, before, boot, failed_boots, since }
+        let mut entry = Self::default();
+        let Image { version, variant, arch } = &mut entry.image;
+        for text in [version, variant, arch, &mut entry.before, &mut entry.boot] {
+            *text = cut(&mut line, b'\t');
+        }
+        for number in [&mut entry.failed_boots, &mut entry.since] {
+            *number = whole_number(cut(&mut line, b'\t').as_bytes()).unwrap_or(0);
+        }
+        entry
     }
 
-    /// Its line, in which a tab follows on each field. There is room: a test has
-    /// the longest.
-    fn line(&self) -> Line {
-        let Self { image: Image { version, variant, arch }, before, boot, .. } = *self;
-        let mut line = Vec::<u8, LINE_MAX>::new();
-        for text in [version, variant, arch, before, boot] {
-            put(&mut line, &[text, "\t"]);
+    /// Whether each text in it is one that a status may have.
+    fn is_plain(&self) -> bool {
+        let Image { version, variant, arch } = &self.image;
+        let texts = [version, variant, arch, &self.before, &self.boot];
+        texts.iter().all(|text| text.len() <= STRING_MAX && is_plain(text))
+    }
+
+    /// Puts its line behind others, in which a tab follows on each field. There is
+    /// room: a test has the longest.
+    #[inline(never)]
+    fn put(&self, lines: &mut VecView<u8>) {
+        let Image { version, variant, arch } = &self.image;
+        for text in [version, variant, arch, &self.before, &self.boot] {
+            put(lines, &[text, "\t"]);
         }
-        for number in [self.failed_boots, self.since] {
-            put_number(&mut line, number);
-            put(&mut line, &["\t"]);
+        for number in [&self.failed_boots, &self.since] {
+            put_number(lines, *number);
+            put(lines, &["\t"]);
         }
-        String::from_utf8(line).unwrap_or_default()
+        put(lines, &["\n"]);
     }
 
     /// How long it is not to be tried after it has not come up.
@@ -245,26 +252,35 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The lines of a file, if it is as it was written.
-fn read(file: &[u8]) -> Option<Vec<Line, LINES_MAX>> {
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// The versions that have a line each, as many as there may be.
+fn entries(lines: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    let mut rest = text(lines);
+    let next = move |_| (!rest.is_empty()).then(|| Entry::read(cut(&mut rest, b'\n')));
+    (0..LINES_MAX).map_while(next)
+}
+
+/// The lines of a file that are about versions, if it is as it was written.
+fn read(file: &[u8]) -> Option<Lines> {
     let text = str::from_utf8(file).ok()?;
     let last = text.strip_suffix('\n')?.bytes().rposition(|byte| byte == b'\n')? + 1;
-    let (mut before, last) = text.split_at_checked(last)?;
+    let (before, last) = text.split_at_checked(last)?;
     let found = last.strip_prefix(SUM)?.strip_suffix('\n')?;
     if whole_number(found.as_bytes())? != sum(before.as_bytes()) {
         return None;
     }
-    before = before.strip_prefix(HEADER)?;
-    let mut lines = Vec::new();
-    while !before.is_empty() {
-        let line = Line::try_from(cut(&mut before, b'\n')).ok()?;
-        let is_text = |field: &str| field.len() <= STRING_MAX && is_plain(field);
-        if !line.split('\t').all(is_text) || Entry::read(&line).line() != line {
+    let lines = before.strip_prefix(HEADER)?.as_bytes();
+    let mut again = Lines::new();
+    for entry in entries(lines) {
+        if !entry.is_plain() {
             return None;
         }
-        lines.push(line).ok()?;
+        entry.put(&mut again);
     }
-    Some(lines)
+    (again == lines).then_some(again)
 }
 
 /// FNV-1a, which is enough against accidents: it is no secret.
