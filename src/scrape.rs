@@ -4,7 +4,7 @@
 //! up to [`HEAD_MAX`] bytes, and not looked at. Each connection is for one
 //! request. Nothing here does I/O.
 
-use crate::text::{put, put_number};
+use crate::text::{find, put, put_number};
 use core::fmt::Write;
 use core::time::Duration;
 use heapless::Vec;
@@ -106,13 +106,15 @@ impl Request {
             _ => return Verdict::Refuse(&BAD),
         };
         let end = target.iter().position(|byte| matches!(byte, b' ' | b'?'));
-        match target.get(..end.unwrap_or(0)).unwrap_or_default() {
-            b"/metrics" => Verdict::Answer(Asked::Metrics, with_body),
-            b"/healthz" => Verdict::Answer(Asked::Health, with_body),
-            b"/readyz" => Verdict::Answer(Asked::Readiness, with_body),
-            [b'/', ..] => Verdict::Refuse(&UNKNOWN),
-            _ => Verdict::Refuse(&BAD),
-        }
+        let path = target.get(..end.unwrap_or(0)).unwrap_or_default();
+        let asked = match find("/metrics /healthz /readyz ", path, |byte| byte) {
+            Some((0, _)) => Asked::Metrics,
+            Some((1, _)) => Asked::Health,
+            Some(_) => Asked::Readiness,
+            None if path.starts_with(b"/") => return Verdict::Refuse(&UNKNOWN),
+            None => return Verdict::Refuse(&BAD),
+        };
+        Verdict::Answer(asked, with_body)
     }
 }
 
@@ -129,12 +131,17 @@ impl Refusal {
 /// Writes the body of the answer to a question for health or readiness, and
 /// gives its status.
 pub fn write_state(state: Result<(), Problem>, page: &mut Page) -> &'static str {
-    // There is room for a line.
-    let _ = match state {
-        Ok(()) => page.write_str("ok\n"),
-        Err(problem) => page.write_fmt(format_args!("{problem}\n")),
-    };
-    if state.is_ok() { OK } else { "503 Service Unavailable" }
+    match state {
+        Ok(()) => {
+            put(page, &["ok\n"]);
+            OK
+        }
+        Err(problem) => {
+            // There is room for a line.
+            let _ = page.write_fmt(format_args!("{problem}\n"));
+            "503 Service Unavailable"
+        }
+    }
 }
 
 /// The status of an answer that is as it should be.
@@ -144,8 +151,9 @@ pub const OK: &str = "200 OK";
 /// room: a test has the longest.
 pub fn head(status: &str, length: usize) -> Vec<u8, ANSWER_HEAD_MAX> {
     let mut head = Vec::new();
-    put(&mut head, &["HTTP/1.1 ", status, "\r\nconnection: close\r\ncontent-type: "]);
-    put(&mut head, &["text/plain; version=0.0.4; charset=utf-8\r\ncontent-length: "]);
+    let fields = "\r\nconnection: close\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n\
+                  content-length: ";
+    put(&mut head, &["HTTP/1.1 ", status, fields]);
     put_number(&mut head, length as u64);
     put(&mut head, &["\r\n\r\n"]);
     head

@@ -11,8 +11,8 @@ use heapless::Vec;
 /// How many windows there can be.
 pub const WINDOWS_MAX: usize = 8;
 
-/// The days of the week, three letters each.
-const DAYS: &str = "MonTueWedThuFriSatSun";
+/// The days of the week, three letters each, in lower case.
+const DAYS: &[u8] = b"montuewedthufrisatsun";
 const DAY_MINUTES: u32 = 24 * 60;
 const DAY: u32 = 60 * DAY_MINUTES;
 const WEEK: u32 = 7 * DAY;
@@ -76,10 +76,7 @@ impl Window {
             }
             None => (0x7f, text),
         };
-        let [begin, end] = match times.contains(&b'-') {
-            true => split(times, b'-').map(read_time),
-            false => return Err(WindowError::Times),
-        };
+        let [begin, end] = split(times, b'-').ok_or(WindowError::Times)?.map(read_time);
         let begin = begin.filter(|begin| *begin < DAY_MINUTES).ok_or(WindowError::Times)?;
         let end = end.ok_or(WindowError::Times)?;
         if end == begin {
@@ -156,41 +153,35 @@ impl Windows {
     }
 }
 
-/// The text before the first `at`, and that behind it; twice the same if there
-/// is none.
-fn split(text: &[u8], at: u8) -> [&[u8]; 2] {
-    let found = text.iter().position(|byte| *byte == at);
-    let first = text.get(..found.unwrap_or(text.len())).unwrap_or_default();
-    [first, found.and_then(|found| text.get(found + 1..)).unwrap_or(text)]
+/// The text before the first `at`, and that behind it.
+fn split(text: &[u8], at: u8) -> Option<[&[u8]; 2]> {
+    let found = text.iter().position(|byte| *byte == at)?;
+    Some([text.get(..found)?, text.get(found + 1..)?])
 }
 
 fn read_days(text: &[u8]) -> Option<u8> {
     let mut days = 0;
     for range in text.split(|byte| *byte == b',') {
-        let [first, last] = split(range.trim_ascii(), b'-').map(read_day);
+        let range = range.trim_ascii();
+        let [first, last] = split(range, b'-').unwrap_or([range; 2]).map(read_day);
         let (first, last) = (first?, last?);
-        let mut day = first;
-        loop {
-            days |= 1 << day;
-            if day == last {
-                break;
-            }
-            day = (day + 1) % 7;
+        for day in first..=if last < first { last + 7 } else { last } {
+            days |= 1 << (day % 7);
         }
     }
     Some(days)
 }
 
+#[inline(never)]
 fn read_day(text: &[u8]) -> Option<u8> {
-    (0..7).find(|day| name(u32::from(*day)).as_bytes().eq_ignore_ascii_case(text))
-}
-
-fn name(day: u32) -> &'static str {
-    let at = (day % 7 * 3) as usize;
-    DAYS.get(at..at + 3).unwrap_or_default()
+    // With this bit, a capital is the small letter, and nothing else is.
+    let small = |byte: &u8| byte | 0x20;
+    let day = DAYS.chunks(3).position(|day| text.iter().map(small).eq(day.iter().copied()))?;
+    Some(day as u8)
 }
 
 /// Reads a time of day, up to 24:00, as minutes since midnight.
+#[inline(never)]
 fn read_time(text: &[u8]) -> Option<u32> {
     let (hours, minutes) = match text {
         [hours @ .., b':', tens, ones] if hours.len() <= 2 => (hours, [*tens, *ones]),
