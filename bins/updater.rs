@@ -59,43 +59,41 @@ const ENVIRONMENT: &str = "BOTTLEROCKET_UPDATER_";
 const HELP: &str = "\
 Usage: bottlerocket-updater [flags]
 
-Keeps a Bottlerocket node ready for its next version: refreshes, prepares and
-activates updates through the node's API, and leaves the reboot to Kured.
+Keeps a Bottlerocket node ready for its next version through the node's API, and
+leaves the reboot to Kured.
 
 Flags:
-  -socket PATH           socket of the node's API (default /run/api.sock)
+  -socket PATH           socket of the API (default /run/api.sock)
   -one-time              one cycle, at once, then exit (default: a daemon)
   -interval D            time between two cycles (default 10m)
   -jitter D              make each interval longer by up to this, at random, and
                          begin anywhere in the first; 0s for neither
                          (default a tenth of the interval, at most 60s)
-  -window W              begin updates only then, in UTC, as in 'Mon-Fri
-                         22:00-04:00'; may be repeated (default: always)
+  -window W              begin updates only then, in UTC: 'Mon-Fri 22:00-04:00';
+                         may be repeated (default: always)
   -stage-only            leave activating to others (default: activate)
-  -refresh-ready         when Ready, go on looking, and replace the update if
-                         another version is chosen (default: hands off)
-  -state-dir DIR         remember there, across reboots, which versions did not
-                         boot, and hold them back (default: remember nothing)
-  -retry-failed-boot D   try such a version again after this, twice that the
-                         next time, and so on; or never (default 24h)
+  -refresh-ready         when Ready, replace the update if another version is
+                         chosen (default: hands off)
+  -state-dir DIR         remember there which versions did not boot, and hold
+                         them back (default: remember nothing)
+  -retry-failed-boot D   try them again after this, next time after twice that,
+                         and so on; or never (default 24h)
   -metrics-address A     serve /metrics, /healthz and /readyz, as in :8080 or
                          127.0.0.1:8080 (default off)
-  -give-up D             exit if the socket is refused or missing for so long
-                         (default 5m)
-  -refresh-timeout D     how long a refresh may take (default 60s)
-  -prepare-timeout D     how long a prepare may take (default 30m)
-  -activate-timeout D    how long an activate may take (default 60s)
-  -deactivate-timeout D  how long a deactivate may take (default 60s)
+  -give-up D             exit if nobody listens for so long (default 5m)
+  -refresh-timeout D     limit of a refresh (default 60s)
+  -prepare-timeout D     limit of a prepare (default 30m)
+  -activate-timeout D    limit of an activate (default 60s)
+  -deactivate-timeout D  limit of a deactivate (default 60s)
   -log-format FORMAT     logfmt or json (default logfmt)
   -log-level LEVEL       error, info or debug (default info)
-  -boot-id PATH          file with the id of this boot
-                         (default /proc/sys/kernel/random/boot_id)
+  -boot-id PATH          boot id file (default /proc/sys/kernel/random/boot_id)
   -print-config          show what is in force and where it is from, then exit
   -h, -help              show this
   -version               show the version
 
-Durations are written like 90s, 10m or 1h30m. What no flag sets, the environment
-may: -log-level is BOTTLEROCKET_UPDATER_LOG_LEVEL, windows have ; in between.
+D is like 90s, 10m or 1h30m. What no flag sets, the environment may: -log-level
+is BOTTLEROCKET_UPDATER_LOG_LEVEL, windows have ; in between.
 
 Exit status:
   0  -one-time: the node is Ready or has nothing to do; daemon: asked to stop
