@@ -10,7 +10,7 @@ import pathlib
 import socket
 
 import pytest
-from conftest import INIT_CONTAINER, INSTALL, PATIENCE, ROOT, mount, run
+from conftest import INIT_CONTAINER, INSTALL, PATIENCE, ROOT, TARGET, mount, run
 
 HOST = """\
 FROM scratch
@@ -70,7 +70,7 @@ def installed(host):
 
 
 def make_ready(node):
-    run(ROOT / "target/release/bottlerocket-updater", f"-socket={node.socket}", "-one-time")
+    run(TARGET / "release/bottlerocket-updater", f"-socket={node.socket}", "-one-time")
 
 
 def test_nothing_of_the_host_is_needed(host):
