@@ -5,7 +5,16 @@ import re
 import kubernetes_validate
 import pytest
 import yaml
-from properties import CUSTOM, IMAGE, MIRROR, ON_HOST, PROPERTIES, flags
+from properties import (
+    CUSTOM,
+    IMAGE,
+    KURED_IMAGE,
+    KURED_VERSION,
+    MIRROR,
+    ON_HOST,
+    PROPERTIES,
+    flags,
+)
 from rendering import (
     DIRECTORIES,
     NEWEST_KUBECTL,
@@ -558,3 +567,15 @@ def test_the_readme_says_which_versions():
     assert f"kubectl {OLDEST_KUBECTL.removeprefix('kubectl-')} or newer" in text
     # Where it says how to apply a release.
     assert set(re.findall(r"\?ref=v([0-9.]+)", text)) == {VERSION}
+
+
+@pytest.mark.parametrize("path", ["README.md", "deploy/images/kured.Dockerfile"])
+def test_whoever_names_an_image_names_that_version(path):
+    text = (ROOT / path).read_text()
+    assert set(re.findall(f"{IMAGE}:v([0-9.]+)", text)) == {VERSION}
+    assert set(re.findall(f"{KURED_IMAGE}:([0-9.]+)", text)) == {KURED_VERSION}
+
+
+def test_the_readme_has_every_directory_that_can_be_applied():
+    text = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"^\| `(deploy[a-z/-]*)` \|", text, re.MULTILINE)) == set(DIRECTORIES)
