@@ -272,7 +272,7 @@ def stand_in_for_kured(directory):
     (root / "bin").mkdir(parents=True)
     (root / "usr" / "bin").mkdir(parents=True)
     shutil.copy("/bin/busybox", root / "bin")
-    for link in ("bin/sh", "usr/bin/nsenter"):
+    for link in ("bin/sh", "bin/mkdir", "bin/rm", "usr/bin/nsenter"):
         (root / link).symlink_to("/bin/busybox")
     (root / "usr/bin/kured").write_text("#!/bin/sh\n", encoding="ascii")
     dockerfile = directory / "base.Dockerfile"
