@@ -1,5 +1,6 @@
 """Everything below deploy/, rendered: is it valid, and is it what it must be?"""
 
+import os
 import re
 
 import kubernetes_validate
@@ -14,6 +15,7 @@ from properties import (
     ON_HOST,
     PROPERTIES,
     flags,
+    node_terms,
 )
 from rendering import (
     DIRECTORIES,
@@ -477,6 +479,25 @@ def test_the_tests_can_fail(mutation):
 
 def test_each_property_is_among_those():
     assert {mutation[0] for mutation in MUTATIONS} == set(PROPERTIES)
+
+
+@pytest.mark.parametrize("kubectl", [OLDEST_KUBECTL, NEWEST_KUBECTL])
+def test_components_go_with_each_other_and_with_what_is_copied(tmp_path, kubectl):
+    deploy = os.path.relpath(ROOT / "deploy", tmp_path)
+    copied = (ROOT / CUSTOM / "kustomization.yaml").read_text().replace("../..", deploy)
+    components = [f"{deploy}/bottlerocket-nodes", f"{deploy}/state-on-host"]
+    (tmp_path / "kustomization.yaml").write_text(f"{copied}components: {components}\n")
+    pods = {}
+    for item in yaml.safe_load_all(text_of(tmp_path, kubectl)):
+        if item["kind"] == "DaemonSet":
+            pods[item["metadata"]["name"]] = item["spec"]["template"]["spec"]
+    for pod in pods.values():
+        assert len(node_terms(pod)) == 2
+        for container in pod["containers"] + pod["initContainers"]:
+            assert container["image"].startswith("registry.example.com/")
+    given = flags(pods["bottlerocket-updater"]["containers"][0])
+    assert ("state-dir", "/var/lib/bottlerocket-updater/state") in given
+    assert ("interval", "1h") in given
 
 
 def test_the_image_is_named_in_one_place():
