@@ -69,7 +69,7 @@ fn main(arguments: Args) -> u8 {
             let Options { socket, timeout, .. } = options;
             let socket = socket.to_bytes();
             let tried = "read the update status from";
-            complain(format_args!("{}", Failed { tried, socket, error, timeout }));
+            complain(&[&Failed { tried, socket, error, timeout }]);
             FAILED
         })
     })
@@ -81,20 +81,20 @@ fn check<'x>(options: &Options, exchange: &'x mut Exchange) -> Result<u8, CallEr
     let mut deadline = ManuallyDrop::new(Deadline::after(options.timeout)?);
     let status = match call_until_free(options.socket, Call::Status, &mut deadline, exchange)? {
         Answer::Status(status) if status.state == State::Ready => {
-            write_line(STDOUT, format_args!("yes: {status}"));
+            write_line(STDOUT, &[&"yes: ", &status]);
             YES
         }
         Answer::Status(status) => {
-            write_line(STDOUT, format_args!("no: {status}"));
+            write_line(STDOUT, &[&"no: ", &status]);
             NO
         }
         Answer::NoStatus => {
-            write_line(STDOUT, format_args!("no: no refresh since the node booted"));
+            write_line(STDOUT, &[&"no: no refresh since the node booted"]);
             NO
         }
         _ => {
             let timeout = Short(options.timeout);
-            write_line(STDOUT, format_args!("no: update lock held for {timeout}"));
+            write_line(STDOUT, &[&"no: update lock held for ", &timeout]);
             NO
         }
     };

@@ -23,10 +23,11 @@ mod start;
 use bottlerocket_updater::errno::Reason;
 use bottlerocket_updater::exit::{FAILED, YES};
 use bottlerocket_updater::flags::{self, Asked, Flags, UsageError, Value};
+use bottlerocket_updater::text::{Show, put};
 use bottlerocket_updater::unix::{pause, write_line};
 use core::ffi::CStr;
-use core::fmt;
 use core::time::Duration;
+use heapless::VecView;
 use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fsync, mkdirat, openat,
@@ -124,7 +125,7 @@ fn main(arguments: Args) -> u8 {
     start::invoke(asked, HELP, || match install(&options, &mut [0; PATH_MAX]) {
         Ok(()) => YES,
         Err(failure) => {
-            complain(format_args!("{failure}"));
+            complain(&[&failure]);
             FAILED
         }
     })
@@ -154,7 +155,7 @@ fn install<'a>(options: &Options, own_path: &'a mut [u8; PATH_MAX]) -> Result<()
             program.replace(&into)?;
         }
         let path = Path(into.path, program.name);
-        write_line(STDOUT, format_args!("{} {path}", found.done()));
+        write_line(STDOUT, &[&found.done(), &" ", &path]);
     }
     Ok(())
 }
@@ -419,21 +420,28 @@ enum Side {
 #[derive(Clone, Copy)]
 struct Path<'a>(&'a [u8], &'static CStr);
 
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Show for Path<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
         let Self(mut directory, name) = *self;
         while let Some(shorter) = directory.strip_suffix(b"/") {
             directory = shorter;
         }
-        write!(f, "{}", directory.escape_ascii())?;
+        put_escaped(buffer, directory);
         if directory.is_empty() || !name.is_empty() {
-            f.write_str("/")?;
+            put(buffer, &["/"]);
         }
-        write!(f, "{}", name.to_bytes().escape_ascii())
+        put_escaped(buffer, name.to_bytes());
     }
 }
 
-/// What could not be done. Displayed, it says what to do about it.
+/// Puts a path into a buffer, as much of it as there is room for.
+fn put_escaped(buffer: &mut VecView<u8>, path: &[u8]) {
+    for byte in path.escape_ascii() {
+        let _ = buffer.push(byte);
+    }
+}
+
+/// What could not be done. Shown, it says what to do about it.
 struct Failure<'a> {
     to: &'static str,
     side: Side,
@@ -491,17 +499,19 @@ impl<'a> Failure<'a> {
     }
 }
 
-impl fmt::Display for Failure<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "cannot {} {}: ", self.to, self.path)?;
+impl Show for Failure<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put(buffer, &["cannot ", self.to, " "]);
+        self.path.show(buffer);
+        put(buffer, &[": "]);
         match self.why {
-            Why::Errno(error) => write!(f, "{}", Reason(error)),
-            Why::Irregular => f.write_str("not a regular file"),
-            Why::Empty => f.write_str("the file is empty"),
-            Why::TooLarge => f.write_str("the file is larger than 16 MiB"),
-            Why::Changed => f.write_str("the file changed meanwhile"),
-            Why::Locked => f.write_str("another install has held it for 10 seconds"),
-        }?;
-        f.write_str(self.advice())
+            Why::Errno(error) => Reason(error).show(buffer),
+            Why::Irregular => put(buffer, &["not a regular file"]),
+            Why::Empty => put(buffer, &["the file is empty"]),
+            Why::TooLarge => put(buffer, &["the file is larger than 16 MiB"]),
+            Why::Changed => put(buffer, &["the file changed meanwhile"]),
+            Why::Locked => put(buffer, &["another install has held it for 10 seconds"]),
+        }
+        put(buffer, &[self.advice()]);
     }
 }

@@ -101,7 +101,7 @@ fn main(arguments: Args) -> u8 {
 fn fail(options: &Options, tried: &str, error: CallError) -> u8 {
     let Options { socket, timeout, .. } = *options;
     let socket = socket.to_bytes();
-    complain(format_args!("{}", Failed { tried, socket, error, timeout }));
+    complain(&[&Failed { tried, socket, error, timeout }]);
     FAILED
 }
 
@@ -111,14 +111,14 @@ fn refuse(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
     match call_until_free(options.socket, Call::Status, deadline, exchange) {
         Ok(Answer::Status(status)) if status.state == State::Ready => return None,
         Ok(Answer::Status(status)) => {
-            write_line(STDOUT, format_args!("not rebooting: {status}"));
+            write_line(STDOUT, &[&"not rebooting: ", &status]);
         }
         Ok(Answer::NoStatus) => {
             write_all(STDOUT, b"not rebooting: no refresh since the node booted\n");
         }
         Ok(_) => {
             let timeout = Short(options.timeout);
-            write_line(STDOUT, format_args!("not rebooting: update lock held for {timeout}"));
+            write_line(STDOUT, &[&"not rebooting: update lock held for ", &timeout]);
         }
         Err(error) => return Some(fail(options, "read the update status from", error)),
     }
@@ -135,7 +135,7 @@ fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
             None => return fail(options, tried, error),
         },
     };
-    complain(format_args!("{last}; looking whether the API comes back"));
+    complain(&[&last, &"; looking whether the API comes back"]);
     let mut end = match Deadline::after(AWAY) {
         Ok(end) => end,
         Err(error) => return fail(options, tried, error),

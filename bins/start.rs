@@ -22,8 +22,11 @@ mod memory;
 
 use bottlerocket_updater::exit::{FAILED, USAGE, YES};
 use bottlerocket_updater::flags::{Asked, UsageError};
+use bottlerocket_updater::text::Show;
 use bottlerocket_updater::unix::{write_all, write_line};
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::fmt::Write;
+use heapless::VecView;
 use rustix::fd::BorrowedFd;
 
 /// The kernel's number and constants for what is done about a signal.
@@ -54,9 +57,9 @@ macro_rules! program {
 }
 pub(crate) use program;
 
-/// Says what is wrong: one line on the standard error.
-pub fn complain(what: core::fmt::Arguments) {
-    write_line(STDERR, format_args!(concat!(env!("CARGO_BIN_NAME"), ": {}"), what));
+/// Says what is wrong, in several parts: one line on the standard error.
+pub fn complain(what: &[&dyn Show]) {
+    write_line(STDERR, &[&concat!(env!("CARGO_BIN_NAME"), ": "), &what]);
 }
 
 /// Does what a command line asks for, or says what is wrong with it in one
@@ -67,7 +70,7 @@ pub fn invoke(asked: Result<Asked, UsageError>, help: &str, run: impl FnOnce() -
         Ok(Asked::Help) => write_all(STDOUT, help.as_bytes()),
         Ok(Asked::Version) => write_all(STDOUT, VERSION.as_bytes()),
         Err(error) => {
-            complain(format_args!(concat!("{}; see ", env!("CARGO_BIN_NAME"), " --help"), error));
+            complain(&[&error, &concat!("; see ", env!("CARGO_BIN_NAME"), " --help")]);
             return USAGE;
         }
     }
@@ -157,11 +160,20 @@ fn panic(panic: &core::panic::PanicInfo) -> ! {
     // panics that cannot be reached would be in the file, with the paths of
     // the machine that built it.
     if cfg!(debug_assertions) {
-        complain(format_args!("bug: {panic}"));
+        complain(&[&"bug: ", &Displayed(panic)]);
     } else {
-        complain(format_args!("bug: please report it, with what the node was doing"));
+        complain(&[&"bug: please report it, with what the node was doing"]);
     }
     exit(FAILED)
+}
+
+/// Shows what core says of a panic.
+struct Displayed<'a>(&'a dyn core::fmt::Display);
+
+impl Show for Displayed<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let _ = write!(buffer, "{}", self.0);
+    }
 }
 
 /// Referred to by unoptimised code; nothing unwinds here.

@@ -198,7 +198,7 @@ fn main(arguments: Args) -> u8 {
         schedule.jitter = Duration::from_millis(tenth.min(JITTER_MAX));
     }
     if asked == Ok(Asked::Run) && options.print_config {
-        let print = |flag: Flag| unix::write_line(STDOUT, format_args!("{flag}"));
+        let print = |flag: Flag| unix::write_line(STDOUT, &[&flag]);
         flags::show(&mut options, &sources, print);
         return YES;
     }
@@ -228,7 +228,7 @@ fn update(options: &mut Options) -> Option<End> {
             Ok(listening) => Some(listening),
             Err(errno) => {
                 let address = Shown(text);
-                complain(format_args!("cannot listen on {address}: {}", Reason(errno)));
+                complain(&[&"cannot listen on ", &address, &": ", &Reason(errno)]);
                 return None;
             }
         },

@@ -4,11 +4,11 @@
 use crate::duration::{self, Short};
 use crate::excerpt::Shown;
 use crate::flags::{Setting, Wanted};
+use crate::text::{Show, display, put};
 use crate::window::{WINDOWS_MAX, WindowError, Windows};
-use core::fmt::{self, Display};
 use core::net::Ipv4Addr;
 use core::time::Duration;
-use heapless::Vec;
+use heapless::{Vec, VecView};
 
 /// Windows, which may be given more than once.
 pub struct WindowFlag<'v, 'a> {
@@ -27,15 +27,14 @@ impl<'a> Setting<'a> for WindowFlag<'_, 'a> {
     }
 }
 
-impl Display for WindowFlag<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Show for WindowFlag<'_, '_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
         let mut before = "";
         for text in &self.texts {
-            f.write_str(before)?;
-            Shown(text).fmt(f)?;
+            put(buffer, &[before]);
+            Shown(text).show(buffer);
             before = "; ";
         }
-        Ok(())
     }
 }
 
@@ -58,11 +57,11 @@ impl Setting<'_> for OrNever {
     }
 }
 
-impl Display for OrNever {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Show for OrNever {
+    fn show(&self, buffer: &mut VecView<u8>) {
         match self.0 {
-            Some(duration) => Short(duration).fmt(f),
-            None => f.write_str(NEVER),
+            Some(duration) => Short(duration).show(buffer),
+            None => put(buffer, &[NEVER]),
         }
     }
 }
@@ -109,11 +108,12 @@ fn read_address(text: &[u8]) -> Option<(Option<Ipv4Addr>, u16)> {
     numbers.next().is_none().then_some((Some(Ipv4Addr::from_octets(octets)), port))
 }
 
-impl Display for Listen<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        Shown(if self.text.is_empty() { OFF } else { self.text }).fmt(f)
+impl Show for Listen<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        Shown(if self.text.is_empty() { OFF } else { self.text }).show(buffer);
     }
 }
+display!(WindowFlag<'_, '_>, OrNever, Listen<'_>);
 
 #[cfg(test)]
 mod tests;

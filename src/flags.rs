@@ -39,10 +39,10 @@
 
 use crate::duration::{self, Short};
 use crate::excerpt::Shown;
-use crate::text::{cut, find, write_parts};
+use crate::text::{Show, cut, display, find, put};
 use core::ffi::CStr;
-use core::fmt;
 use core::time::Duration;
+use heapless::VecView;
 
 /// The flags of a program, by their numbers, counted from 0.
 pub trait Flags<'a> {
@@ -73,11 +73,11 @@ pub fn show<'a, F: Flags<'a>>(flags: &mut F, sources: &[Source], mut show: impl 
 }
 
 /// Shows the flag with its value, and where that is from.
-impl fmt::Display for Flag<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write_parts(f, &["-", self.name, "="])?;
-        self.value.fmt(f)?;
-        write_parts(f, &[" (", self.source.name(), ")"])
+impl Show for Flag<'_, '_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put(buffer, &["-", self.name, "="]);
+        self.value.show(buffer);
+        put(buffer, &[" (", self.source.name(), ")"]);
     }
 }
 
@@ -117,9 +117,9 @@ pub enum Value<'v, 'a> {
     Other(&'v mut dyn Setting<'a>),
 }
 
-/// A value that only one of the programs knows. Displayed, it is what
+/// A value that only one of the programs knows. Shown, it is what
 /// [`Setting::set`] takes.
-pub trait Setting<'a>: fmt::Display {
+pub trait Setting<'a>: Show {
     /// Takes a value from the command line or the environment, which is not
     /// empty. Called for each if there are several.
     ///
@@ -147,19 +147,19 @@ impl Setting<'_> for Word {
     }
 }
 
-impl fmt::Display for Word {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.words.get(self.number).copied().unwrap_or_default())
+impl Show for Word {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put(buffer, &[self.words.get(self.number).copied().unwrap_or_default()]);
     }
 }
 
-impl fmt::Display for Value<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Show for Value<'_, '_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
         match self {
-            Self::Path(path) => Shown(path.to_bytes()).fmt(f),
-            Self::Duration(duration) | Self::Positive(duration) => Short(**duration).fmt(f),
-            Self::Switch(on) => f.write_str(if **on { "true" } else { "false" }),
-            Self::Other(setting) => setting.fmt(f),
+            Self::Path(path) => Shown(path.to_bytes()).show(buffer),
+            Self::Duration(duration) | Self::Positive(duration) => Short(**duration).show(buffer),
+            Self::Switch(on) => put(buffer, &[if **on { "true" } else { "false" }]),
+            Self::Other(setting) => setting.show(buffer),
         }
     }
 }
@@ -175,7 +175,7 @@ pub enum Asked {
     Version,
 }
 
-/// What is wrong with a command line. Displayed, it names the argument.
+/// What is wrong with a command line. Shown, it names the argument.
 #[derive(Debug, PartialEq, Eq)]
 pub enum UsageError<'a> {
     /// The program has no such flag: the argument as it stands.
@@ -336,8 +336,8 @@ fn set_duration(duration: &mut Duration, text: &[u8], least: Duration) -> Option
     Some(())
 }
 
-impl fmt::Display for UsageError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Show for UsageError<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
         let (before, text, after) = match *self {
             Self::UnknownFlag(flag) => ("unknown flag \"", flag, "\""),
             Self::MissingValue(flag) => ("flag -", flag.as_bytes(), " needs a value"),
@@ -348,15 +348,15 @@ impl fmt::Display for UsageError<'_> {
             Self::UnexpectedOperand(operand) => ("unexpected argument \"", operand, "\""),
             Self::MissingOperand(what) => ("missing argument ", what.as_bytes(), ""),
         };
-        f.write_str(before)?;
-        Shown(text).fmt(f)?;
-        f.write_str(after)?;
-        match self {
-            Self::BadValue(flag, .., wanted) => write_parts(f, &[flag, ": ", wanted]),
-            _ => Ok(()),
+        put(buffer, &[before]);
+        Shown(text).show(buffer);
+        put(buffer, &[after]);
+        if let Self::BadValue(flag, .., wanted) = self {
+            put(buffer, &[flag, ": ", wanted]);
         }
     }
 }
+display!(Flag<'_, '_>, Value<'_, '_>, UsageError<'_>);
 
 #[cfg(test)]
 mod tests {

@@ -7,13 +7,12 @@
 use crate::api::{Answer, CallError, Command, ErrorKind};
 use crate::cycle::Moment;
 use crate::daemon::Daemon;
-use crate::duration::Short;
+use crate::duration::{Short, millis};
 use crate::event::{self, Event};
 use crate::log::put_escaped;
 use crate::scrape::{Page, Problem};
 use crate::status::{Image, OwnedImage, State};
-use crate::text::{cut, put, put_number};
-use core::fmt::{self, Display};
+use crate::text::{Show, cut, put, put_number};
 use core::time::Duration;
 use heapless::VecView;
 
@@ -303,12 +302,6 @@ fn whole(value: impl Into<u32>) -> u64 {
     ONE * u64::from(value.into())
 }
 
-#[inline(never)]
-fn millis(duration: Duration) -> u64 {
-    let millis: u64 = duration.subsec_millis().into();
-    duration.as_secs().saturating_mul(ONE).saturating_add(millis)
-}
-
 /// Puts a sample on the page that is about an image.
 #[inline(never)]
 fn put_image(page: &mut VecView<u8>, name: &str, image: &Image, value: u64) {
@@ -342,13 +335,16 @@ fn put_sample(page: &mut VecView<u8>, name: &str, labels: &[Label], value: u64) 
     put(page, &["\n"]);
 }
 
-impl Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Show for Problem {
+    fn show(&self, buffer: &mut VecView<u8>) {
         match self {
-            Self::NoStatus => f.write_str("the node's update status is not known yet"),
+            Self::NoStatus => put(buffer, &["the node's update status is not known yet"]),
             Self::Silence(silence, limit) => {
-                let (silence, limit) = (Short(*silence), Short(*limit));
-                write!(f, "no answer from the API for {silence} (limit {limit})")
+                put(buffer, &["no answer from the API for "]);
+                Short(*silence).show(buffer);
+                put(buffer, &[" (limit "]);
+                Short(*limit).show(buffer);
+                put(buffer, &[")"]);
             }
         }
     }

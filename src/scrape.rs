@@ -4,8 +4,7 @@
 //! up to [`HEAD_MAX`] bytes, and not looked at. Each connection is for one
 //! request. Nothing here does I/O.
 
-use crate::text::{find, put, put_number};
-use core::fmt::Write;
+use crate::text::{Show, find, put, put_number};
 use core::time::Duration;
 use heapless::Vec;
 
@@ -137,8 +136,8 @@ pub fn write_state(state: Result<(), Problem>, page: &mut Page) -> &'static str 
             OK
         }
         Err(problem) => {
-            // There is room for a line.
-            let _ = page.write_fmt(format_args!("{problem}\n"));
+            problem.show(page);
+            put(page, &["\n"]);
             "503 Service Unavailable"
         }
     }

@@ -18,6 +18,15 @@ impl Show for &str {
     }
 }
 
+/// One behind the other.
+impl Show for &[&dyn Show] {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        for part in *self {
+            part.show(buffer);
+        }
+    }
+}
+
 /// The longest text that is displayed, in bytes.
 const DISPLAY_MAX: usize = 2048;
 
@@ -43,15 +52,6 @@ macro_rules! display {
     )+};
 }
 pub(crate) use display;
-
-/// Writes strings one behind the other.
-///
-/// # Errors
-///
-/// Those of `f`.
-pub fn write_parts(f: &mut fmt::Formatter, parts: &[&str]) -> fmt::Result {
-    parts.iter().try_for_each(|part| f.write_str(part))
-}
 
 /// Puts strings into a buffer, one behind the other. One that has no room is
 /// left out.

@@ -4,8 +4,8 @@
 use crate::api::{Answer, Call, CallError, Exchange};
 use crate::cycle::Moment;
 use crate::scrape::{self, Asked, Page, Request, Verdict};
+use crate::text::Show;
 use core::ffi::CStr;
-use core::fmt::{self, Write};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use heapless::Vec;
@@ -484,15 +484,16 @@ pub fn random(fallback: u64) -> u64 {
 /// The longest line that is written, in bytes; what is longer is cut.
 const LINE_MAX: usize = 2048;
 
-/// Writes one line: `line` and a newline.
+/// Writes one line: `parts`, one behind the other, and a newline.
 ///
 /// What cannot be written is lost: there is nobody left to tell.
-pub fn write_line(to: BorrowedFd, line: fmt::Arguments) {
-    let mut text = Line(Vec::new());
-    // The only error there can be is a line that does not fit, which is cut.
-    let _ = text.write_fmt(line);
-    let _ = text.0.push(b'\n');
-    write_all(to, &text.0);
+pub fn write_line(to: BorrowedFd, parts: &[&dyn Show]) {
+    let mut line = Vec::<u8, LINE_MAX>::new();
+    parts.show(&mut line);
+    // One byte is kept for the newline.
+    line.truncate(LINE_MAX - 1);
+    let _ = line.push(b'\n');
+    write_all(to, &line);
 }
 
 /// Writes `text` as it is.
@@ -505,19 +506,6 @@ pub fn write_all(to: BorrowedFd, mut text: &[u8]) {
             Err(Errno::INTR) => {}
             Ok(0) | Err(_) => return,
         }
-    }
-}
-
-/// The start of a line, as much of it as there is room for.
-struct Line(Vec<u8, LINE_MAX>);
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // One byte is kept for the newline.
-        let room = (LINE_MAX - 1).saturating_sub(self.0.len());
-        let fitting = text.floor_char_boundary(room);
-        let text = text.as_bytes().get(..fitting).unwrap_or_default();
-        self.0.extend_from_slice(text).map_err(|_| fmt::Error)
     }
 }
 

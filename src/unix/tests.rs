@@ -2,6 +2,7 @@
 
 extern crate std;
 use super::*;
+use crate::text::put;
 use std::cell::{Cell, RefCell};
 use std::format;
 use std::io::{Read, Write as _};
@@ -65,7 +66,7 @@ impl Script {
         let asked = &self.asked;
         let tell = |at: Moment, what, page: &mut Page| {
             asked.borrow_mut().push((at.now - BEGIN, what));
-            page.write_str("a page\n").unwrap();
+            put(page, &["a page\n"]);
             scrape::OK
         };
         let server = Some((&mut self.server, &tell as Tell));
