@@ -66,20 +66,18 @@ Flags:
   -socket PATH           socket of the API (default /run/api.sock)
   -one-time              one cycle, at once, then exit (default: a daemon)
   -interval D            time between two cycles (default 10m)
-  -jitter D              make each interval longer by up to this, at random, and
-                         begin anywhere in the first; 0s for neither
-                         (default a tenth of the interval, at most 60s)
+  -jitter D              spread cycles at random; 0s for not at all (default a
+                         tenth of the interval, at most 60s)
   -window W              begin updates only then, in UTC: 'Mon-Fri 22:00-04:00';
                          may be repeated (default: always)
   -stage-only            leave activating to others (default: activate)
   -refresh-ready         when Ready, replace the update if another version is
                          chosen (default: hands off)
-  -state-dir DIR         remember there which versions did not boot, and hold
-                         them back (default: remember nothing)
-  -retry-failed-boot D   try them again after this, next time after twice that,
-                         and so on; or never (default 24h)
-  -metrics-address A     serve /metrics, /healthz and /readyz, as in :8080 or
-                         127.0.0.1:8080 (default off)
+  -state-dir DIR         hold versions back that did not boot, which are kept
+                         there (default: remember nothing)
+  -retry-failed-boot D   try them again after this, then twice that, and so on;
+                         or never (default 24h)
+  -metrics-address A     serve metrics and health, as on :8080 (default off)
   -give-up D             exit if nobody listens for so long (default 5m)
   -refresh-timeout D     limit of a refresh (default 60s)
   -prepare-timeout D     limit of a prepare (default 30m)
@@ -260,10 +258,12 @@ fn update(options: &mut Options) -> Option<End> {
                 scrape::OK
             }
         };
-        let begun = clock::moment().now.saturating_add(pause);
+        let until = clock::moment().now.saturating_add(pause);
         let server = server.as_mut().map(|(server, _)| (server, &tell_scraper as unix::Tell));
-        let mut turn = Turn { clock: clock::moment, until: begun, server };
+        let mut turn = Turn { clock: clock::moment, until, server };
         turn.sleep();
+        // Whoever stopped this process meanwhile has not taken time from the call.
+        let begun = clock::moment().now;
         turn.until = begun.saturating_add(CALL_TIMEOUT);
         let answer = unix::call(socket, call, &mut turn, &mut exchange);
         let at = clock::moment();

@@ -296,11 +296,15 @@ impl Cycle {
         tell: &mut dyn FnMut(Event),
     ) -> Step {
         self.started = None;
-        let started = match answer {
-            Ok(Answer::Started) => true,
-            Err(error) if error.is_refusal() => return Step::End(End::NoAnswer),
-            // It may have started all the same: the status will tell.
-            Err(error) if error.after_sending() => false,
+        let started = matches!(answer, Ok(Answer::Started));
+        // It may have started all the same: the status will tell.
+        let is_unknown =
+            matches!(answer, Err(error) if error.after_sending() && !error.is_refusal());
+        if !started && !is_unknown {
+            given.history.not_activated();
+        }
+        match answer {
+            _ if started || is_unknown => {}
             Ok(Answer::Busy) => {
                 self.phase = Phase::Look;
                 return self.wait_for_others(given, tell);
@@ -315,10 +319,8 @@ impl Cycle {
                 tell(Event::Refused(self.command, refusal));
                 return Step::End(End::Failed);
             }
-            Ok(Answer::Status(_) | Answer::NoStatus) | Err(_) => {
-                return Step::End(End::NoAnswer);
-            }
-        };
+            _ => return Step::End(End::NoAnswer),
+        }
         if started {
             self.note_start(tell);
         }

@@ -216,7 +216,8 @@ impl Daemon {
         let windows = &self.settings.windows;
         match windows.next_open(utc).filter(|left| !left.is_zero()) {
             Some(left) if left < pause && !windows.is_open(utc.saturating_add(pause)) => {
-                left.saturating_add(jitter)
+                // It may be open for no longer than a minute.
+                left.saturating_add(self.at_most(self.schedule.jitter.min(PAUSE_MAX)))
             }
             _ => pause,
         }

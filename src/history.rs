@@ -139,14 +139,24 @@ impl History {
             }
             // If somebody has set the clock back, the pause is not to grow by that.
             entry.since = entry.since.min(utc.as_secs());
-            if !entry.boot.is_empty() || entry.failed_boots > 0 {
-                entry.put(&mut self.lines);
-            }
+            entry.put(&mut self.lines);
         }
         self.changed |= self.lines != old;
         if let Some(staged) = ready {
             self.activating(staged, *running);
         }
+    }
+
+    /// Takes note that what was about to be activated was not.
+    pub fn not_activated(&mut self) {
+        let old = mem::take(&mut self.lines);
+        for mut entry in entries(&old) {
+            if entry.boot == self.boot {
+                entry.boot = "";
+            }
+            entry.put(&mut self.lines);
+        }
+        self.changed |= self.lines != old;
     }
 
     /// Takes note that `image` is about to be activated while `running` runs.
@@ -230,10 +240,13 @@ impl<'a> Entry<'a> {
         texts.iter().all(|text| text.len() <= STRING_MAX && is_plain(text))
     }
 
-    /// Puts its line behind others, in which a tab follows on each field. There is
-    /// room: a test has the longest.
+    /// Puts its line behind others, in which a tab follows on each field, unless
+    /// there is nothing to remember of it. There is room: a test has the longest.
     #[inline(never)]
     fn put(&self, lines: &mut VecView<u8>) {
+        if self.boot.is_empty() && self.failed_boots == 0 {
+            return;
+        }
         let Image { version, variant, arch } = &self.image;
         for text in [version, variant, arch, &self.before, &self.boot] {
             put(lines, &[text, "\t"]);

@@ -8,6 +8,7 @@ mod daemon;
 mod records;
 
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
+use bottlerocket_simulator::{Fault, Rule};
 use bottlerocket_simulator::{Options, State};
 use common::{Directory, Node, run};
 use daemon::{LONG, Running, Told};
@@ -441,4 +442,21 @@ fn whoever_comes_next_knows_as_much() {
         assert_eq!(last.get("event"), "ready");
     }
     assert_eq!(node.prepares(), 1);
+}
+#[test]
+fn an_activate_that_was_refused_is_no_failed_boot() {
+    for refusal in [
+        "HTTP/1.1 500 \r\ncontent-length: 3\r\n\r\nwhy",
+        "HTTP/1.1 409 \r\ncontent-length: 3\r\n\r\nwhy",
+    ] {
+        let node = Remembering::new(Node::instant());
+        let rule = Rule::from(Fault::raw(refusal)).on("POST", Activate.path()).forever();
+        node.node.inject(rule);
+        let ran = run(node.updater(&["-one-time"]).stdin(Stdio::null()));
+        assert_eq!(ran.status, Some(3));
+        assert_eq!(node.node.look(|view| view.node.state()), Some(State::Staged));
+        node.reboot();
+        let told = node.cycle(&["-stage-only"]);
+        assert!(told.iter().all(|line| !line.contains("did not boot")), "{refusal}: {told:?}");
+    }
 }

@@ -1387,7 +1387,7 @@ fn any_sequence_of_answers() {
         let (mut cycle, mut call) = Cycle::begin();
         let mut history = match limited {
             true => any_history(&mut numbers),
-            false => History::default(),
+            false => History::new(copy("here"), None),
         };
         let (mut now, mut calls, mut commands) = (Duration::ZERO, 0, 0);
         let mut utc = Duration::from_secs(numbers.below(1_000_000));

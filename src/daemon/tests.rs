@@ -811,3 +811,24 @@ fn any_sequence_of_answers() {
     assert!(begun[1..].iter().all(|count| *count > 20), "{begun:?}");
     assert!(gave_up > 50 && gave_up < 950, "{gave_up}");
 }
+
+#[test]
+fn a_window_that_is_shorter_than_the_jitter_is_not_missed() {
+    let schedule = Schedule { jitter: 120 * MINUTE, ..SCHEDULE };
+    let midnight = Duration::from_secs(86_400);
+    let mut lates = Vec::new();
+    for random in 0..1000 {
+        let settings = windows("Fri 02:00-02:05");
+        let mut script = Script::with(settings, History::default(), schedule, random);
+        let pause = script.daemon.until_next_cycle(midnight);
+        let begins = midnight + pause;
+        if let Some(late) = begins.checked_sub(midnight + 120 * MINUTE) {
+            assert!(script.daemon.settings.windows.is_open(begins), "{pause:?}");
+            lates.push(late);
+        }
+    }
+    // And not all of them at the same moment.
+    lates.sort();
+    lates.dedup();
+    assert!(lates.len() > 50, "{}", lates.len());
+}
