@@ -16,7 +16,7 @@ use bottlerocket_updater::config::{Listen, OrNever, WindowFlag};
 use bottlerocket_updater::cycle::{End, Moment, Settings};
 use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::errno::Reason;
-use bottlerocket_updater::event::Event;
+use bottlerocket_updater::event::{CYCLE_ENDS, Event};
 use bottlerocket_updater::excerpt::Shown;
 use bottlerocket_updater::exit::{FAILED, YES};
 use bottlerocket_updater::flags::{self, Asked, Flag, Flags, Source, Value, Word};
@@ -51,6 +51,7 @@ const SILENCE_MIN: Duration = Duration::from_secs(60);
 /// nothing else.
 static LOG_JSON: AtomicBool = AtomicBool::new(false);
 static LOG_LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
+static LAST_EVENT: AtomicU8 = AtomicU8::new(0);
 static ONE_TIME: AtomicBool = AtomicBool::new(false);
 
 /// What the names of the environment's variables begin with.
@@ -59,8 +60,7 @@ const ENVIRONMENT: &str = "BOTTLEROCKET_UPDATER_";
 const HELP: &str = "\
 Usage: bottlerocket-updater [flags]
 
-Keeps a Bottlerocket node ready for its next version through the node's API, and
-leaves the reboot to Kured.
+Keeps a Bottlerocket node ready for its next version. The reboot is Kured's.
 
 Flags:
   -socket PATH           socket of the API (default /run/api.sock)
@@ -68,15 +68,13 @@ Flags:
   -interval D            time between two cycles (default 10m)
   -jitter D              spread cycles at random; 0s for not at all (default a
                          tenth of the interval, at most 60s)
-  -window W              begin updates only then, in UTC: 'Mon-Fri 22:00-04:00';
-                         may be repeated (default: always)
+  -window W              update then, in UTC: 'Mon-Fri 22:00-04:00', and so on
+                         (default: always)
   -stage-only            leave activating to others (default: activate)
-  -refresh-ready         when Ready, replace the update if another version is
-                         chosen (default: hands off)
+  -refresh-ready         replace an update that is Ready (default: hands off)
   -state-dir DIR         hold versions back that did not boot, which are kept
                          there (default: remember nothing)
-  -retry-failed-boot D   try them again after this, then twice that, and so on;
-                         or never (default 24h)
+  -retry-failed-boot D   try them again after this, or never (default 24h)
   -metrics-address A     serve metrics and health, as on :8080 (default off)
   -give-up D             exit if nobody listens for so long (default 5m)
   -refresh-timeout D     limit of a refresh (default 60s)
@@ -86,7 +84,7 @@ Flags:
   -log-format FORMAT     logfmt or json (default logfmt)
   -log-level LEVEL       error, info or debug (default info)
   -boot-id PATH          boot id file (default /proc/sys/kernel/random/boot_id)
-  -print-config          show what is in force and where it is from, then exit
+  -print-config          show what is in force, and why, then exit
   -h, -help              show this
   -version               show the version
 
@@ -261,7 +259,10 @@ fn update(options: &mut Options) -> Option<End> {
         let until = clock::moment().now.saturating_add(pause);
         let server = server.as_mut().map(|(server, _)| (server, &tell_scraper as unix::Tell));
         let mut turn = Turn { clock: clock::moment, until, server };
-        turn.sleep();
+        if let Err(errno) = turn.sleep() {
+            complain(&[&"cannot wait: ", &Reason(errno)]);
+            return None;
+        }
         // Whoever stopped this process meanwhile has not taken time from the call.
         let begun = clock::moment().now;
         turn.until = begun.saturating_add(CALL_TIMEOUT);
@@ -364,7 +365,15 @@ impl Keeper {
 
 /// Tells of an event, and of the socket that it is about.
 fn log(event: &Event, socket: Option<&[u8]>) {
-    if event.summary().level as u8 > LOG_LEVEL.load(Relaxed) {
+    let (number, mut level) = (event.number() as u8, event.summary().level);
+    // A cycle that ends like the one before is no news.
+    if CYCLE_ENDS.contains(&number) && LAST_EVENT.load(Relaxed) == number {
+        level = Level::Debug;
+    }
+    if level != Level::Debug {
+        LAST_EVENT.store(number, Relaxed);
+    }
+    if level as u8 > LOG_LEVEL.load(Relaxed) {
         return;
     }
     let format = if LOG_JSON.load(Relaxed) { Format::Json } else { Format::Logfmt };

@@ -110,7 +110,8 @@ impl Daemon {
         }
         if self.put_off && !lost {
             self.put_off = false;
-            return Next::Call(call, self.at_most(self.schedule.interval));
+            let pause = self.at_most(self.schedule.interval);
+            return Next::Call(call, self.unless_a_window_closes(at.utc, pause));
         }
         let given = Given { at, settings: &self.settings, history: &mut self.history };
         let step = self.cycle.answered(given, answer, tell);
@@ -206,13 +207,16 @@ impl Daemon {
         }
     }
 
-    /// The time until the next cycle: the interval, unless a window opens before
-    /// that and is closed by then. Otherwise an opening is no reason to hurry: it
-    /// is the same moment for all nodes.
-    #[inline(never)]
+    /// The time until the next cycle: the interval and a jitter.
     fn until_next_cycle(&mut self, utc: Duration) -> Duration {
         let jitter = self.at_most(self.schedule.jitter);
-        let pause = self.schedule.interval.saturating_add(jitter);
+        self.unless_a_window_closes(utc, self.schedule.interval.saturating_add(jitter))
+    }
+
+    /// That pause, unless a window opens before its end and is closed by then.
+    /// Otherwise an opening is no reason to hurry: it is the same moment for all
+    /// nodes.
+    fn unless_a_window_closes(&mut self, utc: Duration, pause: Duration) -> Duration {
         let windows = &self.settings.windows;
         match windows.next_open(utc).filter(|left| !left.is_zero()) {
             Some(left) if left < pause && !windows.is_open(utc.saturating_add(pause)) => {

@@ -9,6 +9,7 @@ use crate::history::Entry;
 use crate::log::{Format, Level, Record, Timestamp};
 use crate::status::{LastCommand, Status, Text};
 use crate::text::{Number, Show, cut};
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 /// Something that happened.
@@ -122,6 +123,9 @@ error gave_up ~after,@error, \
 giving up: a restart of the container mounts the socket afresh, if there is one
 info stopped =signal, stopped
 ";
+
+/// The numbers of the events that tell how a cycle ends, if nothing went wrong.
+pub const CYCLE_ENDS: RangeInclusive<u8> = 15..=19;
 
 /// How many events there are.
 pub const COUNT: usize = 29;

@@ -4,7 +4,7 @@
 //! Names and units go by the conventions of Prometheus: seconds, `_total` for
 //! what only grows, `_info` for what is told by its labels.
 
-use crate::api::{Answer, CallError, Command, ErrorKind};
+use crate::api::{Answer, Call, CallError, Command, ErrorKind};
 use crate::cycle::Moment;
 use crate::daemon::Daemon;
 use crate::duration::{Short, millis};
@@ -112,6 +112,9 @@ impl Metrics {
             Event::Overdue(command, _) => Some((command, 2)),
             Event::Vanished(command) => Some((command, 3)),
             Event::Refused(command, _) => Some((command, 4)),
+            Event::Called(Call::Start(command), Err(error), _) if error.is_refusal() => {
+                Some((command, 4))
+            }
             _ => None,
         };
         if let Some((command, outcome)) = outcome {

@@ -256,8 +256,11 @@ const SCRAPERS_MAX: usize = 4;
 const REQUEST_PART: usize = 1024;
 /// How long a scraper may take to say what it wants.
 const SCRAPER_PATIENCE: u64 = 5 * SECOND;
-/// How long no scraper is let in after the kernel had no descriptor for one.
+/// How long no scraper is let in after the kernel let none in.
 const LISTEN_PAUSE: u64 = SECOND;
+/// How long the kernel keeps an answer that a scraper does not take, in
+/// milliseconds.
+const UNREAD_MILLIS: u32 = 5_000;
 /// How many scrapers may wait to be let in.
 const BACKLOG: i32 = 16;
 /// The size of the kernel's buffer for what is sent to a scraper: all of it has
@@ -312,12 +315,13 @@ impl Server {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = match rustix::net::accept_with(&self.listener, flags) {
             Ok(socket) => socket,
-            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+            // Whoever it was is gone already.
+            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return,
+            // It stays at the door, which would be looked at again at once.
+            Err(_) => {
                 self.opens = now.saturating_add(LISTEN_PAUSE);
                 return;
             }
-            // Whoever it was is gone already.
-            Err(_) => return,
         };
         let until = now.saturating_add(SCRAPER_PATIENCE);
         if self.scrapers.is_full() {
@@ -365,6 +369,12 @@ fn listen(address: SocketAddr) -> Result<OwnedFd, Errno> {
     let listener = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     sockopt::set_socket_reuseaddr(&listener, true)?;
     sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
+    // The kernel does not keep for good what nobody takes.
+    sockopt::set_tcp_user_timeout(&listener, UNREAD_MILLIS)?;
+    if address.is_ipv6() {
+        // Whatever is usual here, each address is meant.
+        sockopt::set_ipv6_v6only(&listener, false)?;
+    }
     rustix::net::bind(&listener, &address)?;
     rustix::net::listen(&listener, BACKLOG)?;
     Ok(listener)
@@ -383,9 +393,13 @@ pub struct Turn<'a> {
 
 impl Turn<'_> {
     /// Waits, all the time.
-    pub fn sleep(&mut self) {
-        // An error other than a signal's cannot be.
-        let _ = self.turn(None, self.until);
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, which cannot be expected. What comes next would come too
+    /// early, again and again.
+    pub fn sleep(&mut self) -> Result<(), Errno> {
+        self.turn(None, self.until).map(drop)
     }
 
     /// Waits until `until`, or until `socket` is ready: whether it is.

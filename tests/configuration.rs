@@ -8,7 +8,7 @@ mod daemon;
 mod records;
 
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
-use bottlerocket_simulator::{Options, State, UNTIL_TOLD, calendar};
+use bottlerocket_simulator::{Options, State, UNTIL_TOLD, View, calendar};
 use common::{Node, Ran, program, run};
 use daemon::{LONG, Running, Told};
 use records::{Format, Record};
@@ -248,11 +248,14 @@ fn while_no_window_is_open_it_refreshes_and_waits() {
     let mut command = node.program("updater");
     let mut updater =
         Running::start(command.args(["-interval=50ms", "-jitter=0s", "-window", &window]));
-    for _ in 0..3 {
-        updater.wait_for("event=window_closed");
-    }
-    assert_eq!(updater.stop(Signal::TERM).status, Some(0));
-    assert!(node.look(|view| view.count("POST", Refresh.path())) >= 3);
+    updater.wait_for("event=window_closed");
+    let refreshes = |view: &View| view.count("POST", Refresh.path()) >= 4;
+    assert!(node.wait_until(LONG, refreshes));
+    let told = updater.stop(Signal::TERM);
+    assert_eq!(told.status, Some(0));
+    // That there is no news is none.
+    let waits = told.records.iter().filter(|record| record.get("event") == "window_closed");
+    assert_eq!(waits.count(), 1);
     assert_eq!(node.look(|view| view.count("POST", Prepare.path())), 0);
 }
 

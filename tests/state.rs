@@ -8,8 +8,7 @@ mod daemon;
 mod records;
 
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
-use bottlerocket_simulator::{Fault, Rule};
-use bottlerocket_simulator::{Options, State};
+use bottlerocket_simulator::{Fault, Options, Rule, State, View};
 use common::{Directory, Node, run};
 use daemon::{LONG, Running, Told};
 use records::{Format, Record};
@@ -75,6 +74,14 @@ impl Remembering {
     fn offer(&self, versions: &[&str]) {
         let versions = versions.iter().map(|version| version.to_string()).collect();
         self.node.change(|node, _| node.options.offer = versions);
+    }
+
+    /// Waits until the status has been asked for so many times more.
+    #[track_caller]
+    fn wait_for_looks(&self, count: usize) {
+        let looks = |view: &View| view.count("GET", "/updates/status");
+        let before = self.node.look(|view| looks(view));
+        assert!(self.node.wait_until(LONG, |view| looks(view) >= before + count));
     }
 
     fn prepares(&self) -> usize {
@@ -161,9 +168,8 @@ fn a_daemon_on_every_boot() {
     updater.stop(Signal::TERM);
     let mut updater = Running::start(&mut node.updater(&often));
     updater.wait_for("event=rolled_back");
-    for _ in 0..3 {
-        updater.wait_for("event=held_back");
-    }
+    updater.wait_for("event=held_back");
+    node.wait_for_looks(6);
     assert_eq!(node.prepares(), 1);
     node.offer(&["1.26.2"]);
     updater.wait_for("ready, waiting for the reboot");
@@ -419,9 +425,8 @@ fn a_daemon_keeps_trying_to_write() {
     let is_lost = |line: &&String| line.contains("event=state_lost");
     assert_eq!(updater.told.iter().filter(is_lost).count(), 1, "{:?}", updater.told);
     fs::remove_dir(&blocker).unwrap();
-    // Two more cycles: in the first of them it is written.
-    updater.wait_for("ready, waiting for the reboot");
-    updater.wait_for("ready, waiting for the reboot");
+    // In the first cycle after that it is written.
+    node.wait_for_looks(3);
     assert!(node.file().exists());
     assert_eq!(updater.told.iter().filter(is_lost).count(), 1);
     updater.stop(Signal::TERM);

@@ -709,21 +709,16 @@ fn the_daemon_finds_an_update_that_appears() {
         let mut command = node.updater(&OFTEN);
         let mut updater = Running::start(command.args(["-log-format", format.name()]));
         updater.format = format;
-        for _ in 0..3 {
-            updater.wait_for("nothing to do");
-        }
+        updater.wait_for("nothing to do");
+        node.wait_for_looks(6);
         node.simulator.change(|node, _| node.options.offer = vec!["1.26.1".into()]);
         updater.wait_for("ready, waiting for the reboot");
         let before = node.requests().len();
         node.wait_for_looks(3);
         // Hands off: it only looks.
         assert!(node.requests()[before..].iter().all(|request| request == "GET 200"));
-        let mut story = updater.stop(Signal::TERM).story();
-        // Each cycle is a line; how many there were, the load decides.
-        let looks = |line: &str| line == NOTHING || line == READY;
-        let cycles = story.iter().filter(|line| looks(line)).count();
-        assert!(cycles >= 6, "{story:?}");
-        story.dedup();
+        // A cycle that ends like the one before is no news.
+        let story = updater.stop(Signal::TERM).story();
         let started = started(&node, "50ms");
         let expected = [started.as_str(), NOTHING, FOUND, PREPARED, ACTIVATED, READY, STOPPED];
         assert_eq!(story, expected);
@@ -731,14 +726,18 @@ fn the_daemon_finds_an_update_that_appears() {
 }
 
 #[test]
-fn a_cycle_without_news_is_three_calls_and_one_line() {
+fn a_cycle_without_news_is_three_calls_and_no_line() {
     let node = Node::new(Options { offer: Vec::new(), ..instant() });
-    let mut updater = Running::start(&mut node.updater(&OFTEN));
+    let updater = Running::start(&mut node.updater(&OFTEN));
+    node.wait_for_looks(8);
+    let told = updater.stop(Signal::TERM);
+    assert_eq!(told.story(), [&started(&node, "50ms"), NOTHING, STOPPED]);
+    // At the level of debugging each cycle tells how it ends.
+    let mut updater = Running::start(node.updater(&OFTEN).args(["-log-level", "debug"]));
     for _ in 0..3 {
         updater.wait_for("nothing to do");
     }
-    let told = updater.stop(Signal::TERM);
-    assert_eq!(told.story()[..4], [&started(&node, "50ms"), NOTHING, NOTHING, NOTHING]);
+    updater.stop(Signal::TERM);
     let requests = node.requests();
     assert_eq!(requests[..3], ["GET 404", "refresh 204", "GET 200"]);
     assert_eq!(requests[3..6], ["GET 200", "refresh 204", "GET 200"]);
