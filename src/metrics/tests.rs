@@ -370,3 +370,11 @@ fn any_sequence_of_answers() {
         }
     }
 }
+
+#[test]
+fn a_start_that_is_answered_with_an_error_was_refused() {
+    let mut script = Script::new(Settings::default(), History::default());
+    script.play(&["404", "500 why"]);
+    let refused = "update_commands_total{command=\"refresh\",outcome=\"refused\"}";
+    assert_eq!(script.read().get(refused), 1.0);
+}
