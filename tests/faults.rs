@@ -6,13 +6,20 @@
 //! not only the first and the last.
 
 mod common;
+#[path = "common/daemon.rs"]
+mod daemon;
+#[path = "common/records.rs"]
+mod records;
 
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
 use bottlerocket_simulator::{Event, Happening, State};
 use common::{Directory, Node, Ran, program, run_within};
+use daemon::{LONG, Running};
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -481,4 +488,45 @@ fn nothing_hangs_or_spins_when_a_system_call_always_fails() {
         });
         table.print(&format!("{name}, each call of a kind fails"));
     }
+}
+
+/// A daemon under strace, which makes a system call fail each time.
+fn broken_daemon(node: &Node, log: &Path, injection: &str, arguments: &[&str]) -> Command {
+    let updater = node.program("updater");
+    let mut strace = Command::new("strace");
+    // So that the signal is for the daemon.
+    strace.args(["-D", "-e", &format!("inject={injection}"), "-o"]).arg(log).arg("--");
+    strace.arg(updater.get_program()).args(updater.get_args()).args(["-jitter=0s"]).args(arguments);
+    strace
+}
+
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn a_scraper_who_is_never_let_in_is_no_reason_to_spin() {
+    let (node, directory) = (Node::start(Node::instant()), Directory::new());
+    let log = directory.path().join("calls");
+    let arguments = ["-interval=100ms", "-metrics-address=127.0.0.1:0"];
+    let mut updater =
+        Running::start(&mut broken_daemon(&node, &log, "accept4:error=EPERM", &arguments));
+    updater.wait_for("event=serving_metrics");
+    let (_, port) = updater.told.last().unwrap().rsplit_once("port=").unwrap();
+    let _scraper = TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+    // Two seconds at least.
+    assert!(node.wait_until(LONG, |view| view.count("GET", "/updates/status") >= 25));
+    updater.stop(Signal::TERM);
+    let calls = fs::read_to_string(log).unwrap();
+    let tries = calls.lines().filter(|line| line.starts_with("accept4(")).count();
+    assert!((1..50).contains(&tries), "{tries}");
+}
+
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn a_daemon_that_cannot_wait_ends() {
+    let (node, directory) = (Node::start(Node::instant()), Directory::new());
+    let log = directory.path().join("calls");
+    let ran = run_within(LIMIT, &mut broken_daemon(&node, &log, "ppoll:error=ENOMEM", &[]));
+    assert_eq!(ran.status, Some(3), "{ran:?}");
+    let last = ran.stderr.lines().last();
+    assert_eq!(last, Some("bottlerocket-updater: cannot wait: out of memory"), "{ran:?}");
+    assert_eq!(node.look(|view| view.requests.len()), 1);
 }
