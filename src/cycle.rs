@@ -35,8 +35,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long the status may be readable without telling of a command that has
 /// started, until that is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// When it is told for the first time that a command is still running; after
-/// twice that for the second time, and so on.
+/// When it is told for the first time that a command is still running; after four
+/// times that for the second time, and so on.
 const STILL_RUNNING: Duration = Duration::from_secs(60);
 /// How many commands one cycle starts. An update takes three, and three more if
 /// another version is chosen meanwhile.
@@ -381,7 +381,7 @@ impl Cycle {
             return Step::End(End::Failed);
         }
         if took >= self.tell_after {
-            self.tell_after = took.saturating_mul(2);
+            self.tell_after = took.saturating_mul(4);
             tell(Event::Running(command, took));
         }
         self.ask_again()
