@@ -1,7 +1,8 @@
 //! What the node programs share: the update API's protocol and documents, the
-//! decision what to do about a node's state, and the one file that does I/O.
+//! decision what to do about a node's state, and what does I/O.
 //!
-//! Nothing here allocates, and only [`unix`] reads a clock or touches a socket.
+//! Nothing here allocates or reads a clock, only [`unix`] touches a socket, and
+//! only [`store`] a file.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
