@@ -425,3 +425,6 @@ impl Exchange {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,12 @@
 //! The protocol on captured and on hostile bytes: whole, in pieces of every
 //! size that matters, in every prefix, and with bytes behind the answer.
 
-use bottlerocket_updater::api::{Answer, Call, Command, Exchange};
+extern crate std;
+use super::*;
 use std::fmt::Write;
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
 
 /// What an answer comes to, in words: if it is given in pieces of `size`
 /// bytes.
