@@ -10,6 +10,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::string::String;
 use std::vec::Vec as List;
 
+mod calls;
+
 std::thread_local! {
     /// What the clock shows, and by how much more behind the first look at it.
     static NOW: Cell<(Duration, Duration)> = const { Cell::new((Duration::ZERO, Duration::ZERO)) };
@@ -205,4 +207,19 @@ fn every_address_of_this_machine() {
     if std::net::TcpListener::bind("[::1]:0").is_ok() {
         assert!(TcpStream::connect(("::1", port)).is_ok());
     }
+}
+
+/// Without a server there is only the time to wait for.
+#[test]
+fn time_alone() {
+    for (pause, goes_on, passes) in [(10, true, 10), (20, false, 20), (30, false, 20)] {
+        let millis = Duration::from_millis;
+        NOW.set((BEGIN, millis(passes)));
+        let mut turn = Turn { clock, until: BEGIN + millis(20), server: None };
+        assert_eq!(turn.pause(millis(pause)), goes_on);
+    }
+    NOW.set((BEGIN, HOUR));
+    let mut turn = Turn { clock, until: BEGIN + Duration::from_millis(1), server: None };
+    assert_eq!(turn.sleep(), Ok(()));
+    assert!(NOW.get().0 >= turn.until);
 }
