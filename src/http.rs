@@ -358,6 +358,26 @@ mod tests {
     }
 
     #[test]
+    fn errors_in_words() {
+        use HttpError::*;
+        for (error, text) in [
+            (NotHttp, "the answer is not HTTP/1.1"),
+            (BadHead, "the answer has a malformed head"),
+            (HeadTooLong, "the answer has a head of over 4096 bytes"),
+            (TooManyInterim, "interim answers came without end"),
+            (ProtocolSwitch, "the answer switches to another protocol"),
+            (TransferEncoding, "the answer has a transfer-encoding"),
+            (NoLength, "the answer has no content-length"),
+            (BadLength, "the answer has a content-length that is no number"),
+            (TwoLengths, "the answer has more than one content-length"),
+            (BodyTooLong, "the answer is longer than 16 MiB"),
+            (BodyWithout, "the answer is a 204 and has a body"),
+        ] {
+            assert_eq!(format!("{error}"), text);
+        }
+    }
+
+    #[test]
     fn the_largest_head_and_body_are_read() {
         let head = "HTTP/1.1 200 OK\r\ncontent-length: 16777216\r\na: ";
         let head = format!("{head}{}\r\n\r\n", "b".repeat(HEAD_MAX - head.len() - 4));

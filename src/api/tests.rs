@@ -459,3 +459,151 @@ fn the_largest_document_that_can_be_kept_is_kept() {
     ));
     assert!(meaning.starts_with("state Staged, xxx"), "{meaning}");
 }
+
+/// What an error is said to be: how it is shown, its kind, whether the API may
+/// have got the request, and whether the connection broke after that.
+#[test]
+fn errors() {
+    use AnswerError::{Document, Http, Refused, Truncated};
+    use CallError::{Connect, Receive, Resources, Send, TooLate, TooLateToSend};
+    use ErrorKind::{Away, Broken, NotUnderstood};
+    let reason = Excerpt::default();
+    let refused = |code| CallError::Answer(Refused(Refusal { code, reason: &reason }));
+    let truncated = |progress| CallError::Answer(Truncated(progress));
+    for (error, text, kind, may_have_come, broke) in [
+        (Resources(Errno::MFILE), "cannot begin: too many open files", Broken, false, false),
+        (
+            Connect(Errno::NOENT),
+            "cannot connect: no such file or directory (is this a Bottlerocket node, and is the \
+             socket mounted here?)",
+            Away,
+            false,
+            false,
+        ),
+        (
+            Connect(Errno::NOTDIR),
+            "cannot connect: not a directory (is this a Bottlerocket node, and is the socket \
+             mounted here?)",
+            Away,
+            false,
+            false,
+        ),
+        (
+            Connect(Errno::CONNREFUSED),
+            "cannot connect: connection refused (is the API server running? if it made a new \
+             socket, restart the container that has the old one mounted)",
+            Away,
+            false,
+            false,
+        ),
+        (
+            Connect(Errno::ACCESS),
+            "cannot connect: permission denied (needs uid 0 or group 274, and the SELinux type \
+             control_t)",
+            ErrorKind::Connect,
+            false,
+            false,
+        ),
+        (
+            Connect(Errno::PERM),
+            "cannot connect: operation not permitted (needs uid 0 or group 274, and the SELinux \
+             type control_t)",
+            ErrorKind::Connect,
+            false,
+            false,
+        ),
+        (
+            Connect(Errno::PROTOTYPE),
+            "cannot connect: wrong type of socket",
+            ErrorKind::Connect,
+            false,
+            false,
+        ),
+        (Send(Errno::PIPE), "cannot send the request: broken pipe", Broken, false, false),
+        (
+            Receive(Errno::CONNRESET),
+            "cannot receive the answer: connection reset",
+            Broken,
+            true,
+            true,
+        ),
+        (TooLateToSend, "the API takes no connections in time", ErrorKind::TooLate, false, false),
+        (
+            TooLate(Progress::Nothing),
+            "sent, but no answer in time",
+            ErrorKind::TooLate,
+            true,
+            false,
+        ),
+        (
+            TooLate(Progress::InBody(1, 2)),
+            "the answer was not complete in time",
+            ErrorKind::TooLate,
+            true,
+            false,
+        ),
+        (
+            truncated(Progress::Nothing),
+            "the connection was closed without an answer",
+            Broken,
+            true,
+            true,
+        ),
+        (
+            truncated(Progress::InHead),
+            "the connection was closed in the middle of the answer's head",
+            Broken,
+            true,
+            true,
+        ),
+        (
+            truncated(Progress::InBody(12, 345)),
+            "the connection was closed after 12 of 345 bytes of the answer",
+            Broken,
+            true,
+            true,
+        ),
+        (
+            CallError::Answer(Http(HttpError::NoLength)),
+            "the answer has no content-length",
+            NotUnderstood,
+            true,
+            false,
+        ),
+        (
+            CallError::Answer(Document(DocumentError::NoState)),
+            "the status document does not tell the update state",
+            NotUnderstood,
+            true,
+            false,
+        ),
+        (refused(503), "the API answered 503, without a reason", ErrorKind::Refused, true, false),
+    ] {
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.kind(), kind, "{text}");
+        assert_eq!(error.after_sending(), may_have_come, "{text}");
+        let the_break = error.as_break().map(|error| error.to_string());
+        assert_eq!(the_break.as_deref(), broke.then_some(text));
+        assert_eq!(error.is_refusal(), kind == ErrorKind::Refused, "{text}");
+        assert_eq!(error.is_too_late(), kind == ErrorKind::TooLate, "{text}");
+        assert_eq!(error.is_stale_socket(), kind == Away, "{text}");
+        // Of what took too long it is told how long it might have taken.
+        let (tried, socket) = ("ask", &b"/run/\x1bapi.sock"[..]);
+        let failed = Failed { tried, socket, error, timeout: Duration::from_secs(90) };
+        let limit = if kind == ErrorKind::TooLate { " (-timeout 1m30s)" } else { "" };
+        assert_eq!(failed.to_string(), format!("cannot ask /run/api.sock: {text}{limit}"));
+    }
+}
+
+#[test]
+fn a_lock_is_held_once_the_answer_is_complete() {
+    for (code, busy) in [(423, true), (404, false), (204, false)] {
+        let answer = with_body(&format!("{code} X"), if code == 204 { b"" } else { b"held" });
+        let mut exchange = Exchange::new(PREPARE);
+        for byte in &answer {
+            assert!(!exchange.is_busy(), "{code}");
+            exchange.push(&[*byte]).unwrap();
+        }
+        assert_eq!(exchange.is_busy(), busy, "{code}");
+    }
+}

@@ -282,6 +282,14 @@ fn every_event_tells_its_particulars() {
             "call=status answer=404 took=1m30s".into(),
         ),
         (
+            Event::Called(Call::Reboot, &Ok(Answer::Started), took),
+            "call=reboot answer=204 took=1m30s".into(),
+        ),
+        (
+            Event::Called(Call::Start(prepare), &Ok(Answer::Busy), took),
+            "call=prepare answer=423 took=1m30s".into(),
+        ),
+        (
             Event::Called(Call::Start(prepare), &Ok(Answer::NotAllowed(refusal)), took),
             "call=prepare answer=\"the API answered 409: no room\" took=1m30s".into(),
         ),
