@@ -137,6 +137,23 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_are_digits_alone() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("0123456789", Some(123_456_789)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("", None),
+            // What stands beside the digits in ASCII.
+            ("1/", None),
+            ("1:", None),
+            (":", None),
+        ] {
+            assert_eq!(whole_number(text.as_bytes()), number, "{text}");
+        }
+    }
+
+    #[test]
     fn shows_what_people_read() {
         for (millis, text) in [
             (0, "0s"),

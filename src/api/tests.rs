@@ -421,7 +421,7 @@ fn escapes_in_stderr_are_resolved() {
 }
 
 #[test]
-fn bytes_that_are_not_utf8() {
+fn bytes_that_are_no_plain_text() {
     let mut body = b"{\"update_state\":\"Idle\",\"new\":\"\xff\",\"most_recent_command\":\
                     {\"cmd_type\":\"refresh\",\"stderr\":\"a\xffb\"}}"
         .to_vec();
@@ -441,11 +441,16 @@ fn bytes_that_are_not_utf8() {
         let meaning = read_in_any_pieces(Call::Status, &with_body("200 OK", &body));
         assert!(meaning.ends_with(shown), "{meaning}");
     }
+    // Nor is what hides the characters behind it plain text.
+    let hidden = "{\"update_state\":\"Idle\",\"chosen_update\":{\"version\":\"1\u{202e}2\"}}";
+    assert_eq!(document(hidden), NOT_PLAIN);
     let at = body.windows(4).position(|window| window == b"Idle").unwrap();
     body[at] = 0xff;
     let meaning = read_in_any_pieces(Call::Status, &with_body("200 OK", &body));
-    assert_eq!(meaning, "the status document has a name or version that is no plain text");
+    assert_eq!(meaning, NOT_PLAIN);
 }
+
+const NOT_PLAIN: &str = "the status document has a name or version that is no plain text";
 
 #[test]
 fn the_largest_document_that_can_be_kept_is_kept() {

@@ -271,6 +271,27 @@ fn it_starts_from_every_state() {
 }
 
 #[test]
+fn a_refresh_is_told_with_what_it_found() {
+    for (before, found, version) in [
+        ("404", "Idle - - refresh@2", ""),
+        ("404", "Available 1.26.1 - refresh@2", "1.26.1"),
+        ("Available 1.26.1 - refresh@1", "Idle - - refresh@2", ""),
+        ("Available 1.26.1 - refresh@1", "Available 1.26.2 - refresh@2", "1.26.2"),
+        ("Staged 1.26.1 1.26.1 prepare@1", "Staged 1.26.2 1.26.1 refresh@2", "1.26.2"),
+    ] {
+        let mut script = Script::new(Settings::default());
+        script.rows(&[("status", 0, before, ""), ("refresh", 0, "204", "")]);
+        let mut told = Vec::new();
+        script.answered(&answer(found), &mut |event| {
+            if let Event::Done(Command::Refresh, version, _) = event {
+                told.push(version.to_owned());
+            }
+        });
+        assert_eq!(told, [version], "{before}, {found}");
+    }
+}
+
+#[test]
 fn ready_is_only_looked_at() {
     for status in [
         "Ready 1.26.1 1.26.1 activate@3",
@@ -1224,6 +1245,34 @@ fn what_boots_is_told() {
                    arch=x86_64 before=1.26.0";
     assert_eq!(told, [updated, &NOTHING.replace("running=1.26.0", "running=1.26.1")]);
     second.ends(End::Good);
+}
+
+/// If the node boots before its state is looked at again.
+#[test]
+fn what_may_have_been_activated_is_remembered() {
+    for (text, remembered) in [
+        ("204", true),
+        ("silence", true),
+        ("break", true),
+        ("garbage", true),
+        ("423", false),
+        ("409 why", false),
+        ("500 why", false),
+        ("refused", false),
+        ("unsent", false),
+    ] {
+        let mut first = Script::new(Settings::default());
+        first.history = History::new(copy("first"), Some(24 * HOUR));
+        first.rows(&FOUND_AVAILABLE).rows(&STAGED);
+        first.answered(&answer(text), &mut |_| ());
+        let mut second = next_boot(&first, "second", Some(24 * HOUR));
+        second.rows(&FOUND_AVAILABLE[..2]);
+        let mut told = Vec::new();
+        let status = answer("Available 1.26.1 - refresh@1");
+        second.answered(&status, &mut |event| told.extend(line(&event)));
+        let expected: &[&str] = if remembered { &[ROLLED_BACK, HELD_BACK] } else { &[] };
+        assert_eq!(told, expected, "{text}");
+    }
 }
 
 #[test]

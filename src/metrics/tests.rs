@@ -2,7 +2,7 @@
 
 extern crate std;
 use super::*;
-use crate::api::Call;
+use crate::api::AnswerError;
 use crate::cycle::Settings;
 use crate::cycle::tests::{AnyAnswer, Numbers, answer, answer_and_delay};
 use crate::daemon::{Next, Schedule};
@@ -10,7 +10,7 @@ use crate::history::History;
 use crate::history::tests::summed;
 use crate::json::STRING_MAX;
 use crate::scrape::PAGE_MAX;
-use crate::status::Text;
+use crate::status::{LastCommand, Text};
 use crate::window::Windows;
 use exposition::Page as Read;
 use std::borrow::ToOwned;
@@ -246,6 +246,47 @@ fn the_last_error() {
     // It stays until there is another one.
     script.play(&["Idle - - refresh!Failed@1", "204", "Idle - - refresh@2"]);
     assert_eq!(class(&script), ("command_failed".into(), 600.2));
+}
+
+#[test]
+fn what_became_of_commands() {
+    let command = Command::Activate;
+    let took = Duration::from_secs(1);
+    let (refused, silence) = (answer("500 why"), answer("silence"));
+    let Err(CallError::Answer(AnswerError::Refused(refusal))) = &refused else { panic!() };
+    let failed = LastCommand {
+        name: "activate",
+        outcome: "Failed",
+        timestamp: "t",
+        exit_status: "1",
+        stderr: refusal.reason,
+    };
+    for (event, outcome) in [
+        (Event::Done(command, "1", took), Some("success")),
+        (Event::Failed(command, &failed, took), Some("failed")),
+        (Event::Overdue(command, took), Some("overdue")),
+        (Event::Vanished(command), Some("vanished")),
+        (Event::Refused(command, refusal), Some("refused")),
+        (Event::Called(Call::Start(command), &refused, took), Some("refused")),
+        // It may have been carried out all the same.
+        (Event::Called(Call::Start(command), &silence, took), None),
+        (Event::Called(Call::Status, &refused, took), None),
+        (Event::Running(command, took), None),
+    ] {
+        let mut script = Script::new(Settings::default(), History::default());
+        script.metrics.note_event(BEGIN, &event);
+        let page = script.read();
+        let counted: std::vec::Vec<_> = page
+            .find("update_commands_total")
+            .into_iter()
+            .filter(|(_, count)| *count > 0.0)
+            .collect();
+        let name = outcome.map(|outcome| {
+            format!("update_commands_total{{command=\"activate\",outcome=\"{outcome}\"}}")
+        });
+        let expected: std::vec::Vec<_> = name.iter().map(|name| (name.as_str(), 1.0)).collect();
+        assert_eq!(counted, expected, "{}", event::summary(event.number()).name);
+    }
 }
 
 #[test]

@@ -110,6 +110,18 @@ fn a_scraper_is_answered() {
     assert_eq!(*script.asked.borrow(), [(Duration::ZERO, Asked::Health); 2]);
 }
 
+#[test]
+fn who_asks_for_something_else_is_told() {
+    let mut script = Script::new();
+    for (request, status) in [("GET / HTTP/1.1\n\n", "404 "), ("\0\n\n", "400 ")] {
+        let scraper = script.scraper(request);
+        script.turns(2);
+        let answer = read(scraper);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    assert_eq!(*script.asked.borrow(), []);
+}
+
 /// In the pause between two cycles nothing else happens: it is then, and not when
 /// the pause began.
 #[test]
