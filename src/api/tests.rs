@@ -257,6 +257,7 @@ fn documents_that_are_understood() {
         deep("{\"a\":", "}", 255),
         deep("{\"a\":", "}", 20_000),
         deep("[{\"a\":[\"b\",", "]}]", 10_000),
+        deep("[{},[],", "]", 300),
     ] {
         let meaning = document(&body);
         assert_eq!(
@@ -299,6 +300,9 @@ fn documents_that_are_not_understood() {
         ("{\"update_state\":\"Ready\"}{}", malformed(24)),
         ("{\"update_state\":\"Ready\"]", malformed(23)),
         ("{\"a\":[},\"update_state\":\"Ready\"}", malformed(6)),
+        ("{\"a\":[1},\"update_state\":\"Ready\"}", malformed(7)),
+        ("{\"a\":[1:2],\"update_state\":\"Ready\"}", malformed(7)),
+        ("{\"update_state\":\"Idle\":\"Ready\"}", malformed(22)),
         ("{\"a\":[1 2],\"update_state\":\"Ready\"}", malformed(8)),
         ("{\"a\":[1,],\"update_state\":\"Ready\"}", malformed(8)),
         ("{\"a\":tru,\"update_state\":\"Ready\"}", malformed(8)),

@@ -1264,7 +1264,9 @@ fn what_may_have_been_activated_is_remembered() {
         let mut first = Script::new(Settings::default());
         first.history = History::new(copy("first"), Some(24 * HOUR));
         first.rows(&FOUND_AVAILABLE).rows(&STAGED);
+        first.history.set_saved();
         first.answered(&answer(text), &mut |_| ());
+        assert_eq!(first.history.has_changed(), !remembered, "{text}");
         let mut second = next_boot(&first, "second", Some(24 * HOUR));
         second.rows(&FOUND_AVAILABLE[..2]);
         let mut told = Vec::new();
