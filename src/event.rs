@@ -151,7 +151,8 @@ pub struct Summary {
     pub message: &'static str,
 }
 
-/// The summary of the event with this number, counted from 0.
+/// The summary of the event with this number, counted from 0. From [`COUNT`] on, the
+/// name is empty.
 pub fn summary(number: usize) -> Summary {
     let [level, name, _, message] = parts(number);
     let level = match level.as_bytes() {

@@ -215,7 +215,7 @@ impl Metrics {
         let value = match name {
             // No label, which is there once.
             "" if number == 0 => return Some(("", "")),
-            "event" if number < event::COUNT => event::summary(number).name,
+            "event" => event::summary(number).name,
             "class" if number == 0 => self.class,
             "command" => Command::ALL.get(number).map_or("", |command| command.name()),
             _ => {

@@ -457,6 +457,29 @@ fn bytes_that_are_no_plain_text() {
 const NOT_PLAIN: &str = "the status document has a name or version that is no plain text";
 
 #[test]
+fn exit_statuses() {
+    for (written, shown) in [
+        ("0", "0"),
+        ("-1", "-1"),
+        ("255 ", "255"),
+        ("null", ""),
+        // Nothing depends on what is no whole number, or is no one's exit status.
+        ("1.5", ""),
+        ("1e3", ""),
+        ("-", ""),
+        ("--1", ""),
+        ("123456789012345678901234", "123456789012345678901234"),
+        ("1234567890123456789012345", ""),
+    ] {
+        let meaning = document(&format!(
+            "{{\"update_state\":\"Idle\",\"most_recent_command\":{{\"cmd_type\":\"refresh\",\
+             \"cmd_status\":\"Failed\",\"exit_status\":{written}}}}}"
+        ));
+        assert!(meaning.ends_with(&format!("; refresh Failed {shown} []")), "{written}: {meaning}");
+    }
+}
+
+#[test]
 fn the_largest_document_that_can_be_kept_is_kept() {
     let long = "x".repeat(100);
     let image = format!("{{\"arch\":\"{long}\",\"version\":\"{long}\",\"variant\":\"{long}\"}}");
