@@ -255,12 +255,12 @@ impl Daemon {
     /// A random duration from zero to `duration`, in steps of a millisecond.
     fn at_most(&mut self, duration: Duration) -> Duration {
         // SplitMix64, which makes the most of numbers that differ in few bits:
-        // those of nodes that booted together and have no better ones yet.
+        // those of nodes that booted together and have no better ones yet. Its last
+        // step is left out: it changes only bits that count for more than three weeks.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
         let millis = millis(duration);
         let scaled = (u128::from(mixed) * (u128::from(millis) + 1)) >> 64;
         Duration::from_millis(u64::try_from(scaled).unwrap_or(millis))

@@ -295,6 +295,19 @@ fn one_node_is_spread_over_time() {
 }
 
 #[test]
+fn the_jitter_is_anything_up_to_all_of_it() {
+    let millis = Duration::from_millis;
+    let schedule = Schedule { jitter: millis(2), ..SCHEDULE };
+    let mut counts = [0; 3];
+    for random in 0..300 {
+        let mut script = Script::with(Settings::default(), History::default(), schedule, random);
+        let jitter = script.daemon.until_next_cycle(Duration::ZERO) - schedule.interval;
+        counts[jitter.as_millis() as usize] += 1;
+    }
+    assert!(counts.iter().all(|count| (70..130).contains(count)), "{counts:?}");
+}
+
+#[test]
 fn without_jitter_nothing_is_random() {
     for seed in 0..100 {
         let mut script = Script::new(SCHEDULE, seed);
