@@ -337,6 +337,7 @@ fn documents_that_are_not_understood() {
         ("{\"update_state\":\"Ready\",\"chosen_update\":[]}", wrong(40)),
         ("{\"update_state\":\"Ready\",\"chosen_update\":1}", wrong(41)),
         ("{\"update_state\":\"Ready\",\"most_recent_command\":{\"exit_status\":\"1\"}}", wrong(61)),
+        ("{\"update_state\":\"Ready\",\"most_recent_command\":{\"exit_status\":true}}", wrong(65)),
         ("{\"update_state\":\"\"}", "the update state \"\" is not known".into()),
         ("{\"update_state\":\"ready\"}", "the update state \"ready\" is not known".into()),
         ("{\"update_state\":\"Ready \"}", "the update state \"Ready \" is not known".into()),
