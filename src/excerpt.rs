@@ -166,9 +166,8 @@ impl Show for Excerpt {
             put_number(buffer, at as u64);
             put(buffer, &[" bytes left out] "]);
         }
-        while at < self.behind {
+        for at in at..self.behind {
             let _ = buffer.push(self.tail_byte(at));
-            at += 1;
         }
     }
 }

@@ -40,8 +40,8 @@ use heapless::{Vec, VecView};
 pub const FILE_MAX: usize = 2048;
 /// How many versions are remembered; one more takes the place of the first.
 const LINES_MAX: usize = 4;
-/// The longest line, in bytes, without its newline.
-const LINE_MAX: usize = 384;
+/// The longest line, in bytes, with its newline.
+const LINE_MAX: usize = 385;
 /// How often the pause before another try is doubled.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -61,7 +61,7 @@ pub struct History {
 }
 
 /// A line for each version, with its newline.
-type Lines = Vec<u8, { LINES_MAX * (LINE_MAX + 1) }>;
+type Lines = Vec<u8, { LINES_MAX * LINE_MAX }>;
 
 /// A version that was activated, or did not come up, or both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -342,6 +342,9 @@ fn the_longest_page_has_room() {
         read.get("update_commands_total{command=\"refresh\",outcome=\"success\"}"),
         4_294_967_295.0
     );
+    // Each value is there, and each image.
+    let samples = page.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(samples.count(), VALUES + 6);
     // It is full of escapes.
     assert_eq!(page.matches("\\\"").count(), 6 * 3 * (STRING_MAX - 1));
     // What is counted stays at the largest number.
