@@ -86,8 +86,8 @@ impl Window {
         Ok(Self { days, begin, length })
     }
 
-    /// How many seconds it is until the window is open, at this second of the
-    /// week.
+    /// How many seconds it is until the window is open, so many seconds behind the
+    /// beginning of a week.
     fn opens_after(self, now: u32) -> u32 {
         let mut first = WEEK;
         for day in (0..7).filter(|day| self.begins_on(*day)) {
@@ -147,7 +147,7 @@ impl Windows {
     /// if there are no windows.
     pub fn next_open(&self, utc: Duration) -> Option<Duration> {
         let now = (utc.as_secs() % u64::from(WEEK)) as u32 + MONDAY_BEFORE_EPOCH;
-        let wait = self.0.iter().map(|window| window.opens_after(now % WEEK)).min()?;
+        let wait = self.0.iter().map(|window| window.opens_after(now)).min()?;
         let since_second = Duration::from_nanos(utc.subsec_nanos().into());
         Some(Duration::from_secs(wait.into()).saturating_sub(since_second))
     }
