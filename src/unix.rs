@@ -59,7 +59,8 @@ impl Deadline {
     ///
     /// The kernel has no timer to give.
     pub fn after(duration: Duration) -> Result<Self, CallError<'static>> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        // Nothing is ever read from it.
+        let flags = TimerfdFlags::CLOEXEC;
         let timer =
             timerfd_create(TimerfdClockId::Monotonic, flags).map_err(CallError::Resources)?;
         // A timer that is set to zero is off.
