@@ -12,18 +12,20 @@ mod daemon;
 mod records;
 
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
-use bottlerocket_simulator::{Event, Happening, State};
+use bottlerocket_simulator::{Event, Happening, Options, State};
 use common::{Directory, Node, Ran, program, run_within};
 use daemon::{LONG, Running};
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,11 +41,11 @@ const STOPPED: Duration = Duration::from_secs(11);
 
 /// The errors that the manual has for each system call, and those that security
 /// modules and odd file systems bring.
-const ERRORS: [(&str, &str); 29] = [
+const ERRORS: [(&str, &str); 34] = [
     // Only for a clock that does not exist.
     ("clock_gettime", ""),
     ("rt_sigaction", "EINVAL"),
-    ("getrandom", "EAGAIN EINTR ENOSYS"),
+    ("getrandom", "EAGAIN EFAULT EINTR EINVAL ENOSYS EPERM"),
     ("prctl", "EINVAL EPERM ENOSYS"),
     ("timerfd_create", "EINVAL EMFILE ENFILE ENODEV ENOMEM EPERM ENOSYS"),
     ("timerfd_settime", "EBADF EFAULT EINVAL ECANCELED EPERM"),
@@ -51,23 +53,46 @@ const ERRORS: [(&str, &str); 29] = [
     ("socket", "EACCES EAFNOSUPPORT EINVAL EMFILE ENFILE ENOBUFS ENOMEM EPROTONOSUPPORT EPERM"),
     (
         "connect",
-        "EACCES EPERM EADDRINUSE EAFNOSUPPORT EAGAIN EBADF ECONNREFUSED EFAULT EINPROGRESS EINTR \
-         EISCONN ENOTSOCK EPROTOTYPE ETIMEDOUT ENOENT ENOTDIR ELOOP ENAMETOOLONG EIO",
+        "EACCES EPERM EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAGAIN EALREADY EBADF ECONNREFUSED \
+         EFAULT EINPROGRESS EINTR EINVAL EISCONN ENETUNREACH ENOBUFS ENOMEM ENOTSOCK EPROTOTYPE \
+         ETIMEDOUT ENOENT ENOTDIR ELOOP ENAMETOOLONG EIO",
     ),
     (
-        "sendto",
-        "EACCES EAGAIN EBADF ECONNRESET EFAULT EINTR EINVAL EMSGSIZE ENOBUFS ENOMEM ENOTCONN \
-         EPIPE EPERM",
+        "accept4",
+        "EAGAIN EBADF ECONNABORTED EFAULT EHOSTDOWN EHOSTUNREACH EINTR EINVAL EMFILE ENETDOWN \
+         ENETUNREACH ENFILE ENOBUFS ENOMEM ENONET ENOPROTOOPT ENOSYS ENOTSOCK EOPNOTSUPP EPERM \
+         EPROTO ETIMEDOUT",
     ),
-    ("recvfrom", "EAGAIN EBADF ECONNREFUSED ECONNRESET EFAULT EINTR EINVAL ENOMEM ENOTCONN EPERM"),
+    (
+        "bind",
+        "EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EBADF EFAULT EINVAL ENOMEM ENOTSOCK EPERM",
+    ),
+    ("listen", "EACCES EADDRINUSE EBADF ENOTSOCK EOPNOTSUPP EPERM"),
+    ("setsockopt", "EACCES EBADF EDOM EFAULT EINVAL ENOMEM ENOPROTOOPT ENOTSOCK EPERM"),
+    ("getsockname", "EACCES EBADF EFAULT EINVAL ENOBUFS ENOTSOCK EPERM"),
+    (
+        "sendto",
+        "EACCES EAGAIN EBADF ECONNRESET EDESTADDRREQ EFAULT EINTR EINVAL EISCONN EMSGSIZE ENOBUFS \
+         ENOMEM ENOTCONN ENOTSOCK EOPNOTSUPP EPIPE EPERM ETIMEDOUT",
+    ),
+    (
+        "recvfrom",
+        "EACCES EAGAIN EBADF ECONNREFUSED ECONNRESET EFAULT EINTR EINVAL ENOMEM ENOTCONN ENOTSOCK \
+         EPERM ETIMEDOUT",
+    ),
     ("ppoll", "EFAULT EINTR EINVAL ENOMEM EPERM"),
     ("poll", "EFAULT EINTR EINVAL ENOMEM EPERM"),
-    ("write", "EAGAIN EBADF EDQUOT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE"),
+    (
+        "write",
+        "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOMEM ENOSPC EPERM EPIPE \
+         EROFS ESTALE",
+    ),
     ("close", "EBADF EINTR EIO ENOSPC EDQUOT"),
     (
         "openat",
-        "EACCES EDQUOT EEXIST EINTR EISDIR ELOOP EMFILE ENAMETOOLONG ENFILE ENODEV ENOENT ENOMEM \
-         ENOSPC ENOTDIR ENXIO EOVERFLOW EPERM EROFS ETXTBSY EIO",
+        "EACCES EAGAIN EBADF EBUSY EDQUOT EEXIST EFAULT EFBIG EINTR EINVAL EIO EISDIR ELOOP EMFILE \
+         ENAMETOOLONG ENFILE ENODEV ENOENT ENOMEM ENOSPC ENOTDIR ENXIO EOPNOTSUPP EOVERFLOW EPERM \
+         EROFS ESTALE ETXTBSY",
     ),
     ("open", "EACCES EINTR ELOOP EMFILE ENFILE ENOENT ENOMEM ENOTDIR EPERM EIO"),
     (
@@ -75,21 +100,26 @@ const ERRORS: [(&str, &str); 29] = [
         "EACCES EBADF EFAULT EINVAL ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR EOVERFLOW EIO",
     ),
     ("statx", "EACCES EBADF EFAULT EINVAL ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR EIO"),
-    ("readlinkat", "EACCES EINVAL EIO ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR"),
+    ("readlinkat", "EACCES EBADF EFAULT EINVAL EIO ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR"),
     ("pread64", "EAGAIN EBADF EFAULT EINTR EINVAL EIO EISDIR ENXIO EOVERFLOW ESPIPE"),
-    ("read", "EAGAIN EBADF EFAULT EINTR EINVAL EIO EISDIR"),
+    ("read", "EAGAIN EBADF EFAULT EINTR EINVAL EIO EISDIR ENOMEM EOVERFLOW EPERM ESTALE"),
     (
         "mkdirat",
-        "EACCES EDQUOT EEXIST ELOOP EMLINK ENAMETOOLONG ENOENT ENOMEM ENOSPC ENOTDIR EROFS",
+        "EACCES EBADF EDQUOT EEXIST EFAULT EINVAL EIO ELOOP EMLINK ENAMETOOLONG ENOENT ENOMEM \
+         ENOSPC ENOTDIR EPERM EROFS",
     ),
     ("flock", "EBADF EINTR EINVAL ENOLCK EAGAIN ENOSYS"),
-    ("unlinkat", "EACCES EBUSY EIO EISDIR ELOOP ENOENT ENOMEM ENOTDIR EPERM EROFS"),
-    ("fchmod", "EBADF EIO EPERM EROFS ENOMEM"),
+    (
+        "unlinkat",
+        "EACCES EBADF EBUSY EFAULT EINVAL EIO EISDIR ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR \
+         EPERM EROFS",
+    ),
+    ("fchmod", "EACCES EBADF EIO ENOMEM ENOSPC EPERM EROFS"),
     ("fsync", "EBADF EIO ENOSPC EROFS EINVAL EDQUOT EINTR"),
     (
         "renameat",
-        "EACCES EBUSY EDQUOT EEXIST EINVAL EISDIR ELOOP EMLINK ENOENT ENOMEM ENOSPC ENOTDIR \
-         ENOTEMPTY EPERM EROFS EXDEV EIO",
+        "EACCES EBADF EBUSY EDQUOT EEXIST EFAULT EINVAL EIO EISDIR ELOOP EMLINK ENAMETOOLONG \
+         ENOENT ENOMEM ENOSPC ENOTDIR ENOTEMPTY EPERM EROFS EXDEV",
     ),
     ("umask", ""),
 ];
@@ -128,10 +158,15 @@ fn places(calls: &[String]) -> Vec<Place> {
     places
 }
 
+/// Whether each call of a kind is to be hit.
+fn has_all() -> bool {
+    std::env::var("FAULTS").is_ok_and(|which| which == "all")
+}
+
 /// Each place with each error that it can bring: those of a kind all, or the
 /// first and the last.
 fn cases(calls: &[String]) -> Vec<(Place, &'static str)> {
-    let all = std::env::var("FAULTS").is_ok_and(|which| which == "all");
+    let all = has_all();
     let places = places(calls);
     let mut cases = Vec::new();
     for (name, count) in &places {
@@ -260,10 +295,7 @@ fn an_update_when_each_system_call_fails() {
     assert_eq!(usual.status, Some(0));
     let table = Table::default();
     let mut cases = cases(&calls);
-    // Who is told that there is no state file, or a link or a directory in its
-    // place, believes it.
-    let believed = [("openat", "ENOENT"), ("openat", "ELOOP"), ("read", "EISDIR")];
-    cases.retain(|((name, _), error)| !believed.contains(&(name.as_str(), *error)));
+    cases.retain(|(place, error)| !is_believed(place, error));
     side_by_side(cases, |(place, error)| {
         let what = format!("updater: {error} from {} {}", place.0, place.1);
         let injection = format!("{}:error={error}:when={}", place.0, place.1);
@@ -280,11 +312,21 @@ fn an_update_when_each_system_call_fails() {
     table.print("updater -one-time, a whole update");
 }
 
+/// Who is told that there is no state file, or a link or a directory in its place,
+/// believes it. It is opened behind the boot id and the directory.
+fn is_believed((name, count): &Place, error: &str) -> bool {
+    match (name.as_str(), count) {
+        ("openat", 3) => ["ENOENT", "ELOOP", "EISDIR"].contains(&error),
+        ("read", 2) => error == "EISDIR",
+        _ => false,
+    }
+}
+
 /// A version that did not come up, in a state file.
 const HELD: &str = "1.25.0\taws-k8s-1.30\tx86_64\t1.26.0\t\t1\t1700000000\t\n";
 
-/// A whole update by an updater that remembers a version that did not come up.
-fn one_time(node: &Node, directory: &Directory) -> Command {
+/// An updater that remembers a version that did not come up.
+fn remembering(node: &Node, directory: &Directory) -> Command {
     let boot_id = directory.path().join("boot-id");
     if !boot_id.exists() {
         fs::write(&boot_id, "8a1cb4d1-0000-4000-8000-000000000001\n").unwrap();
@@ -293,8 +335,14 @@ fn one_time(node: &Node, directory: &Directory) -> Command {
         fs::write(directory.path().join("state"), text).unwrap();
     }
     let mut command = node.program("updater");
-    command.arg("-one-time").arg("-state-dir").arg(directory.path());
-    command.arg("-boot-id").arg(boot_id);
+    command.arg("-state-dir").arg(directory.path()).arg("-boot-id").arg(boot_id);
+    command
+}
+
+/// A whole update by one.
+fn one_time(node: &Node, directory: &Directory) -> Command {
+    let mut command = remembering(node, directory);
+    command.arg("-one-time");
     command
 }
 
@@ -323,6 +371,12 @@ fn assert_finished(what: &str, node: &Node, directory: &Directory) {
     assert_remembered(what, directory);
     assert_eq!(again.status, Some(0), "{what}: {again:?}");
     assert_eq!(node.look(|view| view.node.state()), Some(State::Ready), "{what}");
+    assert_once(what, node);
+}
+
+/// No image was written or activated twice.
+#[track_caller]
+fn assert_once(what: &str, node: &Node) {
     for action in [Prepare, Activate] {
         let started = |request: &&bottlerocket_simulator::Request| {
             request.path == action.path() && request.status == Some(204)
@@ -494,11 +548,18 @@ fn nothing_hangs_or_spins_when_a_system_call_always_fails() {
 
 /// A daemon under strace, which makes a system call fail each time.
 fn broken_daemon(node: &Node, log: &Path, injection: &str, arguments: &[&str]) -> Command {
-    let updater = node.program("updater");
+    let mut updater = node.program("updater");
+    daemon_under_strace(updater.arg("-jitter=0s").args(arguments), log, Some(injection))
+}
+
+/// A daemon under strace, whose process is the daemon's: signals are for that.
+fn daemon_under_strace(updater: &Command, log: &Path, injection: Option<&str>) -> Command {
     let mut strace = Command::new("strace");
-    // So that the signal is for the daemon.
-    strace.args(["-D", "-e", &format!("inject={injection}"), "-o"]).arg(log).arg("--");
-    strace.arg(updater.get_program()).args(updater.get_args()).args(["-jitter=0s"]).args(arguments);
+    strace.arg("-D").arg("-o").arg(log);
+    if let Some(injection) = injection {
+        strace.arg("-e").arg(format!("inject={injection}"));
+    }
+    strace.arg("--").arg(updater.get_program()).args(updater.get_args());
     strace
 }
 
@@ -530,5 +591,173 @@ fn a_daemon_that_cannot_wait_ends() {
     assert_eq!(ran.status, Some(3), "{ran:?}");
     let last = ran.stderr.lines().last();
     assert_eq!(last, Some("bottlerocket-updater: cannot wait: out of memory"), "{ran:?}");
+    // The simulator may read it only now. There is no second one.
+    assert!(node.wait_until(LONG, |view| !view.requests.is_empty()));
     assert_eq!(node.look(|view| view.requests.len()), 1);
+}
+
+/// A node, and a daemon for it that is scraped all the time.
+struct Scraped {
+    node: Node,
+    directory: Directory,
+    address: SocketAddr,
+}
+
+impl Scraped {
+    fn new() -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(1);
+        let [high, low] = NEXT.fetch_add(1, Relaxed).to_be_bytes();
+        // Of its own: a port that the kernel chose for one run could be somebody
+        // else's at the next.
+        let address = ([127, (std::process::id() % 128) as u8, high, low], 9464).into();
+        let short = Duration::from_millis(30);
+        let options = Options {
+            refresh_time: short,
+            prepare_time: short * 2,
+            activate_time: short,
+            ..Node::instant()
+        };
+        Self { node: Node::start(options), directory: Directory::new(), address }
+    }
+
+    /// Runs the daemon until the node is Ready, what is to break is broken, and
+    /// scrapers are served; or until it ends by itself. Gives its calls as well.
+    #[track_caller]
+    fn run(&self, what: &str, injection: Option<&str>) -> (Ran, Vec<String>) {
+        let path = |name: &str| self.directory.path().join(name);
+        let (log, told) = (path("calls"), path("told"));
+        let mut updater = remembering(&self.node, &self.directory);
+        updater.args(["-interval=100ms", "-jitter=0s", "-metrics-address"]);
+        updater.arg(self.address.to_string());
+        let mut command = daemon_under_strace(&updater, &log, injection);
+        let stderr = fs::File::create(&told).unwrap();
+        let mut child = command.stdin(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+        let is_ready = || self.node.look(|view| view.node.state()) == Some(State::Ready);
+        let is_broken = || injection.is_none() || read(&log).contains("(INJECTED)");
+        let mut pages = ["metrics", "healthz", "readyz"].into_iter().cycle();
+        let end = Instant::now() + LIMIT;
+        let (mut served, mut is_told) = (0, false);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status.code();
+            }
+            if Instant::now() > end {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("{what}: no end, {served} pages served at last: {}", read(&told));
+            }
+            served = if self.scrape(pages.next().unwrap()) { served + 1 } else { 0 };
+            if served >= 3 && !is_told && is_ready() && is_broken() {
+                is_told = true;
+                kill_process(daemon::pid(&child), Signal::TERM).unwrap();
+            }
+            // Thousands of connections a second are not what this is about.
+            thread::sleep(Duration::from_millis(8));
+        };
+        let calls = read(&log).lines().map(String::from).collect();
+        (Ran { status, stdout: String::new(), stderr: read(&told) }, calls)
+    }
+
+    /// Whether a page is served, whole and as it should be.
+    fn scrape(&self, page: &str) -> bool {
+        let Ok(mut stream) = TcpStream::connect(self.address) else { return false };
+        stream.set_read_timeout(Some(Duration::from_secs(7))).unwrap();
+        let request = format!("GET /{page} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        let mut answer = String::new();
+        if stream
+            .write_all(request.as_bytes())
+            .and_then(|()| stream.read_to_string(&mut answer))
+            .is_err()
+        {
+            return false;
+        }
+        let Some((head, body)) = answer.split_once("\r\n\r\n") else { return false };
+        let is_whole = head.ends_with(&format!("content-length: {}", body.len()));
+        is_whole && head.starts_with("HTTP/1.1 200 OK\r\n")
+    }
+
+    /// The next daemon, at the same address, finishes what this one did not.
+    #[track_caller]
+    fn assert_finished(&self, what: &str) {
+        assert_remembered(what, &self.directory);
+        let (again, _) = self.run(what, None);
+        assert_eq!(again.status, Some(0), "{what}: {again:?}");
+        assert_remembered(what, &self.directory);
+        assert_once(what, &self.node);
+    }
+
+    /// The calls of a run in which nothing breaks, but for the first, the last,
+    /// and the ends of waits, of which there are more or fewer.
+    fn usual() -> Vec<Place> {
+        let (ran, calls) = Self::new().run("usual", None);
+        assert_eq!(ran.status, Some(0), "{ran:?}");
+        let mut counts = BTreeMap::new();
+        let mut places = Vec::new();
+        for call in calls.iter().skip(1) {
+            let Some((name, _)) = call.split_once('(') else { continue };
+            if name == "exit_group" || name.starts_with(['-', '+']) {
+                continue;
+            }
+            let count = counts.entry(name.to_string()).or_insert(0);
+            *count += 1;
+            places.push((name.to_string(), *count));
+        }
+        assert!(counts.contains_key("accept4") && counts.contains_key("renameat"), "{counts:?}");
+        places
+    }
+}
+
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn a_daemon_that_is_scraped_when_each_system_call_fails() {
+    let all = has_all();
+    let usual = Scraped::usual();
+    let mut cases = Vec::new();
+    for (name, errors) in ERRORS {
+        let places: Vec<_> = usual.iter().filter(|place| place.0 == name).collect();
+        for (number, error) in errors.split_terminator(' ').enumerate() {
+            // One after the other, or each of them.
+            for (at, place) in places.iter().enumerate() {
+                if all || at == number % places.len() {
+                    cases.push(((*place).clone(), error));
+                }
+            }
+        }
+    }
+    cases.retain(|(place, error)| !is_believed(place, error));
+    let table = Table::default();
+    side_by_side(cases, |(place, error)| {
+        let what = format!("daemon: {error} from {} {}", place.0, place.1);
+        let scraped = Scraped::new();
+        let injection = format!("{}:error={error}:when={}", place.0, place.1);
+        let (ran, calls) = scraped.run(&what, Some(&injection));
+        let last = ran.stderr.lines().last().unwrap_or_default();
+        let gave_up = last.contains(": cannot listen on ") || last.contains(": cannot wait: ");
+        assert!(ran.status == Some(if gave_up { 3 } else { 0 }), "{what}: {ran:?}");
+        assert!(calls.len() < 5 * MORE_CALLS, "{what}: {} calls: {ran:?}", calls.len());
+        table.add(&place, error, &ran);
+        scraped.assert_finished(&what);
+    });
+    table.print("updater, a daemon that is scraped during an update");
+}
+
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn a_daemon_that_is_scraped_and_killed_at_each_system_call() {
+    let mut places = Scraped::usual();
+    // Between these there is always another one.
+    places.retain(|(name, _)| name != "clock_gettime");
+    if !has_all() {
+        // A scrape is like the other, and one status like the next.
+        places.retain(|(_, count)| *count <= 6 || count % 9 == 0);
+    }
+    println!("killed before each of {} system calls of a daemon that is scraped", places.len());
+    side_by_side(places, |(name, count)| {
+        let what = format!("killed at {name} {count}");
+        let scraped = Scraped::new();
+        let (ran, _) = scraped.run(&what, Some(&format!("{name}:signal=KILL:when={count}")));
+        assert_eq!(ran.status, None, "{what}: {ran:?}");
+        scraped.assert_finished(&what);
+    });
 }
