@@ -981,9 +981,15 @@ fn says_that_the_file_system_is_full() {
     scratch.programs("old", 1);
     fs::create_dir(scratch.path("opt")).unwrap();
     // Room for a part of another program, or for no more names.
-    for (options, what) in [
-        ("size=256k", "write opt/.bottlerocket-checker.new"),
-        ("nr_inodes=3", "create opt/.bottlerocket-checker.new"),
+    for (options, what, below, made) in [
+        (
+            "size=256k",
+            "write opt/.bottlerocket-checker.new",
+            "write opt/a/b/.bottlerocket-checker.new",
+            // Directories take no room there.
+            "a\n",
+        ),
+        ("nr_inodes=3", "create opt/.bottlerocket-checker.new", "create directory opt/a", ""),
     ] {
         let script = format!(
             "mount -t tmpfs -o {options} none opt
@@ -991,14 +997,29 @@ fn says_that_the_file_system_is_full() {
              $install -from from opt 2>&1 || echo $?
              cmp old/{CHECKER} opt/{CHECKER}
              cmp old/{REBOOT} opt/{REBOOT}
-             ls -A opt"
+             ls -A opt
+             $install -from from opt/a/b 2>&1 || echo $?
+             ls -A opt
+             mount -o remount,size=8m,nr_inodes=99 opt
+             $install -from from opt
+             $install -from from opt/a/b
+             cmp from/{CHECKER} opt/{CHECKER}
+             cmp from/{REBOOT} opt/a/b/{REBOOT}"
         );
         if let Some(out) = run_with_mounts(&scratch, &script) {
+            let failed = |what| {
+                format!(
+                    "bottlerocket-install: cannot {what}: no space left on device; \
+                     make room and try again\n3\n"
+                )
+            };
+            let (failed, below) = (failed(what), failed(below));
+            let left = format!("{CHECKER}\n{REBOOT}\n");
             assert_eq!(
                 out,
                 format!(
-                    "bottlerocket-install: cannot {what}: no space left on device; \
-                     make room and try again\n3\n{CHECKER}\n{REBOOT}\n"
+                    "{failed}{left}{below}{made}{left}{UPDATED}\
+                     installed opt/a/b/{CHECKER}\ninstalled opt/a/b/{REBOOT}\n"
                 )
             );
         }

@@ -15,10 +15,11 @@ use records::{Format, Record};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A node with an image that does not boot, and what is kept of it.
 struct Remembering {
@@ -411,6 +412,90 @@ fn a_disk_that_is_full() {
     assert_eq!(fs::read(node.file()).unwrap(), before);
     // It is told again in the next boot, since nobody knows of it.
     assert_eq!(node.cycle(&[])[0], ROLLED_BACK);
+}
+
+/// A file system in memory, and a shell that may change it. Others see it by way of
+/// the shell's process.
+struct Mounted {
+    shell: Child,
+    answers: BufReader<ChildStdout>,
+    directory: PathBuf,
+}
+
+impl Mounted {
+    /// One at this place, or `None` if this machine does not allow that.
+    fn new(place: &Path, options: &str) -> Option<Self> {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-Urm", "sh"]).current_dir(place);
+        let spawned = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut shell = spawned.map_err(|error| println!("not tested: unshare: {error}")).ok()?;
+        let answers = BufReader::new(shell.stdout.take().unwrap());
+        let directory = PathBuf::from(format!("/proc/{}/root{}", shell.id(), place.display()));
+        let mut mounted = Self { shell, answers, directory };
+        if !mounted.run(&format!("mount -t tmpfs -o {options} none . && cd \"$PWD\"")) {
+            println!("not tested, for nothing can be mounted here");
+            return None;
+        }
+        Some(mounted)
+    }
+
+    /// Runs this in the directory: whether it worked.
+    fn run(&mut self, script: &str) -> bool {
+        let stdin = self.shell.stdin.as_mut().unwrap();
+        // It is gone if it may not do what it is for.
+        let _ = writeln!(stdin, "{script}\necho $?");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        answer == "0\n"
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+/// What is there stays until there is room, and then nothing has been forgotten.
+#[test]
+fn a_file_system_that_has_no_room_for_a_while() {
+    let full = "no space left on device";
+    let fill = "head -c 100000 /dev/zero >filler; [ -s filler ]";
+    for (options, fill, free, error) in [
+        ("size=8k", fill, "rm filler", full),
+        ("nr_inodes=4", "touch a b && ! touch c 2>&-", "rm a", full),
+        ("size=8k", "mount -o remount,ro .", "mount -o remount,rw .", "read-only file system"),
+    ] {
+        let node = Remembering::broken();
+        let Some(mut mounted) = Mounted::new(&node.state_dir(), options) else { return };
+        let updater = |arguments: &[&str]| {
+            let mut command = node.forgetful(arguments);
+            command.arg("-state-dir").arg(&mounted.directory);
+            command
+        };
+        let file = mounted.directory.join("state");
+        assert_eq!(story(&mut updater(&["-one-time"]), &[]), WHOLE_UPDATE);
+        let before = fs::read(&file).unwrap();
+        node.reboot();
+        let mut updater_without = updater(&["-interval=50ms", "-jitter=0s"]);
+        let mut once = updater(&["-one-time"]);
+        assert!(mounted.run(&format!("{{ {fill}; }} 2>&-")), "{fill}");
+        let mut running = Running::start(&mut updater_without);
+        running.wait_for("event=rolled_back");
+        running.wait_for("event=state_lost");
+        let told = running.told.last().unwrap();
+        assert!(told.contains("tried=\"write the file\"") && told.contains(error), "{told}");
+        // It tries again and again.
+        node.wait_for_looks(3);
+        assert_eq!(fs::read(&file).unwrap(), before, "{fill}");
+        assert!(mounted.run(free), "{free}");
+        node.wait_for_looks(3);
+        running.stop(Signal::TERM);
+        assert_ne!(fs::read(&file).unwrap(), before, "{fill}");
+        assert!(!file.with_extension("new").exists(), "{fill}");
+        is_held_back(&story(&mut once, &[]));
+    }
 }
 
 /// A directory that was read-only becomes writable: nobody has to start anything
