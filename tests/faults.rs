@@ -10,6 +10,8 @@ mod common;
 mod daemon;
 #[path = "common/records.rs"]
 mod records;
+#[path = "faults/server.rs"]
+mod server;
 
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
 use bottlerocket_simulator::{Event, Happening, Options, State};
