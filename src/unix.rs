@@ -86,6 +86,7 @@ impl Wait for Deadline {
     fn wait(&mut self, socket: BorrowedFd, until: PollFlags) -> Result<bool, Errno> {
         let mut fds =
             [PollFd::from_borrowed_fd(socket, until), PollFd::new(&self.0, PollFlags::IN)];
+        // Again only after a signal, and no longer than until the timer ends.
         loop {
             match poll(&mut fds, None) {
                 Ok(_) => return Ok(fds[1].revents().is_empty()),
@@ -188,6 +189,7 @@ fn connect(
     address: &SocketAddrUnix,
     deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
+    // Again only after a signal, or a pause for which there was time.
     loop {
         match rustix::net::connect(socket, address) {
             Ok(()) => return Ok(()),
@@ -205,6 +207,7 @@ fn send(
     mut request: &[u8],
     deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
+    // Each turn sends a part, or waits for room if there is time.
     while !request.is_empty() {
         match rustix::net::send(socket, request, SendFlags::NOSIGNAL) {
             Ok(sent) => request = request.get(sent..).unwrap_or_default(),
@@ -228,6 +231,7 @@ fn receive(
     deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
     let mut buffer = [0; RECEIVE_MAX];
+    // It ends with the time, with the connection, or with the longest answer.
     loop {
         if !deadline.wait(socket.as_fd(), PollFlags::IN).map_err(CallError::Receive)? {
             return Err(CallError::TooLate(exchange.progress()));
@@ -413,6 +417,8 @@ impl Turn<'_> {
         let until = nanoseconds(until);
         let mut is_socket_ready = false;
         let mut at = (self.clock)();
+        // It ends when it is time: each wait ends by then, and what is done after
+        // it waits for nobody.
         loop {
             let now = nanoseconds(at.now);
             let mut wakes = until;
