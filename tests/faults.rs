@@ -307,6 +307,7 @@ fn an_update_when_each_system_call_fails() {
         assert_orderly(&what, &place, &ran, made.len(), calls.len());
         let state = node.look(|view| view.node.state());
         assert!(ran.status != Some(0) || state == Some(State::Ready), "{what}: {ran:?}");
+        assert_told(&what, &place, &ran);
         table.add(&place, error, &ran);
         // The next run does what this one did not, and not twice.
         assert_finished(&what, &node, &directory);
@@ -322,6 +323,16 @@ fn is_believed((name, count): &Place, error: &str) -> bool {
         ("read", 2) => error == "EISDIR",
         _ => false,
     }
+}
+
+/// If what failed keeps the state, that is told, once.
+#[track_caller]
+fn assert_told(what: &str, (name, _): &Place, ran: &Ran) {
+    let keeps = ["openat", "read", "fsync", "renameat"].contains(&name.as_str());
+    let told = ran.stderr.matches("event=state_lost").count();
+    // A write may be that of the state or of a line.
+    let is_right = if name == "write" { told <= 1 } else { told == usize::from(keeps) };
+    assert!(is_right, "{what}: {ran:?}");
 }
 
 /// A version that did not come up, in a state file.
@@ -762,6 +773,7 @@ fn a_daemon_that_is_scraped_when_each_system_call_fails() {
         let is_ended = place.0 == "rt_sigaction" && place.1 == 2 && ran.status.is_none();
         assert!(ran.status == status || is_ended, "{what}: {ran:?}");
         assert!(calls.len() < 5 * MORE_CALLS, "{what}: {} calls: {ran:?}", calls.len());
+        assert_told(&what, &place, &ran);
         table.add(&place, error, &ran);
         scraped.assert_finished(&what);
     });
