@@ -163,7 +163,8 @@ fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
             };
         }
     }
-    if !is_away {
+    // If the kernel does not let it wait, it was not looked for that long.
+    if !is_away || !end.remaining().is_zero() {
         return fail(options, tried, last);
     }
     on_its_way(b"the API stays away after the request: the node seems to be going down\n")

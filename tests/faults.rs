@@ -14,8 +14,8 @@ mod records;
 #[path = "faults/server.rs"]
 mod server;
 
-use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
-use bottlerocket_simulator::{Event, Happening, Options, State};
+use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
+use bottlerocket_simulator::{Ending, Event, Fault, Happening, Options, Rule, State};
 use common::{Directory, Node, Ran, program, run_within};
 use daemon::{LONG, Running};
 use rustix::process::{Signal, kill_process};
@@ -288,6 +288,52 @@ fn a_reboot_when_each_system_call_fails() {
         table.add(&place, error, &ran);
     });
     table.print("reboot -if-ready, Ready");
+}
+
+/// After a break, the API is away for a while, comes back, and refuses: whatever
+/// fails meanwhile, it is not taken for a node that goes down.
+#[test]
+#[ignore = "needs strace: scripts/faults"]
+fn a_reboot_after_a_break_when_each_system_call_fails() {
+    let run = |injection: Option<&str>| {
+        let node = Node::after(&[Refresh, Prepare, Activate]);
+        node.inject(Rule::from(Fault::silence()).on("POST", Reboot.path()));
+        node.change(|node, _| node.end_next(Reboot, Ending::failed(1, "no")));
+        let ran = thread::scope(|scope| {
+            let command = node.program("reboot");
+            let run = scope.spawn(move || traced(&command, injection, &Directory::new()));
+            let is_asked = || node.look(|view| view.count("POST", Reboot.path())) > 0;
+            while !is_asked() && !run.is_finished() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            node.refuse();
+            thread::sleep(Duration::from_millis(700));
+            node.restart().unwrap();
+            run.join().unwrap()
+        });
+        (node.look(|view| view.node.boots()), ran)
+    };
+    let (boots, (usual, calls)) = run(None);
+    assert_eq!((boots, usual.status), (1, Some(3)), "{usual:?}");
+    let table = Table::default();
+    let mut cases = Vec::new();
+    for (name, count) in places(&calls) {
+        let (_, errors) = ERRORS.into_iter().find(|(other, _)| *other == name).unwrap();
+        // It waits for a while, or it does not: the kernel's reason is all the same.
+        let mut errors = errors.split(' ').filter(|error| !["EINTR", "EAGAIN"].contains(error));
+        let error = errors.next_back().unwrap();
+        cases.push(((name.clone(), count), error, ""));
+        cases.push(((name, count), error, "+"));
+    }
+    side_by_side(cases, |(place, error, on)| {
+        let injection = format!("{}:error={error}:when={}{on}", place.0, place.1);
+        let (boots, (ran, made)) = run(Some(&injection));
+        assert_orderly(&injection, &place, &ran, made.len(), calls.len());
+        // It is refused once: if that was not heard, the next time counts.
+        assert!(ran.status == Some(3) || boots > 1, "{injection}: {ran:?}");
+        table.add(&place, error, &ran);
+    });
+    table.print("reboot, after a break");
 }
 
 #[test]
