@@ -250,8 +250,12 @@ fn the_checker_when_each_system_call_fails() {
     for (node, usual_status, title) in [
         (Node::after(&[Refresh, Prepare, Activate]), 0, "checker, Ready"),
         (Node::after(&[Refresh, Prepare]), 1, "checker, Staged"),
+        (Node::after(&[]), 1, "checker -refresh, no refresh since boot"),
     ] {
-        let command = node.program("checker");
+        let mut command = node.program("checker");
+        if title.contains("-refresh") {
+            command.arg("-refresh");
+        }
         let (usual, calls) = traced(&command, None, &Directory::new());
         assert_eq!(usual.status, Some(usual_status));
         let table = Table::default();
@@ -528,13 +532,21 @@ fn assert_whole(what: &str, from: &Path, into: &Path, done: bool) {
 fn an_install_when_each_system_call_fails() {
     let checker = PathBuf::from(program("checker").get_program());
     let from = checker.parent().unwrap();
-    for (title, outdated) in [("install, new", false), ("install, another version there", true)] {
+    for (title, there) in [
+        ("install, new", false),
+        ("install, another version there", true),
+        ("install, the same version there", true),
+    ] {
         let begin = |directory: &Directory| {
             let into = directory.path().join("opt/bottlerocket");
-            if outdated {
+            if there && !into.exists() {
                 fs::create_dir_all(&into).unwrap();
                 for name in ["bottlerocket-checker", "bottlerocket-reboot"] {
-                    fs::write(into.join(name), "old").unwrap();
+                    if title.contains("same") {
+                        fs::copy(from.join(name), into.join(name)).unwrap();
+                    } else {
+                        fs::write(into.join(name), "old").unwrap();
+                    }
                 }
             }
             let mut command = program("install");
