@@ -254,7 +254,8 @@ fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
 #[test]
 #[ignore = "takes longer than a call may: scripts/faults"]
 fn a_reboot_when_the_server_is_stopped_or_killed() {
-    let cases: [(&str, fn(&mut Server)); 6] = [
+    type Case = fn(&mut Server);
+    let cases: [(&str, Case); 6] = [
         ("stopped before it", |server| {
             server.stop();
             let ran = server.run("reboot", &[]);
