@@ -221,7 +221,8 @@ impl<'a> Status<'a> {
         let mut deserializer = Deserializer::new(condensed, None);
         deserializer.deserialize_seq(&mut values).map_err(|_| DocumentError::NotPlain)?;
         let [word, ..] = values.texts;
-        if values.known & 1 << Field::UpdateState as u32 == 0 {
+        // The state is the first of the fields.
+        if values.known & 1 == 0 {
             return Err(DocumentError::NoState);
         }
         let state = State::ALL.into_iter().find(|state| state.name() == word);

@@ -458,6 +458,34 @@ fn bytes_that_are_no_plain_text() {
 const NOT_PLAIN: &str = "the status document has a name or version that is no plain text";
 
 #[test]
+fn what_is_chosen_and_what_is_staged() {
+    for (state, chosen, staged, said) in [
+        ("Idle", "", "", "no update chosen"),
+        ("Available", "2", "", "2 is chosen but not prepared"),
+        ("Available", "2", "2", "2 is chosen but not prepared"),
+        ("Staged", "2", "2", "2 is prepared but not activated"),
+        ("Staged", "2", "1", "2 is chosen but not prepared"),
+        ("Staged", "2", "", "2 is chosen but not prepared"),
+        ("Staged", "", "1", "no update chosen"),
+        ("Staged", "", "", "no update chosen"),
+        ("Ready", "2", "1", "reboot brings 1"),
+        ("Ready", "2", "", "reboot brings an unknown version"),
+    ] {
+        let image = |version| match version {
+            "" => "null".into(),
+            version => format!("{{\"version\":\"{version}\"}}"),
+        };
+        let meaning = document(&format!(
+            "{{\"update_state\":\"{state}\",\"chosen_update\":{},\
+             \"staging_partition\":{{\"image\":{}}}}}",
+            image(chosen),
+            image(staged)
+        ));
+        assert_eq!(meaning, format!("state {state}, {said}; running an unknown version"));
+    }
+}
+
+#[test]
 fn exit_statuses() {
     for (written, shown) in [
         ("0", "0"),

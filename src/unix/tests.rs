@@ -122,6 +122,26 @@ fn who_asks_for_something_else_is_told() {
     assert_eq!(*script.asked.borrow(), []);
 }
 
+/// Nobody waits until a scraper takes it.
+#[test]
+fn the_largest_page_is_sent_at_once() {
+    let mut script = Script::new();
+    let mut stream = script.scraper(GET);
+    let tell = |_: Moment, _, page: &mut Page| {
+        while page.push(b'x').is_ok() {}
+        scrape::OK
+    };
+    for _ in 0..2 {
+        let server = Some((&mut script.server, &tell as Tell));
+        let mut turn = Turn { clock, until: BEGIN + HOUR, server };
+        assert_eq!(turn.wait(script.socket.as_fd(), PollFlags::IN), Ok(true));
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(body == "x".repeat(scrape::PAGE_MAX), "{} bytes", body.len());
+}
+
 /// In the pause between two cycles nothing else happens: it is then, and not when
 /// the pause began.
 #[test]
