@@ -226,9 +226,10 @@ fn a_point_in_time() {
     assert!(never > 590_000 * HOUR, "{never:?}");
 }
 
+const BUSY: &str = "HTTP/1.1 423 Locked\r\ncontent-length: 0\r\n\r\n";
+
 #[test]
 fn a_lock_is_waited_for() {
-    const BUSY: &str = "HTTP/1.1 423 Locked\r\ncontent-length: 0\r\n\r\n";
     const NONE: &str = "HTTP/1.1 404 \r\ncontent-length: 30\r\n\r\nUpdate status is uninitialized";
     let broken = CallError::Answer(AnswerError::Truncated(Progress::Nothing));
     let rows: [(&[&'static str], &str); 4] = [
@@ -256,6 +257,38 @@ fn a_lock_is_waited_for() {
         assert_eq!(answer, told);
         server.join().unwrap();
     }
+}
+
+/// There was no time for another answer, so the one before counts.
+#[test]
+fn a_lock_that_is_held_to_the_end() {
+    for _ in 0..100 {
+        let place = Place::new();
+        let listener = UnixListener::bind(place.socket()).unwrap();
+        let mut deadline = Deadline::after(HOUR).unwrap();
+        let timer = deadline.0.try_clone().unwrap();
+        let server = thread::spawn(move || {
+            let mut peer = listener.accept().unwrap().0;
+            peer.read_exact(&mut vec![0; Call::Status.request().len()]).unwrap();
+            let it_value = timespec(nanoseconds(2 * BUSY_PAUSE) - 1_000_000);
+            let once = Itimerspec { it_interval: timespec(0), it_value };
+            timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).unwrap();
+            peer.write_all(BUSY.as_bytes()).unwrap();
+            listener
+        });
+        let mut exchange = Exchange::new(Call::Status);
+        let path = place.path();
+        let answer = call_until_free(&path, Call::Status, &mut deadline, &mut exchange);
+        let answer = answer.map_or_else(|error| format!("{error:?}"), |it| format!("{it:?}"));
+        let listener = server.join().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        // On a busy machine the time may have been over before that.
+        if listener.accept().is_ok() {
+            assert_eq!(answer, "Busy");
+            return;
+        }
+    }
+    panic!("this machine is too busy");
 }
 
 #[test]
