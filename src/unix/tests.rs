@@ -122,11 +122,14 @@ fn who_asks_for_something_else_is_told() {
     assert_eq!(*script.asked.borrow(), []);
 }
 
-/// Nobody waits until a scraper takes it.
+/// The kernel keeps it until a scraper takes it.
 #[test]
 fn the_largest_page_is_sent_at_once() {
     let mut script = Script::new();
-    let mut stream = script.scraper(GET);
+    let scraper = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_recv_buffer_size(&scraper, 1).unwrap();
+    rustix::net::connect(&scraper, &script.address).unwrap();
+    rustix::io::write(&scraper, GET.as_bytes()).unwrap();
     let tell = |_: Moment, _, page: &mut Page| {
         while page.push(b'x').is_ok() {}
         scrape::OK
@@ -136,8 +139,7 @@ fn the_largest_page_is_sent_at_once() {
         let mut turn = Turn { clock, until: BEGIN + HOUR, server };
         assert_eq!(turn.wait(script.socket.as_fd(), PollFlags::IN), Ok(true));
     }
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let answer = String::from_utf8(calls::read(&scraper)).unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(body == "x".repeat(scrape::PAGE_MAX), "{} bytes", body.len());
 }

@@ -308,7 +308,7 @@ fn nobody_gets_a_number_twice() {
 }
 
 /// All that comes until the other end is closed.
-fn read(from: &OwnedFd) -> List<u8> {
+pub(super) fn read(from: &OwnedFd) -> List<u8> {
     let mut all = List::new();
     let mut buffer = [0; 1000];
     loop {
