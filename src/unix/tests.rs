@@ -243,6 +243,20 @@ fn every_address_of_this_machine() {
     }
 }
 
+#[test]
+fn somebody_else_who_is_ready_is_not_who_is_waited_for() {
+    let mut script = Script::new();
+    rustix::io::read(&script.socket, &mut [0]).unwrap();
+    let _scraper = script.scraper(GET);
+    let passes = Duration::from_millis(1);
+    NOW.set((BEGIN, passes));
+    let tell = |_: Moment, _, _: &mut Page| scrape::OK;
+    let server = Some((&mut script.server, &tell as Tell));
+    let mut turn = Turn { clock, until: BEGIN + passes, server };
+    assert_eq!(turn.wait(script.socket.as_fd(), PollFlags::IN), Ok(false));
+    assert_eq!(script.server.scrapers.len(), 1);
+}
+
 /// Without a server there is only the time to wait for.
 #[test]
 fn time_alone() {
