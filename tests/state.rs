@@ -384,10 +384,11 @@ fn what_is_left_of_a_save_that_was_cut_short_does_no_harm() {
     assert!(!node.state_dir().join("state.new").exists());
 }
 
-/// The program with a limit on the size of files, whose signal is ignored.
-fn with_small_files(command: &Command) -> Command {
+/// The program with a limit on the size of files, in blocks of 512 bytes, whose
+/// signal is ignored.
+fn with_small_files(blocks: u32, command: &Command) -> Command {
     let mut limited = Command::new("sh");
-    limited.args(["-c", "trap '' 25; ulimit -f 0; exec \"$@\"", "sh"]);
+    limited.args(["-c", &format!("trap '' 25; ulimit -f {blocks}; exec \"$@\""), "sh"]);
     limited.arg(command.get_program()).args(command.get_args());
     limited
 }
@@ -397,7 +398,7 @@ fn a_disk_that_is_full() {
     let node = Remembering::broken();
     let mut expected = WHOLE_UPDATE.map(String::from).to_vec();
     expected.insert(2, lost("write the file", "file too large"));
-    let mut command = with_small_files(&node.updater(&["-one-time"]));
+    let mut command = with_small_files(0, &node.updater(&["-one-time"]));
     assert_eq!(story(&mut command, &[]), expected);
     assert!(!node.file().exists());
     // The old file stays.
@@ -405,7 +406,7 @@ fn a_disk_that_is_full() {
     assert_eq!(node.cycle(&[]), [ACTIVATED, READY]);
     let before = fs::read(node.file()).unwrap();
     node.reboot();
-    let mut command = with_small_files(&node.updater(&["-one-time"]));
+    let mut command = with_small_files(0, &node.updater(&["-one-time"]));
     let told = story(&mut command, &[]);
     assert_eq!(told[0], ROLLED_BACK);
     assert_eq!(told[2], lost("write the file", "file too large"));
@@ -496,6 +497,24 @@ fn a_file_system_that_has_no_room_for_a_while() {
         assert!(!file.with_extension("new").exists(), "{fill}");
         is_held_back(&story(&mut once, &[]));
     }
+}
+
+#[test]
+fn a_disk_that_has_room_for_a_part_of_the_file() {
+    let node = Remembering::broken();
+    let long = "x".repeat(60);
+    let lines = [1, 2].map(|number| format!("{number}{long}\t{long}\t{long}\t{long}\t\t1\t0\t\n"));
+    let text = format!("bottlerocket-updater 1\n{}", lines.concat());
+    let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let before = format!("{text}sum {sum}\n");
+    fs::write(node.file(), &before).unwrap();
+    let mut expected = WHOLE_UPDATE.map(String::from).to_vec();
+    expected.insert(2, lost("write the file", "no space left on device"));
+    let mut command = with_small_files(1, &node.updater(&["-one-time"]));
+    assert_eq!(story(&mut command, &[]), expected);
+    assert_eq!(fs::read_to_string(node.file()).unwrap(), before);
 }
 
 /// A directory that was read-only becomes writable: nobody has to start anything
