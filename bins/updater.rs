@@ -231,8 +231,9 @@ fn update(options: &mut Options) -> Option<End> {
     };
     let cycle = schedule.interval.saturating_add(schedule.jitter);
     let silence_max = cycle.saturating_add(schedule.give_up.max(SILENCE_MIN));
-    let mut metrics = Metrics::new(clock::moment().now, silence_max);
-    let mut tell = |event: Event| note(&mut metrics, socket, &event);
+    let mut now = clock::now();
+    let mut metrics = Metrics::new(now, silence_max);
+    let mut tell = |event: Event| note(&mut metrics, now, socket, &event);
     if !schedule.once {
         tell(Event::Started(socket.to_bytes(), schedule.interval));
     }
@@ -241,45 +242,47 @@ fn update(options: &mut Options) -> Option<End> {
     }
     let (mut keeper, history) = Keeper::begin(options, &mut tell);
     let mut exchange = Exchange::new(Call::Status);
-    let random = unix::random(clock::moment().now.subsec_nanos().into());
+    let random = unix::random(now.subsec_nanos().into());
     let (mut daemon, mut next) = Daemon::begin(settings, history, schedule, random);
     loop {
         let (call, pause) = match next {
             Next::Call(call, pause) => (call, pause),
             Next::End(end) => return Some(end),
         };
-        let tell_scraper = |at: Moment, asked, page: &mut scrape::Page| match asked {
-            scrape::Asked::Health => scrape::write_state(metrics.health(at.now), page),
+        let tell_scraper = |now, asked, page: &mut scrape::Page| match asked {
+            scrape::Asked::Health => scrape::write_state(metrics.health(now), page),
             scrape::Asked::Readiness => scrape::write_state(metrics.readiness(), page),
             scrape::Asked::Metrics => {
-                metrics.write(at, &daemon, page);
+                metrics.write(Moment { now, utc: clock::utc() }, &daemon, page);
                 scrape::OK
             }
         };
-        let until = clock::moment().now.saturating_add(pause);
+        let until = now.saturating_add(pause);
         let server = server.as_mut().map(|(server, _)| (server, &tell_scraper as unix::Tell));
-        let mut turn = Turn { clock: clock::moment, until, server };
+        let mut turn = Turn { clock: clock::now, now, until, server };
         if let Err(errno) = turn.sleep() {
             complain(&[&"cannot wait: ", &Reason(errno)]);
             return None;
         }
-        // Whoever stopped this process meanwhile has not taken time from the call.
-        let begun = clock::moment().now;
+        // Whoever stopped this process meanwhile, or was slow to take a line of the
+        // log, has not taken time from the call.
+        turn.now = clock::now();
+        let begun = turn.now;
         turn.until = begun.saturating_add(CALL_TIMEOUT);
         let answer = unix::call(socket, call, &mut turn, &mut exchange);
-        let at = clock::moment();
-        metrics.note_answer(at.now, &answer);
-        let mut tell = |event: Event| note(&mut metrics, socket, &event);
-        tell(Event::Called(call, &answer, at.now.saturating_sub(begun)));
-        next = daemon.answered(at, call, &answer, &mut tell);
+        now = turn.now;
+        metrics.note_answer(now, &answer);
+        let mut tell = |event: Event| note(&mut metrics, now, socket, &event);
+        tell(Event::Called(call, &answer, now.saturating_sub(begun)));
+        next = daemon.answered(Moment { now, utc: clock::utc() }, call, &answer, &mut tell);
         keeper.save(&mut daemon.history, &mut tell);
     }
 }
 
 /// Tells of an event.
 #[inline(never)]
-fn note(metrics: &mut Metrics, socket: &CStr, event: &Event) {
-    metrics.note_event(clock::moment().now, event);
+fn note(metrics: &mut Metrics, now: Duration, socket: &CStr, event: &Event) {
+    metrics.note_event(now, event);
     // A run of one cycle has no other line that names it.
     log(event, matches!(event, Event::ApiLost(..)).then_some(socket.to_bytes()));
 }
@@ -377,7 +380,7 @@ fn log(event: &Event, socket: Option<&[u8]>) {
         return;
     }
     let format = if LOG_JSON.load(Relaxed) { Format::Json } else { Format::Logfmt };
-    let mut record = event.record(format, clock::moment().utc);
+    let mut record = event.record(format, clock::utc());
     if let Some(socket) = socket {
         record.field("socket", &Shown(socket));
     }

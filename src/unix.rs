@@ -2,7 +2,6 @@
 //! streams.
 
 use crate::api::{Answer, Call, CallError, Exchange};
-use crate::cycle::Moment;
 use crate::scrape::{self, Asked, Page, Request, Verdict};
 use crate::text::Show;
 use core::ffi::CStr;
@@ -287,9 +286,9 @@ struct Scraper {
     until: u64,
 }
 
-/// Writes the body of an answer to what is asked at this moment, and gives the
-/// answer's status.
-pub type Tell<'a> = &'a dyn Fn(Moment, Asked, &mut Page) -> &'static str;
+/// Writes the body of an answer to what is asked at this time of the clock that
+/// never goes back, and gives the answer's status.
+pub type Tell<'a> = &'a dyn Fn(Duration, Asked, &mut Page) -> &'static str;
 
 impl Server {
     /// Listens on `address`, or, if it is `None`, on each address of this
@@ -341,7 +340,7 @@ impl Scraper {
     /// Gives whether more is to come.
     // Apart, since the page is large: only who serves needs a stack for it.
     #[inline(never)]
-    fn serve(&mut self, at: Moment, tell: Tell) -> bool {
+    fn serve(&mut self, now: Duration, tell: Tell) -> bool {
         let mut buffer = [0; REQUEST_PART];
         let received = match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
             Ok((received, _)) => received,
@@ -352,7 +351,7 @@ impl Scraper {
         let Some(verdict) = self.request.push(bytes) else { return !bytes.is_empty() };
         let mut page = Page::new();
         let (status, with_body) = match verdict {
-            Verdict::Answer(asked, with_body) => (tell(at, asked, &mut page), with_body),
+            Verdict::Answer(asked, with_body) => (tell(now, asked, &mut page), with_body),
             Verdict::Refuse(refusal) => (refusal.write(&mut page), true),
         };
         let head = scrape::head(status, page.len());
@@ -388,9 +387,11 @@ fn listen(address: SocketAddr) -> Result<OwnedFd, Errno> {
 /// Waits until a point in time, and answers scrapers meanwhile if there is a
 /// server.
 pub struct Turn<'a> {
-    /// Reads the clocks.
-    pub clock: fn() -> Moment,
-    /// The point in time, on the clock that never goes back.
+    /// Reads the clock that never goes back.
+    pub clock: fn() -> Duration,
+    /// The time on it when it was last read, which is after each wait.
+    pub now: Duration,
+    /// The point in time, on the same clock.
     pub until: Duration,
     /// The server, and what it tells.
     pub server: Option<(&'a mut Server, Tell<'a>)>,
@@ -416,11 +417,10 @@ impl Turn<'_> {
     ) -> Result<bool, Errno> {
         let until = nanoseconds(until);
         let mut is_socket_ready = false;
-        let mut at = (self.clock)();
         // It ends when it is time: each wait ends by then, and what is done after
         // it waits for nobody.
         loop {
-            let now = nanoseconds(at.now);
+            let now = nanoseconds(self.now);
             let mut wakes = until;
             // The socket, the scrapers and the listener, each if there is one.
             let mut fds = Vec::<PollFd, { 2 + SCRAPERS_MAX }>::new();
@@ -447,7 +447,7 @@ impl Turn<'_> {
             }
             let polled = poll(&mut fds, Some(&timespec(wakes - now)));
             // That may have taken long.
-            at = (self.clock)();
+            self.now = (self.clock)();
             match polled {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
@@ -467,13 +467,13 @@ impl Turn<'_> {
             is_socket_ready = socket.is_some() && is_next_ready();
             if let Some((server, tell)) = &mut self.server {
                 for scraper in &mut server.scrapers {
-                    if is_next_ready() && !scraper.serve(at, *tell) {
+                    if is_next_ready() && !scraper.serve(self.now, *tell) {
                         // It is let go above.
                         scraper.until = 0;
                     }
                 }
                 if lets_in && is_next_ready() {
-                    server.let_in(nanoseconds(at.now));
+                    server.let_in(nanoseconds(self.now));
                 }
             }
         }
@@ -486,7 +486,7 @@ impl Wait for Turn<'_> {
     }
 
     fn pause(&mut self, duration: Duration) -> bool {
-        let until = (self.clock)().now.saturating_add(duration).min(self.until);
+        let until = self.now.saturating_add(duration).min(self.until);
         let _ = self.turn(None, until);
         until < self.until
     }

@@ -8,16 +8,20 @@ mod arch;
 #[path = "clock_x86_64.rs"]
 mod arch;
 
-use bottlerocket_updater::cycle::Moment;
 use core::ffi::c_int;
 use core::time::Duration;
 
 const CLOCK_REALTIME: c_int = 0;
 const CLOCK_MONOTONIC: c_int = 1;
 
-/// What time it is.
-pub fn moment() -> Moment {
-    Moment { now: read(CLOCK_MONOTONIC), utc: read(CLOCK_REALTIME) }
+/// The time on the clock that never goes back.
+pub fn now() -> Duration {
+    read(CLOCK_MONOTONIC)
+}
+
+/// What time it is, since 1970.
+pub fn utc() -> Duration {
+    read(CLOCK_REALTIME)
 }
 
 /// The kernel's `struct timespec`, which x86_64 and aarch64 share.
@@ -28,6 +32,7 @@ struct Timespec {
 }
 
 /// The time on a clock, zero before 1970.
+#[inline(never)]
 fn read(clock: c_int) -> Duration {
     let mut time = Timespec { seconds: 0, nanoseconds: 0 };
     // SAFETY: this is the kernel's layout, and the kernel writes no more than that.
