@@ -11,7 +11,6 @@ fn main() {
         "-nodefaultlibs",
         "-static",
         "-no-pie",
-        "-Wl,--gc-sections",
         "-Wl,--build-id=none",
         "-Wl,-z,noexecstack",
         // It is the dynamic linker or libc that would act on it. Without, what

@@ -21,7 +21,7 @@ use rustix::time::{
 };
 
 /// How many bytes of an answer are received at once.
-const RECEIVE_MAX: usize = 4096;
+const RECEIVE_MAX: usize = 2048;
 /// How long to wait until a server with a full queue is tried again.
 const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 
