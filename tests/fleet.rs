@@ -154,3 +154,17 @@ fn summary() {
                 restarted updaters    2\n";
     assert_eq!(Summary(&fleet, &tally).to_string(), format!("{text}{more}"));
 }
+
+#[test]
+fn a_day_at_the_default_settings() {
+    let tally = Fleet { nodes: 20, time: 24 * 60 * MINUTE, ..Fleet::default() }.run();
+    // One each ten minutes, and up to a minute of jitter and the refresh itself.
+    let each = (24 * 60 / 12)..=(24 * 60 / 10);
+    assert!((20 * each.start()..=20 * each.end()).contains(&tally.total()), "{}", tally.total());
+    assert_eq!(tally.restarts, 0);
+    // At no time of the day are there fewer.
+    for hour in 0..24 {
+        let requests = count(&tally, 60 * hour..60 * (hour + 1));
+        assert!((90..=125).contains(&requests), "{requests} in hour {hour}");
+    }
+}
