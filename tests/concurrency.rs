@@ -142,7 +142,8 @@ impl Watched {
 
 fn is_ready(node: &Simulated, version: &str) -> bool {
     let staged = node.status().and_then(|status| status.staging.as_ref());
-    node.state() == Some(State::Ready) && staged.is_some_and(|s| s.image.version == version)
+    let is_it = staged.is_some_and(|staged| staged.image.version == version);
+    is_it && node.state() == Some(State::Ready) && node.busy().is_none()
 }
 
 /// What is wrong with an updater's request at this moment, if anything is.
