@@ -232,20 +232,27 @@ const BUSY: &str = "HTTP/1.1 423 Locked\r\ncontent-length: 0\r\n\r\n";
 fn a_lock_is_waited_for() {
     const NONE: &str = "HTTP/1.1 404 \r\ncontent-length: 30\r\n\r\nUpdate status is uninitialized";
     let broken = CallError::Answer(AnswerError::Truncated(Progress::Nothing));
-    let rows: [(&[&'static str], &str); 4] = [
+    let gone = CallError::Connect(Errno::CONNREFUSED);
+    let rows: [(&[&'static str], &str); 5] = [
         (&[NONE], "NoStatus"),
         (&[BUSY, BUSY, NONE], "NoStatus"),
         (&[""], &format!("{broken:?}")),
         (&[BUSY, ""], &format!("{broken:?}")),
+        (&[BUSY], &format!("{gone:?}")),
     ];
     for (answers, told) in rows {
         let place = Place::new();
         let listener = UnixListener::bind(place.socket()).unwrap();
         let answers = answers.to_vec();
         let server = thread::spawn(move || {
-            for answer in answers {
-                let mut peer = listener.accept().unwrap().0;
+            let mut listener = Some(listener);
+            for (at, answer) in answers.iter().enumerate() {
+                let mut peer = listener.as_ref().unwrap().accept().unwrap().0;
                 peer.read_exact(&mut vec![0; Call::Status.request().len()]).unwrap();
+                // Nobody is there after the last answer.
+                if at + 1 == answers.len() {
+                    listener = None;
+                }
                 peer.write_all(answer.as_bytes()).unwrap();
             }
         });
