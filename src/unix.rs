@@ -502,7 +502,7 @@ pub fn random(fallback: u64) -> u64 {
     }
 }
 
-/// The longest line that is written, in bytes; what is longer is cut.
+/// The longest line that is written, in bytes; a part that has no room is left out.
 const LINE_MAX: usize = 2048;
 
 /// Writes one line: `parts`, one behind the other, and a newline.
