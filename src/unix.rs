@@ -5,6 +5,7 @@ use crate::api::{Answer, Call, CallError, Exchange};
 use crate::scrape::{self, Asked, Page, Request, Verdict};
 use crate::text::Show;
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use heapless::Vec;
@@ -229,18 +230,20 @@ fn receive(
     exchange: &mut Exchange,
     deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
-    let mut buffer = [0; RECEIVE_MAX];
+    // Not filled with zeros: of its pages, only those that the answer comes to are
+    // touched.
+    let mut buffer = [MaybeUninit::uninit(); RECEIVE_MAX];
     // It ends with the time, with the connection, or with the longest answer.
     loop {
         if !deadline.wait(socket.as_fd(), PollFlags::IN).map_err(CallError::Receive)? {
             return Err(CallError::TooLate(exchange.progress()));
         }
-        let (received, _) = match rustix::net::recv(socket, &mut buffer, RecvFlags::empty()) {
-            Ok(received) => received,
+        let received = rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty());
+        let bytes = match received {
+            Ok(((bytes, _), _)) => &*bytes,
             Err(Errno::AGAIN | Errno::INTR) => continue,
             Err(errno) => return Err(CallError::Receive(errno)),
         };
-        let bytes = buffer.get(..received).unwrap_or_default();
         if exchange.push(bytes).map_err(CallError::Answer)? || bytes.is_empty() {
             return Ok(());
         }
