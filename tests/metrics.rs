@@ -436,7 +436,7 @@ fn too_few_open_files_pass_by() {
     command.args(OFTEN).arg(ANY_PORT);
     let command = redirected(&command, "");
     let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -n 5; exec \"$@\"", "sh"]);
+    limited.args(["-c", "exec 3>&- 4>&- 5>&-; ulimit -n 5; exec \"$@\"", "sh"]);
     limited.arg(command.get_program()).args(command.get_args());
     let mut serving = Serving::start(&mut limited);
     serving.updater.wait_for("nothing to do");
