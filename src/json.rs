@@ -414,6 +414,7 @@ impl Condenser {
                 }
                 self.seen |= 1 << member;
                 self.fate = *fate;
+                break;
             }
         }
         if let Fate::Keep(field) | Fate::KeepNumber(field) = self.fate {
