@@ -256,7 +256,8 @@ impl Daemon {
     fn at_most(&mut self, duration: Duration) -> Duration {
         // SplitMix64, which makes the most of numbers that differ in few bits:
         // those of nodes that booted together and have no better ones yet. Its last
-        // step is left out: it changes only bits that count for more than three weeks.
+        // step is left out: it changes the lower half, which makes no difference of
+        // more than a millisecond unless the duration is over three weeks.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -2,8 +2,8 @@
 //! container.
 //!
 //! It is written whole under another name, flushed, and renamed: at every moment
-//! there is the old one or the new one. Nothing here waits, whatever kind of file
-//! somebody has put there.
+//! there is the old one or the new one, unless somebody else writes it as well.
+//! Nothing here waits, whatever kind of file somebody has put there.
 
 use crate::excerpt::is_plain;
 use crate::json::STRING_MAX;

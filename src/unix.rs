@@ -392,7 +392,8 @@ fn listen(address: SocketAddr) -> Result<OwnedFd, Errno> {
 pub struct Turn<'a> {
     /// Reads the clock that never goes back.
     pub clock: fn() -> Duration,
-    /// The time on it when it was last read, which is after each wait.
+    /// The time on it when it was last read, which is after each wait. If that is
+    /// long ago, the next wait is longer by as much, but never early.
     pub now: Duration,
     /// The point in time, on the same clock.
     pub until: Duration,

@@ -275,10 +275,8 @@ fn a_day_of_an_updater() {
 
     for sample in samples.iter().skip(1).chain([&last]) {
         let first = samples[0];
-        // A page, of the program's own or of what the kernel keeps of its file, is
-        // no leak.
-        let flat = sample.rss <= first.rss + 16
-            && sample.private_dirty <= first.private_dirty + 4
+        // One page is no leak. How much of its file is mapped is up to the kernel.
+        let flat = sample.private_dirty <= first.private_dirty + 4
             && sample.descriptors <= first.descriptors;
         assert!(flat, "it grows: {samples:?}, {last:?}");
     }

@@ -83,16 +83,23 @@ impl Running {
         pid(&self.child)
     }
 
-    /// Waits for the end.
+    /// Waits for the end: the exit status.
     #[track_caller]
-    pub fn end(mut self) -> Told {
+    pub fn status(&mut self) -> Option<i32> {
         let deadline = Instant::now() + LONG;
         while let Ok(line) = self.lines.recv_timeout(deadline - Instant::now()) {
             self.told.push(line);
         }
         assert!(Instant::now() < deadline, "no end within {LONG:?}: {:?}", self.told);
+        self.child.wait().unwrap().code()
+    }
+
+    /// Waits for the end, and reads what was told.
+    #[track_caller]
+    pub fn end(mut self) -> Told {
+        let status = self.status();
         let records = self.told.iter().map(|line| Record::read(self.format, line)).collect();
-        Told { status: self.child.wait().unwrap().code(), records }
+        Told { status, records }
     }
 
     /// Sends a signal and waits for the end, which must come at once.

@@ -154,6 +154,16 @@ impl Drop for Server {
     }
 }
 
+/// An updater, which does not outlive this.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What is done to the server.
 #[derive(Debug, Clone, Copy)]
 enum Done {
@@ -192,11 +202,13 @@ fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
         let (calls, told) = (directory.join("calls"), directory.join("told"));
         let mut updater = server.program("updater");
         updater.args(["-interval=200ms", "-jitter=0s"]);
-        let mut updater = daemon_under_strace(&updater, &calls, None)
-            .stdin(Stdio::null())
-            .stderr(fs::File::create(&told).unwrap())
-            .spawn()
-            .unwrap();
+        let mut updater = Daemon(
+            daemon_under_strace(&updater, &calls, None)
+                .stdin(Stdio::null())
+                .stderr(fs::File::create(&told).unwrap())
+                .spawn()
+                .unwrap(),
+        );
         server.wait_for(phase);
         let length = match done {
             Done::Stopped(length) => {
@@ -230,9 +242,9 @@ fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
         while !read(&told).contains("ready, waiting for the reboot") && Instant::now() < end {
             thread::sleep(Duration::from_millis(20));
         }
-        assert!(updater.try_wait().unwrap().is_none(), "{what}: {}", read(&told));
-        kill_process(pid(&updater), Signal::TERM).unwrap();
-        assert_eq!(updater.wait().unwrap().code(), Some(0), "{what}");
+        assert!(updater.0.try_wait().unwrap().is_none(), "{what}: {}", read(&told));
+        kill_process(pid(&updater.0), Signal::TERM).unwrap();
+        assert_eq!(updater.0.wait().unwrap().code(), Some(0), "{what}");
         let told = read(&told);
         assert!(told.contains("ready, waiting for the reboot"), "{what}: {told}");
         // Five looks a second, of some thirty calls each.
