@@ -290,7 +290,9 @@ impl Condenser {
             Expect::String => return self.in_string(byte),
             Expect::Escape => return self.in_escape(byte),
             Expect::Hex => return self.in_hex(byte),
-            Expect::Word if matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'+' | b'-' | b'.') =>
+            // What has no room is only ever a number, whose letters are those of one.
+            Expect::Word
+                if is_in_number(byte) || byte.is_ascii_alphabetic() && !self.token.is_full() =>
             {
                 self.push_token(byte);
                 return Ok(());
@@ -435,10 +437,7 @@ impl Condenser {
     fn end_word(&mut self) -> Result<(), Wrong> {
         let null = self.token == b"null";
         let literal = null || self.token == b"true" || self.token == b"false";
-        let number = self
-            .token
-            .iter()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+        let number = self.token.iter().copied().all(is_in_number);
         if !literal && !number {
             return Err(Wrong::Malformed);
         }
@@ -586,4 +585,9 @@ impl Condenser {
         let digits = self.token.strip_prefix(b"-").unwrap_or(&self.token);
         self.token_fits && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
     }
+}
+
+/// Whether a number may have this byte in it.
+fn is_in_number(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')
 }

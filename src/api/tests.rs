@@ -302,6 +302,7 @@ fn documents_that_are_not_understood() {
         ("{\"a\":[},\"update_state\":\"Ready\"}", malformed(6)),
         ("{\"a\":[1},\"update_state\":\"Ready\"}", malformed(7)),
         ("{\"a\":[1:2],\"update_state\":\"Ready\"}", malformed(7)),
+        ("{\"a\":1234567890123456789012345null,\"update_state\":\"Ready\"}", malformed(30)),
         ("{\"update_state\":\"Idle\":\"Ready\"}", malformed(22)),
         ("{\"a\":[1 2],\"update_state\":\"Ready\"}", malformed(8)),
         ("{\"a\":[1,],\"update_state\":\"Ready\"}", malformed(8)),
