@@ -4,6 +4,8 @@
 //! that is read each time: `scripts/clock-jumps` runs these. The clock that the
 //! updater waits by is the real one.
 
+#[path = "common/cases.rs"]
+mod cases;
 mod common;
 #[path = "common/daemon.rs"]
 mod daemon;
@@ -12,6 +14,7 @@ mod records;
 
 use bottlerocket_simulator::Command::{self as Action, Activate, Prepare, Refresh};
 use bottlerocket_simulator::{Options, State, UNTIL_TOLD, calendar};
+use cases::side_by_side;
 use common::{Directory, Node, program, run};
 use daemon::{LONG, Running};
 use records::{Format, Record};
@@ -20,8 +23,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
@@ -152,20 +153,6 @@ fn record(line: &str) -> (String, Record) {
     assert!(number(11..13) < 24 && number(14..16) < 60 && number(17..19) < 60, "{line}");
     let real = format!("time={}.000Z {rest}", &now[..19]);
     (time.into(), Record::read(Format::Logfmt, &real))
-}
-
-/// Tries all cases, some at the same time: they wait more than they work.
-fn side_by_side<T: Send>(cases: Vec<T>, try_case: impl Fn(T) + Sync) {
-    let cases = Mutex::new(cases.into_iter());
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                while let Some(case) = { cases.lock().unwrap().next() } {
-                    try_case(case);
-                }
-            });
-        }
-    });
 }
 
 #[test]

@@ -6,6 +6,8 @@
 //! `FAULTS=all` in the environment each call of a kind is hit, and not only the
 //! first and the last.
 
+#[path = "common/cases.rs"]
+mod cases;
 mod common;
 #[path = "common/daemon.rs"]
 mod daemon;
@@ -16,6 +18,7 @@ mod server;
 
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::{Ending, Event, Fault, Happening, Options, Rule, State};
+use cases::side_by_side;
 use common::{Directory, Node, Ran, program, run_within};
 use daemon::{LONG, Running};
 use rustix::process::{Signal, kill_process};
@@ -214,20 +217,6 @@ impl Table {
         }
         println!("{text}");
     }
-}
-
-/// Tries all cases, some at the same time: they wait more than they work.
-fn side_by_side<T: Send>(cases: Vec<T>, try_case: impl Fn(T) + Sync) {
-    let cases = Mutex::new(cases.into_iter());
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                while let Some(case) = { cases.lock().unwrap().next() } {
-                    try_case(case);
-                }
-            });
-        }
-    });
 }
 
 /// What holds whatever fails: an exit status of the program's own, and if it is

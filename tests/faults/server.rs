@@ -1,7 +1,8 @@
 //! The API server as a process of its own, which is stopped, continued, killed and
 //! started again.
 
-use super::{LIMIT, daemon_under_strace, side_by_side};
+use super::{LIMIT, daemon_under_strace};
+use crate::cases::side_by_side;
 use crate::common::{Directory, Ran, program, run_within};
 use crate::daemon::pid;
 use rustix::process::{Signal, kill_process};

@@ -1,0 +1,18 @@
+//! Many cases of one test.
+
+use std::sync::Mutex;
+use std::thread;
+
+/// Tries all cases, some at the same time: they wait more than they work.
+pub fn side_by_side<T: Send>(cases: Vec<T>, try_case: impl Fn(T) + Sync) {
+    let cases = Mutex::new(cases.into_iter());
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Some(case) = { cases.lock().unwrap().next() } {
+                    try_case(case);
+                }
+            });
+        }
+    });
+}
