@@ -179,7 +179,15 @@ fn is_control(character: char) -> bool {
 
 /// Whether a character reorders or hides others, which has no place in a log.
 fn is_hidden(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+    matches!(
+        character,
+        '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// Whether a text can be shown as it is, on one line.
@@ -226,6 +234,7 @@ mod tests {
             ("\u{1b}\u{1b}[1mx", "x"),
             ("\u{1b}[1\nx", "x"),
             ("abc\u{202e}def\u{200b}", "abc\u{fffd}def\u{fffd}"),
+            ("\u{feff}a\u{61c}b\u{e0041}", "\u{fffd}a\u{fffd}b\u{fffd}"),
         ] {
             assert_eq!(excerpt(text.as_bytes()), shown, "{text:?}");
         }
