@@ -13,6 +13,8 @@ pub const HEAD_MAX: usize = 8192;
 /// How much of the first line is looked at. Those that are answered with more
 /// than an error are shorter.
 const LINE_MAX: usize = 64;
+/// How a request begins that wants no body.
+const HEAD: &[u8] = b"HEAD ";
 /// The longest head of an answer, in bytes.
 const ANSWER_HEAD_MAX: usize = 192;
 /// The longest body of an answer, in bytes.
@@ -56,8 +58,8 @@ pub struct Request {
 /// What is made of a request once enough of it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is answered with this; the body only if it is true.
-    Answer(Asked, bool),
+    /// It is answered with this.
+    Answer(Asked),
     /// It is refused.
     Refuse(&'static Refusal),
 }
@@ -96,13 +98,12 @@ impl Request {
 
     fn verdict(&self) -> Verdict {
         let line = self.line.as_slice();
-        let (target, with_body) = match (line.strip_prefix(b"GET "), line.strip_prefix(b"HEAD ")) {
-            (Some(target), _) => (target, true),
-            (_, Some(target)) => (target, false),
-            _ if line.first().is_some_and(u8::is_ascii_uppercase) => {
+        let target = match line.strip_prefix(b"GET ").or(line.strip_prefix(HEAD)) {
+            Some(target) => target,
+            None if line.first().is_some_and(u8::is_ascii_uppercase) => {
                 return Verdict::Refuse(&METHOD);
             }
-            _ => return Verdict::Refuse(&BAD),
+            None => return Verdict::Refuse(&BAD),
         };
         let end = target.iter().position(|byte| matches!(byte, b' ' | b'?'));
         let path = target.get(..end.unwrap_or(0)).unwrap_or_default();
@@ -113,7 +114,12 @@ impl Request {
             None if path.starts_with(b"/") => return Verdict::Refuse(&UNKNOWN),
             None => return Verdict::Refuse(&BAD),
         };
-        Verdict::Answer(asked, with_body)
+        Verdict::Answer(asked)
+    }
+
+    /// Whether only the head of the answer is wanted, whatever that is.
+    pub fn is_head(&self) -> bool {
+        self.line.starts_with(HEAD)
     }
 }
 

@@ -353,12 +353,12 @@ impl Scraper {
         let bytes = buffer.get(..received).unwrap_or_default();
         let Some(verdict) = self.request.push(bytes) else { return !bytes.is_empty() };
         let mut page = Page::new();
-        let (status, with_body) = match verdict {
-            Verdict::Answer(asked, with_body) => (tell(now, asked, &mut page), with_body),
-            Verdict::Refuse(refusal) => (refusal.write(&mut page), true),
+        let status = match verdict {
+            Verdict::Answer(asked) => tell(now, asked, &mut page),
+            Verdict::Refuse(refusal) => refusal.write(&mut page),
         };
         let head = scrape::head(status, page.len());
-        if !with_body {
+        if self.request.is_head() {
             page.clear();
         }
         // What becomes of it is the scraper's affair. The kernel sends it on after

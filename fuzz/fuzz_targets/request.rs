@@ -11,8 +11,8 @@ fuzz_target!(|bytes: &[u8]| {
         let mut request = Request::default();
         for piece in pieces {
             let verdict = request.push(piece);
-            if verdict.is_some() {
-                return verdict;
+            if let Some(verdict) = verdict {
+                return Some((verdict, request.is_head()));
             }
         }
         None
@@ -20,16 +20,17 @@ fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes).replace('\r', "");
     match verdict {
         None => assert!(bytes.len() < HEAD_MAX && !text.contains("\n\n")),
-        Some(Verdict::Refuse(refusal)) => {
+        Some((Verdict::Refuse(refusal), is_head)) => {
             let over = text.contains("\n\n");
             assert!(over || bytes.len() >= HEAD_MAX);
+            assert_eq!(is_head, bytes.starts_with(b"HEAD "));
             let mut page = Page::default();
             let status = refusal.write(&mut page);
             assert!(page.ends_with(b"\n"));
             assert!(head(status, page.len()).ends_with(b"\r\n\r\n"));
         }
-        Some(Verdict::Answer(asked, with_body)) => {
-            let method = if with_body { "GET" } else { "HEAD" };
+        Some((Verdict::Answer(asked), is_head)) => {
+            let method = if is_head { "HEAD" } else { "GET" };
             let path = match asked {
                 Asked::Metrics => "/metrics",
                 Asked::Health => "/healthz",

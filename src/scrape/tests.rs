@@ -6,8 +6,9 @@ use std::string::String;
 use std::vec::Vec as List;
 use std::{format, vec};
 
-/// What is made of a request, and after how many bytes: as code for a refusal.
-type Made = Option<(usize, Result<(Asked, bool), &'static str>)>;
+/// What is made of a request, and after how many bytes: what is asked for, or the
+/// code of the refusal, and whether a body is wanted.
+type Made = Option<(usize, Result<Asked, &'static str>, bool)>;
 
 /// Takes a request in parts of these lengths, the last one over and over.
 fn push_in(parts: &[usize], bytes: &[u8]) -> Made {
@@ -18,10 +19,10 @@ fn push_in(parts: &[usize], bytes: &[u8]) -> Made {
         let end = bytes.len().min(at + parts.next().unwrap());
         if let Some(verdict) = request.push(&bytes[at..end]) {
             let made = match verdict {
-                Verdict::Answer(asked, with_body) => Ok((asked, with_body)),
+                Verdict::Answer(asked) => Ok(asked),
                 Verdict::Refuse(refusal) => Err(refusal.0.split(' ').next().unwrap()),
             };
-            return Some((request.come, made));
+            return Some((request.come, made, !request.is_head()));
         }
         at = end;
     }
@@ -41,11 +42,12 @@ fn push(bytes: &[u8]) -> Made {
 }
 
 #[track_caller]
-fn is(text: &str, made: Result<(Asked, bool), &'static str>) {
-    assert_eq!(push(text.as_bytes()), Some((text.len(), made)), "{text:?}");
+fn is(text: &str, made: Result<Asked, &'static str>) {
+    let made = Some((text.len(), made, !text.starts_with("HEAD ")));
+    assert_eq!(push(text.as_bytes()), made, "{text:?}");
     // What follows is not looked at.
     let more = push(format!("{text}GET / HTTP/1.1\r\n\r\n\0").as_bytes());
-    assert_eq!(more, Some((text.len(), made)), "{text:?}");
+    assert_eq!(more, made, "{text:?}");
     // Nor is it too early for an answer by a byte.
     assert_eq!(push(&text.as_bytes()[..text.len() - 1]), None, "{text:?}");
 }
@@ -61,7 +63,7 @@ fn what_is_served() {
         ("/healthz?verbose=1", Asked::Health),
         (&format!("/metrics?{}", "x".repeat(300)), Asked::Metrics),
     ] {
-        for (method, with_body) in [("GET", true), ("HEAD", false)] {
+        for method in ["GET", "HEAD"] {
             for rest in [
                 "\r\n\r\n",
                 "\n\n",
@@ -74,7 +76,7 @@ fn what_is_served() {
                 "\r\nno header at all\r\n\0\u{1b}\r\n\r\n",
                 "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
             ] {
-                is(&format!("{method} {path} HTTP/1.1{rest}"), Ok((asked, with_body)));
+                is(&format!("{method} {path} HTTP/1.1{rest}"), Ok(asked));
             }
         }
     }
@@ -128,8 +130,8 @@ fn what_is_refused() {
     for length in (30..100).chain([1_000]) {
         let x = "x".repeat(length);
         let request = |start: &str| format!("{start}{x} HTTP/1.1\r\n\r\n");
-        is(&request("GET /metrics?"), Ok((Asked::Metrics, true)));
-        is(&request("HEAD /healthz?"), Ok((Asked::Health, false)));
+        is(&request("GET /metrics?"), Ok(Asked::Metrics));
+        is(&request("HEAD /healthz?"), Ok(Asked::Health));
         is(&request("GET /metricz?"), Err("404"));
         is(&request("POST /metrics?"), Err("405"));
         let cut = "GET /metrics".len() + length >= LINE_MAX;
@@ -158,7 +160,7 @@ fn what_is_not_complete_is_waited_for() {
 
 #[test]
 fn heads_that_are_too_large() {
-    let too_large = Some((HEAD_MAX, Err("431")));
+    let too_large = Some((HEAD_MAX, Err("431"), true));
     for byte in [b'x', b'\0', b' ', b'\r', 0xff] {
         assert_eq!(push(&[byte; HEAD_MAX]), too_large, "{byte}");
         assert_eq!(push(&[byte; HEAD_MAX - 1]), None, "{byte}");
@@ -172,14 +174,14 @@ fn heads_that_are_too_large() {
     };
     let most = head(HEAD_MAX);
     assert_eq!(most.len(), HEAD_MAX);
-    assert_eq!(push(most.as_bytes()), Some((HEAD_MAX, Ok((Asked::Metrics, true)))));
+    assert_eq!(push(most.as_bytes()), Some((HEAD_MAX, Ok(Asked::Metrics), true)));
     assert_eq!(push(head(HEAD_MAX + 1).as_bytes()), too_large);
     assert_eq!(push(head(HEAD_MAX + 2).as_bytes()), too_large);
     assert_eq!(push(head(3 * HEAD_MAX).as_bytes()), too_large);
     let lines = format!("GET /metrics HTTP/1.1\r\n{}", "A: b\r\n".repeat(HEAD_MAX));
     assert_eq!(push(lines.as_bytes()), too_large);
     // Nothing but ends of lines is an empty head.
-    assert_eq!(push(&[b'\n'; HEAD_MAX]), Some((2, Err("400"))));
+    assert_eq!(push(&[b'\n'; HEAD_MAX]), Some((2, Err("400"), true)));
 }
 
 #[test]
@@ -210,8 +212,8 @@ fn any_bytes() {
         let bytes: List<u8> = bytes.collect();
         made[match push(&bytes) {
             None => 0,
-            Some((_, Ok(_))) => 1,
-            Some((_, Err(_))) => 2,
+            Some((_, Ok(_), _)) => 1,
+            Some((_, Err(_), _)) => 2,
         }] += 1;
     }
     assert!(made.iter().all(|count| *count > 10), "{made:?}");
