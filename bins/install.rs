@@ -164,6 +164,7 @@ fn install<'a>(options: &Options, own_path: &'a mut [u8; PATH_MAX]) -> Result<()
 /// that is opened later would be there, and the messages would go into it.
 fn occupy_standard_streams() {
     // If this cannot be opened, nothing can.
+    // Ends: each turn opens a file more, which comes behind the standard streams.
     while let Ok(root) = openat(CWD, c"/", PLACE, Mode::empty()) {
         if root.as_raw_fd() > STDERR.as_raw_fd() {
             return;
@@ -316,6 +317,7 @@ impl<'d, 'a> Program<'d, 'a> {
         };
         let (mut ours, mut theirs) = ([0; CHUNK], [0; CHUNK]);
         let mut at = 0;
+        // Ends: each turn is nearer to the size, which stays as it is.
         while at < self.size {
             let ours = self.read(&mut ours, at)?;
             let read = pread(&file, theirs.as_mut_slice(), at).unwrap_or_default();
@@ -351,7 +353,7 @@ impl<'d, 'a> Program<'d, 'a> {
             .map_err(|error| failed("create", error))?;
         let mut chunk = [0; CHUNK];
         let mut at = 0;
-        // The last read is the one that finds nothing more.
+        // Ends: each turn is nearer to the size, or finds nothing more to read.
         while at <= self.size {
             let read = self.read(&mut chunk, at)?;
             if read.is_empty() {
@@ -377,6 +379,7 @@ impl<'d, 'a> Program<'d, 'a> {
 
 /// Writes all of `bytes`.
 fn write_whole(file: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+    // Ends: each turn writes a part of what is left.
     while !bytes.is_empty() {
         match write(file, bytes)? {
             0 => return Err(Errno::IO),
@@ -423,6 +426,7 @@ struct Path<'a>(&'a [u8], &'static CStr);
 impl Show for Path<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         let Self(mut directory, name) = *self;
+        // Ends: each turn takes a byte away.
         while let Some(shorter) = directory.strip_suffix(b"/") {
             directory = shorter;
         }

@@ -141,6 +141,8 @@ fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
         Err(error) => return fail(options, tried, error),
     };
     let mut is_away = false;
+    // Ends: with the pauses, for which there are five seconds; they begin anew only while
+    // there is time until the deadline, which does not.
     while end.pause(PAUSE) {
         // A server that has come back may be busy rebooting.
         let mut again = match Deadline::after(AWAY.max(deadline.remaining())) {

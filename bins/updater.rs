@@ -244,6 +244,8 @@ fn update(options: &mut Options) -> Option<End> {
     let mut exchange = Exchange::new(Call::Status);
     let random = unix::random(now.subsec_nanos().into());
     let (mut daemon, mut next) = Daemon::begin(settings, history, schedule, random);
+    // Ends: when the daemon says so. That may be never, but each turn has a pause or a
+    // call, and a call has a deadline.
     loop {
         let (call, pause) = match next {
             Next::Call(call, pause) => (call, pause),

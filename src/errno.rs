@@ -46,6 +46,7 @@ impl Show for Reason {
     fn show(&self, buffer: &mut VecView<u8>) {
         let number = self.0.raw_os_error().unsigned_abs().into();
         let mut lines = WORDS;
+        // Ends: each turn takes a line, and the last one has an end, too.
         while !lines.is_empty() {
             let mut words = cut(&mut lines, b'\n');
             if whole_number(cut(&mut words, b' ').as_bytes()) == Some(number) {

@@ -349,6 +349,7 @@ impl Values<'_> {
     #[inline(never)]
     fn add(&self, mut keys: &str, record: &mut Record) {
         let mut texts = self.texts.iter().take(self.known);
+        // Ends: each turn takes a key; without one, its kind is none of these.
         loop {
             let (kind, key) = cut(&mut keys, b',').split_at_checked(1).unwrap_or_default();
             match kind.as_bytes() {

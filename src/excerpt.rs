@@ -68,6 +68,7 @@ impl Excerpt {
 
     /// Takes the next byte of a text in UTF-8.
     pub fn push_byte(&mut self, byte: u8) {
+        // Ends: the second turn is the last, as the byte is the first one there.
         loop {
             let first = self.partial.is_empty();
             // A character has four bytes at most, and whatever is complete or
@@ -158,6 +159,7 @@ impl Show for Excerpt {
         let _ = buffer.extend_from_slice(&self.head);
         let mut at = self.behind.saturating_sub(TAIL);
         // The tail may begin inside a character of which the start is gone.
+        // Ends: each turn is nearer to the end of the tail.
         while at < self.behind && matches!(self.tail_byte(at), 0x80..0xc0) {
             at += 1;
         }

@@ -214,6 +214,7 @@ pub fn read<'a, F: Flags<'a>>(
     mut operand: Option<&mut Option<&'a CStr>>,
 ) -> Result<Asked, UsageError<'a>> {
     let mut only_operands = false;
+    // Ends: each turn takes an argument.
     while let Some(argument) = arguments.next() {
         let text = argument.to_bytes();
         if text == b"--" && !only_operands {

@@ -95,6 +95,7 @@ impl History {
     /// now or not.
     pub fn held(&self) -> impl Iterator<Item = Entry<'_>> {
         let mut entries = entries(&self.lines);
+        // Ends: with the entries.
         iter::from_fn(move || entries.find(|entry| entry.failed_boots > 0))
     }
 

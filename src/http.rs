@@ -116,6 +116,7 @@ impl Response {
     /// it.
     pub fn push<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], HttpError> {
         let mut rest = bytes.iter();
+        // Ends: each turn takes a byte.
         while self.body.is_none() {
             let Some(byte) = rest.next() else { return Ok(&[]) };
             self.push_head(*byte)?;

@@ -163,6 +163,7 @@ impl Metrics {
         let now = millis(at.now);
         let mut values = values.iter();
         let mut table = TABLE;
+        // Ends: each turn takes a line, and the last one has an end, too.
         while !table.is_empty() {
             let mut columns = [""; 4];
             for column in &mut columns {
@@ -184,9 +185,11 @@ impl Metrics {
                 }
                 _ => {
                     let mut number = 0;
+                    // Ends: a label has so many values.
                     while let Some(one) = self.label(first, number) {
                         number += 1;
                         let mut other = 0;
+                        // Ends: so has this one.
                         while let Some(two) = self.label(second, other) {
                             other += 1;
                             match values.next() {
@@ -329,6 +332,7 @@ fn put_sample(page: &mut VecView<u8>, name: &str, labels: &[Label], value: u64) 
     put_number(page, value / ONE);
     let mut rest = value % ONE;
     end = ".";
+    // Ends: each turn takes one of the three digits.
     while rest > 0 {
         put(page, &[end]);
         put_number(page, rest / 100);

@@ -160,6 +160,7 @@ impl<'de> Visitor<'de> for &mut Values<'de> {
 
     #[inline(never)]
     fn visit_seq<S: SeqAccess<'de>>(self, mut pairs: S) -> Result<(), S::Error> {
+        // Ends: each turn takes two texts of the condensed document.
         while let Some(Some(EscapedStr(letter))) = pairs.next_element()? {
             let value = pairs.next_element::<Option<EscapedStr>>()?.flatten();
             let field = letter.bytes().next().unwrap_or_default().wrapping_sub(Field::FIRST);

@@ -100,6 +100,7 @@ pub fn find<'a>(
     written: fn(u8) -> u8,
 ) -> Option<(usize, &'a str)> {
     let mut number = 0;
+    // Ends: each turn takes a word.
     loop {
         let found = cut(&mut words, b' ');
         if found.is_empty() {

@@ -86,7 +86,7 @@ impl Wait for Deadline {
     fn wait(&mut self, socket: BorrowedFd, until: PollFlags) -> Result<bool, Errno> {
         let mut fds =
             [PollFd::from_borrowed_fd(socket, until), PollFd::new(&self.0, PollFlags::IN)];
-        // Again only after a signal, and no longer than until the timer ends.
+        // Ends: again only after a signal, and no longer than until the timer ends.
         loop {
             match poll(&mut fds, None) {
                 Ok(_) => return Ok(fds[1].revents().is_empty()),
@@ -152,6 +152,7 @@ pub fn call_until_free<'x>(
 ) -> Result<Answer<'x>, CallError<'x>> {
     perform(socket, call, deadline, exchange)?;
     let mut pause = BUSY_PAUSE;
+    // Ends: with the pauses, for which there is time until the deadline.
     while exchange.is_busy() {
         if !deadline.pause(pause) {
             return Ok(Answer::Busy);
@@ -189,7 +190,7 @@ fn connect(
     address: &SocketAddrUnix,
     deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
-    // Again only after a signal, or a pause for which there was time.
+    // Ends: again only after a signal, or a pause for which there was time.
     loop {
         match rustix::net::connect(socket, address) {
             Ok(()) => return Ok(()),
@@ -207,7 +208,7 @@ fn send(
     mut request: &[u8],
     deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
-    // Each turn sends a part, or waits for room if there is time.
+    // Ends: each turn sends a part, or waits for room if there is time.
     while !request.is_empty() {
         match rustix::net::send(socket, request, SendFlags::NOSIGNAL) {
             Ok(sent) => request = request.get(sent..).unwrap_or_default(),
@@ -233,7 +234,7 @@ fn receive(
     // Not filled with zeros: of its pages, only those that the answer comes to are
     // touched.
     let mut buffer = [MaybeUninit::uninit(); RECEIVE_MAX];
-    // It ends with the time, with the connection, or with the longest answer.
+    // Ends: with the time, with the connection, or with the longest answer.
     loop {
         if !deadline.wait(socket.as_fd(), PollFlags::IN).map_err(CallError::Receive)? {
             return Err(CallError::TooLate(exchange.progress()));
@@ -421,8 +422,8 @@ impl Turn<'_> {
     ) -> Result<bool, Errno> {
         let until = nanoseconds(until);
         let mut is_socket_ready = false;
-        // It ends when it is time: each wait ends by then, and what is done after
-        // it waits for nobody.
+        // Ends: when it is time. Each wait ends by then, and what is done after it waits
+        // for nobody.
         loop {
             let now = nanoseconds(self.now);
             let mut wakes = until;
@@ -525,6 +526,7 @@ pub fn write_line(to: BorrowedFd, parts: &[&dyn Show]) {
 ///
 /// What cannot be written is lost: there is nobody left to tell.
 pub fn write_all(to: BorrowedFd, mut text: &[u8]) {
+    // Ends: each turn writes a part, or was interrupted.
     while !text.is_empty() {
         match rustix::io::write(to, text) {
             Ok(written @ 1..) => text = text.get(written..).unwrap_or_default(),

@@ -117,6 +117,7 @@ pub unsafe fn compare(left: *const u8, right: *const u8, len: usize) -> i32 {
 pub unsafe fn length(string: *const u8) -> usize {
     let mut len = 0;
     // SAFETY: no byte behind the first NUL is read.
+    // Ends: at the NUL.
     while unsafe { *string.add(len) } != 0 {
         len += 1;
         keep_the_loop();
