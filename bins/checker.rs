@@ -81,20 +81,20 @@ fn check<'x>(options: &Options, exchange: &'x mut Exchange) -> Result<u8, CallEr
     let mut deadline = ManuallyDrop::new(Deadline::after(options.timeout)?);
     let status = match call_until_free(options.socket, Call::Status, &mut deadline, exchange)? {
         Answer::Status(status) if status.state == State::Ready => {
-            write_line(STDOUT, &[&"yes: ", &status]);
+            write_line(STDOUT, "yes: ", &[&status]);
             YES
         }
         Answer::Status(status) => {
-            write_line(STDOUT, &[&"no: ", &status]);
+            write_line(STDOUT, "no: ", &[&status]);
             NO
         }
         Answer::NoStatus => {
-            write_line(STDOUT, &[&"no: no refresh since the node booted"]);
+            write_line(STDOUT, "no: no refresh since the node booted", &[]);
             NO
         }
         _ => {
             let timeout = Short(options.timeout);
-            write_line(STDOUT, &[&"no: update lock held for ", &timeout]);
+            write_line(STDOUT, "no: update lock held for ", &[&timeout]);
             NO
         }
     };

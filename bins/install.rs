@@ -155,7 +155,7 @@ fn install<'a>(options: &Options, own_path: &'a mut [u8; PATH_MAX]) -> Result<()
             program.replace(&into)?;
         }
         let path = Path(into.path, program.name);
-        write_line(STDOUT, &[&found.done(), &" ", &path]);
+        write_line(STDOUT, found.done(), &[&" ", &path]);
     }
     Ok(())
 }

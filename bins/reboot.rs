@@ -111,14 +111,14 @@ fn refuse(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
     match call_until_free(options.socket, Call::Status, deadline, exchange) {
         Ok(Answer::Status(status)) if status.state == State::Ready => return None,
         Ok(Answer::Status(status)) => {
-            write_line(STDOUT, &[&"not rebooting: ", &status]);
+            write_line(STDOUT, "not rebooting: ", &[&status]);
         }
         Ok(Answer::NoStatus) => {
             write_all(STDOUT, b"not rebooting: no refresh since the node booted\n");
         }
         Ok(_) => {
             let timeout = Short(options.timeout);
-            write_line(STDOUT, &[&"not rebooting: update lock held for ", &timeout]);
+            write_line(STDOUT, "not rebooting: update lock held for ", &[&timeout]);
         }
         Err(error) => return Some(fail(options, "read the update status from", error)),
     }

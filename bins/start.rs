@@ -59,7 +59,7 @@ pub(crate) use program;
 
 /// Says what is wrong, in several parts: one line on the standard error.
 pub fn complain(what: &[&dyn Show]) {
-    write_line(STDERR, &[&concat!(env!("CARGO_BIN_NAME"), ": "), &what]);
+    write_line(STDERR, concat!(env!("CARGO_BIN_NAME"), ": "), what);
 }
 
 /// Does what a command line asks for, or says what is wrong with it in one

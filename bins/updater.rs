@@ -194,7 +194,7 @@ fn main(arguments: Args) -> u8 {
         schedule.jitter = Duration::from_millis(tenth.min(JITTER_MAX));
     }
     if asked == Ok(Asked::Run) && options.print_config {
-        let print = |flag: Flag| unix::write_line(STDOUT, &[&flag]);
+        let print = |flag: Flag| unix::write_line(STDOUT, "", &[&flag]);
         flags::show(&mut options, &sources, print);
         return YES;
     }

@@ -18,15 +18,6 @@ impl Show for &str {
     }
 }
 
-/// One behind the other.
-impl Show for &[&dyn Show] {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        for part in *self {
-            part.show(buffer);
-        }
-    }
-}
-
 /// The longest text that is displayed, in bytes.
 const DISPLAY_MAX: usize = 2048;
 

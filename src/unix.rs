@@ -3,7 +3,7 @@
 
 use crate::api::{Answer, Call, CallError, Exchange};
 use crate::scrape::{self, Asked, Page, Request, Verdict};
-use crate::text::Show;
+use crate::text::{Show, put};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -510,12 +510,16 @@ pub fn random(fallback: u64) -> u64 {
 /// The longest line that is written, in bytes; a part that has no room is left out.
 const LINE_MAX: usize = 2048;
 
-/// Writes one line: `parts`, one behind the other, and a newline.
+/// Writes one line: `start`, `parts`, one behind the other, and a newline.
 ///
 /// What cannot be written is lost: there is nobody left to tell.
-pub fn write_line(to: BorrowedFd, parts: &[&dyn Show]) {
+#[inline(never)]
+pub fn write_line(to: BorrowedFd, start: &str, parts: &[&dyn Show]) {
     let mut line = Vec::<u8, LINE_MAX>::new();
-    parts.show(&mut line);
+    put(&mut line, &[start]);
+    for part in parts {
+        part.show(&mut line);
+    }
     // One byte is kept for the newline.
     line.truncate(LINE_MAX - 1);
     let _ = line.push(b'\n');

@@ -329,18 +329,19 @@ pub(super) fn read(from: &OwnedFd) -> List<u8> {
 #[test]
 fn what_is_written() {
     let long = "y".repeat(LINE_MAX);
-    let rows: [(&[&dyn Show], String); 5] = [
-        (&[], "\n".into()),
-        (&[&"one", &"", &" and ", &Number(23)], "one and 23\n".into()),
+    let rows: [(&str, &[&dyn Show], String); 6] = [
+        ("", &[], "\n".into()),
+        ("zero ", &[], "zero \n".into()),
+        ("one", &[&"", &" and ", &Number(23)], "one and 23\n".into()),
         // There is always room for the end.
-        (&[&&long[1..]], format!("{}\n", &long[1..])),
-        (&[&"x", &&long[1..]], format!("x{}\n", &long[2..])),
+        ("", &[&&long[1..]], format!("{}\n", &long[1..])),
+        ("x", &[&&long[1..]], format!("x{}\n", &long[2..])),
         // What does not fit at all is left out.
-        (&[&"x", &&*long, &"z"], "xz\n".into()),
+        ("x", &[&&*long, &"z"], "xz\n".into()),
     ];
-    for (parts, text) in rows {
+    for (start, parts, text) in rows {
         let (reader, writer) = pair();
-        write_line(writer.as_fd(), parts);
+        write_line(writer.as_fd(), start, parts);
         drop(writer);
         assert_eq!(String::from_utf8(read(&reader)).unwrap(), text);
     }
