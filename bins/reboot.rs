@@ -9,13 +9,14 @@
 //! That is not known if the connection breaks after the request was sent. The
 //! API server is stopped by a reboot like everything else, and does not come
 //! back then; if it crashed, it is there again within seconds. So it is asked
-//! again for [`AWAY`], which does no harm, whatever is left of the timeout:
+//! again, which does no harm, until it has been away for [`AWAY`], whatever is left
+//! of the timeout:
 //!
 //! - it answers: that counts;
-//! - it breaks off again, as the last of it may do while the node goes down:
-//!   it is asked again, for as long anew if it took that long to break off;
-//! - nobody listens any more at the end: the node is going down, 0;
-//! - somebody still listens at the end, and breaks off: 3.
+//! - nobody listens for so long: the node is going down, 0;
+//! - it breaks off again, as the last of it may do while the node goes down, or as
+//!   one does that crashes each time: it is asked again, for as long anew;
+//! - it does so until the timeout, or [`BREAKS_MAX`] times: 3.
 #![no_std]
 #![no_main]
 
@@ -35,10 +36,17 @@ use start::{Args, STDOUT, complain};
 
 start::program!(main);
 
-/// How long an API server that broke off stays away if the node is going down.
-const AWAY: Duration = Duration::from_secs(5);
+/// How long an API server that broke off stays away if the node is going down: longer
+/// than one that crashed, which systemd starts after five seconds (`RestartSec` in
+/// Bottlerocket's `apiserver.service`).
+const AWAY: Duration = Duration::from_secs(15);
 /// How long to wait until it is looked for again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often it may break off again until it is plain that it does not go away.
+const BREAKS_MAX: u32 = 20;
+
+const GOING_DOWN: &[u8] =
+    b"the API stays away after the request: the node seems to be going down\n";
 
 const HELP: &str = "\
 Usage: bottlerocket-reboot [flags]
@@ -136,40 +144,46 @@ fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
         },
     };
     complain(&[&last, &"; looking whether the API comes back"]);
-    let mut end = match Deadline::after(AWAY) {
+    let end = match Deadline::after(AWAY.max(deadline.remaining())) {
         Ok(end) => end,
         Err(error) => return fail(options, tried, error),
     };
-    let mut is_away = false;
-    // Ends: with the pauses, for which there are five seconds; they begin anew only while
-    // there is time until the deadline, which does not.
-    while end.pause(PAUSE) {
-        // A server that has come back may be busy rebooting.
-        let mut again = match Deadline::after(AWAY.max(deadline.remaining())) {
-            Ok(again) => again,
+    for _ in 0..BREAKS_MAX {
+        let mut away = match Deadline::after(AWAY) {
+            Ok(away) => away,
             Err(error) => return fail(options, tried, error),
         };
-        match call(options.socket, Call::Reboot, &mut again, exchange) {
-            Ok(_) => return on_its_way(b"asked again: the reboot is on its way\n"),
-            Err(error) if error.is_stale_socket() => is_away = true,
-            Err(error) => match error.as_break() {
-                Some(broken) => (is_away, last) = (false, broken),
-                None => return fail(options, tried, error),
-            },
-        }
-        // This try took that long: whether it stays away is to be seen anew.
-        if !is_away && end.remaining().is_zero() && !deadline.remaining().is_zero() {
-            end = match Deadline::after(AWAY) {
-                Ok(end) => end,
+        // Ends: with the pauses, for which there is so much time; a try has a deadline.
+        last = loop {
+            // The last try comes when that is over, however long this process was stopped.
+            let is_over = !away.pause(PAUSE);
+            // If the kernel does not let it wait, it was not looked for that long.
+            if is_over && !away.remaining().is_zero() {
+                return fail(options, tried, last);
+            }
+            // A server that has come back may be busy rebooting.
+            let mut again = match Deadline::after(AWAY.max(end.remaining())) {
+                Ok(again) => again,
                 Err(error) => return fail(options, tried, error),
             };
+            match call(options.socket, Call::Reboot, &mut again, exchange) {
+                Ok(_) => return on_its_way(b"asked again: the reboot is on its way\n"),
+                Err(error) if error.is_stale_socket() => {
+                    if is_over {
+                        return on_its_way(GOING_DOWN);
+                    }
+                }
+                Err(error) => match error.as_break() {
+                    Some(broken) => break broken,
+                    None => return fail(options, tried, error),
+                },
+            }
+        };
+        if end.remaining().is_zero() {
+            break;
         }
     }
-    // If the kernel does not let it wait, it was not looked for that long.
-    if !is_away || !end.remaining().is_zero() {
-        return fail(options, tried, last);
-    }
-    on_its_way(b"the API stays away after the request: the node seems to be going down\n")
+    fail(options, tried, last)
 }
 
 fn on_its_way(line: &[u8]) -> u8 {

@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 /// No run here has a reason to take longer, whatever fails.
 const LIMIT: Duration = Duration::from_secs(45);
 /// How many system calls more than usual a run makes when one fails: a program
-/// that spins makes many times that. (A reboot asks again for five seconds, longer
+/// that spins makes many times that. (A reboot asks again for fifteen seconds, longer
 /// if each try takes its time.)
 const MORE_CALLS: usize = 2_000;
 

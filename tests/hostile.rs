@@ -247,7 +247,7 @@ fn what_breaks_off() {
             assert_eq!(ran, failed(program, flag, why), "{name}");
         }
         assert_eq!(node.requested(), [GET; 3], "{name}");
-        // It looks for five seconds whether that goes on: one is enough.
+        // It looks for seconds whether that goes on: one is enough.
         if name != "no answer" {
             continue;
         }

@@ -380,7 +380,7 @@ fn takes_an_api_that_stays_away_for_a_reboot() {
                     let ran = run_while_the_api_goes_away(&[timeout], &node, go_away, || {});
                     assert_eq!(ran, after_a_break(said(0, GOING_DOWN)), "{timeout}");
                     let took = begun.elapsed();
-                    assert!(took > Duration::from_secs(1), "hardly looked: {took:?}");
+                    assert!(took > RESTART, "hardly looked: {took:?}");
                     assert!(took < Duration::from_secs(30), "Kured waits: {took:?}");
                 });
             }
@@ -388,12 +388,11 @@ fn takes_an_api_that_stays_away_for_a_reboot() {
     });
 }
 
-/// It breaks off again, at once or after longer than it is looked for, and only
-/// then is gone.
+/// It breaks off again, at once or after a while, and only then is gone.
 #[test]
 fn an_api_that_is_gone_after_another_break_stays_away_too() {
     thread::scope(|scope| {
-        for pause in [Duration::ZERO, Duration::from_millis(5500)] {
+        for pause in [Duration::ZERO, Duration::from_secs(1)] {
             scope.spawn(move || {
                 let node = Node::after(&STEPS);
                 node.inject(Rule::from(Fault::close()).on("POST", ACTION));
@@ -411,33 +410,62 @@ fn an_api_that_is_gone_after_another_break_stays_away_too() {
     });
 }
 
+/// How long the API server is away after it crashed: systemd waits for five seconds
+/// (`RestartSec` of its unit), and it has to start.
+const RESTART: Duration = Duration::from_secs(6);
+
 /// The server crashed, and is there again on a new socket.
 #[test]
 fn finds_an_api_that_was_away() {
-    for (name, go_away) in [
-        ("nobody listens", (|node| node.refuse()) as fn(&Node)),
-        ("no socket", |node| node.remove_socket()),
-    ] {
-        for (refusal, expected) in [
-            (None, said(0, "asked again: the reboot is on its way")),
-            (
-                Some("no"),
-                not_rebooted("the API answered 500: Failed to reboot, exit code: 1, stderr: no"),
-            ),
-        ] {
-            let node = Node::after(&STEPS);
-            if let Some(stderr) = refusal {
-                node.change(|node, _| node.end_next(Reboot, Ending::failed(1, stderr)));
-            }
-            let ran = run_while_the_api_goes_away(&[], &node, go_away, || {
+    let nobody_listens: fn(&Node) = |node| node.refuse();
+    let no_socket: fn(&Node) = |node| node.remove_socket();
+    let refused = "the API answered 500: Failed to reboot, exit code: 1, stderr: no";
+    // All of them at the same time, since each takes its time.
+    thread::scope(|scope| {
+        for go_away in [nobody_listens, no_socket] {
+            for is_refused in [false, true] {
                 // Long enough for the program to find nobody at first.
-                thread::sleep(Duration::from_millis(600));
-                node.restart().unwrap();
-            });
-            assert_eq!(ran, after_a_break(expected), "{name}");
-            assert_eq!(node.requested(), [POST; 2], "{name}");
+                for away in [Duration::from_millis(600), RESTART] {
+                    scope.spawn(move || {
+                        let node = Node::after(&STEPS);
+                        if is_refused {
+                            node.change(|node, _| node.end_next(Reboot, Ending::failed(1, "no")));
+                        }
+                        let ran = run_while_the_api_goes_away(&[], &node, go_away, || {
+                            thread::sleep(away);
+                            node.restart().unwrap();
+                        });
+                        let expected =
+                            if is_refused { not_rebooted(refused) } else { said(0, AGAIN) };
+                        assert_eq!(ran, after_a_break(expected), "{away:?}");
+                        assert_eq!(node.requested(), [POST; 2], "{away:?}");
+                    });
+                }
+            }
         }
+    });
+}
+
+/// A server that crashes on each request, and is away each time until systemd starts it
+/// again, is no node that goes down.
+#[test]
+fn an_api_that_crashes_again_and_again_is_not_taken_for_a_reboot() {
+    let node = Node::after(&STEPS);
+    let crashes = 3;
+    for _ in 0..crashes {
+        node.inject(Rule::from(Fault::silence()).on("POST", ACTION));
     }
+    thread::scope(|scope| {
+        let ran = scope.spawn(|| run(&mut node.program("reboot")));
+        for crash in 1..=crashes {
+            assert!(node.wait_until(RUN_MAX, |view| view.count("POST", ACTION) == crash));
+            node.refuse();
+            thread::sleep(RESTART);
+            node.restart().unwrap();
+        }
+        assert_eq!(masked(&node, ran.join().unwrap()), after_a_break(said(0, AGAIN)));
+    });
+    assert_eq!(node.requested(), [POST; 4]);
 }
 
 #[test]
