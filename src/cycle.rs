@@ -268,9 +268,6 @@ impl Cycle {
     ) -> Step {
         let running = status.and_then(|status| status.running).unwrap_or_default();
         let chosen = status.and_then(|status| status.chosen).unwrap_or_default();
-        if command == Command::Activate {
-            history.activating(chosen, running);
-        }
         let texts = [running.version, chosen.version, chosen.variant, chosen.arch];
         let Update(known) = &mut self.update;
         for (known, text) in known.iter_mut().zip(&texts) {
@@ -280,6 +277,9 @@ impl Cycle {
         if again || self.commands == COMMANDS_MAX {
             tell(Event::Stuck(command));
             return Step::End(End::Failed);
+        }
+        if command == Command::Activate {
+            history.activating(chosen, running);
         }
         let last = status.and_then(|status| status.last_command.as_ref());
         self.before = copy(last.map_or("", |last| last.timestamp));
@@ -300,7 +300,7 @@ impl Cycle {
         // It may have started all the same: the status will tell.
         let is_unknown =
             matches!(answer, Err(error) if error.after_sending() && !error.is_refusal());
-        if !started && !is_unknown {
+        if self.command == Command::Activate && !started && !is_unknown {
             given.history.not_activated();
         }
         match answer {

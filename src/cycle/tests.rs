@@ -1277,10 +1277,31 @@ fn what_may_have_been_activated_is_remembered() {
     }
 }
 
+/// Another command that is refused takes back nothing that was activated.
+#[test]
+fn what_is_ready_stays_remembered_when_a_refresh_is_refused() {
+    for text in ["423", "409 why", "500 why", "refused", "unsent"] {
+        let settings = Settings { refresh_ready: true, ..Settings::default() };
+        let first = activated(settings);
+        let mut again = next_boot(&first, "first", Some(24 * HOUR));
+        again.row(("status", 0, "Ready 1.26.1 1.26.1 activate@3", ""));
+        assert_eq!(again.next, Step::Call(Call::Start(Command::Refresh), Duration::ZERO));
+        again.answered(&answer(text), &mut |_| ());
+        assert!(!again.history.has_changed(), "{text}");
+        let mut second = next_boot(&again, "second", Some(24 * HOUR));
+        second.rows(&FOUND_AVAILABLE[..2]);
+        let mut told = Vec::new();
+        let status = answer("Available 1.26.1 - refresh@1");
+        second.answered(&status, &mut |event| told.extend(line(&event)));
+        assert_eq!(told.first().map(String::as_str), Some(ROLLED_BACK), "{text}");
+    }
+}
+
 #[test]
 fn an_activate_that_failed_is_no_failed_boot() {
-    // The node boots for another reason before it is looked at again.
-    for last in ["activate!Failed@3", "activate!Unknown@3"] {
+    // The node boots for another reason before it is looked at again. The last one
+    // succeeded without effect.
+    for last in ["activate!Failed@3", "activate!Unknown@3", "activate@3"] {
         let mut first = Script::new(Settings::default());
         first.history = History::new(copy("first"), Some(24 * HOUR));
         first.rows(&FOUND_AVAILABLE).rows(&STAGED).row(("activate", 0, "204", ""));
