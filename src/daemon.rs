@@ -110,6 +110,10 @@ impl Daemon {
         }
         if self.put_off && !lost {
             self.put_off = false;
+            // The node may be rebooted before that.
+            if let Ok(Answer::Status(status)) = answer {
+                self.history.observe(at.utc, status, tell);
+            }
             let pause = self.at_most(self.schedule.interval);
             return Next::Call(call, self.unless_a_window_closes(at.utc, pause));
         }
@@ -218,7 +222,7 @@ impl Daemon {
     /// nodes.
     fn unless_a_window_closes(&mut self, utc: Duration, pause: Duration) -> Duration {
         let windows = &self.settings.windows;
-        match windows.next_open(utc).filter(|left| !left.is_zero()) {
+        match windows.next_open(utc) {
             Some(left) if left < pause && !windows.is_open(utc.saturating_add(pause)) => {
                 // It may be open for no longer than a minute.
                 left.saturating_add(self.at_most(self.schedule.jitter.min(PAUSE_MAX)))

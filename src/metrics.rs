@@ -156,9 +156,10 @@ impl Metrics {
     pub fn write(&self, at: Moment, daemon: &Daemon, page: &mut Page) {
         let mut values = self.values;
         values[HELD] = daemon.history.held().count() as u64 * ONE;
-        match daemon.settings.windows.next_open(at.utc).unwrap_or_default() {
-            Duration::ZERO => values[IS_OPEN] = ONE,
-            left => values[OPENS] = millis(at.utc.saturating_add(left)),
+        let windows = &daemon.settings.windows;
+        match windows.next_open(at.utc).filter(|_| !windows.is_open(at.utc)) {
+            None => values[IS_OPEN] = ONE,
+            Some(left) => values[OPENS] = millis(at.utc.saturating_add(left)),
         }
         let now = millis(at.now);
         let mut values = values.iter();

@@ -86,15 +86,15 @@ impl Window {
         Ok(Self { days, begin, length })
     }
 
-    /// How many seconds it is until the window is open, so many seconds behind the
-    /// beginning of a week.
-    fn opens_after(self, now: u32) -> u32 {
-        let mut first = WEEK;
+    /// How many seconds ago it opened last, so many seconds behind the beginning of
+    /// a week, and how many it is until it opens next.
+    fn opened_and_opens(self, now: u32) -> (u32, u32) {
+        let (mut opened, mut opens) = (WEEK, WEEK);
         for day in (0..7).filter(|day| self.begins_on(*day)) {
-            let open_for = (now + WEEK - (day * DAY + self.begin * 60)) % WEEK;
-            first = first.min(if open_for < self.length * 60 { 0 } else { WEEK - open_for });
+            let ago = (now + WEEK - (day * DAY + self.begin * 60)) % WEEK;
+            (opened, opens) = (opened.min(ago), opens.min(WEEK - ago));
         }
-        first
+        (opened, opens)
     }
 
     fn begins_on(self, day: u32) -> bool {
@@ -139,18 +139,25 @@ impl Windows {
     /// Whether an update may begin at `utc`, a time since 1970-01-01 00:00:00
     /// UTC.
     pub fn is_open(&self, utc: Duration) -> bool {
-        self.next_open(utc).is_none_or(|wait| wait.is_zero())
+        let now = in_week(utc);
+        let is_open = |window: &Window| window.opened_and_opens(now).0 < window.length * 60;
+        self.is_empty() || self.0.iter().any(is_open)
     }
 
-    /// How long it is from `utc`, a time since 1970-01-01 00:00:00 UTC, until an
-    /// update may begin: zero if it may now, and never more than a week. `None`
-    /// if there are no windows.
+    /// How long it is from `utc`, a time since 1970-01-01 00:00:00 UTC, until a
+    /// window opens, whether one is open now or not: more than nothing, and never
+    /// more than a week. `None` if there are no windows.
     pub fn next_open(&self, utc: Duration) -> Option<Duration> {
-        let now = (utc.as_secs() % u64::from(WEEK)) as u32 + MONDAY_BEFORE_EPOCH;
-        let wait = self.0.iter().map(|window| window.opens_after(now)).min()?;
+        let now = in_week(utc);
+        let wait = self.0.iter().map(|window| window.opened_and_opens(now).1).min()?;
         let since_second = Duration::from_nanos(utc.subsec_nanos().into());
         Some(Duration::from_secs(wait.into()).saturating_sub(since_second))
     }
+}
+
+/// How many seconds behind a beginning of a week a time is.
+fn in_week(utc: Duration) -> u32 {
+    (utc.as_secs() % u64::from(WEEK)) as u32 + MONDAY_BEFORE_EPOCH
 }
 
 /// The text before the first `at`, and that behind it.

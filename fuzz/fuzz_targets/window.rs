@@ -25,11 +25,12 @@ fuzz_target!(|input: (&[u8], u64, u32)| {
     };
     assert_eq!(windows.is_open(utc), is_open(utc), "{text} at {utc:?}");
     let wait = windows.next_open(utc).expect("there is a window");
-    assert!(wait <= Duration::from_secs(WEEK * 60));
+    assert!(!wait.is_zero() && wait <= Duration::from_secs(WEEK * 60));
     assert!(is_open(utc + wait), "{text} at {utc:?} opens after {wait:?}");
-    // At the beginning of a minute, and not before.
-    let before = (utc + wait).saturating_sub(Duration::from_nanos(1));
-    assert!(wait.is_zero() || !is_open(before), "{text} at {utc:?} opens before {wait:?}");
+    // At the beginning of a minute, and, if none is open, not before.
+    assert_eq!((utc + wait).as_nanos() % 60_000_000_000, 0, "{text} at {utc:?}");
+    let before = utc + wait - Duration::from_nanos(1);
+    assert!(is_open(utc) || !is_open(before), "{text} at {utc:?} opens before {wait:?}");
 });
 
 /// The minutes of a week in which windows are open, by what is written.

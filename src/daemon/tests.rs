@@ -622,6 +622,19 @@ fn a_cycle_begins_when_a_window_opens_that_is_soon_closed_again() {
     ]);
 }
 
+/// One that opens and is closed again before the next cycle, while another is open.
+#[test]
+fn a_cycle_begins_when_the_next_window_opens_that_is_soon_closed_again() {
+    let settings = windows("Fri 00:00-00:03; Fri 00:05-00:08");
+    let mut script = Script::with(settings, History::default(), SCHEDULE, 1);
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Idle - - refresh@1", NOTHING),
+        ("status", 299_800, "Idle - - refresh@1", ""),
+    ]);
+}
+
 #[test]
 fn what_is_staged_over_the_end_of_a_window_is_activated_in_the_next() {
     let closed = "info msg=\"update waits for the next window\" state=Staged version=1.26.1 \
@@ -687,6 +700,21 @@ fn trouble_is_no_reason_to_begin_while_a_window_is_closed() {
     }
     commands.dedup();
     assert_eq!(commands, [Call::Start(crate::api::Command::Refresh)]);
+}
+
+/// What is Ready before the first cycle may be rebooted into before that.
+#[test]
+fn what_the_first_look_finds_is_remembered() {
+    let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
+    let boot = |name| History::new(crate::status::copy(name), Some(60 * MINUTE));
+    let mut first = Script::with(Settings::default(), boot("first"), schedule, 1);
+    first.give("Ready 1.26.1 1.26.1 activate@3");
+    assert!(first.daemon.history.has_changed());
+    let mut history = boot("second");
+    history.read(&first.daemon.history.write()).unwrap();
+    let mut second = Script::with(Settings::default(), history, schedule, 1);
+    let (_, told) = second.give("Available 1.26.1 - refresh@1");
+    assert!(told.len() == 1 && told[0].contains("did not boot, and the old one"), "{told:?}");
 }
 
 /// Boot after boot of a node on which a version does not come up.
