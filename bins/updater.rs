@@ -20,16 +20,17 @@ use bottlerocket_updater::event::{CYCLE_ENDS, Event};
 use bottlerocket_updater::excerpt::Shown;
 use bottlerocket_updater::exit::{FAILED, YES};
 use bottlerocket_updater::flags::{self, Asked, Flag, Flags, Source, Value, Word};
-use bottlerocket_updater::history::{FILE_MAX, History};
+use bottlerocket_updater::history::{Entry, FILE_MAX, History, sum};
 use bottlerocket_updater::log::{Format, Level};
 use bottlerocket_updater::metrics::Metrics;
 use bottlerocket_updater::scrape;
+use bottlerocket_updater::status::Status;
 use bottlerocket_updater::store::{self, Store};
 use bottlerocket_updater::unix::{self, DEFAULT_SOCKET, Server, Turn};
 use bottlerocket_updater::window::Windows;
 use core::ffi::CStr;
 use core::mem;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 use environment::Environment;
 use heapless::Vec;
@@ -51,7 +52,7 @@ const SILENCE_MIN: Duration = Duration::from_secs(60);
 /// nothing else.
 static LOG_JSON: AtomicBool = AtomicBool::new(false);
 static LOG_LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
-static LAST_EVENT: AtomicU8 = AtomicU8::new(0);
+static LAST_EVENT: AtomicU64 = AtomicU64::new(0);
 static ONE_TIME: AtomicBool = AtomicBool::new(false);
 
 /// What the names of the environment's variables begin with.
@@ -66,14 +67,14 @@ Flags:
   -socket PATH           socket of the API (default /run/api.sock)
   -one-time              one cycle, at once, then exit (default: a daemon)
   -interval D            time between two cycles (default 10m)
-  -jitter D              spread cycles at random; 0s for not at all (default a
-                         tenth of the interval, at most 60s)
+  -jitter D              spread cycles at random; 0s for none (default a tenth
+                         of the interval, at most 60s)
   -window W              update then, in UTC: 'Mon-Fri 22:00-04:00', and so on
                          (default: always)
   -stage-only            leave activating to others (default: activate)
   -refresh-ready         replace an update that is Ready (default: hands off)
-  -state-dir DIR         hold versions back that did not boot, which are kept
-                         there (default: remember nothing)
+  -state-dir DIR         remember there what did not boot, and hold it back
+                         (default: no)
   -retry-failed-boot D   try them again after this, or never (default 24h)
   -metrics-address A     serve metrics and health, as on :8080 (default off)
   -give-up D             exit if nobody listens for so long (default 5m)
@@ -84,7 +85,7 @@ Flags:
   -log-format FORMAT     logfmt or json (default logfmt)
   -log-level LEVEL       error, info or debug (default info)
   -boot-id PATH          boot id file (default /proc/sys/kernel/random/boot_id)
-  -print-config          show what is in force, and why, then exit
+  -print-config          show what is in force, and why
   -h, -help              show this
   -version               show the version
 
@@ -371,12 +372,19 @@ impl Keeper {
 /// Tells of an event, and of the socket that it is about.
 fn log(event: &Event, socket: Option<&[u8]>) {
     let (number, mut level) = (event.number() as u8, event.summary().level);
+    // These may be about another version, with nothing in between.
+    let waits = match event {
+        Event::Closed(Status { chosen: Some(image), .. }, _)
+        | Event::HeldBack(Entry { image, .. }, _) => image.version,
+        _ => "",
+    };
+    let news = sum(waits.as_bytes()) ^ u64::from(number);
     // A cycle that ends like the one before is no news.
-    if CYCLE_ENDS.contains(&number) && LAST_EVENT.load(Relaxed) == number {
+    if level != Level::Debug
+        && LAST_EVENT.swap(news, Relaxed) == news
+        && CYCLE_ENDS.contains(&number)
+    {
         level = Level::Debug;
-    }
-    if level != Level::Debug {
-        LAST_EVENT.store(number, Relaxed);
     }
     if level as u8 > LOG_LEVEL.load(Relaxed) {
         return;

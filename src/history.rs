@@ -297,8 +297,8 @@ fn read(file: &[u8]) -> Option<Lines> {
     (again == lines).then_some(again)
 }
 
-/// FNV-1a, which is enough against accidents: it is no secret.
-fn sum(bytes: &[u8]) -> u64 {
+/// The FNV-1a of `bytes`, which is enough against accidents: it is no secret.
+pub fn sum(bytes: &[u8]) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325;
     bytes.iter().fold(start, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

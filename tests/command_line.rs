@@ -31,7 +31,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 4] = [
             ("-window W", "always"),
             ("-stage-only", "activate"),
             ("-refresh-ready", "hands off"),
-            ("-state-dir DIR", "remember nothing"),
+            ("-state-dir DIR", "no"),
             ("-retry-failed-boot D", "24h"),
             ("-metrics-address A", "off"),
             ("-give-up D", "5m"),

@@ -251,11 +251,14 @@ fn while_no_window_is_open_it_refreshes_and_waits() {
     updater.wait_for("event=window_closed");
     let refreshes = |view: &View| view.count("POST", Refresh.path()) >= 4;
     assert!(node.wait_until(LONG, refreshes));
+    node.change(|node, _| node.options.offer = vec!["1.26.2".into()]);
+    updater.wait_for("version=1.26.2");
     let told = updater.stop(Signal::TERM);
     assert_eq!(told.status, Some(0));
-    // That there is no news is none.
+    // That there is no news is none, but another version is.
     let waits = told.records.iter().filter(|record| record.get("event") == "window_closed");
-    assert_eq!(waits.count(), 1);
+    let versions: Vec<_> = waits.map(|record| record.get("version")).collect();
+    assert_eq!(versions, ["1.26.1", "1.26.2"]);
     assert_eq!(node.look(|view| view.count("POST", Prepare.path())), 0);
 }
 
