@@ -22,7 +22,7 @@ fn main() {
     }
 
     // A debugger wants the unwind tables; in a program that ships they are a
-    // sixth of the file, and nothing unwinds. mold reads no such script.
+    // fifth of the file, and nothing unwinds. mold reads no such script.
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     if env::var("PROFILE").as_deref() == Ok("release") && !flags.contains("mold") {
         let directory = env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
