@@ -174,4 +174,19 @@ mod tests {
             assert_eq!(Short(Duration::from_millis(millis)).to_string(), text);
         }
     }
+
+    /// As far as it is shown: whole seconds from ten of them on.
+    #[test]
+    fn any_duration_that_is_shown_is_read_as_the_same() {
+        let mut numbers = crate::cycle::tests::Numbers(1);
+        for _ in 0..20_000 {
+            // As many short ones as long ones.
+            let shorter = numbers.below(64);
+            let millis = numbers.below(u64::MAX) >> shorter;
+            let text = Short(Duration::from_millis(millis)).to_string();
+            let shown = if millis < 10_000 { millis } else { millis / 1_000 * 1_000 };
+            assert_eq!(parse(text.as_bytes()), Some(Duration::from_millis(shown)), "{text}");
+            assert!(text.len() <= 24, "{text}");
+        }
+    }
 }

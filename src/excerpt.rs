@@ -281,4 +281,51 @@ mod tests {
             assert!(!shown.contains('\u{fffd}'));
         }
     }
+
+    #[test]
+    fn any_bytes_in_any_pieces_are_one_plain_line() {
+        let alphabet: [&[u8]; 16] = [
+            b"x",
+            b" ",
+            b"\n",
+            b"\0",
+            b"\x1b",
+            b"[",
+            b"31;1",
+            b"m",
+            b"\xe2\x98\x83",
+            b"\xe2\x98",
+            b"\x80",
+            b"\xf0\x9f\x98",
+            "\u{202e}".as_bytes(),
+            "\u{2028}".as_bytes(),
+            b"\"\\",
+            b"a longer word ",
+        ];
+        let mut numbers = crate::cycle::tests::Numbers(1);
+        let mut cut = 0;
+        for _ in 0..2_000 {
+            let longest = *numbers.one_of(&[5, 50, 500]);
+            let parts = numbers.below(longest);
+            let bytes: std::vec::Vec<u8> =
+                (0..parts).flat_map(|_| *numbers.one_of(&alphabet)).copied().collect();
+            let shown = excerpt(&bytes);
+            let mut pieces = Excerpt::default();
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at(1 + numbers.below(rest.len() as u64) as usize);
+                pieces.push_bytes(piece);
+                rest = behind;
+            }
+            assert_eq!(pieces.to_string(), shown, "{bytes:x?}");
+            assert_eq!(pieces.is_empty(), shown.is_empty(), "{bytes:x?}");
+            assert!(is_plain(&shown) && !shown.starts_with(' '), "{shown:?}");
+            let is_cut = shown.contains(" bytes left out] ");
+            assert!(is_cut || shown.len() <= HEAD + TAIL, "{shown:?}");
+            // What is fit to be shown is shown as it is.
+            assert!(is_cut || excerpt(shown.as_bytes()) == shown, "{shown:?}");
+            cut += u32::from(is_cut);
+        }
+        assert!((100..1_900).contains(&cut), "{cut}");
+    }
 }

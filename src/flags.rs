@@ -456,6 +456,43 @@ mod tests {
         }
     }
 
+    /// Of a flag the last value counts, in whichever way it and those before it are
+    /// written.
+    #[test]
+    fn any_flags_in_any_order_and_any_way_of_writing() {
+        let known: [(&str, &[&str]); 4] = [
+            ("socket", &["/x", "-once", "--", "a=b"]),
+            ("jitter", &["0s", "90s", "1h30m"]),
+            ("poll-timeout", &["1ms", "5s"]),
+            ("format", &["json", "logfmt"]),
+        ];
+        let mut numbers = crate::cycle::tests::Numbers(1);
+        for _ in 0..2_000 {
+            let mut last = ["default", "0s", "1s", "logfmt"];
+            let mut line: Vec<String> = Vec::new();
+            for _ in 0..numbers.below(8) {
+                let flag = numbers.below(4) as usize;
+                let (name, values) = known[flag];
+                let value = *numbers.one_of(values);
+                last[flag] = value;
+                let dashes = *numbers.one_of(&["-", "--"]);
+                if numbers.below(2) == 0 {
+                    line.push(std::format!("{dashes}{name}={value}"));
+                } else {
+                    line.push(std::format!("{dashes}{name}"));
+                    line.push(value.into());
+                }
+            }
+            let line: Vec<&str> = line.iter().map(String::as_str).collect();
+            let [socket, jitter, timeout, format] = last;
+            let [jitter, timeout] =
+                [jitter, timeout].map(|text| duration::parse(text.as_bytes()).unwrap());
+            let values =
+                std::format!("{socket} {jitter:?} {timeout:?} false {} None", format == "json");
+            assert_eq!(run(&line, false), Ok((Asked::Run, values)), "{line:?}");
+        }
+    }
+
     #[test]
     fn operands() {
         for (arguments, operand) in [
