@@ -380,11 +380,11 @@ fn log(event: &Event, socket: Option<&[u8]>) {
     };
     let news = sum(waits.as_bytes()) ^ u64::from(number);
     // A cycle that ends like the one before is no news.
-    if level != Level::Debug
-        && LAST_EVENT.swap(news, Relaxed) == news
-        && CYCLE_ENDS.contains(&number)
-    {
+    if CYCLE_ENDS.contains(&number) && LAST_EVENT.load(Relaxed) == news {
         level = Level::Debug;
+    }
+    if level != Level::Debug {
+        LAST_EVENT.store(news, Relaxed);
     }
     if level as u8 > LOG_LEVEL.load(Relaxed) {
         return;
