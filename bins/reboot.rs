@@ -16,7 +16,8 @@
 //! - nobody listens for so long: the node is going down, 0;
 //! - it breaks off again, as the last of it may do while the node goes down, or as
 //!   one does that crashes each time: it is asked again, for as long anew;
-//! - it does so until the timeout, or [`BREAKS_MAX`] times: 3.
+//! - it does so until the timeout, or [`BREAKS_MAX`] times, which is for some
+//!   seconds at least: 3.
 #![no_std]
 #![no_main]
 
@@ -173,6 +174,8 @@ fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
                         return on_its_way(GOING_DOWN);
                     }
                 }
+                // It broke off before the request was there.
+                Err(CallError::Send(errno)) => break CallError::Send(errno),
                 Err(error) => match error.as_break() {
                     Some(broken) => break broken,
                     None => return fail(options, tried, error),

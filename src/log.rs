@@ -62,6 +62,7 @@ impl Record {
     }
 
     /// Adds a field with a value that is shown.
+    #[inline(never)]
     pub fn field(&mut self, key: &str, value: &dyn Show) {
         let mut text = Vec::<u8, VALUE_MAX>::new();
         value.show(&mut text);
