@@ -6,12 +6,14 @@
 
 mod start;
 
+use bottlerocket_updater::api::status::State;
 use bottlerocket_updater::api::{Answer, Call, CallError, Command, Exchange, Failed};
-use bottlerocket_updater::duration::Short;
-use bottlerocket_updater::exit::{FAILED, NO, YES};
-use bottlerocket_updater::flags::{self, Flags, Value};
-use bottlerocket_updater::status::State;
-use bottlerocket_updater::unix::{DEFAULT_SOCKET, Deadline, call, call_until_free, write_line};
+use bottlerocket_updater::cli::exit::{FAILED, NO, YES};
+use bottlerocket_updater::cli::flags::{self, Flags, Value};
+use bottlerocket_updater::sys::unix::{
+    DEFAULT_SOCKET, Deadline, call, call_until_free, write_line,
+};
+use bottlerocket_updater::text::duration::Short;
 use core::ffi::CStr;
 use core::mem::ManuallyDrop;
 use core::time::Duration;

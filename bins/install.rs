@@ -20,11 +20,11 @@
 
 mod start;
 
-use bottlerocket_updater::errno::Reason;
-use bottlerocket_updater::exit::{FAILED, YES};
-use bottlerocket_updater::flags::{self, Asked, Flags, UsageError, Value};
+use bottlerocket_updater::cli::exit::{FAILED, YES};
+use bottlerocket_updater::cli::flags::{self, Asked, Flags, UsageError, Value};
+use bottlerocket_updater::sys::unix::{pause, write_line};
+use bottlerocket_updater::text::errno::Reason;
 use bottlerocket_updater::text::{Show, put};
-use bottlerocket_updater::unix::{pause, write_line};
 use core::ffi::CStr;
 use core::time::Duration;
 use heapless::VecView;

@@ -20,10 +20,10 @@ mod arch;
 #[path = "start/memory.rs"]
 mod memory;
 
-use bottlerocket_updater::exit::{FAILED, USAGE, YES};
-use bottlerocket_updater::flags::{Asked, UsageError};
+use bottlerocket_updater::cli::exit::{FAILED, USAGE, YES};
+use bottlerocket_updater::cli::flags::{Asked, UsageError};
+use bottlerocket_updater::sys::unix::{write_all, write_line};
 use bottlerocket_updater::text::Show;
-use bottlerocket_updater::unix::{write_all, write_line};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::fmt::Write;
 use heapless::VecView;

@@ -11,23 +11,23 @@ mod start;
 #[path = "start/stop.rs"]
 mod stop;
 
+use bottlerocket_updater::api::status::Status;
 use bottlerocket_updater::api::{Call, Exchange};
-use bottlerocket_updater::config::{Listen, OrNever, WindowFlag};
-use bottlerocket_updater::cycle::{End, Moment, Settings};
-use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
-use bottlerocket_updater::errno::Reason;
-use bottlerocket_updater::event::{CYCLE_ENDS, Event};
-use bottlerocket_updater::excerpt::Shown;
-use bottlerocket_updater::exit::{FAILED, YES};
-use bottlerocket_updater::flags::{self, Asked, Flag, Flags, Source, Value, Word};
-use bottlerocket_updater::history::{Entry, FILE_MAX, History, sum};
-use bottlerocket_updater::log::{Format, Level};
-use bottlerocket_updater::metrics::Metrics;
-use bottlerocket_updater::scrape;
-use bottlerocket_updater::status::Status;
-use bottlerocket_updater::store::{self, Store};
-use bottlerocket_updater::unix::{self, DEFAULT_SOCKET, Server, Turn};
-use bottlerocket_updater::window::Windows;
+use bottlerocket_updater::cli::exit::{FAILED, YES};
+use bottlerocket_updater::cli::flags::{self, Asked, Flag, Flags, Source, Value, Word};
+use bottlerocket_updater::http::request;
+use bottlerocket_updater::sys::files::{self, Store};
+use bottlerocket_updater::sys::unix::{self, DEFAULT_SOCKET, Server, Turn};
+use bottlerocket_updater::text::errno::Reason;
+use bottlerocket_updater::text::excerpt::Shown;
+use bottlerocket_updater::updater::config::{Listen, OrNever, WindowFlag};
+use bottlerocket_updater::updater::cycle::{End, Moment, Settings};
+use bottlerocket_updater::updater::daemon::{Daemon, Next, Schedule};
+use bottlerocket_updater::updater::event::{CYCLE_ENDS, Event};
+use bottlerocket_updater::updater::history::{Entry, FILE_MAX, History, sum};
+use bottlerocket_updater::updater::log::{Format, Level};
+use bottlerocket_updater::updater::metrics::Metrics;
+use bottlerocket_updater::updater::window::Windows;
 use core::ffi::CStr;
 use core::mem;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -252,12 +252,12 @@ fn update(options: &mut Options) -> Option<End> {
             Next::Call(call, pause) => (call, pause),
             Next::End(end) => return Some(end),
         };
-        let tell_scraper = |now, asked, page: &mut scrape::Page| match asked {
-            scrape::Asked::Health => scrape::write_state(metrics.health(now), page),
-            scrape::Asked::Readiness => scrape::write_state(metrics.readiness(), page),
-            scrape::Asked::Metrics => {
+        let tell_scraper = |now, asked, page: &mut request::Page| match asked {
+            request::Asked::Health => request::write_state(metrics.health(now), page),
+            request::Asked::Readiness => request::write_state(metrics.readiness(), page),
+            request::Asked::Metrics => {
                 metrics.write(Moment { now, utc: clock::utc() }, &daemon, page);
-                scrape::OK
+                request::OK
             }
         };
         let until = now.saturating_add(pause);
@@ -324,7 +324,7 @@ impl Keeper {
     ) -> Result<(), Errno> {
         // Without, it cannot be told what became of a version.
         *tried = "read the boot id";
-        let boot = store::boot_id(options.boot_id)?;
+        let boot = files::boot_id(options.boot_id)?;
         *tried = "open the directory";
         let store = Store::open(options.state_dir)?;
         // What cannot be read is not written either: it would be forgotten.

@@ -6,8 +6,8 @@ mod common;
 mod records;
 
 use bottlerocket_simulator::Options;
-use bottlerocket_updater::event;
-use bottlerocket_updater::log::Level;
+use bottlerocket_updater::updater::event;
+use bottlerocket_updater::updater::log::Level;
 use common::{Directory, Node, RUN_MAX, program, run};
 use std::collections::BTreeSet;
 use std::fs;

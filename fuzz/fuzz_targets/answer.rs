@@ -3,8 +3,8 @@
 #![no_main]
 
 use bottlerocket_fuzz::{in_any_pieces, json, summary};
+use bottlerocket_updater::api::status::State;
 use bottlerocket_updater::api::{Answer, Call, Command, Exchange};
-use bottlerocket_updater::status::State;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

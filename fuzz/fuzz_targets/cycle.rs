@@ -3,13 +3,13 @@
 #![no_main]
 
 use bottlerocket_fuzz::choices::{Choices, any_answer};
+use bottlerocket_updater::api::status::{State, Status, copy};
 use bottlerocket_updater::api::{Answer, Call, Command};
-use bottlerocket_updater::cycle::{Cycle, End, Given, Moment, Settings, Step};
-use bottlerocket_updater::event::Event;
-use bottlerocket_updater::excerpt::Excerpt;
-use bottlerocket_updater::history::History;
-use bottlerocket_updater::log::Level;
-use bottlerocket_updater::status::{State, Status, copy};
+use bottlerocket_updater::text::excerpt::Excerpt;
+use bottlerocket_updater::updater::cycle::{Cycle, End, Given, Moment, Settings, Step};
+use bottlerocket_updater::updater::event::Event;
+use bottlerocket_updater::updater::history::History;
+use bottlerocket_updater::updater::log::Level;
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 

@@ -4,13 +4,13 @@
 #![no_main]
 
 use bottlerocket_fuzz::choices::{Choices, VERSIONS, any_answer, any_error, image};
+use bottlerocket_updater::api::status::{LastCommand, State, Status, copy};
 use bottlerocket_updater::api::{Answer, Call, CallError, Command, Refusal};
-use bottlerocket_updater::cycle::{Moment, Settings};
-use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
-use bottlerocket_updater::event::Event;
-use bottlerocket_updater::excerpt::Excerpt;
-use bottlerocket_updater::history::History;
-use bottlerocket_updater::status::{LastCommand, State, Status, copy};
+use bottlerocket_updater::text::excerpt::Excerpt;
+use bottlerocket_updater::updater::cycle::{Moment, Settings};
+use bottlerocket_updater::updater::daemon::{Daemon, Next, Schedule};
+use bottlerocket_updater::updater::event::Event;
+use bottlerocket_updater::updater::history::History;
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 

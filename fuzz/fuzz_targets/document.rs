@@ -4,9 +4,9 @@
 
 use bottlerocket_fuzz::json::{Json, Trouble, parse, parse_leniently, unescape};
 use bottlerocket_fuzz::{in_any_pieces, summary};
-use bottlerocket_updater::excerpt::Excerpt;
-use bottlerocket_updater::json::{Condenser, JsonError, STRING_MAX};
-use bottlerocket_updater::status::{DocumentError, Image, Status};
+use bottlerocket_updater::api::document::{Condenser, JsonError, STRING_MAX};
+use bottlerocket_updater::api::status::{DocumentError, Image, Status};
+use bottlerocket_updater::text::excerpt::Excerpt;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

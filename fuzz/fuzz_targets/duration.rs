@@ -2,7 +2,7 @@
 //! shown of it is read as the same, as far as it is shown.
 #![no_main]
 
-use bottlerocket_updater::duration::{Short, parse, whole_number};
+use bottlerocket_updater::text::duration::{Short, parse, whole_number};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 

@@ -3,10 +3,10 @@
 #![no_main]
 
 use bottlerocket_fuzz::in_any_pieces;
-use bottlerocket_updater::event::Event;
-use bottlerocket_updater::excerpt::{Excerpt, is_plain};
-use bottlerocket_updater::log::{Format, RECORD_MAX, Record};
 use bottlerocket_updater::text::Number;
+use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
+use bottlerocket_updater::updater::event::Event;
+use bottlerocket_updater::updater::log::{Format, RECORD_MAX, Record};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 //! reader does, and what is wrong is told in one line.
 #![no_main]
 
-use bottlerocket_updater::duration;
-use bottlerocket_updater::flags::{Asked, Flags, Value, Word, read};
+use bottlerocket_updater::cli::flags::{Asked, Flags, Value, Word, read};
+use bottlerocket_updater::text::duration;
 use libfuzzer_sys::fuzz_target;
 use std::ffi::{CStr, CString};
 use std::time::Duration;

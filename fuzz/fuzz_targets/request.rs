@@ -3,7 +3,7 @@
 #![no_main]
 
 use bottlerocket_fuzz::in_any_pieces;
-use bottlerocket_updater::scrape::{Asked, HEAD_MAX, Page, Request, Verdict, head};
+use bottlerocket_updater::http::request::{Asked, HEAD_MAX, Page, Request, Verdict, head};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -3,10 +3,10 @@
 #![no_main]
 
 use bottlerocket_fuzz::choices::{Choices, any_status};
-use bottlerocket_updater::event::Event;
-use bottlerocket_updater::excerpt::{Excerpt, is_plain};
-use bottlerocket_updater::history::{FILE_MAX, History};
-use bottlerocket_updater::status::copy;
+use bottlerocket_updater::api::status::copy;
+use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
+use bottlerocket_updater::updater::event::Event;
+use bottlerocket_updater::updater::history::{FILE_MAX, History};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 

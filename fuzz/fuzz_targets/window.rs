@@ -2,7 +2,7 @@
 //! simple reader says so, and say themselves when they open.
 #![no_main]
 
-use bottlerocket_updater::window::Windows;
+use bottlerocket_updater::updater::window::Windows;
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Decisions that are read from the input, and what can be made of them.
 
+use bottlerocket_updater::api::status::{Image, LastCommand, State, Status};
 use bottlerocket_updater::api::{Answer, AnswerError, Call, CallError, Command, Refusal};
-use bottlerocket_updater::excerpt::Excerpt;
-use bottlerocket_updater::http::{HttpError, Progress};
-use bottlerocket_updater::status::{Image, LastCommand, State, Status};
+use bottlerocket_updater::http::response::{HttpError, Progress};
+use bottlerocket_updater::text::excerpt::Excerpt;
 use rustix::io::Errno;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 pub mod choices;
 pub mod json;
 
-use bottlerocket_updater::status::Status;
+use bottlerocket_updater::api::status::Status;
 
 /// Gives `bytes` to `take` whole, byte by byte, and split at places that
 /// depend on the bytes, and compares what comes of it.

@@ -1,8 +1,8 @@
 //! The checker as one would write it with `std` and lexopt, on the same
 //! protocol library: what `scripts/bench` compares the real one with.
 
+use bottlerocket_updater::api::status::State;
 use bottlerocket_updater::api::{Answer, Call, Exchange};
-use bottlerocket_updater::status::State;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::io::{Read, Write};

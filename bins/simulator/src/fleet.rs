@@ -8,11 +8,11 @@
 use crate::http::Answer;
 use crate::node::{self, Ending, Node, Options, Reply, mix};
 use bottlerocket_updater::api::{Call, CallError, Command, Exchange};
-use bottlerocket_updater::cycle::{Moment, Settings};
-use bottlerocket_updater::daemon::{Daemon, Next, Schedule};
-use bottlerocket_updater::duration::Short;
-use bottlerocket_updater::history::History;
-use bottlerocket_updater::window::Windows;
+use bottlerocket_updater::text::duration::Short;
+use bottlerocket_updater::updater::cycle::{Moment, Settings};
+use bottlerocket_updater::updater::daemon::{Daemon, Next, Schedule};
+use bottlerocket_updater::updater::history::History;
+use bottlerocket_updater::updater::window::Windows;
 use rustix::io::Errno;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,0 +1,331 @@
+//! The start and the end of a text of any length, made fit for one line.
+//!
+//! What a server says may be long, hostile or in colour. An excerpt keeps a
+//! fixed number of bytes of it, from both ends, because the reason of a
+//! failure tends to stand in the first or the last line. Control characters
+//! and white space become single spaces, terminal sequences vanish, and what
+//! is not UTF-8 becomes U+FFFD.
+//!
+//! The result does not depend on how the text was split on its way here.
+
+use crate::text::{Show, display, put, put_number};
+use core::str;
+use heapless::{Vec, VecView};
+
+/// How many bytes are kept of the start.
+const HEAD: usize = 200;
+/// How many bytes are kept of the end.
+const TAIL: usize = 300;
+
+/// An excerpt of a text. Displayed, it is one line without any control
+/// character: the text, or its two ends and the number of bytes between.
+// What is small comes first: reaching it takes less code.
+#[derive(Debug, Clone)]
+#[repr(C)]
+pub struct Excerpt {
+    /// Whether white space came that something visible may yet follow.
+    gap: bool,
+    sequence: Sequence,
+    /// The bytes of a character of which more are to come.
+    partial: Vec<u8, 4>,
+    /// How many bytes have come behind the head. Of these, each takes the place of
+    /// the one that came [`TAIL`] bytes before it.
+    behind: usize,
+    head: Vec<u8, HEAD>,
+    tail: [u8; TAIL],
+}
+
+/// How far a terminal's control sequence has come: ESC, `[`, parameters, and a
+/// final byte from `@` to `~`.
+#[derive(Debug, Clone)]
+enum Sequence {
+    None,
+    Escape,
+    Parameters,
+}
+
+impl Default for Excerpt {
+    #[inline(never)]
+    fn default() -> Self {
+        Self {
+            gap: false,
+            sequence: Sequence::None,
+            partial: Vec::new(),
+            behind: 0,
+            head: Vec::new(),
+            tail: [0; _],
+        }
+    }
+}
+
+impl Excerpt {
+    /// Takes the next bytes of a text in UTF-8.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.push_byte(*byte);
+        }
+    }
+
+    /// Takes the next byte of a text in UTF-8.
+    pub fn push_byte(&mut self, byte: u8) {
+        // Ends: the second turn is the last, as the byte is the first one there.
+        loop {
+            let first = self.partial.is_empty();
+            // A character has four bytes at most, and whatever is complete or
+            // wrong is taken out at once, so there is always room.
+            let _ = self.partial.push(byte);
+            let complete = match str::from_utf8(&self.partial) {
+                Ok(text) => text.chars().next(),
+                Err(error) if error.error_len().is_none() => return,
+                Err(_) => None,
+            };
+            self.partial.clear();
+            self.push_character(complete.unwrap_or(char::REPLACEMENT_CHARACTER));
+            // What is no part of a wrong character may begin another.
+            if first || complete.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Takes the next character of a text.
+    pub fn push(&mut self, character: char) {
+        // Of a character of which more was to come, no more comes.
+        if !self.partial.is_empty() {
+            self.partial.clear();
+            self.push_character(char::REPLACEMENT_CHARACTER);
+        }
+        self.push_character(character);
+    }
+
+    fn push_character(&mut self, character: char) {
+        self.sequence = match (&self.sequence, character) {
+            (_, '\u{1b}') => Sequence::Escape,
+            (Sequence::Escape, '[') => Sequence::Parameters,
+            (Sequence::Parameters, ' '..='?') => Sequence::Parameters,
+            (Sequence::Parameters, '@'..='~') => {
+                self.sequence = Sequence::None;
+                return;
+            }
+            _ => Sequence::None,
+        };
+        if !matches!(self.sequence, Sequence::None) {
+            return;
+        }
+        if character == ' ' || is_control(character) {
+            self.gap = true;
+            return;
+        }
+        if self.gap && !self.head.is_empty() {
+            self.keep(" ");
+        }
+        self.gap = false;
+        let character = if is_hidden(character) { '\u{fffd}' } else { character };
+        self.keep(character.encode_utf8(&mut [0; 4]));
+    }
+
+    fn keep(&mut self, piece: &str) {
+        if self.behind == 0 && self.head.extend_from_slice(piece.as_bytes()).is_ok() {
+            return;
+        }
+        for byte in piece.bytes() {
+            if let Some(place) = self.tail.get_mut(self.behind % TAIL) {
+                *place = byte;
+            }
+            self.behind += 1;
+        }
+    }
+
+    /// The byte that came behind `at` others behind the head, if it is kept.
+    fn tail_byte(&self, at: usize) -> u8 {
+        self.tail.get(at % TAIL).copied().unwrap_or_default()
+    }
+
+    /// Whether nothing visible has come.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty()
+    }
+
+    /// Whether the text starts with `text`, which is at most 200 bytes long
+    /// and has neither control characters nor white space other than single
+    /// spaces inside.
+    pub fn starts_with(&self, text: &str) -> bool {
+        self.head.starts_with(text.as_bytes())
+    }
+}
+
+impl Show for Excerpt {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let _ = buffer.extend_from_slice(&self.head);
+        let mut at = self.behind.saturating_sub(TAIL);
+        // The tail may begin inside a character of which the start is gone.
+        // Ends: each turn is nearer to the end of the tail.
+        while at < self.behind && matches!(self.tail_byte(at), 0x80..0xc0) {
+            at += 1;
+        }
+        if at > 0 {
+            put(buffer, &[" ["]);
+            put_number(buffer, at as u64);
+            put(buffer, &[" bytes left out] "]);
+        }
+        for at in at..self.behind {
+            let _ = buffer.push(self.tail_byte(at));
+        }
+    }
+}
+
+/// Whether a character begins a new line, or tells a terminal what to do.
+fn is_control(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+/// Whether a character reorders or hides others, which has no place in a log.
+fn is_hidden(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Whether a text can be shown as it is, on one line.
+pub fn is_plain(text: &str) -> bool {
+    !text.chars().any(|character| is_control(character) || is_hidden(character))
+}
+
+/// Shows bytes that should be text, such as a path, as an excerpt of them.
+pub struct Shown<'a>(pub &'a [u8]);
+
+impl Show for Shown<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let mut excerpt = Excerpt::default();
+        excerpt.push_bytes(self.0);
+        excerpt.show(buffer);
+    }
+}
+display!(Excerpt, Shown<'_>);
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::format;
+    use std::string::{String, ToString};
+
+    fn excerpt(text: &[u8]) -> String {
+        let mut whole = Excerpt::default();
+        whole.push_bytes(text);
+        whole.to_string()
+    }
+
+    #[test]
+    fn one_readable_line() {
+        for (text, shown) in [
+            ("", ""),
+            (" \n\t", ""),
+            ("a reason", "a reason"),
+            ("  a\r\n\tb\u{0}\u{7f}c\u{85}\u{2028}d \n", "a b c d"),
+            ("Operation \"x\" \\ é ☃ 😀", "Operation \"x\" \\ é ☃ 😀"),
+            ("\u{1b}[31mred\u{1b}[0m, \u{1b}[1;4munderlined\u{1b}[m", "red, underlined"),
+            ("\u{1b}[31", ""),
+            ("\u{1b}]0;title", "]0;title"),
+            ("\u{1b}\u{1b}[1mx", "x"),
+            ("\u{1b}[1\nx", "x"),
+            ("abc\u{202e}def\u{200b}", "abc\u{fffd}def\u{fffd}"),
+            ("\u{feff}a\u{61c}b\u{e0041}", "\u{fffd}a\u{fffd}b\u{fffd}"),
+        ] {
+            assert_eq!(excerpt(text.as_bytes()), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_replaced() {
+        for (text, shown) in [
+            (b"a\xffb".as_slice(), "a\u{fffd}b"),
+            (b"\xe2\x98x", "\u{fffd}x"),
+            (b"\xe2\x98\xe2\x98\x83", "\u{fffd}\u{2603}"),
+            (b"\x80\x80", "\u{fffd}\u{fffd}"),
+            (b"\xed\xa0\x80", "\u{fffd}\u{fffd}\u{fffd}"),
+            (b"\xf4\x90\x80\x80", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
+            (b"x\xf0\x9f", "x"),
+        ] {
+            assert_eq!(excerpt(text), shown, "{text:x?}");
+        }
+    }
+
+    #[test]
+    fn long_texts_keep_both_ends() {
+        let fits = "x".repeat(HEAD + TAIL);
+        assert_eq!(excerpt(fits.as_bytes()), fits);
+
+        let long = format!("{}{}{}", "a".repeat(HEAD), "b".repeat(150_000), "c".repeat(TAIL));
+        let shown = format!("{} [150000 bytes left out] {}", "a".repeat(HEAD), "c".repeat(TAIL));
+        assert_eq!(excerpt(long.as_bytes()), shown);
+    }
+
+    #[test]
+    fn characters_are_never_cut() {
+        // Three bytes each divide neither the head nor, with one more byte
+        // behind them, the tail.
+        for pad in 0..3 {
+            let text = format!("{}{}", "☃".repeat(1_000), "x".repeat(pad));
+            let shown = excerpt(text.as_bytes());
+            let number: usize =
+                shown.split(['[', ' ']).filter_map(|word| word.parse().ok()).next().unwrap();
+            let kept = shown.len() - format!(" [{number} bytes left out] ").len();
+            assert_eq!(kept + number, text.len(), "{shown}");
+            assert!(!shown.contains('\u{fffd}'));
+        }
+    }
+
+    #[test]
+    fn any_bytes_in_any_pieces_are_one_plain_line() {
+        let alphabet: [&[u8]; 16] = [
+            b"x",
+            b" ",
+            b"\n",
+            b"\0",
+            b"\x1b",
+            b"[",
+            b"31;1",
+            b"m",
+            b"\xe2\x98\x83",
+            b"\xe2\x98",
+            b"\x80",
+            b"\xf0\x9f\x98",
+            "\u{202e}".as_bytes(),
+            "\u{2028}".as_bytes(),
+            b"\"\\",
+            b"a longer word ",
+        ];
+        let mut numbers = crate::updater::cycle::tests::Numbers(1);
+        let mut cut = 0;
+        for _ in 0..2_000 {
+            let longest = *numbers.one_of(&[5, 50, 500]);
+            let parts = numbers.below(longest);
+            let bytes: std::vec::Vec<u8> =
+                (0..parts).flat_map(|_| *numbers.one_of(&alphabet)).copied().collect();
+            let shown = excerpt(&bytes);
+            let mut pieces = Excerpt::default();
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at(1 + numbers.below(rest.len() as u64) as usize);
+                pieces.push_bytes(piece);
+                rest = behind;
+            }
+            assert_eq!(pieces.to_string(), shown, "{bytes:x?}");
+            assert_eq!(pieces.is_empty(), shown.is_empty(), "{bytes:x?}");
+            assert!(is_plain(&shown) && !shown.starts_with(' '), "{shown:?}");
+            let is_cut = shown.contains(" bytes left out] ");
+            assert!(is_cut || shown.len() <= HEAD + TAIL, "{shown:?}");
+            // What is fit to be shown is shown as it is.
+            assert!(is_cut || excerpt(shown.as_bytes()) == shown, "{shown:?}");
+            cut += u32::from(is_cut);
+        }
+        assert!((100..1_900).contains(&cut), "{cut}");
+    }
+}

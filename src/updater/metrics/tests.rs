@@ -1,0 +1,424 @@
+//! Pages after a story that is told by a script, and after any other.
+
+extern crate std;
+use super::*;
+use crate::api::AnswerError;
+use crate::api::document::STRING_MAX;
+use crate::api::status::{LastCommand, Text};
+use crate::http::request::PAGE_MAX;
+use crate::updater::cycle::Settings;
+use crate::updater::cycle::tests::{AnyAnswer, Numbers, answer, answer_and_delay};
+use crate::updater::daemon::{Next, Schedule};
+use crate::updater::history::History;
+use crate::updater::history::tests::summed;
+use crate::updater::window::Windows;
+use exposition::Page as Read;
+use std::borrow::ToOwned;
+use std::format;
+use std::string::String;
+
+#[path = "../../../tests/common/exposition.rs"]
+mod exposition;
+
+const LIMIT: Duration = Duration::from_secs(960);
+/// Friday, 1970-01-02: any day will do.
+const BEGIN: Duration = Duration::from_secs(86_400);
+
+const SCHEDULE: Schedule = Schedule {
+    once: false,
+    interval: Duration::from_secs(600),
+    jitter: Duration::ZERO,
+    give_up: Duration::from_secs(300),
+};
+
+/// A daemon that is under way, and what is noted of it.
+struct Script {
+    metrics: Metrics,
+    daemon: Daemon,
+    next: Next,
+    now: Duration,
+}
+
+impl Script {
+    fn new(settings: Settings, history: History) -> Self {
+        let mut metrics = Metrics::new(BEGIN, LIMIT);
+        metrics.note_event(BEGIN, &Event::Started(b"/run/api.sock", SCHEDULE.interval));
+        let (daemon, next) = Daemon::begin(settings, history, SCHEDULE, 1);
+        Self { metrics, daemon, next, now: BEGIN }
+    }
+
+    fn at(&self) -> Moment {
+        Moment { now: self.now, utc: self.now }
+    }
+
+    /// Notes the answer to the next call as the program does.
+    fn give(&mut self, pause: Duration, call: Call, answer: &Result<Answer, CallError>) {
+        self.now += pause;
+        let at = self.at();
+        self.metrics.note_answer(self.now, answer);
+        let Self { metrics, daemon, .. } = self;
+        let tell = &mut |event: Event| metrics.note_event(at.now, &event);
+        tell(Event::Called(call, answer, Duration::ZERO));
+        self.next = daemon.answered(at, call, answer, tell);
+    }
+
+    fn play(&mut self, texts: &[&str]) {
+        for text in texts {
+            let Next::Call(call, pause) = self.next else { panic!("{:?}", self.next) };
+            let (answer, delay) = answer_and_delay(text);
+            self.give(pause + delay, call, &answer);
+        }
+    }
+
+    fn page(&self) -> String {
+        let mut page = Page::new();
+        self.metrics.write(self.at(), &self.daemon, &mut page);
+        String::from_utf8(page.to_vec()).unwrap()
+    }
+
+    fn read(&self) -> Read {
+        Read::read(&self.page())
+    }
+}
+
+/// One version that did not boot, twice.
+fn history(entries: &str) -> History {
+    let file = summed(&format!("bottlerocket-updater 1\n{entries}"));
+    let boot = Text::try_from("this-boot").unwrap();
+    let mut history = History::new(boot, Some(Duration::from_secs(86_400)));
+    history.read(&file).unwrap();
+    history
+}
+
+const TWICE: &str = "1.25.9\taws-k8s-1.30\tx86_64\t1.26.0\t\t2\t86400\t\n";
+
+fn windows(text: &str) -> Settings {
+    let mut windows = Windows::new();
+    windows.add(text.as_bytes()).unwrap();
+    Settings { windows, ..Settings::default() }
+}
+
+#[test]
+fn the_page_after_an_update() {
+    let mut script = Script::new(windows("Fri 00:00-00:30"), history(TWICE));
+    script.play(&["refused", "404", "204", "Available 1.26.1 - refresh@1", "+63s 204"]);
+    script.play(&["423", "423", "Staged 1.26.1 1.26.1 prepare@2"]);
+    script.play(&["204", "Staged 1.26.1 1.26.1 activate!Failed@3"]);
+    // The next cycle.
+    script.play(&["Staged 1.26.1 1.26.1 activate!Failed@3", "204"]);
+    script.play(&["Staged 1.26.1 1.26.1 refresh@4", "204", "Ready 1.26.1 1.26.1 activate@5"]);
+    script.now = BEGIN + Duration::from_millis(1_800_250);
+    let expected = include_str!("after-an-update.prom");
+    let expected = expected.replace("VERSION", env!("CARGO_PKG_VERSION"));
+    assert_eq!(script.page(), expected);
+    Read::read(&expected);
+}
+
+#[test]
+fn the_page_at_the_start() {
+    let script = Script::new(Settings::default(), History::default());
+    let page = script.read();
+    for (name, value) in [
+        (concat!("updater_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
+        ("update_state{state=\"Unknown\"}", 1.0),
+        ("update_state{state=\"Idle\"}", 0.0),
+        ("update_held_back_versions", 0.0),
+        ("update_window_open", 1.0),
+        ("api_reachable", 0.0),
+        ("api_last_answer_age_seconds", 0.0),
+        ("updater_last_error_info{class=\"none\"}", 1.0),
+        ("updater_last_error_age_seconds", 0.0),
+        ("updater_events_total{event=\"started\"}", 1.0),
+        ("updater_events_total{event=\"rolled_back\"}", 0.0),
+    ] {
+        assert_eq!(page.get(name), value, "{name}");
+    }
+    for name in [
+        "os_info",
+        "update_chosen_info",
+        "update_held_back_failed_boots",
+        "update_window_next_open",
+        "update_last_success",
+    ] {
+        assert_eq!(page.find(name), [], "{name}");
+    }
+    // All counters are there from the beginning: else the first of each is lost
+    // to whoever asks for an increase.
+    assert_eq!(page.find("update_commands_total").len(), Command::ALL.len() * OUTCOMES);
+    assert_eq!(page.find("updater_events_total").len(), event::COUNT);
+}
+
+#[test]
+fn what_is_noted_of_answers() {
+    let mut script = Script::new(Settings::default(), History::default());
+    let state = |page: &Read| {
+        let states = page.find("update_state");
+        let is = |(name, value): &(&str, f64)| (*value == 1.0).then(|| String::from(*name));
+        let is: std::vec::Vec<_> = states.iter().filter_map(is).collect();
+        let [is] = &is[..] else { panic!("{states:?}") };
+        is.split('"').nth(1).unwrap().to_owned()
+    };
+    // The state, whether the API is reachable and the node's status is known,
+    // and which versions run and are chosen.
+    for (text, is, reachable, running, chosen) in [
+        ("refused", "Unknown", 0.0, 0, 0),
+        ("404", "Unknown", 1.0, 0, 0),
+        ("423", "Unknown", 1.0, 0, 0),
+        ("Available 1.26.1 - refresh@1", "Available", 1.0, 1, 1),
+        // What was known still holds.
+        ("423", "Available", 1.0, 1, 1),
+        ("204", "Available", 1.0, 1, 1),
+        ("409 why", "Available", 1.0, 1, 1),
+        ("500 why", "Available", 1.0, 1, 1),
+        ("silence", "Available", 0.0, 1, 1),
+        ("denied", "Available", 0.0, 1, 1),
+        ("garbage", "Available", 0.0, 1, 1),
+        ("break", "Available", 0.0, 1, 1),
+        ("descriptors", "Available", 0.0, 1, 1),
+        ("Idle - - refresh@2", "Idle", 1.0, 1, 0),
+        ("Staged 1.26.1 1.26.1 prepare@3", "Staged", 1.0, 1, 1),
+        ("Ready - 1.26.1 prepare@3", "Ready", 1.0, 1, 0),
+        // It has rebooted, or the API server has restarted.
+        ("404", "Unknown", 1.0, 1, 0),
+    ] {
+        script.give(Duration::from_secs(1), Call::Status, &answer(text));
+        let page = script.read();
+        assert_eq!(state(&page), is, "{text}");
+        assert_eq!(page.get("api_reachable"), reachable, "{text}");
+        assert_eq!(page.find("os_info").len(), running, "{text}");
+        assert_eq!(page.find("update_chosen_info").len(), chosen, "{text}");
+        assert_eq!(script.metrics.readiness().is_ok(), is != "Unknown", "{text}");
+        let age = page.get("api_last_answer_age_seconds");
+        assert_eq!(age == 0.0, reachable == 1.0, "{text}: {age}");
+    }
+}
+
+#[test]
+fn the_api_may_be_silent_for_so_long() {
+    let more = Duration::from_millis(1);
+    let mut metrics = Metrics::new(BEGIN, LIMIT);
+    let silent = |silence| Err(Problem::Silence(silence, LIMIT));
+    // From the start on, and from each answer on, whatever it is.
+    let mut heard = BEGIN;
+    for text in ["refused", "204", "423", "404", "409 why", "500 why", "Idle", "silence", "garbage"]
+    {
+        assert_eq!(metrics.health(heard), Ok(()));
+        assert_eq!(metrics.health(heard + LIMIT), Ok(()));
+        assert_eq!(metrics.health(heard + LIMIT + more), silent(LIMIT + more));
+        // A clock that goes back is no reason for a restart.
+        assert_eq!(metrics.health(Duration::ZERO), Ok(()));
+        let now = heard + 2 * LIMIT;
+        let answer = answer(text);
+        metrics.note_answer(now, &answer);
+        let is_one = match answer {
+            Ok(_) => true,
+            Err(error) => error.is_refusal(),
+        };
+        assert_eq!(metrics.health(now).is_ok(), is_one, "{text}");
+        heard = if is_one { now } else { heard };
+    }
+    let metrics = Metrics::new(BEGIN, Duration::MAX);
+    assert_eq!(metrics.health(Duration::MAX), Ok(()));
+}
+
+#[test]
+fn the_last_error() {
+    let mut script = Script::new(Settings::default(), History::default());
+    let class = |script: &Script| {
+        let page = script.read();
+        let [(name, 1.0)] = page.find("updater_last_error_info")[..] else { panic!() };
+        let age = page.get("updater_last_error_age_seconds");
+        (name.split('"').nth(1).unwrap().to_owned(), age)
+    };
+    for (text, told) in [
+        ("refused", "api_away"),
+        ("denied", "api_connect"),
+        ("break", "api_broken"),
+        ("silence", "api_too_late"),
+        ("garbage", "api_not_understood"),
+        ("500 why", "api_refused"),
+    ] {
+        script.play(&[text]);
+        assert_eq!(class(&script), (told.into(), 0.0), "{text}");
+    }
+    script.play(&["404", "204", "Idle - - refresh!Failed@1"]);
+    assert_eq!(class(&script), ("command_failed".into(), 0.0));
+    // It stays until there is another one.
+    script.play(&["Idle - - refresh!Failed@1", "204", "Idle - - refresh@2"]);
+    assert_eq!(class(&script), ("command_failed".into(), 600.2));
+}
+
+#[test]
+fn what_became_of_commands() {
+    let command = Command::Activate;
+    let took = Duration::from_secs(1);
+    let (refused, silence) = (answer("500 why"), answer("silence"));
+    let Err(CallError::Answer(AnswerError::Refused(refusal))) = &refused else { panic!() };
+    let failed = LastCommand {
+        name: "activate",
+        outcome: "Failed",
+        timestamp: "t",
+        exit_status: "1",
+        stderr: refusal.reason,
+    };
+    for (event, outcome) in [
+        (Event::Done(command, "1", took), Some("success")),
+        (Event::Failed(command, &failed, took), Some("failed")),
+        (Event::Overdue(command, took), Some("overdue")),
+        (Event::Vanished(command), Some("vanished")),
+        (Event::Refused(command, refusal), Some("refused")),
+        (Event::Called(Call::Start(command), &refused, took), Some("refused")),
+        // It may have been carried out all the same.
+        (Event::Called(Call::Start(command), &silence, took), None),
+        (Event::Called(Call::Status, &refused, took), None),
+        (Event::Running(command, took), None),
+    ] {
+        let mut script = Script::new(Settings::default(), History::default());
+        script.metrics.note_event(BEGIN, &event);
+        let page = script.read();
+        let counted: std::vec::Vec<_> = page
+            .find("update_commands_total")
+            .into_iter()
+            .filter(|(_, count)| *count > 0.0)
+            .collect();
+        let name = outcome.map(|outcome| {
+            format!("update_commands_total{{command=\"activate\",outcome=\"{outcome}\"}}")
+        });
+        let expected: std::vec::Vec<_> = name.iter().map(|name| (name.as_str(), 1.0)).collect();
+        assert_eq!(counted, expected, "{}", event::summary(event.number()).name);
+    }
+}
+
+#[test]
+fn windows_are_told() {
+    let script = Script::new(windows("Sat 01:00-02:00"), History::default());
+    let page = script.read();
+    assert_eq!(page.get("update_window_open"), 0.0);
+    // 25 hours behind the midnight at which it begins.
+    assert_eq!(page.get("update_window_next_open_timestamp_seconds"), 86_400.0 + 25.0 * 3_600.0);
+    let script = Script::new(windows("Sat 01:00-02:00; Fri 00:00-00:01"), History::default());
+    assert_eq!(script.read().get("update_window_open"), 1.0);
+}
+
+/// The longest strings, of characters that need an escape each.
+fn quotes(first: usize) -> String {
+    let mut quotes = format!("{first}");
+    while quotes.len() < STRING_MAX {
+        quotes.push('"');
+    }
+    quotes
+}
+
+#[test]
+fn the_longest_page_has_room() {
+    let (most, long) = (u64::MAX, quotes(0));
+    let entries: String = (1..5)
+        .map(|number| format!("{}\t{long}\t{long}\t{long}\t\t{most}\t{most}\t\n", quotes(number)))
+        .collect();
+    let mut script = Script::new(windows("Mon 00:00-00:01"), history(&entries));
+    let image = || {
+        let [version, variant, arch] = [(); 3].map(|()| Text::try_from(&*long).unwrap());
+        Some(OwnedImage { version, variant, arch })
+    };
+    let old = Duration::MAX - Duration::from_nanos(1);
+    let Script { metrics, .. } = &mut script;
+    (metrics.running, metrics.chosen) = (image(), image());
+    metrics.values = [since(Duration::ZERO); VALUES];
+    for at in [INFO, REACHABLE, ERROR] {
+        metrics.values[at] = ONE;
+    }
+    metrics.set_state(State::Available as usize);
+    metrics.values[COMMANDS..SUCCEEDED].fill(COUNT_MAX);
+    metrics.values[EVENTS..].fill(COUNT_MAX);
+    let longest = event::summary(12).name;
+    assert!((0..event::COUNT).all(|number| event::summary(number).name.len() <= longest.len()));
+    metrics.class = longest;
+    script.now = old;
+    let page = script.page();
+    assert!(page.len() + 1_000 < PAGE_MAX, "{} bytes", page.len());
+    let read = Read::read(&page);
+    assert_eq!(read.find("update_held_back_failed_boots").len(), 4);
+    assert_eq!(
+        read.get("update_commands_total{command=\"refresh\",outcome=\"success\"}"),
+        4_294_967_295.0
+    );
+    // Each value is there, and each image.
+    let samples = page.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(samples.count(), VALUES + 6);
+    // It is full of escapes.
+    assert_eq!(page.matches("\\\"").count(), 6 * 3 * (STRING_MAX - 1));
+    // What is counted stays at the largest number.
+    script.metrics.note_event(old, &Event::Busy);
+    script.metrics.note_event(old, &Event::Vanished(Command::Prepare));
+    script.read().follows(&read);
+}
+
+#[test]
+fn values_in_thousandths() {
+    for (value, written) in [
+        (0, "0"),
+        (1, "0.001"),
+        (9, "0.009"),
+        (10, "0.01"),
+        (99, "0.099"),
+        (100, "0.1"),
+        (999, "0.999"),
+        (1_000, "1"),
+        (1_001, "1.001"),
+        (12_050, "12.05"),
+        (u64::MAX, "18446744073709551.615"),
+    ] {
+        let mut page = Page::new();
+        put_sample(&mut page, "x", &[], value);
+        assert_eq!(str::from_utf8(&page), Ok(format!("bottlerocket_x {written}\n").as_str()));
+    }
+}
+
+/// Whatever happens, one state is 1, nothing that is counted goes back, and it
+/// fits together.
+#[test]
+fn any_sequence_of_answers() {
+    let any = AnyAnswer::new();
+    for seed in 0..12 {
+        let mut numbers = Numbers(seed);
+        let settings = match seed % 3 {
+            0 => windows("Fri 02:00-03:00; Sun 12:00-18:00"),
+            _ => Settings { refresh_ready: seed % 2 == 0, ..Settings::default() },
+        };
+        let mut script = Script::new(settings, history(if seed % 2 == 0 { TWICE } else { "" }));
+        let mut before = script.read();
+        for _ in 0..60 {
+            let Next::Call(call, pause) = script.next else { break };
+            script.give(pause, call, any.to(call, &mut numbers));
+            let page = script.read();
+            page.follows(&before);
+            let states = page.find("update_state");
+            assert_eq!(states.iter().map(|(_, value)| value).sum::<f64>(), 1.0, "{states:?}");
+            assert!(states.iter().all(|(_, value)| [0.0, 1.0].contains(value)), "{states:?}");
+            assert_eq!(page.find("updater_last_error_info").len(), 1);
+            assert!(page.find("os_info").len() <= 1 && page.find("update_chosen_info").len() <= 1);
+            let held = page.find("update_held_back_failed_boots");
+            assert_eq!(page.get("update_held_back_versions"), held.len() as f64);
+            let opens = page.find("update_window_next_open").len() as f64;
+            assert_eq!(page.get("update_window_open") + opens, 1.0);
+            // Outcomes and events are two views of the same.
+            for (outcome, event) in [("failed", "command_failed"), ("vanished", "command_vanished")]
+            {
+                let commands = page.find("update_commands_total");
+                let ended = format!("outcome=\"{outcome}\"");
+                let commands = commands.iter().filter(|(name, _)| name.contains(&ended));
+                let events = page.get(&format!("updater_events_total{{event=\"{event}\"}}"));
+                assert_eq!(commands.map(|(_, value)| value).sum::<f64>(), events);
+            }
+            before = page;
+        }
+    }
+}
+
+#[test]
+fn a_start_that_is_answered_with_an_error_was_refused() {
+    let mut script = Script::new(Settings::default(), History::default());
+    script.play(&["404", "500 why"]);
+    let refused = "update_commands_total{command=\"refresh\",outcome=\"refused\"}";
+    assert_eq!(script.read().get(refused), 1.0);
+}

@@ -1,0 +1,11 @@
+//! What only the updater has.
+
+pub mod config;
+pub mod cycle;
+pub mod daemon;
+pub mod event;
+pub mod history;
+pub mod log;
+pub mod metrics;
+pub mod plan;
+pub mod window;

@@ -1,0 +1,274 @@
+//! The decision what to do next for a node: one pure function.
+
+use crate::api::Command;
+use crate::api::status::{LastCommand, State, Status};
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// Send this command.
+    Run(Command),
+    /// Nothing: an update waits for the reboot.
+    Ready,
+    /// Nothing: no update is chosen.
+    Nothing,
+    /// Nothing: an update is written, and somebody else is to activate it.
+    Staged,
+    /// Nothing: the chosen version did not come up when it was booted.
+    HeldBack,
+    /// Nothing: an update waits for the next window.
+    Closed,
+}
+
+/// What is known when the decision is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The status, or `None` if there has been no command since boot.
+    pub status: Option<&'a Status<'a>>,
+    /// Whether a refresh has succeeded in this cycle.
+    pub refreshed: bool,
+    /// Whether an update that is Ready may be replaced by one that is chosen
+    /// since. If not, nothing touches it: the node may be draining already.
+    pub refresh_ready: bool,
+    /// Whether an update is not to be activated.
+    pub stage_only: bool,
+    /// Whether the chosen version did not come up, and is not tried again yet.
+    pub held_back: bool,
+    /// Whether this is no time for an update.
+    pub closed: bool,
+}
+
+/// Decides.
+///
+/// | state | chosen | what to do |
+/// |---|---|---|
+/// | Ready | anything | nothing, unless `refresh_ready` |
+/// | any, or none | anything | refresh, if that has not been done |
+/// | Idle | anything | nothing, but refresh again if the last refresh failed |
+/// | Available, Staged, Ready | none | nothing |
+/// | Available | some | prepare |
+/// | Staged | what is staged | activate |
+/// | Staged | another | prepare again |
+/// | Ready | what is staged | nothing |
+/// | Ready | another | deactivate |
+///
+/// A version that is held back is neither prepared nor activated, and nothing
+/// is deactivated for it. With `stage_only` nothing is activated. While the
+/// window is closed none of the three begins.
+// Apart, it keeps its registers to itself: the programs are smaller.
+#[inline(never)]
+pub fn plan(known: Known) -> Plan {
+    use Command::{Activate, Deactivate, Prepare};
+    match regardless_of_limits(known) {
+        Plan::Run(Prepare | Activate) if known.held_back => Plan::HeldBack,
+        Plan::Run(Deactivate) if known.held_back => Plan::Ready,
+        Plan::Run(Activate) if known.stage_only => Plan::Staged,
+        Plan::Run(Prepare | Activate | Deactivate) if known.closed => Plan::Closed,
+        plan => plan,
+    }
+}
+
+fn regardless_of_limits(known: Known) -> Plan {
+    let Some(status) = known.status else { return Plan::Run(Command::Refresh) };
+    if status.state == State::Ready && !known.refresh_ready {
+        return Plan::Ready;
+    }
+    if !known.refreshed {
+        return Plan::Run(Command::Refresh);
+    }
+    let chosen_is_staged = status.chosen == status.staged;
+    match (status.state, status.chosen.is_some()) {
+        // It fell back to Idle: what is on offer is not known.
+        (State::Idle, _) if status.last_command.as_ref().is_some_and(is_failed_refresh) => {
+            Plan::Run(Command::Refresh)
+        }
+        (State::Ready, false) => Plan::Ready,
+        (State::Idle, _) | (_, false) => Plan::Nothing,
+        (State::Available, true) => Plan::Run(Command::Prepare),
+        (State::Staged, true) if chosen_is_staged => Plan::Run(Command::Activate),
+        (State::Staged, true) => Plan::Run(Command::Prepare),
+        (State::Ready, true) if chosen_is_staged => Plan::Ready,
+        (State::Ready, true) => Plan::Run(Command::Deactivate),
+    }
+}
+
+fn is_failed_refresh(command: &LastCommand) -> bool {
+    command.name == Command::Refresh.name() && !command.succeeded()
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::api::status::Image;
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    fn image(version: &'static str) -> Image<'static> {
+        Image { version, variant: "aws-k8s-1.30", arch: "x86_64" }
+    }
+
+    fn command(name: &'static str, outcome: &'static str) -> LastCommand<'static> {
+        let stderr = Box::leak(Box::default());
+        let timestamp = "2026-11-22T05:32:13Z";
+        LastCommand { name, outcome, timestamp, exit_status: "1", stderr }
+    }
+
+    /// Every combination of state, chosen and staged image and last command.
+    fn all_statuses() -> Vec<Status<'static>> {
+        let images = [None, Some(image("1.26.1")), Some(image("1.26.2"))];
+        let mut commands = std::vec![None];
+        for name in ["refresh", "prepare", "activate", "deactivate", "invented", ""] {
+            for outcome in ["Success", "Failed", "Unknown", "Invented", ""] {
+                commands.push(Some(command(name, outcome)));
+            }
+        }
+        let mut all = Vec::new();
+        for state in State::ALL {
+            for chosen in images {
+                for staged in images {
+                    for last_command in commands.iter().copied() {
+                        all.push(Status {
+                            state,
+                            chosen,
+                            running: Some(image("1.26.0")),
+                            staged,
+                            last_command,
+                        });
+                    }
+                }
+            }
+        }
+        assert_eq!(all.len(), 4 * 3 * 3 * 31);
+        all
+    }
+
+    fn decide(status: &Status, refreshed: bool, refresh_ready: bool) -> Plan {
+        plan(Known { status: Some(status), refreshed, refresh_ready, ..NOTHING_KNOWN })
+    }
+
+    const NOTHING_KNOWN: Known = Known {
+        status: None,
+        refreshed: false,
+        refresh_ready: false,
+        stage_only: false,
+        held_back: false,
+        closed: false,
+    };
+
+    #[test]
+    fn without_a_status_it_refreshes() {
+        for refreshed in [false, true] {
+            for refresh_ready in [false, true] {
+                let known = Known { refreshed, refresh_ready, ..NOTHING_KNOWN };
+                assert_eq!(plan(known), Plan::Run(Command::Refresh));
+            }
+        }
+    }
+
+    #[test]
+    fn it_refreshes_once_whatever_is_known_unless_ready() {
+        for status in all_statuses() {
+            let ready = status.state == State::Ready;
+            let first = if ready { Plan::Ready } else { Plan::Run(Command::Refresh) };
+            assert_eq!(decide(&status, false, false), first);
+            assert_eq!(decide(&status, false, true), Plan::Run(Command::Refresh));
+        }
+    }
+
+    #[test]
+    fn ready_is_left_alone() {
+        for status in all_statuses().iter().filter(|status| status.state == State::Ready) {
+            assert_eq!(decide(status, false, false), Plan::Ready);
+            assert_eq!(decide(status, true, false), Plan::Ready);
+        }
+    }
+
+    #[test]
+    fn after_the_refresh_the_state_decides() {
+        let (old, new) = (Some(image("1.26.1")), Some(image("1.26.2")));
+        let run = Plan::Run;
+        use Command::{Activate, Deactivate, Prepare, Refresh};
+        use State::{Available, Idle, Ready, Staged};
+        for status in all_statuses() {
+            let refresh_failed = status
+                .last_command
+                .as_ref()
+                .is_some_and(|last| last.name == "refresh" && last.outcome != "Success");
+            let (staged, chosen) = (&status.staged, &status.chosen);
+            let expected = match (status.state, chosen, staged) {
+                (Idle, _, _) if refresh_failed => run(Refresh),
+                (Idle, _, _) => Plan::Nothing,
+                (Available | Staged, None, _) => Plan::Nothing,
+                (Available, Some(_), _) => run(Prepare),
+                (Staged, Some(_), None) => run(Prepare),
+                (Staged, chosen, staged) if *chosen == old && *staged == old => run(Activate),
+                (Staged, chosen, staged) if *chosen == new && *staged == new => run(Activate),
+                (Staged, Some(_), Some(_)) => run(Prepare),
+                (Ready, None, _) => Plan::Ready,
+                (Ready, Some(_), None) => run(Deactivate),
+                (Ready, chosen, staged) if *chosen == old && *staged == new => run(Deactivate),
+                (Ready, chosen, staged) if *chosen == new && *staged == old => run(Deactivate),
+                (Ready, Some(_), Some(_)) => Plan::Ready,
+            };
+            assert_eq!(decide(&status, true, true), expected, "{status:?}");
+            if status.state != Ready {
+                assert_eq!(decide(&status, true, false), expected, "{status:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_variant_or_architecture_is_another_image() {
+        for other in [
+            Image { arch: "aarch64", ..image("1.26.1") },
+            Image { variant: "aws-k8s-1.31", ..image("1.26.1") },
+        ] {
+            let status = Status {
+                state: State::Staged,
+                chosen: Some(other),
+                running: Some(image("1.26.0")),
+                staged: Some(image("1.26.1")),
+                last_command: None,
+            };
+            assert_eq!(decide(&status, true, false), Plan::Run(Command::Prepare));
+        }
+    }
+
+    #[test]
+    fn limits_stop_what_changes_the_node_and_nothing_else() {
+        use Command::{Activate, Deactivate, Prepare, Refresh};
+        let both = [false, true];
+        for status in all_statuses() {
+            for (refreshed, refresh_ready) in [(false, false), (true, false), (true, true)] {
+                let free = decide(&status, refreshed, refresh_ready);
+                for (stage_only, held_back, closed) in both.into_iter().flat_map(|one| {
+                    both.into_iter().flat_map(move |two| both.map(|three| (one, two, three)))
+                }) {
+                    let limited = plan(Known {
+                        status: Some(&status),
+                        refreshed,
+                        refresh_ready,
+                        stage_only,
+                        held_back,
+                        closed,
+                    });
+                    let expected = match free {
+                        Plan::Run(Refresh) => free,
+                        Plan::Run(Prepare) if held_back => Plan::HeldBack,
+                        Plan::Run(Prepare) if closed => Plan::Closed,
+                        Plan::Run(Activate) if held_back => Plan::HeldBack,
+                        Plan::Run(Activate) if stage_only => Plan::Staged,
+                        Plan::Run(Activate) if closed => Plan::Closed,
+                        Plan::Run(Deactivate) if held_back => Plan::Ready,
+                        Plan::Run(Deactivate) if closed => Plan::Closed,
+                        _ => free,
+                    };
+                    assert_eq!(limited, expected, "{status:?}");
+                    let is_changing = matches!(limited, Plan::Run(command) if command != Refresh);
+                    assert!(!is_changing || !(held_back || closed));
+                }
+            }
+        }
+    }
+}
