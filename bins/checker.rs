@@ -8,12 +8,12 @@ mod start;
 
 use bottlerocket_updater::api::status::State;
 use bottlerocket_updater::api::{Answer, Call, CallError, Command, Exchange, Failed};
-use bottlerocket_updater::cli::exit::{FAILED, NO, YES};
+use bottlerocket_updater::cli::exit::{FAILURE, NEGATIVE, SUCCESS};
 use bottlerocket_updater::cli::flags::{self, Flags, Value};
 use bottlerocket_updater::sys::unix::{
     DEFAULT_SOCKET, Deadline, call, call_until_free, write_line,
 };
-use bottlerocket_updater::text::duration::Short;
+use bottlerocket_updater::text::duration::HumanDuration;
 use core::ffi::CStr;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
@@ -72,7 +72,7 @@ fn main(arguments: Args) -> u8 {
             let socket = socket.to_bytes();
             let tried = "read the update status from";
             complain(&[&Failed { tried, socket, error, timeout }]);
-            FAILED
+            FAILURE
         })
     })
 }
@@ -84,20 +84,20 @@ fn check<'x>(options: &Options, exchange: &'x mut Exchange) -> Result<u8, CallEr
     let status = match call_until_free(options.socket, Call::Status, &mut deadline, exchange)? {
         Answer::Status(status) if status.state == State::Ready => {
             write_line(STDOUT, "yes: ", &[&status]);
-            YES
+            SUCCESS
         }
         Answer::Status(status) => {
             write_line(STDOUT, "no: ", &[&status]);
-            NO
+            NEGATIVE
         }
-        Answer::NoStatus => {
+        Answer::Uninitialized => {
             write_line(STDOUT, "no: no refresh since the node booted", &[]);
-            NO
+            NEGATIVE
         }
         _ => {
-            let timeout = Short(options.timeout);
+            let timeout = HumanDuration(options.timeout);
             write_line(STDOUT, "no: update lock held for ", &[&timeout]);
-            NO
+            NEGATIVE
         }
     };
     if options.refresh {

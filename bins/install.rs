@@ -20,10 +20,10 @@
 
 mod start;
 
-use bottlerocket_updater::cli::exit::{FAILED, YES};
-use bottlerocket_updater::cli::flags::{self, Asked, Flags, UsageError, Value};
+use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
+use bottlerocket_updater::cli::flags::{self, Flags, Invocation, UsageError, Value};
 use bottlerocket_updater::sys::unix::{pause, write_line};
-use bottlerocket_updater::text::errno::Reason;
+use bottlerocket_updater::text::errno::ErrnoText;
 use bottlerocket_updater::text::{Show, put};
 use core::ffi::CStr;
 use core::time::Duration;
@@ -119,14 +119,14 @@ fn main(arguments: Args) -> u8 {
     let mut into = None;
     let mut asked = flags::read(arguments, &mut options, &mut [], Some(&mut into));
     options.into = into.unwrap_or_default();
-    if asked == Ok(Asked::Run) && options.into.is_empty() {
+    if asked == Ok(Invocation::Run) && options.into.is_empty() {
         asked = Err(UsageError::MissingOperand("DIR"));
     }
     start::invoke(asked, HELP, || match install(&options, &mut [0; PATH_MAX]) {
-        Ok(()) => YES,
+        Ok(()) => SUCCESS,
         Err(failure) => {
             complain(&[&failure]);
-            FAILED
+            FAILURE
         }
     })
 }
@@ -445,7 +445,7 @@ fn put_escaped(buffer: &mut VecView<u8>, path: &[u8]) {
     }
 }
 
-/// What could not be done. Shown, it says what to do about it.
+/// What could not be done. Sanitized, it says what to do about it.
 struct Failure<'a> {
     to: &'static str,
     side: Side,
@@ -509,7 +509,7 @@ impl Show for Failure<'_> {
         self.path.show(buffer);
         put(buffer, &[": "]);
         match self.why {
-            Why::Errno(error) => Reason(error).show(buffer),
+            Why::Errno(error) => ErrnoText(error).show(buffer),
             Why::Irregular => put(buffer, &["not a regular file"]),
             Why::Empty => put(buffer, &["the file is empty"]),
             Why::TooLarge => put(buffer, &["the file is larger than 16 MiB"]),

@@ -25,12 +25,12 @@ mod start;
 
 use bottlerocket_updater::api::status::State;
 use bottlerocket_updater::api::{Answer, Call, CallError, Exchange, Failed};
-use bottlerocket_updater::cli::exit::{FAILED, NO, YES};
+use bottlerocket_updater::cli::exit::{FAILURE, NEGATIVE, SUCCESS};
 use bottlerocket_updater::cli::flags::{self, Flags, Value};
 use bottlerocket_updater::sys::unix::{
     DEFAULT_SOCKET, Deadline, Wait, call, call_until_free, write_all, write_line,
 };
-use bottlerocket_updater::text::duration::Short;
+use bottlerocket_updater::text::duration::HumanDuration;
 use core::ffi::CStr;
 use core::time::Duration;
 use start::{Args, STDOUT, complain};
@@ -111,7 +111,7 @@ fn fail(options: &Options, tried: &str, error: CallError) -> u8 {
     let Options { socket, timeout, .. } = *options;
     let socket = socket.to_bytes();
     complain(&[&Failed { tried, socket, error, timeout }]);
-    FAILED
+    FAILURE
 }
 
 /// Refuses to reboot unless an update is Ready, and says why: the exit status,
@@ -122,16 +122,16 @@ fn refuse(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
         Ok(Answer::Status(status)) => {
             write_line(STDOUT, "not rebooting: ", &[&status]);
         }
-        Ok(Answer::NoStatus) => {
+        Ok(Answer::Uninitialized) => {
             write_all(STDOUT, b"not rebooting: no refresh since the node booted\n");
         }
         Ok(_) => {
-            let timeout = Short(options.timeout);
+            let timeout = HumanDuration(options.timeout);
             write_line(STDOUT, "not rebooting: update lock held for ", &[&timeout]);
         }
         Err(error) => return Some(fail(options, "read the update status from", error)),
     }
-    Some(NO)
+    Some(NEGATIVE)
 }
 
 /// Asks for the reboot, and says what comes of it: the exit status.
@@ -139,7 +139,7 @@ fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
     let tried = "reboot the node through";
     let mut last = match call(options.socket, Call::Reboot, deadline, exchange) {
         Ok(_) => return on_its_way(b"the reboot is on its way\n"),
-        Err(error) => match error.as_break() {
+        Err(error) => match error.as_disconnect() {
             Some(broken) => broken,
             None => return fail(options, tried, error),
         },
@@ -176,7 +176,7 @@ fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
                 }
                 // It broke off before the request was there.
                 Err(CallError::Send(errno)) => break CallError::Send(errno),
-                Err(error) => match error.as_break() {
+                Err(error) => match error.as_disconnect() {
                     Some(broken) => break broken,
                     None => return fail(options, tried, error),
                 },
@@ -191,5 +191,5 @@ fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
 
 fn on_its_way(line: &[u8]) -> u8 {
     write_all(STDOUT, line);
-    YES
+    SUCCESS
 }

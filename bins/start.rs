@@ -20,8 +20,8 @@ mod arch;
 #[path = "start/memory.rs"]
 mod memory;
 
-use bottlerocket_updater::cli::exit::{FAILED, USAGE, YES};
-use bottlerocket_updater::cli::flags::{Asked, UsageError};
+use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS, USAGE};
+use bottlerocket_updater::cli::flags::{Invocation, UsageError};
 use bottlerocket_updater::sys::unix::{write_all, write_line};
 use bottlerocket_updater::text::Show;
 use core::ffi::{CStr, c_char, c_int, c_void};
@@ -64,17 +64,17 @@ pub fn complain(what: &[&dyn Show]) {
 
 /// Does what a command line asks for, or says what is wrong with it in one
 /// line on the standard error: the exit status.
-pub fn invoke(asked: Result<Asked, UsageError>, help: &str, run: impl FnOnce() -> u8) -> u8 {
+pub fn invoke(asked: Result<Invocation, UsageError>, help: &str, run: impl FnOnce() -> u8) -> u8 {
     match asked {
-        Ok(Asked::Run) => return run(),
-        Ok(Asked::Help) => write_all(STDOUT, help.as_bytes()),
-        Ok(Asked::Version) => write_all(STDOUT, VERSION.as_bytes()),
+        Ok(Invocation::Run) => return run(),
+        Ok(Invocation::Help) => write_all(STDOUT, help.as_bytes()),
+        Ok(Invocation::Version) => write_all(STDOUT, VERSION.as_bytes()),
         Err(error) => {
             complain(&[&error, &concat!("; see ", env!("CARGO_BIN_NAME"), " --help")]);
             return USAGE;
         }
     }
-    YES
+    SUCCESS
 }
 
 /// What `--version` prints.
@@ -164,7 +164,7 @@ fn panic(panic: &core::panic::PanicInfo) -> ! {
     } else {
         complain(&[&"bug: please report it, with what the node was doing"]);
     }
-    exit(FAILED)
+    exit(FAILURE)
 }
 
 /// Shows what core says of a panic.

@@ -13,15 +13,15 @@ mod stop;
 
 use bottlerocket_updater::api::status::Status;
 use bottlerocket_updater::api::{Call, Exchange};
-use bottlerocket_updater::cli::exit::{FAILED, YES};
-use bottlerocket_updater::cli::flags::{self, Asked, Flag, Flags, Source, Value, Word};
+use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
+use bottlerocket_updater::cli::flags::{self, Choice, Flag, Flags, Invocation, Source, Value};
 use bottlerocket_updater::http::request;
 use bottlerocket_updater::sys::files::{self, Store};
 use bottlerocket_updater::sys::unix::{self, DEFAULT_SOCKET, Server, Turn};
-use bottlerocket_updater::text::errno::Reason;
-use bottlerocket_updater::text::excerpt::Shown;
-use bottlerocket_updater::updater::config::{Listen, OrNever, WindowFlag};
-use bottlerocket_updater::updater::cycle::{End, Moment, Settings};
+use bottlerocket_updater::text::errno::ErrnoText;
+use bottlerocket_updater::text::excerpt::Sanitized;
+use bottlerocket_updater::updater::config::{DurationOrNever, Listen, WindowFlag};
+use bottlerocket_updater::updater::cycle::{End, Now, Settings};
 use bottlerocket_updater::updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::updater::event::{CYCLE_ENDS, Event};
 use bottlerocket_updater::updater::history::{Entry, FILE_MAX, History, sum};
@@ -106,13 +106,13 @@ struct Options<'w> {
     socket: &'static CStr,
     state_dir: &'static CStr,
     boot_id: &'static CStr,
-    retry: OrNever,
+    retry: DurationOrNever,
     listen: Listen<'static>,
     schedule: Schedule,
     settings: Settings,
     windows: WindowFlag<'w, 'static>,
-    log_format: Word,
-    log_level: Word,
+    log_format: Choice,
+    log_level: Choice,
     print_config: bool,
 }
 
@@ -158,7 +158,7 @@ fn main(arguments: Args) -> u8 {
         socket: DEFAULT_SOCKET,
         state_dir: c"",
         boot_id: c"/proc/sys/kernel/random/boot_id",
-        retry: OrNever(Some(Duration::from_secs(24 * 60 * 60))),
+        retry: DurationOrNever(Some(Duration::from_secs(24 * 60 * 60))),
         listen: Listen::default(),
         schedule: Schedule {
             once: false,
@@ -168,12 +168,12 @@ fn main(arguments: Args) -> u8 {
         },
         settings: Settings::default(),
         windows: WindowFlag { windows: &mut windows, texts: Vec::new() },
-        log_format: Word {
+        log_format: Choice {
             number: 0,
             words: &["logfmt", "json"],
             phrase: "it takes logfmt or json",
         },
-        log_level: Word {
+        log_level: Choice {
             number: Level::Info.number(),
             words: Level::NAMES,
             phrase: "it takes error, info or debug",
@@ -183,7 +183,7 @@ fn main(arguments: Args) -> u8 {
     let mut sources = [Source::Default; FLAGS];
     let environment = Environment::beside(&arguments);
     let mut asked = flags::read(arguments, &mut options, &mut sources, None);
-    if asked == Ok(Asked::Run)
+    if asked == Ok(Invocation::Run)
         && let Err(error) =
             flags::read_environment(environment, ENVIRONMENT, &mut options, &mut sources)
     {
@@ -194,10 +194,10 @@ fn main(arguments: Args) -> u8 {
         let tenth = schedule.interval.as_millis() as u64 / 10;
         schedule.jitter = Duration::from_millis(tenth.min(JITTER_MAX));
     }
-    if asked == Ok(Asked::Run) && options.print_config {
+    if asked == Ok(Invocation::Run) && options.print_config {
         let print = |flag: Flag| unix::write_line(STDOUT, "", &[&flag]);
         flags::show(&mut options, &sources, print);
-        return YES;
+        return SUCCESS;
     }
     start::invoke(asked, HELP, || {
         LOG_JSON.store(options.log_format.number == 1, Relaxed);
@@ -205,8 +205,8 @@ fn main(arguments: Args) -> u8 {
         ONE_TIME.store(options.schedule.once, Relaxed);
         stop::at_once(stop);
         match update(&mut options) {
-            Some(End::Good) => YES,
-            Some(End::Failed | End::NoAnswer) | None => FAILED,
+            Some(End::Done) => SUCCESS,
+            Some(End::Failed | End::NoAnswer) | None => FAILURE,
         }
     })
 }
@@ -224,8 +224,8 @@ fn update(options: &mut Options) -> Option<End> {
         text => match Server::listen(listen.address, listen.port) {
             Ok(listening) => Some(listening),
             Err(errno) => {
-                let address = Shown(text);
-                complain(&[&"cannot listen on ", &address, &": ", &Reason(errno)]);
+                let address = Sanitized(text);
+                complain(&[&"cannot listen on ", &address, &": ", &ErrnoText(errno)]);
                 return None;
             }
         },
@@ -234,14 +234,14 @@ fn update(options: &mut Options) -> Option<End> {
     let silence_max = cycle.saturating_add(schedule.give_up.max(SILENCE_MIN));
     let mut now = clock::now();
     let mut metrics = Metrics::new(now, silence_max);
-    let mut tell = |event: Event| note(&mut metrics, now, socket, &event);
+    let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
     if !schedule.once {
-        tell(Event::Started(socket.to_bytes(), schedule.interval));
+        emit(Event::Started(socket.to_bytes(), schedule.interval));
     }
     if let Some((_, port)) = server {
-        tell(Event::Serving(listen.text, port));
+        emit(Event::ServingMetrics(listen.text, port));
     }
-    let (mut keeper, history) = Keeper::begin(options, &mut tell);
+    let (mut keeper, history) = Keeper::begin(options, &mut emit);
     let mut exchange = Exchange::new(Call::Status);
     let random = unix::random(now.subsec_nanos().into());
     let (mut daemon, mut next) = Daemon::begin(settings, history, schedule, random);
@@ -253,18 +253,18 @@ fn update(options: &mut Options) -> Option<End> {
             Next::End(end) => return Some(end),
         };
         let tell_scraper = |now, asked, page: &mut request::Page| match asked {
-            request::Asked::Health => request::write_state(metrics.health(now), page),
-            request::Asked::Readiness => request::write_state(metrics.readiness(), page),
-            request::Asked::Metrics => {
-                metrics.write(Moment { now, utc: clock::utc() }, &daemon, page);
+            request::Endpoint::Health => request::write_state(metrics.health(now), page),
+            request::Endpoint::Readiness => request::write_state(metrics.readiness(), page),
+            request::Endpoint::Metrics => {
+                metrics.write(Now { now, utc: clock::utc() }, &daemon, page);
                 request::OK
             }
         };
         let until = now.saturating_add(pause);
-        let server = server.as_mut().map(|(server, _)| (server, &tell_scraper as unix::Tell));
+        let server = server.as_mut().map(|(server, _)| (server, &tell_scraper as unix::Handler));
         let mut turn = Turn { clock: clock::now, now, until, server };
         if let Err(errno) = turn.sleep() {
-            complain(&[&"cannot wait: ", &Reason(errno)]);
+            complain(&[&"cannot wait: ", &ErrnoText(errno)]);
             return None;
         }
         // Whoever stopped this process meanwhile, or was slow to take a line of the
@@ -275,10 +275,10 @@ fn update(options: &mut Options) -> Option<End> {
         let answer = unix::call(socket, call, &mut turn, &mut exchange);
         now = turn.now;
         metrics.note_answer(now, &answer);
-        let mut tell = |event: Event| note(&mut metrics, now, socket, &event);
-        tell(Event::Called(call, &answer, now.saturating_sub(begun)));
-        next = daemon.answered(Moment { now, utc: clock::utc() }, call, &answer, &mut tell);
-        keeper.save(&mut daemon.history, &mut tell);
+        let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
+        emit(Event::ApiCall(call, &answer, now.saturating_sub(begun)));
+        next = daemon.on_answer(Now { now, utc: clock::utc() }, call, &answer, &mut emit);
+        keeper.save(&mut daemon.history, &mut emit);
     }
 }
 
@@ -300,14 +300,14 @@ struct Keeper {
 impl Keeper {
     /// A keeper, and what was kept.
     #[inline(never)]
-    fn begin(options: &Options, tell: &mut dyn FnMut(Event)) -> (Self, History) {
+    fn begin(options: &Options, emit: &mut dyn FnMut(Event)) -> (Self, History) {
         let mut keeper = Self { store: None, is_lost: false };
         let mut history = History::default();
         let mut tried = "";
         if !options.state_dir.is_empty()
-            && let Err(errno) = keeper.load(options, &mut history, &mut tried, tell)
+            && let Err(errno) = keeper.load(options, &mut history, &mut tried, emit)
         {
-            keeper.lose(tried, errno, tell);
+            keeper.lose(tried, errno, emit);
         }
         (keeper, history)
     }
@@ -320,7 +320,7 @@ impl Keeper {
         options: &Options,
         history: &mut History,
         tried: &mut &'static str,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Result<(), Errno> {
         // Without, it cannot be told what became of a version.
         *tried = "read the boot id";
@@ -340,8 +340,8 @@ impl Keeper {
         *history = History::new(boot, options.retry.0);
         if text.is_some_and(|text| history.read(text).is_err()) {
             *tried = "set a damaged file aside";
-            store.set_aside()?;
-            tell(Event::StateDamaged);
+            store.quarantine()?;
+            emit(Event::StateDamaged);
         }
         Ok(())
     }
@@ -349,21 +349,21 @@ impl Keeper {
     /// Keeps what has changed. It is tried again until it works, and told once
     /// if it does not.
     #[inline(never)]
-    fn save(&mut self, history: &mut History, tell: &mut dyn FnMut(Event)) {
+    fn save(&mut self, history: &mut History, emit: &mut dyn FnMut(Event)) {
         let Some(store) = self.store.as_ref().filter(|_| history.has_changed()) else { return };
         match store.save(&history.write()) {
             Ok(()) => {
                 history.set_saved();
                 self.is_lost = false;
             }
-            Err(errno) => self.lose("write the file", errno, tell),
+            Err(errno) => self.lose("write the file", errno, emit),
         }
     }
 
     #[inline(never)]
-    fn lose(&mut self, tried: &'static str, errno: Errno, tell: &mut dyn FnMut(Event)) {
+    fn lose(&mut self, tried: &'static str, errno: Errno, emit: &mut dyn FnMut(Event)) {
         if !self.is_lost {
-            tell(Event::StateLost(tried, Reason(errno)));
+            emit(Event::StateLost(tried, ErrnoText(errno)));
         }
         self.is_lost = true;
     }
@@ -374,7 +374,7 @@ fn log(event: &Event, socket: Option<&[u8]>) {
     let (number, mut level) = (event.number() as u8, event.summary().level);
     // These may be about another version, with nothing in between.
     let waits = match event {
-        Event::Closed(Status { chosen: Some(image), .. }, _)
+        Event::WindowClosed(Status { chosen: Some(image), .. }, _)
         | Event::HeldBack(Entry { image, .. }, _) => image.version,
         _ => "",
     };
@@ -392,7 +392,7 @@ fn log(event: &Event, socket: Option<&[u8]>) {
     let format = if LOG_JSON.load(Relaxed) { Format::Json } else { Format::Logfmt };
     let mut record = event.record(format, clock::utc());
     if let Some(socket) = socket {
-        record.field("socket", &Shown(socket));
+        record.field("socket", &Sanitized(socket));
     }
     unix::write_all(STDERR, record.finish());
 }
@@ -404,5 +404,5 @@ extern "C" fn stop(signal: core::ffi::c_int) -> ! {
     if stop::has_room(STDERR) {
         log(&Event::Stopped(name), None);
     }
-    start::exit(if ONE_TIME.load(Relaxed) { FAILED } else { YES })
+    start::exit(if ONE_TIME.load(Relaxed) { FAILURE } else { SUCCESS })
 }

@@ -56,7 +56,7 @@ fn check(call: Call, bytes: &[u8], exchange: &Exchange) {
                 assert!(body.windows(7).any(|window| window == b"\"Ready\""));
             }
         }
-        Answer::NoStatus => {
+        Answer::Uninitialized => {
             assert_eq!((call, code), (Call::Status, 404));
             let body = String::from_utf8_lossy(body);
             // Whatever begins a line or tells a terminal what to do is a space.

@@ -6,7 +6,7 @@ use bottlerocket_fuzz::choices::{Choices, any_answer};
 use bottlerocket_updater::api::status::{State, Status, copy};
 use bottlerocket_updater::api::{Answer, Call, Command};
 use bottlerocket_updater::text::excerpt::Excerpt;
-use bottlerocket_updater::updater::cycle::{Cycle, End, Given, Moment, Settings, Step};
+use bottlerocket_updater::updater::cycle::{Cycle, End, Context, Now, Settings, Step};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::history::History;
 use bottlerocket_updater::updater::log::Level;
@@ -62,29 +62,29 @@ fuzz_target!(|bytes: &[u8]| {
         match (call, &answer) {
             (Call::Start(_), Ok(Answer::Started)) => started += 1,
             (Call::Start(_), Ok(Answer::NotAllowed(_))) => refusals += 1,
-            (Call::Start(_), Err(error)) => started += u32::from(error.after_sending()),
+            (Call::Start(_), Err(error)) => started += u32::from(error.may_have_been_sent()),
             _ => {}
         }
         known = match (call, &answer) {
             (Call::Status, Ok(Answer::Status(status))) => Some(Some(*status)),
-            (Call::Status, Ok(Answer::NoStatus)) => Some(None),
+            (Call::Status, Ok(Answer::Uninitialized)) => Some(None),
             _ => None,
         };
         let last = known.flatten().and_then(|status| status.last_command);
         refreshed |=
             refresh_sent && last.is_some_and(|last| last.name == "refresh" && last.succeeded());
         last_told = None;
-        let at = Moment { now, utc: now + Duration::from_secs(1_800_000_000) };
-        let given = Given { at, settings: &settings, history: &mut history };
+        let at = Now { now, utc: now + Duration::from_secs(1_800_000_000) };
+        let given = Context { at, settings: &settings, history: &mut history };
         step =
-            cycle.answered(given, &answer, &mut |event: Event| last_told = Some(event.summary()));
+            cycle.on_answer(given, &answer, &mut |event: Event| last_told = Some(event.summary()));
         calls += 1;
         assert!(calls < 5_000 + bytes.len(), "it does not end");
         assert!(started <= COMMANDS_MAX && refusals <= REFUSALS_MAX);
     };
     let level = last_told.map(|summary| summary.level);
     match end {
-        End::Good => assert_eq!(level, Some(Level::Info)),
+        End::Done => assert_eq!(level, Some(Level::Info)),
         End::Failed => assert_eq!(level, Some(Level::Error)),
         End::NoAnswer => {}
     }

@@ -7,7 +7,7 @@ use bottlerocket_fuzz::choices::{Choices, VERSIONS, any_answer, any_error, image
 use bottlerocket_updater::api::status::{LastCommand, State, Status, copy};
 use bottlerocket_updater::api::{Answer, Call, CallError, Command, Refusal};
 use bottlerocket_updater::text::excerpt::Excerpt;
-use bottlerocket_updater::updater::cycle::{Moment, Settings};
+use bottlerocket_updater::updater::cycle::{Now, Settings};
 use bottlerocket_updater::updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::history::History;
@@ -119,7 +119,7 @@ impl Node {
         if self.busy.is_some() {
             return Answer::Busy;
         }
-        let Some(state) = self.state else { return Answer::NoStatus };
+        let Some(state) = self.state else { return Answer::Uninitialized };
         Answer::Status(Status {
             state,
             chosen: self.chosen.map(image),
@@ -219,7 +219,7 @@ fuzz_target!(|bytes: &[u8]| {
             _ => stale_since = None,
         }
         let mut gave_up = false;
-        next = daemon.answered(Moment { now, utc: now }, call, &answer, &mut |event| match event {
+        next = daemon.on_answer(Now { now, utc: now }, call, &answer, &mut |event| match event {
             Event::ApiLost(..) => {
                 assert!(answer.is_err());
                 lost = true;

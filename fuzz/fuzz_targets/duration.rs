@@ -2,7 +2,7 @@
 //! shown of it is read as the same, as far as it is shown.
 #![no_main]
 
-use bottlerocket_updater::text::duration::{Short, parse, whole_number};
+use bottlerocket_updater::text::duration::{HumanDuration, parse, whole_number};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fuzz_target!(|text: &[u8]| {
 });
 
 fn round_trip(duration: Duration) {
-    let shown = Short(duration).to_string();
+    let shown = HumanDuration(duration).to_string();
     let read = parse(shown.as_bytes()).unwrap_or_else(|| panic!("{shown}"));
     // Whole milliseconds below ten seconds, whole seconds above.
     let unit = if duration < Duration::from_secs(10) { 1 } else { 1_000 };

@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
 
     for format in [Format::Json, Format::Logfmt] {
         let time = Duration::from_secs(bytes.len() as u64 * 1_000_000_007);
-        let mut record = Record::new(format, time, Event::Busy.summary());
+        let mut record = Record::new(format, time, Event::LockHeld.summary());
         record.text("text", &shown);
         record.field("number", &Number(bytes.len() as u64));
         let line = String::from_utf8(record.finish().to_vec()).expect("UTF-8");

@@ -2,7 +2,7 @@
 //! reader does, and what is wrong is told in one line.
 #![no_main]
 
-use bottlerocket_updater::cli::flags::{Asked, Flags, Value, Word, read};
+use bottlerocket_updater::cli::flags::{Invocation, Flags, Value, Choice, read};
 use bottlerocket_updater::text::duration;
 use libfuzzer_sys::fuzz_target;
 use std::ffi::{CStr, CString};
@@ -24,7 +24,7 @@ struct Options<'a> {
     timeout: Duration,
     jitter: Duration,
     once: bool,
-    format: Word,
+    format: Choice,
 }
 
 impl<'a> Flags<'a> for Options<'a> {
@@ -49,7 +49,7 @@ fuzz_target!(|line: &[u8]| {
         timeout: Duration::ZERO,
         jitter: Duration::ZERO,
         once: false,
-        format: Word { number: 0, words: &["logfmt", "json"], phrase: "it takes logfmt or json" },
+        format: Choice { number: 0, words: &["logfmt", "json"], phrase: "it takes logfmt or json" },
     };
     let mut operand = None;
     let read_from = arguments.iter().map(CString::as_c_str);
@@ -69,7 +69,7 @@ fuzz_target!(|line: &[u8]| {
     }
 });
 
-fn model<'a>(arguments: &[&'a [u8]]) -> Option<(Asked, Set<'a>)> {
+fn model<'a>(arguments: &[&'a [u8]]) -> Option<(Invocation, Set<'a>)> {
     let mut set = Set::default();
     let mut operands = Vec::new();
     let mut at = 0;
@@ -91,8 +91,8 @@ fn model<'a>(arguments: &[&'a [u8]]) -> Option<(Asked, Set<'a>)> {
         let mut parts = named.splitn(2, |byte| *byte == b'=');
         let (name, value) = (parts.next().unwrap_or_default(), parts.next());
         match name {
-            b"h" | b"help" => return Some((Asked::Help, set.with(&operands)?)),
-            b"version" => return Some((Asked::Version, set.with(&operands)?)),
+            b"h" | b"help" => return Some((Invocation::Help, set.with(&operands)?)),
+            b"version" => return Some((Invocation::Version, set.with(&operands)?)),
             b"once" => {
                 set.once = match value {
                     None | Some(b"true") => true,
@@ -119,7 +119,7 @@ fn model<'a>(arguments: &[&'a [u8]]) -> Option<(Asked, Set<'a>)> {
             _ => return None,
         }
     }
-    Some((Asked::Run, set.with(&operands)?))
+    Some((Invocation::Run, set.with(&operands)?))
 }
 
 impl<'a> Set<'a> {

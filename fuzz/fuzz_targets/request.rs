@@ -3,7 +3,7 @@
 #![no_main]
 
 use bottlerocket_fuzz::in_any_pieces;
-use bottlerocket_updater::http::request::{Asked, HEAD_MAX, Page, Request, Verdict, head};
+use bottlerocket_updater::http::request::{Endpoint, HEAD_MAX, Page, Request, Parsed, head};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes).replace('\r', "");
     match verdict {
         None => assert!(bytes.len() < HEAD_MAX && !text.contains("\n\n")),
-        Some((Verdict::Refuse(refusal), is_head)) => {
+        Some((Parsed::Refuse(refusal), is_head)) => {
             let over = text.contains("\n\n");
             assert!(over || bytes.len() >= HEAD_MAX);
             assert_eq!(is_head, bytes.starts_with(b"HEAD "));
@@ -29,12 +29,12 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(page.ends_with(b"\n"));
             assert!(head(status, page.len()).ends_with(b"\r\n\r\n"));
         }
-        Some((Verdict::Answer(asked), is_head)) => {
+        Some((Parsed::Answer(asked), is_head)) => {
             let method = if is_head { "HEAD" } else { "GET" };
             let path = match asked {
-                Asked::Metrics => "/metrics",
-                Asked::Health => "/healthz",
-                Asked::Readiness => "/readyz",
+                Endpoint::Metrics => "/metrics",
+                Endpoint::Health => "/healthz",
+                Endpoint::Readiness => "/readyz",
             };
             let rest = text.strip_prefix(&format!("{method} {path}"));
             assert!(rest.is_some_and(|rest| rest.starts_with([' ', '?'])), "{text:?}");

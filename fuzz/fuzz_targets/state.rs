@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
         let status = any_status(&mut choices, &text);
         lived.observe(utc, &status, &mut |event: Event| _ = event.summary());
         if let (Some(chosen), Some(running)) = (status.chosen, status.running) {
-            if let Some((entry, left)) = lived.is_held(utc, chosen) {
+            if let Some((entry, left)) = lived.hold_for(utc, chosen) {
                 assert!(entry.failed_boots > 0 && !left.is_zero());
             }
             if choices.flip() {

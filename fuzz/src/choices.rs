@@ -79,7 +79,7 @@ pub fn any_answer<'a>(
     let odd = choices.below(8) == 7;
     match (call, odd) {
         (Call::Status, false) => match choices.below(8) {
-            0 => Ok(Answer::NoStatus),
+            0 => Ok(Answer::Uninitialized),
             1 => Ok(Answer::Busy),
             _ => Ok(Answer::Status(any_status(choices, text))),
         },
@@ -103,10 +103,10 @@ pub fn any_error<'a>(choices: &mut Choices, text: &'a Excerpt) -> CallError<'a> 
         CallError::Connect(Errno::CONNREFUSED),
         CallError::Connect(Errno::NOENT),
         CallError::Connect(Errno::ACCESS),
-        CallError::Resources(Errno::MFILE),
+        CallError::Setup(Errno::MFILE),
         CallError::Send(Errno::PIPE),
-        CallError::TooLateToSend,
-        CallError::TooLate(Progress::Nothing),
+        CallError::SendTimeout,
+        CallError::Timeout(Progress::Nothing),
         CallError::Receive(Errno::CONNRESET),
         CallError::Answer(AnswerError::Truncated(Progress::InHead)),
         CallError::Answer(AnswerError::Http(HttpError::BadHead)),

@@ -9,9 +9,9 @@ pub mod status;
 use crate::api::document::Condenser;
 use crate::api::status::{DocumentError, Status};
 use crate::http::response::{HttpError, Progress, Response};
-use crate::text::duration::Short;
-use crate::text::errno::Reason;
-use crate::text::excerpt::{Excerpt, Shown};
+use crate::text::duration::HumanDuration;
+use crate::text::errno::ErrnoText;
+use crate::text::excerpt::{Excerpt, Sanitized};
 use crate::text::{Show, display, put, put_number};
 use core::time::Duration;
 use heapless::{Vec, VecView};
@@ -98,7 +98,7 @@ pub enum Answer<'a> {
     /// The status.
     Status(Status<'a>),
     /// 404: there has been no refresh since the node booted.
-    NoStatus,
+    Uninitialized,
     /// 204: it has started; of a reboot, that it is on its way.
     Started,
     /// 423: an update command holds the lock.
@@ -177,7 +177,7 @@ display!(AnswerError<'_>);
 #[derive(Debug, Clone, Copy)]
 pub enum CallError<'a> {
     /// The kernel does not give what a call needs.
-    Resources(Errno),
+    Setup(Errno),
     /// There is no connection.
     Connect(Errno),
     /// The request could not be sent, at least not all of it.
@@ -185,9 +185,9 @@ pub enum CallError<'a> {
     /// The answer could not be received.
     Receive(Errno),
     /// The time was over before the request was sent.
-    TooLateToSend,
+    SendTimeout,
     /// The time was over before the answer was complete.
-    TooLate(Progress),
+    Timeout(Progress),
     /// There is one, but it is not understood, or says no.
     Answer(AnswerError<'a>),
 }
@@ -196,15 +196,15 @@ pub enum CallError<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// Nobody listens on the socket, or it is not there.
-    Away,
+    Unreachable,
     /// There is no connection for another reason.
     Connect,
     /// The connection broke.
-    Broken,
+    Disconnected,
     /// It took too long.
-    TooLate,
+    Timeout,
     /// The answer makes no sense.
-    NotUnderstood,
+    InvalidResponse,
     /// The API says no.
     Refused,
 }
@@ -213,11 +213,11 @@ impl ErrorKind {
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Away => "api_away",
+            Self::Unreachable => "api_away",
             Self::Connect => "api_connect",
-            Self::Broken => "api_broken",
-            Self::TooLate => "api_too_late",
-            Self::NotUnderstood => "api_not_understood",
+            Self::Disconnected => "api_broken",
+            Self::Timeout => "api_too_late",
+            Self::InvalidResponse => "api_not_understood",
             Self::Refused => "api_refused",
         }
     }
@@ -225,13 +225,13 @@ impl ErrorKind {
 
 impl CallError<'_> {
     /// Whether the API may have got the request.
-    pub fn after_sending(&self) -> bool {
-        matches!(self, Self::Receive(_) | Self::TooLate(_) | Self::Answer(_))
+    pub fn may_have_been_sent(&self) -> bool {
+        matches!(self, Self::Receive(_) | Self::Timeout(_) | Self::Answer(_))
     }
 
     /// The error, if it is that the connection broke after the request was
     /// sent, without a complete answer.
-    pub fn as_break(&self) -> Option<CallError<'static>> {
+    pub fn as_disconnect(&self) -> Option<CallError<'static>> {
         match *self {
             Self::Receive(errno) => Some(CallError::Receive(errno)),
             Self::Answer(AnswerError::Truncated(progress)) => {
@@ -249,19 +249,19 @@ impl CallError<'_> {
     /// What kind of error it is, roughly.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Connect(_) if self.is_stale_socket() => ErrorKind::Away,
+            Self::Connect(_) if self.is_stale_socket() => ErrorKind::Unreachable,
             Self::Connect(_) => ErrorKind::Connect,
-            Self::TooLateToSend | Self::TooLate(_) => ErrorKind::TooLate,
-            Self::Resources(_) | Self::Send(_) | Self::Receive(_) => ErrorKind::Broken,
-            Self::Answer(AnswerError::Truncated(_)) => ErrorKind::Broken,
+            Self::SendTimeout | Self::Timeout(_) => ErrorKind::Timeout,
+            Self::Setup(_) | Self::Send(_) | Self::Receive(_) => ErrorKind::Disconnected,
+            Self::Answer(AnswerError::Truncated(_)) => ErrorKind::Disconnected,
             Self::Answer(AnswerError::Refused(_)) => ErrorKind::Refused,
-            Self::Answer(_) => ErrorKind::NotUnderstood,
+            Self::Answer(_) => ErrorKind::InvalidResponse,
         }
     }
 
     /// Whether the time was over.
     pub fn is_too_late(&self) -> bool {
-        matches!(self, Self::TooLateToSend | Self::TooLate(_))
+        matches!(self, Self::SendTimeout | Self::Timeout(_))
     }
 
     /// What to do about it, if that is known: what is added to the error.
@@ -295,18 +295,18 @@ impl Show for CallError<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         let (tried, errno) = match self {
             Self::Connect(errno) => ("connect", errno),
-            Self::Resources(errno) => ("begin", errno),
+            Self::Setup(errno) => ("begin", errno),
             Self::Send(errno) => ("send the request", errno),
             Self::Receive(errno) => ("receive the answer", errno),
-            Self::TooLateToSend => return put(buffer, &["the API takes no connections in time"]),
-            Self::TooLate(Progress::Nothing) => {
+            Self::SendTimeout => return put(buffer, &["the API takes no connections in time"]),
+            Self::Timeout(Progress::Nothing) => {
                 return put(buffer, &["sent, but no answer in time"]);
             }
-            Self::TooLate(_) => return put(buffer, &["the answer was not complete in time"]),
+            Self::Timeout(_) => return put(buffer, &["the answer was not complete in time"]),
             Self::Answer(error) => return error.show(buffer),
         };
         put(buffer, &["cannot ", tried, ": "]);
-        Reason(*errno).show(buffer);
+        ErrnoText(*errno).show(buffer);
         put(buffer, &[self.advice()]);
     }
 }
@@ -329,12 +329,12 @@ impl Show for Failed<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         let Self { tried, socket, error, timeout } = self;
         put(buffer, &["cannot ", tried, " "]);
-        Shown(socket).show(buffer);
+        Sanitized(socket).show(buffer);
         put(buffer, &[": "]);
         error.show(buffer);
         if error.is_too_late() {
             put(buffer, &[" (-timeout "]);
-            Short(*timeout).show(buffer);
+            HumanDuration(*timeout).show(buffer);
             put(buffer, &[")"]);
         }
     }
@@ -419,7 +419,7 @@ impl Exchange {
         }
         let refusal = Refusal { code, reason: &self.reason };
         Ok(match (self.call, code) {
-            (Call::Status, 404) if refusal.reason.starts_with(NO_STATUS) => Answer::NoStatus,
+            (Call::Status, 404) if refusal.reason.starts_with(NO_STATUS) => Answer::Uninitialized,
             (Call::Start(_) | Call::Reboot, 204) => Answer::Started,
             (Call::Status | Call::Start(_), BUSY) => Answer::Busy,
             (Call::Start(_), 409) => Answer::NotAllowed(refusal),

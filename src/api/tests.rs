@@ -28,7 +28,7 @@ fn read(call: Call, bytes: &[u8], size: usize) -> String {
             }
             text
         }
-        Ok(Answer::NoStatus) => "no status".into(),
+        Ok(Answer::Uninitialized) => "no status".into(),
         Ok(Answer::Started) => "started".into(),
         Ok(Answer::Busy) => "busy".into(),
         Ok(Answer::NotAllowed(refusal)) => format!("not allowed: {refusal}"),
@@ -527,18 +527,18 @@ fn the_largest_document_that_can_be_kept_is_kept() {
 #[test]
 fn errors() {
     use AnswerError::{Document, Http, Refused, Truncated};
-    use CallError::{Connect, Receive, Resources, Send, TooLate, TooLateToSend};
-    use ErrorKind::{Away, Broken, NotUnderstood};
+    use CallError::{Connect, Receive, Send, SendTimeout, Setup, Timeout};
+    use ErrorKind::{Disconnected, InvalidResponse, Unreachable};
     let reason = Excerpt::default();
     let refused = |code| CallError::Answer(Refused(Refusal { code, reason: &reason }));
     let truncated = |progress| CallError::Answer(Truncated(progress));
     for (error, text, kind, may_have_come, broke) in [
-        (Resources(Errno::MFILE), "cannot begin: too many open files", Broken, false, false),
+        (Setup(Errno::MFILE), "cannot begin: too many open files", Disconnected, false, false),
         (
             Connect(Errno::NOENT),
             "cannot connect: no such file or directory (is this a Bottlerocket node, and is the \
              socket mounted here?)",
-            Away,
+            Unreachable,
             false,
             false,
         ),
@@ -546,7 +546,7 @@ fn errors() {
             Connect(Errno::NOTDIR),
             "cannot connect: not a directory (is this a Bottlerocket node, and is the socket \
              mounted here?)",
-            Away,
+            Unreachable,
             false,
             false,
         ),
@@ -554,7 +554,7 @@ fn errors() {
             Connect(Errno::CONNREFUSED),
             "cannot connect: connection refused (is the API server running? if it made a new \
              socket, restart the container that has the old one mounted)",
-            Away,
+            Unreachable,
             false,
             false,
         ),
@@ -581,61 +581,61 @@ fn errors() {
             false,
             false,
         ),
-        (Send(Errno::PIPE), "cannot send the request: broken pipe", Broken, false, false),
+        (Send(Errno::PIPE), "cannot send the request: broken pipe", Disconnected, false, false),
         (
             Receive(Errno::CONNRESET),
             "cannot receive the answer: connection reset",
-            Broken,
+            Disconnected,
             true,
             true,
         ),
-        (TooLateToSend, "the API takes no connections in time", ErrorKind::TooLate, false, false),
+        (SendTimeout, "the API takes no connections in time", ErrorKind::Timeout, false, false),
         (
-            TooLate(Progress::Nothing),
+            Timeout(Progress::Nothing),
             "sent, but no answer in time",
-            ErrorKind::TooLate,
+            ErrorKind::Timeout,
             true,
             false,
         ),
         (
-            TooLate(Progress::InBody(1, 2)),
+            Timeout(Progress::InBody(1, 2)),
             "the answer was not complete in time",
-            ErrorKind::TooLate,
+            ErrorKind::Timeout,
             true,
             false,
         ),
         (
             truncated(Progress::Nothing),
             "the connection was closed without an answer",
-            Broken,
+            Disconnected,
             true,
             true,
         ),
         (
             truncated(Progress::InHead),
             "the connection was closed in the middle of the answer's head",
-            Broken,
+            Disconnected,
             true,
             true,
         ),
         (
             truncated(Progress::InBody(12, 345)),
             "the connection was closed after 12 of 345 bytes of the answer",
-            Broken,
+            Disconnected,
             true,
             true,
         ),
         (
-            CallError::Answer(Http(HttpError::NoLength)),
+            CallError::Answer(Http(HttpError::MissingContentLength)),
             "the answer has no content-length",
-            NotUnderstood,
+            InvalidResponse,
             true,
             false,
         ),
         (
             CallError::Answer(Document(DocumentError::NoState)),
             "the status document does not tell the update state",
-            NotUnderstood,
+            InvalidResponse,
             true,
             false,
         ),
@@ -643,16 +643,16 @@ fn errors() {
     ] {
         assert_eq!(error.to_string(), text);
         assert_eq!(error.kind(), kind, "{text}");
-        assert_eq!(error.after_sending(), may_have_come, "{text}");
-        let the_break = error.as_break().map(|error| error.to_string());
+        assert_eq!(error.may_have_been_sent(), may_have_come, "{text}");
+        let the_break = error.as_disconnect().map(|error| error.to_string());
         assert_eq!(the_break.as_deref(), broke.then_some(text));
         assert_eq!(error.is_refusal(), kind == ErrorKind::Refused, "{text}");
-        assert_eq!(error.is_too_late(), kind == ErrorKind::TooLate, "{text}");
-        assert_eq!(error.is_stale_socket(), kind == Away, "{text}");
+        assert_eq!(error.is_too_late(), kind == ErrorKind::Timeout, "{text}");
+        assert_eq!(error.is_stale_socket(), kind == Unreachable, "{text}");
         // Of what took too long it is told how long it might have taken.
         let (tried, socket) = ("ask", &b"/run/\x1bapi.sock"[..]);
         let failed = Failed { tried, socket, error, timeout: Duration::from_secs(90) };
-        let limit = if kind == ErrorKind::TooLate { " (-timeout 1m30s)" } else { "" };
+        let limit = if kind == ErrorKind::Timeout { " (-timeout 1m30s)" } else { "" };
         assert_eq!(failed.to_string(), format!("cannot ask /run/api.sock: {text}{limit}"));
     }
 }

@@ -5,7 +5,7 @@
 //! The program says which flags it has and where their values go:
 //!
 //! ```
-//! use bottlerocket_updater::cli::flags::{Asked, Flags, Source, Value, read, read_environment};
+//! use bottlerocket_updater::cli::flags::{Invocation, Flags, Source, Value, read, read_environment};
 //! use core::ffi::CStr;
 //! use core::time::Duration;
 //!
@@ -29,7 +29,7 @@
 //! let mut sources = [Source::Default; 2];
 //! let arguments = [c"-socket", c"/tmp/api.sock"];
 //! let asked = read(arguments.into_iter(), &mut options, &mut sources, None);
-//! assert_eq!(asked, Ok(Asked::Run));
+//! assert_eq!(asked, Ok(Invocation::Run));
 //! // What no flag has set, the environment may.
 //! let environment = [c"CHECK_SOCKET=/x", c"CHECK_POLL_TIMEOUT=90s"];
 //! read_environment(environment.into_iter(), "CHECK_", &mut options, &mut sources).unwrap();
@@ -37,8 +37,8 @@
 //! assert_eq!((options.socket, options.timeout.as_secs()), (c"/tmp/api.sock", 90));
 //! ```
 
-use crate::text::duration::{self, Short};
-use crate::text::excerpt::Shown;
+use crate::text::duration::{self, HumanDuration};
+use crate::text::excerpt::Sanitized;
 use crate::text::{Show, cut, display, find, put};
 use core::ffi::CStr;
 use core::time::Duration;
@@ -114,12 +114,12 @@ pub enum Value<'v, 'a> {
     /// Nothing, or `=true` or `=false`.
     Switch(&'v mut bool),
     /// What it says itself.
-    Other(&'v mut dyn Setting<'a>),
+    Other(&'v mut dyn FlagValue<'a>),
 }
 
-/// A value that only one of the programs knows. Shown, it is what
-/// [`Setting::set`] takes.
-pub trait Setting<'a>: Show {
+/// A value that only one of the programs knows. Sanitized, it is what
+/// [`FlagValue::set`] takes.
+pub trait FlagValue<'a>: Show {
     /// Takes a value from the command line or the environment, which is not
     /// empty. Called for each if there are several.
     ///
@@ -130,7 +130,7 @@ pub trait Setting<'a>: Show {
 }
 
 /// One of several words: the number of the one that is set, and all of them.
-pub struct Word {
+pub struct Choice {
     /// The number of the word that is set, counted from 0.
     pub number: usize,
     /// The words.
@@ -139,7 +139,7 @@ pub struct Word {
     pub phrase: &'static str,
 }
 
-impl Setting<'_> for Word {
+impl FlagValue<'_> for Choice {
     fn set(&mut self, value: &[u8]) -> Result<(), &'static str> {
         let number = self.words.iter().position(|word| word.as_bytes() == value);
         self.number = number.ok_or(self.phrase)?;
@@ -147,7 +147,7 @@ impl Setting<'_> for Word {
     }
 }
 
-impl Show for Word {
+impl Show for Choice {
     fn show(&self, buffer: &mut VecView<u8>) {
         put(buffer, &[self.words.get(self.number).copied().unwrap_or_default()]);
     }
@@ -156,8 +156,10 @@ impl Show for Word {
 impl Show for Value<'_, '_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         match self {
-            Self::Path(path) => Shown(path.to_bytes()).show(buffer),
-            Self::Duration(duration) | Self::Positive(duration) => Short(**duration).show(buffer),
+            Self::Path(path) => Sanitized(path.to_bytes()).show(buffer),
+            Self::Duration(duration) | Self::Positive(duration) => {
+                HumanDuration(**duration).show(buffer)
+            }
             Self::Switch(on) => put(buffer, &[if **on { "true" } else { "false" }]),
             Self::Other(setting) => setting.show(buffer),
         }
@@ -166,7 +168,7 @@ impl Show for Value<'_, '_> {
 
 /// What a command line asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum Invocation {
     /// That the program does its work.
     Run,
     /// The help: `-h` or `-help`.
@@ -175,7 +177,7 @@ pub enum Asked {
     Version,
 }
 
-/// What is wrong with a command line. Shown, it names the argument.
+/// What is wrong with a command line. Sanitized, it names the argument.
 #[derive(Debug, PartialEq, Eq)]
 pub enum UsageError<'a> {
     /// The program has no such flag: the argument as it stands.
@@ -183,7 +185,7 @@ pub enum UsageError<'a> {
     /// The flag wants a value, and there is none.
     MissingValue(&'static str),
     /// The flag does not take this value, which comes from there.
-    BadValue(&'static str, &'a [u8], Source, Wanted),
+    BadValue(&'static str, &'a [u8], Source, Expected),
     /// The program takes no such argument: the argument as it stands.
     UnexpectedOperand(&'a [u8]),
     /// The program wants an argument that is not there: its name.
@@ -191,11 +193,11 @@ pub enum UsageError<'a> {
 }
 
 /// What a flag takes, as in "it takes false or true", or why it does not.
-pub type Wanted = &'static str;
+pub type Expected = &'static str;
 
-const DURATION: Wanted = "it takes a duration like 90s, 10m or 1h30m";
-const POSITIVE: Wanted = "it takes a duration above zero, like 90s, 10m or 1h30m";
-const SWITCH: Wanted = "it takes false or true";
+const DURATION: Expected = "it takes a duration like 90s, 10m or 1h30m";
+const POSITIVE: Expected = "it takes a duration above zero, like 90s, 10m or 1h30m";
+const SWITCH: Expected = "it takes false or true";
 
 /// Reads `arguments`, which do not include the program's name. The values go
 /// where `flags` say; an argument that is not a flag goes to `operand`, and
@@ -212,7 +214,7 @@ pub fn read<'a, F: Flags<'a>>(
     flags: &mut F,
     sources: &mut [Source],
     mut operand: Option<&mut Option<&'a CStr>>,
-) -> Result<Asked, UsageError<'a>> {
+) -> Result<Invocation, UsageError<'a>> {
     let mut only_operands = false;
     // Ends: each turn takes an argument.
     while let Some(argument) = arguments.next() {
@@ -234,8 +236,8 @@ pub fn read<'a, F: Flags<'a>>(
         }
         let name = before_equals(named);
         match find("h help version ", name, |byte| byte) {
-            Some((0 | 1, _)) => return Ok(Asked::Help),
-            Some(_) => return Ok(Asked::Version),
+            Some((0 | 1, _)) => return Ok(Invocation::Help),
+            Some(_) => return Ok(Invocation::Version),
             None => {}
         }
         let Some((number, flag)) = find(F::NAMES, name, |byte| byte) else {
@@ -255,7 +257,7 @@ pub fn read<'a, F: Flags<'a>>(
             *source = Source::CommandLine;
         }
     }
-    Ok(Asked::Run)
+    Ok(Invocation::Run)
 }
 
 /// Reads the environment, whose variables look like `NAME=value`: the variable
@@ -350,7 +352,7 @@ impl Show for UsageError<'_> {
             Self::MissingOperand(what) => ("missing argument ", what.as_bytes(), ""),
         };
         put(buffer, &[before]);
-        Shown(text).show(buffer);
+        Sanitized(text).show(buffer);
         put(buffer, &[after]);
         if let Self::BadValue(flag, .., wanted) = self {
             put(buffer, &[flag, ": ", wanted]);
@@ -374,7 +376,7 @@ mod tests {
         jitter: Duration,
         timeout: Duration,
         once: bool,
-        format: Word,
+        format: Choice,
     }
 
     impl<'a> Flags<'a> for Options<'a> {
@@ -397,7 +399,7 @@ mod tests {
             jitter: Duration::ZERO,
             timeout: Duration::from_secs(1),
             once: false,
-            format: Word {
+            format: Choice {
                 number: 0,
                 words: &["logfmt", "json"],
                 phrase: "it takes logfmt or json",
@@ -412,7 +414,7 @@ mod tests {
 
     /// What comes of a command line: what is asked for and the values, or the
     /// error's text.
-    fn run(texts: &[&str], with_operand: bool) -> Result<(Asked, String), String> {
+    fn run(texts: &[&str], with_operand: bool) -> Result<(Invocation, String), String> {
         let (mut options, mut operand) = (options(), None);
         let operand_place = with_operand.then_some(&mut operand);
         let asked = read(arguments(texts), &mut options, &mut [], operand_place);
@@ -450,7 +452,7 @@ mod tests {
         ] {
             assert_eq!(
                 run(arguments, false),
-                Ok((Asked::Run, values.to_string())),
+                Ok((Invocation::Run, values.to_string())),
                 "{arguments:?}"
             );
         }
@@ -489,7 +491,7 @@ mod tests {
                 [jitter, timeout].map(|text| duration::parse(text.as_bytes()).unwrap());
             let values =
                 std::format!("{socket} {jitter:?} {timeout:?} false {} None", format == "json");
-            assert_eq!(run(&line, false), Ok((Asked::Run, values)), "{line:?}");
+            assert_eq!(run(&line, false), Ok((Invocation::Run, values)), "{line:?}");
         }
     }
 
@@ -515,11 +517,11 @@ mod tests {
     #[test]
     fn help_and_version_end_the_reading() {
         for (arguments, asked) in [
-            (&["-h"] as &[&str], Asked::Help),
-            (&["--help", "-nonsense"], Asked::Help),
-            (&["-once", "-help", "stray"], Asked::Help),
-            (&["-version"], Asked::Version),
-            (&["--version", "--help"], Asked::Version),
+            (&["-h"] as &[&str], Invocation::Help),
+            (&["--help", "-nonsense"], Invocation::Help),
+            (&["-once", "-help", "stray"], Invocation::Help),
+            (&["-version"], Invocation::Version),
+            (&["--version", "--help"], Invocation::Version),
         ] {
             assert_eq!(run(arguments, false).unwrap().0, asked, "{arguments:?}");
         }

@@ -25,7 +25,7 @@ pub type Page = Vec<u8, PAGE_MAX>;
 
 /// Why something is not healthy or not ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Problem {
+pub enum Unhealthy {
     /// The API has not answered for this time, which is longer than that one.
     Silence(Duration, Duration),
     /// There has not been any status.
@@ -34,7 +34,7 @@ pub enum Problem {
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum Endpoint {
     /// `/metrics`
     Metrics,
     /// `/healthz`
@@ -57,9 +57,9 @@ pub struct Request {
 
 /// What is made of a request once enough of it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Parsed {
     /// It is answered with this.
-    Answer(Asked),
+    Answer(Endpoint),
     /// It is refused.
     Refuse(&'static Refusal),
 }
@@ -76,7 +76,7 @@ const TOO_LARGE: Refusal =
 
 impl Request {
     /// Takes the next bytes of a request: what is made of it, if enough has come.
-    pub fn push(&mut self, bytes: &[u8]) -> Option<Verdict> {
+    pub fn push(&mut self, bytes: &[u8]) -> Option<Parsed> {
         for byte in bytes {
             self.come += 1;
             match byte {
@@ -86,7 +86,7 @@ impl Request {
                 _ => self.is_empty_line = false,
             }
             if self.come == HEAD_MAX {
-                return Some(Verdict::Refuse(&TOO_LARGE));
+                return Some(Parsed::Refuse(&TOO_LARGE));
             }
             if !self.has_line {
                 // What does not fit is no path that is known.
@@ -96,25 +96,25 @@ impl Request {
         None
     }
 
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> Parsed {
         let line = self.line.as_slice();
         let target = match line.strip_prefix(b"GET ").or(line.strip_prefix(HEAD)) {
             Some(target) => target,
             None if line.first().is_some_and(u8::is_ascii_uppercase) => {
-                return Verdict::Refuse(&METHOD);
+                return Parsed::Refuse(&METHOD);
             }
-            None => return Verdict::Refuse(&BAD),
+            None => return Parsed::Refuse(&BAD),
         };
         let end = target.iter().position(|byte| matches!(byte, b' ' | b'?'));
         let path = target.get(..end.unwrap_or(0)).unwrap_or_default();
         let asked = match find("/metrics /healthz /readyz ", path, |byte| byte) {
-            Some((0, _)) => Asked::Metrics,
-            Some((1, _)) => Asked::Health,
-            Some(_) => Asked::Readiness,
-            None if path.starts_with(b"/") => return Verdict::Refuse(&UNKNOWN),
-            None => return Verdict::Refuse(&BAD),
+            Some((0, _)) => Endpoint::Metrics,
+            Some((1, _)) => Endpoint::Health,
+            Some(_) => Endpoint::Readiness,
+            None if path.starts_with(b"/") => return Parsed::Refuse(&UNKNOWN),
+            None => return Parsed::Refuse(&BAD),
         };
-        Verdict::Answer(asked)
+        Parsed::Answer(asked)
     }
 
     /// Whether only the head of the answer is wanted, whatever that is.
@@ -135,7 +135,7 @@ impl Refusal {
 
 /// Writes the body of the answer to a question for health or readiness, and
 /// gives its status.
-pub fn write_state(state: Result<(), Problem>, page: &mut Page) -> &'static str {
+pub fn write_state(state: Result<(), Unhealthy>, page: &mut Page) -> &'static str {
     match state {
         Ok(()) => {
             put(page, &["ok\n"]);

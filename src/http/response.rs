@@ -43,15 +43,15 @@ pub enum HttpError {
     /// The body comes in chunks, or encoded in another way.
     TransferEncoding,
     /// There is no content-length.
-    NoLength,
+    MissingContentLength,
     /// The content-length is no number.
     BadLength,
     /// There is more than one content-length.
-    TwoLengths,
+    DuplicateContentLength,
     /// The body is longer than [`BODY_MAX`].
     BodyTooLong,
     /// A 204, which has no body, says that it has one.
-    BodyWithout,
+    UnexpectedBody,
 }
 
 impl Show for HttpError {
@@ -63,11 +63,11 @@ impl Show for HttpError {
             Self::TooManyInterim => return put(buffer, &["interim answers came without end"]),
             Self::ProtocolSwitch => "switches to another protocol",
             Self::TransferEncoding => "has a transfer-encoding",
-            Self::NoLength => "has no content-length",
+            Self::MissingContentLength => "has no content-length",
             Self::BadLength => "has a content-length that is no number",
-            Self::TwoLengths => "has more than one content-length",
+            Self::DuplicateContentLength => "has more than one content-length",
             Self::BodyTooLong => "is longer than 16 MiB",
-            Self::BodyWithout => "is a 204 and has a body",
+            Self::UnexpectedBody => "is a 204 and has a body",
         };
         put(buffer, &["the answer ", what]);
     }
@@ -158,7 +158,7 @@ impl Response {
             } else if is_named(name, b"content-length") {
                 match (whole_number(value), self.content_length) {
                     (None, _) => Some(HttpError::BadLength),
-                    (_, Some(_)) => Some(HttpError::TwoLengths),
+                    (_, Some(_)) => Some(HttpError::DuplicateContentLength),
                     (length, None) => {
                         self.content_length = length;
                         None
@@ -185,8 +185,8 @@ impl Response {
             }
             (_, Some(wrong), _) => return Err(wrong),
             (204, _, None | Some(0)) => 0,
-            (204, ..) => return Err(HttpError::BodyWithout),
-            (_, _, None) => return Err(HttpError::NoLength),
+            (204, ..) => return Err(HttpError::UnexpectedBody),
+            (_, _, None) => return Err(HttpError::MissingContentLength),
             (_, _, Some(length)) if length > BODY_MAX => return Err(HttpError::BodyTooLong),
             (_, _, Some(length)) => length,
         };
@@ -344,8 +344,8 @@ mod tests {
                 String::from("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
                 TransferEncoding,
             ),
-            (String::from("HTTP/1.1 200 OK\r\n\r\n"), NoLength),
-            (String::from("HTTP/1.1 500 \r\n\r\n"), NoLength),
+            (String::from("HTTP/1.1 200 OK\r\n\r\n"), MissingContentLength),
+            (String::from("HTTP/1.1 500 \r\n\r\n"), MissingContentLength),
             (length("-1"), BadLength),
             (length("+1"), BadLength),
             (length("1 2"), BadLength),
@@ -354,9 +354,9 @@ mod tests {
             (length("99999999999999999999999"), BadLength),
             (length("16777217"), BodyTooLong),
             (length("18446744073709551615"), BodyTooLong),
-            (length("3\r\ncontent-length: 3"), TwoLengths),
-            (length("3\r\ncontent-length: 4"), TwoLengths),
-            (String::from("HTTP/1.1 204 \r\ncontent-length: 2\r\n\r\nab"), BodyWithout),
+            (length("3\r\ncontent-length: 3"), DuplicateContentLength),
+            (length("3\r\ncontent-length: 4"), DuplicateContentLength),
+            (String::from("HTTP/1.1 204 \r\ncontent-length: 2\r\n\r\nab"), UnexpectedBody),
         ] {
             assert_eq!(read(text.as_bytes()), Err(error), "{text:?}");
         }
@@ -372,11 +372,11 @@ mod tests {
             (TooManyInterim, "interim answers came without end"),
             (ProtocolSwitch, "the answer switches to another protocol"),
             (TransferEncoding, "the answer has a transfer-encoding"),
-            (NoLength, "the answer has no content-length"),
+            (MissingContentLength, "the answer has no content-length"),
             (BadLength, "the answer has a content-length that is no number"),
-            (TwoLengths, "the answer has more than one content-length"),
+            (DuplicateContentLength, "the answer has more than one content-length"),
             (BodyTooLong, "the answer is longer than 16 MiB"),
-            (BodyWithout, "the answer is a 204 and has a body"),
+            (UnexpectedBody, "the answer is a 204 and has a body"),
         ] {
             assert_eq!(format!("{error}"), text);
         }

@@ -65,7 +65,7 @@ impl Store {
     /// # Errors
     ///
     /// The kernel's.
-    pub fn set_aside(&self) -> Result<(), Errno> {
+    pub fn quarantine(&self) -> Result<(), Errno> {
         self.rename(NAME, DAMAGED_NAME)
     }
 

@@ -2,7 +2,7 @@
 //! streams.
 
 use crate::api::{Answer, Call, CallError, Exchange};
-use crate::http::request::{self, Asked, Page, Request, Verdict};
+use crate::http::request::{self, Endpoint, Page, Parsed, Request};
 use crate::text::{Show, put};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -61,13 +61,12 @@ impl Deadline {
     pub fn after(duration: Duration) -> Result<Self, CallError<'static>> {
         // Nothing is ever read from it.
         let flags = TimerfdFlags::CLOEXEC;
-        let timer =
-            timerfd_create(TimerfdClockId::Monotonic, flags).map_err(CallError::Resources)?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(CallError::Setup)?;
         // A timer that is set to zero is off.
         let duration = duration.max(Duration::from_nanos(1));
         let once =
             Itimerspec { it_interval: timespec(0), it_value: timespec(nanoseconds(duration)) };
-        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).map_err(CallError::Resources)?;
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).map_err(CallError::Setup)?;
         Ok(Self(timer))
     }
 
@@ -179,7 +178,7 @@ fn perform(
     let address = SocketAddrUnix::new(socket).map_err(CallError::Connect)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-        .map_err(CallError::Resources)?;
+        .map_err(CallError::Setup)?;
     connect(&socket, &address, deadline)?;
     send(&socket, &call.request(), deadline)?;
     receive(&socket, exchange, deadline)
@@ -196,7 +195,7 @@ fn connect(
             Ok(()) => return Ok(()),
             // The queue of connections is full, and there is nothing to poll.
             Err(Errno::AGAIN) if deadline.pause(QUEUE_PAUSE) => {}
-            Err(Errno::AGAIN) => return Err(CallError::TooLateToSend),
+            Err(Errno::AGAIN) => return Err(CallError::SendTimeout),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(CallError::Connect(errno)),
         }
@@ -214,7 +213,7 @@ fn send(
             Ok(sent) => request = request.get(sent..).unwrap_or_default(),
             Err(Errno::AGAIN) => {
                 if !deadline.wait(socket.as_fd(), PollFlags::OUT).map_err(CallError::Send)? {
-                    return Err(CallError::TooLateToSend);
+                    return Err(CallError::SendTimeout);
                 }
             }
             Err(Errno::INTR) => {}
@@ -237,7 +236,7 @@ fn receive(
     // Ends: with the time, with the connection, or with the longest answer.
     loop {
         if !deadline.wait(socket.as_fd(), PollFlags::IN).map_err(CallError::Receive)? {
-            return Err(CallError::TooLate(exchange.progress()));
+            return Err(CallError::Timeout(exchange.progress()));
         }
         let received = rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty());
         let bytes = match received {
@@ -292,7 +291,7 @@ struct Scraper {
 
 /// Writes the body of an answer to what is asked at this time of the clock that
 /// never goes back, and gives the answer's status.
-pub type Tell<'a> = &'a dyn Fn(Duration, Asked, &mut Page) -> &'static str;
+pub type Handler<'a> = &'a dyn Fn(Duration, Endpoint, &mut Page) -> &'static str;
 
 impl Server {
     /// Listens on `address`, or, if it is `None`, on each address of this
@@ -344,7 +343,7 @@ impl Scraper {
     /// Gives whether more is to come.
     // Apart, since the page is large: only who serves needs a stack for it.
     #[inline(never)]
-    fn serve(&mut self, now: Duration, tell: Tell) -> bool {
+    fn serve(&mut self, now: Duration, tell: Handler) -> bool {
         let mut buffer = [0; REQUEST_PART];
         let received = match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
             Ok((received, _)) => received,
@@ -355,8 +354,8 @@ impl Scraper {
         let Some(verdict) = self.request.push(bytes) else { return !bytes.is_empty() };
         let mut page = Page::new();
         let status = match verdict {
-            Verdict::Answer(asked) => tell(now, asked, &mut page),
-            Verdict::Refuse(refusal) => refusal.write(&mut page),
+            Parsed::Answer(asked) => tell(now, asked, &mut page),
+            Parsed::Refuse(refusal) => refusal.write(&mut page),
         };
         let head = request::head(status, page.len());
         if self.request.is_head() {
@@ -399,7 +398,7 @@ pub struct Turn<'a> {
     /// The point in time, on the same clock.
     pub until: Duration,
     /// The server, and what it tells.
-    pub server: Option<(&'a mut Server, Tell<'a>)>,
+    pub server: Option<(&'a mut Server, Handler<'a>)>,
 }
 
 impl Turn<'_> {

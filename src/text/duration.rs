@@ -52,9 +52,9 @@ fn append_digit(number: u64, digit: u8) -> Option<u64> {
 
 /// Shows a duration for people, as [`parse`] reads it: milliseconds only below
 /// ten seconds, and never a unit of which there is none.
-pub struct Short(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl Show for Short {
+impl Show for HumanDuration {
     fn show(&self, buffer: &mut VecView<u8>) {
         let mut rest = millis(self.0);
         let smallest = if rest < 10_000 { 1 } else { 1_000 };
@@ -70,7 +70,7 @@ impl Show for Short {
         }
     }
 }
-display!(Short);
+display!(HumanDuration);
 
 /// The milliseconds of a duration, or as many as a `u64` holds.
 #[inline(never)]
@@ -171,7 +171,7 @@ mod tests {
             (3_601_000, "1h1s"),
             (90_061_000, "25h1m1s"),
         ] {
-            assert_eq!(Short(Duration::from_millis(millis)).to_string(), text);
+            assert_eq!(HumanDuration(Duration::from_millis(millis)).to_string(), text);
         }
     }
 
@@ -183,7 +183,7 @@ mod tests {
             // As many short ones as long ones.
             let shorter = numbers.below(64);
             let millis = numbers.below(u64::MAX) >> shorter;
-            let text = Short(Duration::from_millis(millis)).to_string();
+            let text = HumanDuration(Duration::from_millis(millis)).to_string();
             let shown = if millis < 10_000 { millis } else { millis / 1_000 * 1_000 };
             assert_eq!(parse(text.as_bytes()), Some(Duration::from_millis(shown)), "{text}");
             assert!(text.len() <= 24, "{text}");

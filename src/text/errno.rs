@@ -40,9 +40,9 @@ const WORDS: &str = "\
 /// Shows an error of the kernel: in words if it is one that an operator may
 /// meet with these programs, by its number otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reason(pub Errno);
+pub struct ErrnoText(pub Errno);
 
-impl Show for Reason {
+impl Show for ErrnoText {
     fn show(&self, buffer: &mut VecView<u8>) {
         let number = self.0.raw_os_error().unsigned_abs().into();
         let mut lines = WORDS;
@@ -57,7 +57,7 @@ impl Show for Reason {
         put_number(buffer, number);
     }
 }
-display!(Reason);
+display!(ErrnoText);
 
 #[cfg(test)]
 mod tests {
@@ -97,7 +97,7 @@ mod tests {
             (Errno::NOSYS, "function not implemented"),
             (Errno::XDEV, "error number 18"),
         ] {
-            assert_eq!(Reason(errno).to_string(), text);
+            assert_eq!(ErrnoText(errno).to_string(), text);
         }
         assert_eq!(WORDS.lines().count(), 27);
     }

@@ -198,16 +198,16 @@ pub fn is_plain(text: &str) -> bool {
 }
 
 /// Shows bytes that should be text, such as a path, as an excerpt of them.
-pub struct Shown<'a>(pub &'a [u8]);
+pub struct Sanitized<'a>(pub &'a [u8]);
 
-impl Show for Shown<'_> {
+impl Show for Sanitized<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         let mut excerpt = Excerpt::default();
         excerpt.push_bytes(self.0);
         excerpt.show(buffer);
     }
 }
-display!(Excerpt, Shown<'_>);
+display!(Excerpt, Sanitized<'_>);
 
 #[cfg(test)]
 mod tests {

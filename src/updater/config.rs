@@ -1,9 +1,9 @@
 //! What the updater's flags take that no other program has, and what is in
 //! force.
 
-use crate::cli::flags::{Setting, Wanted};
-use crate::text::duration::{self, Short};
-use crate::text::excerpt::Shown;
+use crate::cli::flags::{Expected, FlagValue};
+use crate::text::duration::{self, HumanDuration};
+use crate::text::excerpt::Sanitized;
 use crate::text::{Show, display, put};
 use crate::updater::window::{WINDOWS_MAX, WindowError, Windows};
 use core::net::Ipv4Addr;
@@ -18,8 +18,8 @@ pub struct WindowFlag<'v, 'a> {
     pub texts: Vec<&'a [u8], WINDOWS_MAX>,
 }
 
-impl<'a> Setting<'a> for WindowFlag<'_, 'a> {
-    fn set(&mut self, value: &'a [u8]) -> Result<(), Wanted> {
+impl<'a> FlagValue<'a> for WindowFlag<'_, 'a> {
+    fn set(&mut self, value: &'a [u8]) -> Result<(), Expected> {
         self.windows.add(value).map_err(WindowError::text)?;
         // There is room: each text has a window at least.
         let _ = self.texts.push(value);
@@ -32,7 +32,7 @@ impl Show for WindowFlag<'_, '_> {
         let mut before = "";
         for text in &self.texts {
             put(buffer, &[before]);
-            Shown(text).show(buffer);
+            Sanitized(text).show(buffer);
             before = "; ";
         }
     }
@@ -40,12 +40,12 @@ impl Show for WindowFlag<'_, '_> {
 
 /// A duration, or `never`, which is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OrNever(pub Option<Duration>);
+pub struct DurationOrNever(pub Option<Duration>);
 
 const NEVER: &str = "never";
 
-impl Setting<'_> for OrNever {
-    fn set(&mut self, value: &[u8]) -> Result<(), Wanted> {
+impl FlagValue<'_> for DurationOrNever {
+    fn set(&mut self, value: &[u8]) -> Result<(), Expected> {
         self.0 = match value {
             value if value == NEVER.as_bytes() => None,
             value => {
@@ -57,10 +57,10 @@ impl Setting<'_> for OrNever {
     }
 }
 
-impl Show for OrNever {
+impl Show for DurationOrNever {
     fn show(&self, buffer: &mut VecView<u8>) {
         match self.0 {
-            Some(duration) => Short(duration).show(buffer),
+            Some(duration) => HumanDuration(duration).show(buffer),
             None => put(buffer, &[NEVER]),
         }
     }
@@ -80,8 +80,8 @@ pub struct Listen<'a> {
 
 const OFF: &[u8] = b"off";
 
-impl<'a> Setting<'a> for Listen<'a> {
-    fn set(&mut self, value: &'a [u8]) -> Result<(), Wanted> {
+impl<'a> FlagValue<'a> for Listen<'a> {
+    fn set(&mut self, value: &'a [u8]) -> Result<(), Expected> {
         *self = Self::default();
         if value == OFF {
             return Ok(());
@@ -110,10 +110,10 @@ fn read_address(text: &[u8]) -> Option<(Option<Ipv4Addr>, u16)> {
 
 impl Show for Listen<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
-        Shown(if self.text.is_empty() { OFF } else { self.text }).show(buffer);
+        Sanitized(if self.text.is_empty() { OFF } else { self.text }).show(buffer);
     }
 }
-display!(WindowFlag<'_, '_>, OrNever, Listen<'_>);
+display!(WindowFlag<'_, '_>, DurationOrNever, Listen<'_>);
 
 #[cfg(test)]
 mod tests;

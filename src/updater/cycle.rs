@@ -23,7 +23,7 @@ use crate::api::status::{LastCommand, Status, Text, copy};
 use crate::api::{Answer, Call, CallError, Command};
 use crate::updater::event::{Event, Update};
 use crate::updater::history::History;
-use crate::updater::plan::{Known, Plan, plan};
+use crate::updater::plan::{Inputs, Plan, plan};
 use crate::updater::window::Windows;
 use core::time::Duration;
 
@@ -59,7 +59,7 @@ pub struct Settings {
 
 /// A moment, on two clocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Moment {
+pub struct Now {
     /// The time since any fixed point; it never goes back.
     pub now: Duration,
     /// The time since 1970-01-01 00:00:00 UTC, which somebody may set.
@@ -89,7 +89,7 @@ impl Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Make this call after this pause, and give the answer to
-    /// [`Cycle::answered`].
+    /// [`Cycle::on_answer`].
     Call(Call, Duration),
     /// The cycle is over.
     End(End),
@@ -99,7 +99,7 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// The node is Ready, or there is nothing to do. An event told which.
-    Good,
+    Done,
     /// Something failed. An event told what.
     Failed,
     /// A call had no usable answer. No event told of it.
@@ -147,9 +147,9 @@ enum Phase {
 }
 
 /// What a cycle goes by beside the answers.
-pub struct Given<'a> {
+pub struct Context<'a> {
     /// When the answer came.
-    pub at: Moment,
+    pub at: Now,
     /// What the operator has set.
     pub settings: &'a Settings,
     /// What is known of earlier boots.
@@ -182,31 +182,31 @@ impl Cycle {
     /// Takes the answer to the last call, and says what comes next. `tell` is
     /// told what happened.
     #[inline(never)]
-    pub fn answered(
+    pub fn on_answer(
         &mut self,
-        mut given: Given,
+        mut given: Context,
         answer: &Result<Answer, CallError>,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Step {
         let given = &mut given;
         match self.phase {
-            Phase::Look => self.looked(given, answer, tell),
-            Phase::Send => self.sent(given, answer, tell),
-            Phase::Follow => self.followed(given, answer, tell),
+            Phase::Look => self.on_status(given, answer, emit),
+            Phase::Send => self.on_sent(given, answer, emit),
+            Phase::Follow => self.on_progress(given, answer, emit),
         }
     }
 
     #[inline(never)]
-    fn looked(
+    fn on_status(
         &mut self,
-        given: &mut Given,
+        given: &mut Context,
         answer: &Result<Answer, CallError>,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Step {
         match answer {
-            Ok(Answer::Status(status)) => self.decide(given, Some(status), None, tell),
-            Ok(Answer::NoStatus) => self.decide(given, None, None, tell),
-            Ok(Answer::Busy) => self.wait_for_others(given, tell),
+            Ok(Answer::Status(status)) => self.decide(given, Some(status), None, emit),
+            Ok(Answer::Uninitialized) => self.decide(given, None, None, emit),
+            Ok(Answer::Busy) => self.wait_for_others(given, emit),
             // The other answers are none to this call.
             Ok(Answer::Started | Answer::NotAllowed(_)) | Err(_) => Step::End(End::NoAnswer),
         }
@@ -216,18 +216,18 @@ impl Cycle {
     #[inline(never)]
     fn decide(
         &mut self,
-        given: &mut Given,
+        given: &mut Context,
         status: Option<&Status>,
         succeeded: Option<Command>,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Step {
-        let Given { at: Moment { utc, .. }, settings, history } = given;
+        let Context { at: Now { utc, .. }, settings, history } = given;
         if let Some(status) = status {
-            history.observe(*utc, status, tell);
+            history.observe(*utc, status, emit);
         }
         let chosen = status.and_then(|status| status.chosen);
-        let held = chosen.and_then(|chosen| history.is_held(*utc, chosen));
-        let plan = plan(Known {
+        let held = chosen.and_then(|chosen| history.hold_for(*utc, chosen));
+        let plan = plan(Inputs {
             status,
             refreshed: self.refreshed,
             refresh_ready: settings.refresh_ready,
@@ -240,20 +240,20 @@ impl Cycle {
             // Without a status there is always something to do.
             (_, None) => return Step::End(End::NoAnswer),
             (plan, Some(status)) => {
-                tell(match (plan, &held) {
+                emit(match (plan, &held) {
                     (Plan::Staged, _) => Event::Staged(status),
                     (Plan::HeldBack, Some((held, left))) => Event::HeldBack(held, *left),
                     (Plan::Closed, _) => {
                         let left = settings.windows.next_open(*utc).unwrap_or_default();
-                        Event::Closed(status, utc.saturating_add(left))
+                        Event::WindowClosed(status, utc.saturating_add(left))
                     }
                     (Plan::Ready, _) => Event::Ready(status),
-                    _ => Event::Nothing(status),
+                    _ => Event::NothingToDo(status),
                 });
-                return Step::End(End::Good);
+                return Step::End(End::Done);
             }
         };
-        self.start(command, succeeded == Some(command), status, history, tell)
+        self.start(command, succeeded == Some(command), status, history, emit)
     }
 
     /// Sends `command`, unless it has just succeeded and is to do the same again.
@@ -264,7 +264,7 @@ impl Cycle {
         mut again: bool,
         status: Option<&Status>,
         history: &mut History,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Step {
         let running = status.and_then(|status| status.running).unwrap_or_default();
         let chosen = status.and_then(|status| status.chosen).unwrap_or_default();
@@ -275,7 +275,7 @@ impl Cycle {
             *known = copy(text);
         }
         if again || self.commands == COMMANDS_MAX {
-            tell(Event::Stuck(command));
+            emit(Event::CommandWithoutEffect(command));
             return Step::End(End::Failed);
         }
         if command == Command::Activate {
@@ -289,25 +289,25 @@ impl Cycle {
     }
 
     #[inline(never)]
-    fn sent(
+    fn on_sent(
         &mut self,
-        given: &mut Given,
+        given: &mut Context,
         answer: &Result<Answer, CallError>,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Step {
         self.started = None;
         let started = matches!(answer, Ok(Answer::Started));
         // It may have started all the same: the status will tell.
         let is_unknown =
-            matches!(answer, Err(error) if error.after_sending() && !error.is_refusal());
+            matches!(answer, Err(error) if error.may_have_been_sent() && !error.is_refusal());
         if self.command == Command::Activate && !started && !is_unknown {
-            given.history.not_activated();
+            given.history.activation_refused();
         }
         match answer {
             _ if started || is_unknown => {}
             Ok(Answer::Busy) => {
                 self.phase = Phase::Look;
-                return self.wait_for_others(given, tell);
+                return self.wait_for_others(given, emit);
             }
             // The state is another one by now.
             Ok(Answer::NotAllowed(_)) if self.not_allowed < NOT_ALLOWED_MAX => {
@@ -316,13 +316,13 @@ impl Cycle {
                 return self.ask_again();
             }
             Ok(Answer::NotAllowed(refusal)) => {
-                tell(Event::Refused(self.command, refusal));
+                emit(Event::CommandRefused(self.command, refusal));
                 return Step::End(End::Failed);
             }
             _ => return Step::End(End::NoAnswer),
         }
         if started {
-            self.note_start(tell);
+            self.note_start(emit);
         }
         self.commands += 1;
         self.busy_since = None;
@@ -335,20 +335,20 @@ impl Cycle {
     }
 
     #[inline(never)]
-    fn followed(
+    fn on_progress(
         &mut self,
-        given: &mut Given,
+        given: &mut Context,
         answer: &Result<Answer, CallError>,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Step {
         let command = self.command;
         let now = given.at.now;
         let took = now.saturating_sub(self.since);
         let status = match answer {
             Ok(Answer::Status(status)) => Some(Some(status)),
-            Ok(Answer::NoStatus) => Some(None),
+            Ok(Answer::Uninitialized) => Some(None),
             Ok(Answer::Busy) => {
-                self.note_start(tell);
+                self.note_start(emit);
                 None
             }
             Ok(Answer::Started | Answer::NotAllowed(_)) | Err(_) => None,
@@ -356,7 +356,7 @@ impl Cycle {
         let last = status.flatten().and_then(|status| status.last_command.as_ref());
         match (status, last) {
             (Some(status), Some(last)) if last.timestamp != self.before => {
-                return self.ended(given, took, status, last, tell);
+                return self.on_finished(given, took, status, last, emit);
             }
             // It never started. Once, that may be an accident.
             (Some(_), _) if self.started.is_none() && self.lost => {
@@ -364,12 +364,12 @@ impl Cycle {
             }
             (Some(status), _) if self.started.is_none() => {
                 self.lost = true;
-                return self.decide(given, status, None, tell);
+                return self.decide(given, status, None, emit);
             }
             (Some(_), _) => {
                 let since = *self.silent_since.get_or_insert(now);
                 if now.saturating_sub(since) >= SILENCE_MAX {
-                    tell(Event::Vanished(command));
+                    emit(Event::CommandVanished(command));
                     return Step::End(End::Failed);
                 }
             }
@@ -377,37 +377,37 @@ impl Cycle {
         }
         let timeout = given.settings.timeout(command);
         if took >= timeout {
-            tell(Event::Overdue(command, timeout));
+            emit(Event::CommandOverdue(command, timeout));
             return Step::End(End::Failed);
         }
         if took >= self.tell_after {
             self.tell_after = took.saturating_mul(4);
-            tell(Event::Running(command, took));
+            emit(Event::StillRunning(command, took));
         }
         self.ask_again()
     }
 
     /// A command has ended since one was sent, which took `took`.
     #[inline(never)]
-    fn ended(
+    fn on_finished(
         &mut self,
-        given: &mut Given,
+        given: &mut Context,
         took: Duration,
         status: Option<&Status>,
         last: &LastCommand,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Step {
         let command = self.command;
         let ours = last.name == command.name();
         // If another command has ended since, the state alone tells.
         if ours {
-            self.note_start(tell);
+            self.note_start(emit);
             if !last.succeeded() {
                 // What was to be activated was not, and is not to be missed later.
                 if let Some(status) = status {
-                    given.history.observe(given.at.utc, status, tell);
+                    given.history.observe(given.at.utc, status, emit);
                 }
-                tell(Event::Failed(command, last, took));
+                emit(Event::CommandFailed(command, last, took));
                 return Step::End(End::Failed);
             }
             self.refreshed |= command == Command::Refresh;
@@ -422,9 +422,9 @@ impl Cycle {
                 (Command::Refresh, None) => "",
                 (_, None) => version,
             };
-            tell(Event::Done(command, version, took));
+            emit(Event::Done(command, version, took));
         }
-        self.decide(given, status, Some(command).filter(|_| ours), tell)
+        self.decide(given, status, Some(command).filter(|_| ours), emit)
     }
 
     /// Whether the command that was sent last is this one, and it is sure that
@@ -433,22 +433,22 @@ impl Cycle {
         self.started == Some(command)
     }
 
-    fn note_start(&mut self, tell: &mut dyn FnMut(Event)) {
+    fn note_start(&mut self, emit: &mut dyn FnMut(Event)) {
         let known = self.started.replace(self.command).is_some();
         if self.command == Command::Prepare && !known {
-            tell(Event::Preparing(&self.update));
+            emit(Event::Preparing(&self.update));
         }
     }
 
-    fn wait_for_others(&mut self, given: &Given, tell: &mut dyn FnMut(Event)) -> Step {
+    fn wait_for_others(&mut self, given: &Context, emit: &mut dyn FnMut(Event)) -> Step {
         let now = given.at.now;
         if self.busy_since.is_none() {
-            tell(Event::Busy);
+            emit(Event::LockHeld);
         }
         let busy = now.saturating_sub(*self.busy_since.get_or_insert(now));
         // Longer than anybody's command may take.
         if given.settings.timeouts.iter().all(|timeout| busy >= *timeout) {
-            tell(Event::Locked(busy));
+            emit(Event::LockStuck(busy));
             return Step::End(End::Failed);
         }
         self.ask_again()

@@ -6,7 +6,7 @@
 
 use crate::api::{Answer, Call, CallError, ErrorKind};
 use crate::text::duration::millis;
-use crate::updater::cycle::{Cycle, End, Given, Moment, Settings, Step};
+use crate::updater::cycle::{Context, Cycle, End, Now, Settings, Step};
 use crate::updater::event::Event;
 use crate::updater::history::History;
 use core::time::Duration;
@@ -14,7 +14,7 @@ use core::time::Duration;
 /// The longest time between two tries of a call that does not work.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The time until the first new try of a call that does not work.
-const BACKOFF: Duration = Duration::from_secs(1);
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
 /// When cycles begin.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub struct Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Make this call after this pause, and give the answer to
-    /// [`Daemon::answered`].
+    /// [`Daemon::on_answer`].
     Call(Call, Duration),
     /// End: the one cycle is over, or the socket stays away. An event told of
     /// it.
@@ -50,15 +50,15 @@ pub struct Daemon {
     schedule: Schedule,
     random: u64,
     /// The call that does not work, since when, and what was told of it.
-    trouble: Option<(Call, Duration, ErrorKind)>,
+    outage: Option<(Call, Duration, ErrorKind)>,
     /// Whether there has been any answer.
-    heard: bool,
+    ever_answered: bool,
     /// Since when nobody has listened on the socket.
     stale_since: Option<Duration>,
     backoff: Duration,
     /// Whether a cycle that finds the API there is put off, to any time within
     /// the interval: all nodes of a fleet may find it at the same time.
-    put_off: bool,
+    defer_next: bool,
     cycle: Cycle,
     /// What the operator has set for all cycles.
     pub settings: Settings,
@@ -84,11 +84,11 @@ impl Daemon {
             schedule,
             random,
             cycle,
-            trouble: None,
-            heard: false,
+            outage: None,
+            ever_answered: false,
             stale_since: None,
-            backoff: BACKOFF,
-            put_off: !schedule.once && !schedule.jitter.is_zero(),
+            backoff: BACKOFF_MIN,
+            defer_next: !schedule.once && !schedule.jitter.is_zero(),
         };
         (daemon, Next::Call(call, Duration::ZERO))
     }
@@ -96,37 +96,37 @@ impl Daemon {
     /// Takes the answer to `call`, which came at that moment, and says what comes
     /// next. `tell` is told what happened.
     #[inline(never)]
-    pub fn answered(
+    pub fn on_answer(
         &mut self,
-        at: Moment,
+        at: Now,
         call: Call,
         answer: &Result<Answer, CallError>,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> Next {
         let now = at.now;
-        let lost = self.watch(now, call, answer, tell);
-        if lost && self.is_time_to_give_up(now, answer, tell) {
+        let lost = self.track_reachability(now, call, answer, emit);
+        if lost && self.is_time_to_give_up(now, answer, emit) {
             return Next::End(End::NoAnswer);
         }
-        if self.put_off && !lost {
-            self.put_off = false;
+        if self.defer_next && !lost {
+            self.defer_next = false;
             // The node may be rebooted before that.
             if let Ok(Answer::Status(status)) = answer {
-                self.history.observe(at.utc, status, tell);
+                self.history.observe(at.utc, status, emit);
             }
-            let pause = self.at_most(self.schedule.interval);
-            return Next::Call(call, self.unless_a_window_closes(at.utc, pause));
+            let pause = self.random_up_to(self.schedule.interval);
+            return Next::Call(call, self.or_before_window_closes(at.utc, pause));
         }
-        let given = Given { at, settings: &self.settings, history: &mut self.history };
-        let step = self.cycle.answered(given, answer, tell);
+        let given = Context { at, settings: &self.settings, history: &mut self.history };
+        let step = self.cycle.on_answer(given, answer, emit);
         if let (Step::End(end), true) = (step, self.schedule.once) {
             return Next::End(end);
         }
         // The command had no answer, but the question what became of it has.
-        if let Some((Call::Start(unanswered), ..)) = self.trouble
+        if let Some((Call::Start(unanswered), ..)) = self.outage
             && self.cycle.has_started(unanswered)
         {
-            self.recover(now, tell);
+            self.recover(now, emit);
         }
         let end = match step {
             Step::Call(call, pause) => return Next::Call(call, self.within_give_up(now, pause)),
@@ -135,11 +135,11 @@ impl Daemon {
         let pause = match end {
             End::Failed if lost => self.back_off(now, call),
             End::NoAnswer => {
-                self.put_off = call == Call::Status && !self.schedule.jitter.is_zero();
+                self.defer_next = call == Call::Status && !self.schedule.jitter.is_zero();
                 self.back_off(now, call)
             }
-            End::Good | End::Failed => {
-                self.recover(now, tell);
+            End::Done | End::Failed => {
+                self.recover(now, emit);
                 self.until_next_cycle(at.utc)
             }
         };
@@ -151,31 +151,31 @@ impl Daemon {
     /// Tells when the API is lost, or in another way than before, and when it is
     /// back. Gives whether it is lost.
     #[inline(never)]
-    fn watch(
+    fn track_reachability(
         &mut self,
         now: Duration,
         call: Call,
         answer: &Result<Answer, CallError>,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> bool {
         let Err(error) = answer else {
-            self.heard = true;
+            self.ever_answered = true;
             self.stale_since = None;
-            if self.trouble.is_some_and(|(lost, ..)| lost == call) {
-                self.recover(now, tell);
+            if self.outage.is_some_and(|(lost, ..)| lost == call) {
+                self.recover(now, emit);
             }
             return false;
         };
         let kind = error.kind();
-        match &mut self.trouble {
+        match &mut self.outage {
             Some((_, _, told)) if *told == kind => {}
             Some((_, _, told)) => {
                 *told = kind;
-                tell(Event::ApiLost(call, *error));
+                emit(Event::ApiLost(call, *error));
             }
             None => {
-                self.trouble = Some((call, now, kind));
-                tell(Event::ApiLost(call, *error));
+                self.outage = Some((call, now, kind));
+                emit(Event::ApiLost(call, *error));
             }
         }
         true
@@ -187,45 +187,45 @@ impl Daemon {
         &mut self,
         now: Duration,
         answer: &Result<Answer, CallError>,
-        tell: &mut dyn FnMut(Event),
+        emit: &mut dyn FnMut(Event),
     ) -> bool {
         let Some(error) = answer.as_ref().err().filter(|error| error.is_stale_socket()) else {
             self.stale_since = None;
             return false;
         };
-        if self.schedule.once && !self.heard {
+        if self.schedule.once && !self.ever_answered {
             return true;
         }
         let away = now.saturating_sub(*self.stale_since.get_or_insert(now));
         let too_long = away >= self.schedule.give_up;
         if too_long {
-            tell(Event::GaveUp(away, *error));
+            emit(Event::GaveUp(away, *error));
         }
         too_long
     }
 
-    fn recover(&mut self, now: Duration, tell: &mut dyn FnMut(Event)) {
-        self.backoff = BACKOFF;
-        if let Some((_, since, _)) = self.trouble.take() {
-            tell(Event::ApiBack(now.saturating_sub(since)));
+    fn recover(&mut self, now: Duration, emit: &mut dyn FnMut(Event)) {
+        self.backoff = BACKOFF_MIN;
+        if let Some((_, since, _)) = self.outage.take() {
+            emit(Event::ApiBack(now.saturating_sub(since)));
         }
     }
 
     /// The time until the next cycle: the interval and a jitter.
     fn until_next_cycle(&mut self, utc: Duration) -> Duration {
-        let jitter = self.at_most(self.schedule.jitter);
-        self.unless_a_window_closes(utc, self.schedule.interval.saturating_add(jitter))
+        let jitter = self.random_up_to(self.schedule.jitter);
+        self.or_before_window_closes(utc, self.schedule.interval.saturating_add(jitter))
     }
 
     /// That pause, unless a window opens before its end and is closed by then.
     /// Otherwise an opening is no reason to hurry: it is the same moment for all
     /// nodes.
-    fn unless_a_window_closes(&mut self, utc: Duration, pause: Duration) -> Duration {
+    fn or_before_window_closes(&mut self, utc: Duration, pause: Duration) -> Duration {
         let windows = &self.settings.windows;
         match windows.next_open(utc) {
             Some(left) if left < pause && !windows.is_open(utc.saturating_add(pause)) => {
                 // It may be open for no longer than a minute.
-                left.saturating_add(self.at_most(self.schedule.jitter.min(PAUSE_MAX)))
+                left.saturating_add(self.random_up_to(self.schedule.jitter.min(PAUSE_MAX)))
             }
             _ => pause,
         }
@@ -242,7 +242,7 @@ impl Daemon {
         };
         let backoff = self.backoff.min(longest);
         self.backoff = backoff.saturating_mul(2);
-        let pause = backoff.saturating_sub(self.at_most(backoff / 2));
+        let pause = backoff.saturating_sub(self.random_up_to(backoff / 2));
         self.within_give_up(now, pause)
     }
 
@@ -257,7 +257,7 @@ impl Daemon {
     }
 
     /// A random duration from zero to `duration`, in steps of a millisecond.
-    fn at_most(&mut self, duration: Duration) -> Duration {
+    fn random_up_to(&mut self, duration: Duration) -> Duration {
         // SplitMix64, which makes the most of numbers that differ in few bits:
         // those of nodes that booted together and have no better ones yet. Its last
         // step is left out: it changes the lower half, which makes no difference of

@@ -3,9 +3,9 @@
 
 use crate::api::status::{LastCommand, Status, Text};
 use crate::api::{Answer, Call, CallError, Command, Refusal};
-use crate::text::duration::Short;
-use crate::text::errno::Reason;
-use crate::text::excerpt::Shown;
+use crate::text::duration::HumanDuration;
+use crate::text::errno::ErrnoText;
+use crate::text::excerpt::Sanitized;
 use crate::text::{Number, Show, cut};
 use crate::updater::history::Entry;
 use crate::updater::log::{Format, Level, Record, Timestamp};
@@ -22,36 +22,36 @@ pub enum Event<'a> {
     Started(&'a [u8], Duration),
     /// Metrics are served on this address, as the operator has written it, and
     /// this port.
-    Serving(&'a [u8], u16),
+    ServingMetrics(&'a [u8], u16),
     /// Somebody else's command holds the lock.
-    Busy,
+    LockHeld,
     /// The node prepares this update.
     Preparing(&'a Update),
     /// A command that takes long is still running after this time.
-    Running(Command, Duration),
+    StillRunning(Command, Duration),
     /// A command has done what it was sent for, with this version, in this time.
     Done(Command, &'a str, Duration),
     /// A command has not, in this time.
-    Failed(Command, &'a LastCommand<'a>, Duration),
+    CommandFailed(Command, &'a LastCommand<'a>, Duration),
     /// A command is still running after this time.
-    Overdue(Command, Duration),
+    CommandOverdue(Command, Duration),
     /// A command has ended without a trace.
-    Vanished(Command),
+    CommandVanished(Command),
     /// A command succeeds again and again, and leaves the node as it was.
-    Stuck(Command),
+    CommandWithoutEffect(Command),
     /// The API refuses a command that the state of the node asks for.
-    Refused(Command, &'a Refusal<'a>),
+    CommandRefused(Command, &'a Refusal<'a>),
     /// Somebody else's command holds the lock for longer than any may take.
-    Locked(Duration),
+    LockStuck(Duration),
     /// A cycle ends: no update is chosen.
-    Nothing(&'a Status<'a>),
+    NothingToDo(&'a Status<'a>),
     /// A cycle ends: an update waits for the reboot.
     Ready(&'a Status<'a>),
     /// A cycle ends: an update waits for somebody else to activate it.
     Staged(&'a Status<'a>),
     /// A cycle ends: an update waits for the next window, which opens then, the
     /// time since 1970-01-01 00:00:00 UTC.
-    Closed(&'a Status<'a>, Duration),
+    WindowClosed(&'a Status<'a>, Duration),
     /// A cycle ends: the chosen version did not come up, and is not tried again
     /// for this time.
     HeldBack(&'a Entry<'a>, Duration),
@@ -65,12 +65,12 @@ pub enum Event<'a> {
     /// It works again, after this time.
     ApiBack(Duration),
     /// A call of the API was answered, or not, in this time.
-    Called(Call, &'a Result<Answer<'a>, CallError<'a>>, Duration),
+    ApiCall(Call, &'a Result<Answer<'a>, CallError<'a>>, Duration),
     /// What was remembered is of no use, and was set aside.
     StateDamaged,
     /// What is remembered cannot be read or written, for this reason: "cannot
     /// ..." and the kernel's answer.
-    StateLost(&'a str, Reason),
+    StateLost(&'a str, ErrnoText),
     /// The socket stays away for this time, last with this error.
     GaveUp(Duration, CallError<'a>),
     /// The program was asked to stop, by this signal.
@@ -167,9 +167,9 @@ pub fn summary(number: usize) -> Summary {
 // What is small comes first: reaching it takes less code.
 #[repr(C)]
 struct Values<'a> {
-    time: Short,
+    time: HumanDuration,
     number: Number,
-    bytes: Shown<'a>,
+    bytes: Sanitized<'a>,
     shown: &'a dyn Show,
     /// How many texts there are at most; the keys behind them are left out.
     known: usize,
@@ -182,27 +182,27 @@ impl Event<'_> {
         // The kinds are counted without gaps: so it is no table.
         let kind = match self {
             Self::Started(..) => 0,
-            Self::Serving(..) => 1,
-            Self::Busy => 2,
+            Self::ServingMetrics(..) => 1,
+            Self::LockHeld => 2,
             Self::Preparing(_) => 3,
-            Self::Running(..) => 4,
+            Self::StillRunning(..) => 4,
             Self::Done(..) => 5,
-            Self::Failed(..) => 6,
-            Self::Overdue(..) => 7,
-            Self::Vanished(_) => 8,
-            Self::Stuck(_) => 9,
-            Self::Refused(..) => 10,
-            Self::Locked(_) => 11,
-            Self::Nothing(_) => 12,
+            Self::CommandFailed(..) => 6,
+            Self::CommandOverdue(..) => 7,
+            Self::CommandVanished(_) => 8,
+            Self::CommandWithoutEffect(_) => 9,
+            Self::CommandRefused(..) => 10,
+            Self::LockStuck(_) => 11,
+            Self::NothingToDo(_) => 12,
             Self::Ready(_) => 13,
             Self::Staged(_) => 14,
-            Self::Closed(..) => 15,
+            Self::WindowClosed(..) => 15,
             Self::HeldBack(..) => 16,
             Self::RolledBack(..) => 17,
             Self::Updated(_) => 18,
             Self::ApiLost(..) => 19,
             Self::ApiBack(_) => 20,
-            Self::Called(..) => 21,
+            Self::ApiCall(..) => 21,
             Self::StateDamaged => 22,
             Self::StateLost(..) => 23,
             Self::GaveUp(..) => 24,
@@ -236,9 +236,9 @@ impl Event<'_> {
     pub fn record(&self, format: Format, utc: Duration) -> Record {
         let mut record = Record::new(format, utc, self.summary());
         let mut values = Values {
-            time: Short(Duration::ZERO),
+            time: HumanDuration(Duration::ZERO),
             number: Number(0),
-            bytes: Shown(b""),
+            bytes: Sanitized(b""),
             shown: &"",
             known: 5,
             texts: [""; 5],
@@ -254,36 +254,38 @@ impl Event<'_> {
     #[inline(never)]
     fn describe<'v>(&'v self, values: &mut Values<'v>, keys: &mut &str) {
         let Values { texts, known, bytes, shown, number, time } = values;
-        let (Shown(bytes), Number(number), Short(time)) = (bytes, number, time);
+        let (Sanitized(bytes), Number(number), HumanDuration(time)) = (bytes, number, time);
         let [one, two, three, four, five] = texts;
         match self {
             Self::Started(socket, interval) => {
                 *one = env!("CARGO_PKG_VERSION");
                 (*bytes, *time) = (socket, *interval);
             }
-            Self::Serving(address, port) => {
+            Self::ServingMetrics(address, port) => {
                 (*bytes, *number) = (address, (*port).into());
             }
-            Self::Busy | Self::StateDamaged => {}
+            Self::LockHeld | Self::StateDamaged => {}
             Self::Preparing(Update([running, version, variant, arch])) => {
                 (*one, *two, *three, *four) = (running, version, variant, arch);
             }
-            Self::Running(command, took) | Self::Overdue(command, took) => {
+            Self::StillRunning(command, took) | Self::CommandOverdue(command, took) => {
                 (*one, *time) = (command.name(), *took);
             }
             Self::Done(_, version, took) => (*one, *time) = (version, *took),
-            Self::Failed(command, last, took) => {
+            Self::CommandFailed(command, last, took) => {
                 (*one, *two, *three) = (command.name(), last.outcome, last.exit_status);
                 *shown = last.stderr;
                 *time = *took;
             }
-            Self::Vanished(command) | Self::Stuck(command) => *one = command.name(),
-            Self::Refused(command, refusal) => {
+            Self::CommandVanished(command) | Self::CommandWithoutEffect(command) => {
+                *one = command.name()
+            }
+            Self::CommandRefused(command, refusal) => {
                 *one = command.name();
                 *shown = *refusal;
             }
-            Self::Locked(after) | Self::ApiBack(after) => *time = *after,
-            Self::Nothing(status) => {
+            Self::LockStuck(after) | Self::ApiBack(after) => *time = *after,
+            Self::NothingToDo(status) => {
                 *one = status.state.name();
                 match status.running {
                     Some(running) => (*two, *three, *four) = running.parts(),
@@ -298,7 +300,7 @@ impl Event<'_> {
                     None => *known = 2,
                 }
             }
-            Self::Closed(status, opens) => {
+            Self::WindowClosed(status, opens) => {
                 (*one, *time) = (status.state.name(), *opens);
                 *two = status.chosen.map_or("", |image| image.version);
             }
@@ -314,11 +316,11 @@ impl Event<'_> {
                 *one = call.name();
                 *shown = error;
             }
-            Self::Called(call, answer, took) => {
+            Self::ApiCall(call, answer, took) => {
                 (*one, *time) = (call.name(), *took);
                 match answer {
                     Ok(Answer::Status(status)) => *two = status.state.name(),
-                    Ok(Answer::NoStatus) => *two = "404",
+                    Ok(Answer::Uninitialized) => *two = "404",
                     Ok(Answer::Started) => *two = "204",
                     Ok(Answer::Busy) => *two = "423",
                     Ok(Answer::NotAllowed(refusal)) => {

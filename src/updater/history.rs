@@ -114,7 +114,7 @@ impl History {
     /// 00:00:00 UTC, and tells what has become of a version that was activated in
     /// another boot.
     #[inline(never)]
-    pub fn observe(&mut self, utc: Duration, status: &Status, tell: &mut dyn FnMut(Event)) {
+    pub fn observe(&mut self, utc: Duration, status: &Status, emit: &mut dyn FnMut(Event)) {
         let Some(running) = &status.running else { return };
         let ready = if status.state == State::Ready { status.staged } else { None };
         let old = mem::take(&mut self.lines);
@@ -123,14 +123,14 @@ impl History {
             let is_over = is_activated && entry.boot != self.boot;
             if entry.image == *running {
                 if is_over {
-                    tell(Event::Updated(&entry));
+                    emit(Event::Updated(&entry));
                 }
                 continue;
             }
             if is_over && entry.before == running.version {
                 entry.failed_boots = entry.failed_boots.saturating_add(1);
                 entry.since = utc.as_secs();
-                tell(Event::RolledBack(&entry, entry.pause(self.retry)));
+                emit(Event::RolledBack(&entry, entry.pause(self.retry)));
             }
             // It is known what became of it; or somebody has put the node on a third
             // version, and nothing follows from that; or it was not activated after
@@ -149,7 +149,7 @@ impl History {
     }
 
     /// Takes note that what was about to be activated was not.
-    pub fn not_activated(&mut self) {
+    pub fn activation_refused(&mut self) {
         let old = mem::take(&mut self.lines);
         for mut entry in entries(&old) {
             if entry.boot == self.boot {
@@ -184,7 +184,7 @@ impl History {
 
     /// If `image` is not to be tried at `utc`, the time since 1970-01-01 00:00:00
     /// UTC: what is known of it, and for how long.
-    pub fn is_held(&self, utc: Duration, image: Image) -> Option<(Entry<'_>, Duration)> {
+    pub fn hold_for(&self, utc: Duration, image: Image) -> Option<(Entry<'_>, Duration)> {
         let entry = self.held().find(|entry| entry.image == image)?;
         let passed = Duration::from_secs(utc.as_secs().saturating_sub(entry.since));
         let left = match entry.pause(self.retry) {

@@ -6,10 +6,10 @@
 
 use crate::api::status::{Image, OwnedImage, State};
 use crate::api::{Answer, Call, CallError, Command, ErrorKind};
-use crate::http::request::{Page, Problem};
-use crate::text::duration::{Short, millis};
+use crate::http::request::{Page, Unhealthy};
+use crate::text::duration::{HumanDuration, millis};
 use crate::text::{Show, cut, put, put_number};
-use crate::updater::cycle::Moment;
+use crate::updater::cycle::Now;
 use crate::updater::daemon::Daemon;
 use crate::updater::event::{self, Event};
 use crate::updater::log::put_escaped;
@@ -88,7 +88,7 @@ impl Metrics {
                 self.running = status.running.map(OwnedImage::new);
                 self.chosen = status.chosen.map(OwnedImage::new);
             }
-            Ok(Answer::NoStatus) => {
+            Ok(Answer::Uninitialized) => {
                 self.set_state(UNKNOWN);
                 self.chosen = None;
             }
@@ -108,11 +108,11 @@ impl Metrics {
                 self.set(TOOK + command.number(), millis(took));
                 Some((command, 0))
             }
-            Event::Failed(command, ..) => Some((command, 1)),
-            Event::Overdue(command, _) => Some((command, 2)),
-            Event::Vanished(command) => Some((command, 3)),
-            Event::Refused(command, _) => Some((command, 4)),
-            Event::Called(Call::Start(command), Err(error), _) if error.is_refusal() => {
+            Event::CommandFailed(command, ..) => Some((command, 1)),
+            Event::CommandOverdue(command, _) => Some((command, 2)),
+            Event::CommandVanished(command) => Some((command, 3)),
+            Event::CommandRefused(command, _) => Some((command, 4)),
+            Event::ApiCall(Call::Start(command), Err(error), _) if error.is_refusal() => {
                 Some((command, 4))
             }
             _ => None,
@@ -131,10 +131,10 @@ impl Metrics {
     /// # Errors
     ///
     /// The API has been silent for too long.
-    pub fn health(&self, now: Duration) -> Result<(), Problem> {
+    pub fn health(&self, now: Duration) -> Result<(), Unhealthy> {
         let silence = Duration::from_millis(age(millis(now), self.values[HEARD]));
         match silence > self.silence_max {
-            true => Err(Problem::Silence(silence, self.silence_max)),
+            true => Err(Unhealthy::Silence(silence, self.silence_max)),
             false => Ok(()),
         }
     }
@@ -144,16 +144,16 @@ impl Metrics {
     /// # Errors
     ///
     /// It is not.
-    pub fn readiness(&self) -> Result<(), Problem> {
+    pub fn readiness(&self) -> Result<(), Unhealthy> {
         match self.values[STATES + UNKNOWN] {
             0 => Ok(()),
-            _ => Err(Problem::NoStatus),
+            _ => Err(Unhealthy::NoStatus),
         }
     }
 
     /// Writes all metrics. There is room on the page: a test has the longest.
     #[inline(never)]
-    pub fn write(&self, at: Moment, daemon: &Daemon, page: &mut Page) {
+    pub fn write(&self, at: Now, daemon: &Daemon, page: &mut Page) {
         let mut values = self.values;
         values[HELD] = daemon.history.held().count() as u64 * ONE;
         let windows = &daemon.settings.windows;
@@ -343,15 +343,15 @@ fn put_sample(page: &mut VecView<u8>, name: &str, labels: &[Label], value: u64) 
     put(page, &["\n"]);
 }
 
-impl Show for Problem {
+impl Show for Unhealthy {
     fn show(&self, buffer: &mut VecView<u8>) {
         match self {
             Self::NoStatus => put(buffer, &["the node's update status is not known yet"]),
             Self::Silence(silence, limit) => {
                 put(buffer, &["no answer from the API for "]);
-                Short(*silence).show(buffer);
+                HumanDuration(*silence).show(buffer);
                 put(buffer, &[" (limit "]);
-                Short(*limit).show(buffer);
+                HumanDuration(*limit).show(buffer);
                 put(buffer, &[")"]);
             }
         }

@@ -22,7 +22,7 @@ pub enum Plan {
 
 /// What is known when the decision is made.
 #[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
+pub struct Inputs<'a> {
     /// The status, or `None` if there has been no command since boot.
     pub status: Option<&'a Status<'a>>,
     /// Whether a refresh has succeeded in this cycle.
@@ -57,9 +57,9 @@ pub struct Known<'a> {
 /// window is closed none of the three begins.
 // Apart, it keeps its registers to itself: the programs are smaller.
 #[inline(never)]
-pub fn plan(known: Known) -> Plan {
+pub fn plan(known: Inputs) -> Plan {
     use Command::{Activate, Deactivate, Prepare};
-    match regardless_of_limits(known) {
+    match by_state(known) {
         Plan::Run(Prepare | Activate) if known.held_back => Plan::HeldBack,
         Plan::Run(Deactivate) if known.held_back => Plan::Ready,
         Plan::Run(Activate) if known.stage_only => Plan::Staged,
@@ -68,7 +68,7 @@ pub fn plan(known: Known) -> Plan {
     }
 }
 
-fn regardless_of_limits(known: Known) -> Plan {
+fn by_state(known: Inputs) -> Plan {
     let Some(status) = known.status else { return Plan::Run(Command::Refresh) };
     if status.state == State::Ready && !known.refresh_ready {
         return Plan::Ready;
@@ -144,10 +144,10 @@ mod tests {
     }
 
     fn decide(status: &Status, refreshed: bool, refresh_ready: bool) -> Plan {
-        plan(Known { status: Some(status), refreshed, refresh_ready, ..NOTHING_KNOWN })
+        plan(Inputs { status: Some(status), refreshed, refresh_ready, ..NO_INPUTS })
     }
 
-    const NOTHING_KNOWN: Known = Known {
+    const NO_INPUTS: Inputs = Inputs {
         status: None,
         refreshed: false,
         refresh_ready: false,
@@ -160,7 +160,7 @@ mod tests {
     fn without_a_status_it_refreshes() {
         for refreshed in [false, true] {
             for refresh_ready in [false, true] {
-                let known = Known { refreshed, refresh_ready, ..NOTHING_KNOWN };
+                let known = Inputs { refreshed, refresh_ready, ..NO_INPUTS };
                 assert_eq!(plan(known), Plan::Run(Command::Refresh));
             }
         }
@@ -245,7 +245,7 @@ mod tests {
                 for (stage_only, held_back, closed) in both.into_iter().flat_map(|one| {
                     both.into_iter().flat_map(move |two| both.map(|three| (one, two, three)))
                 }) {
-                    let limited = plan(Known {
+                    let limited = plan(Inputs {
                         status: Some(&status),
                         refreshed,
                         refresh_ready,

@@ -8,8 +8,8 @@
 use crate::http::Answer;
 use crate::node::{self, Ending, Node, Options, Reply, mix};
 use bottlerocket_updater::api::{Call, CallError, Command, Exchange};
-use bottlerocket_updater::text::duration::Short;
-use bottlerocket_updater::updater::cycle::{Moment, Settings};
+use bottlerocket_updater::text::duration::HumanDuration;
+use bottlerocket_updater::updater::cycle::{Now, Settings};
 use bottlerocket_updater::updater::daemon::{Daemon, Next, Schedule};
 use bottlerocket_updater::updater::history::History;
 use bottlerocket_updater::updater::window::Windows;
@@ -184,8 +184,8 @@ impl Fleet {
                     None => break,
                 }
             }
-            let at = Moment { now, utc: BEGIN + now };
-            let pause = match member.daemon.answered(at, call, &answer, &mut |_| ()) {
+            let at = Now { now, utc: BEGIN + now };
+            let pause = match member.daemon.on_answer(at, call, &answer, &mut |_| ()) {
                 Next::Call(call, pause) => {
                     member.call = call;
                     pause
@@ -301,7 +301,8 @@ pub struct Summary<'a>(pub &'a Fleet, pub &'a Tally);
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary(fleet, tally) = self;
-        let [interval, jitter, time] = [fleet.interval, fleet.jitter(), fleet.time].map(Short);
+        let [interval, jitter, time] =
+            [fleet.interval, fleet.jitter(), fleet.time].map(HumanDuration);
         writeln!(
             f,
             "{} nodes for {time}, interval {interval}, jitter {jitter}, seed {}",
@@ -318,7 +319,7 @@ impl fmt::Display for Summary<'_> {
         if let Some(Outage { of, begin, length }) = fleet.outage {
             let end = begin + length;
             let name = of.name();
-            writeln!(f, "{name} out from {} to {}", Short(begin), Short(end))?;
+            writeln!(f, "{name} out from {} to {}", HumanDuration(begin), HumanDuration(end))?;
             writeln!(f, "  peak meanwhile      {}", tally.peak(begin, end))?;
             writeln!(f, "  ten minutes after   {}", tally.peak(end, end + 10 * MINUTE))?;
             writeln!(f, "  and from then on    {}", tally.peak(end + 10 * MINUTE, fleet.time))?;

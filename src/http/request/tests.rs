@@ -8,7 +8,7 @@ use std::{format, vec};
 
 /// What is made of a request, and after how many bytes: what is asked for, or the
 /// code of the refusal, and whether a body is wanted.
-type Made = Option<(usize, Result<Asked, &'static str>, bool)>;
+type Made = Option<(usize, Result<Endpoint, &'static str>, bool)>;
 
 /// Takes a request in parts of these lengths, the last one over and over.
 fn push_in(parts: &[usize], bytes: &[u8]) -> Made {
@@ -19,8 +19,8 @@ fn push_in(parts: &[usize], bytes: &[u8]) -> Made {
         let end = bytes.len().min(at + parts.next().unwrap());
         if let Some(verdict) = request.push(&bytes[at..end]) {
             let made = match verdict {
-                Verdict::Answer(asked) => Ok(asked),
-                Verdict::Refuse(refusal) => Err(refusal.0.split(' ').next().unwrap()),
+                Parsed::Answer(asked) => Ok(asked),
+                Parsed::Refuse(refusal) => Err(refusal.0.split(' ').next().unwrap()),
             };
             return Some((request.come, made, !request.is_head()));
         }
@@ -42,7 +42,7 @@ fn push(bytes: &[u8]) -> Made {
 }
 
 #[track_caller]
-fn is(text: &str, made: Result<Asked, &'static str>) {
+fn is(text: &str, made: Result<Endpoint, &'static str>) {
     let made = Some((text.len(), made, !text.starts_with("HEAD ")));
     assert_eq!(push(text.as_bytes()), made, "{text:?}");
     // What follows is not looked at.
@@ -55,13 +55,13 @@ fn is(text: &str, made: Result<Asked, &'static str>) {
 #[test]
 fn what_is_served() {
     for (path, asked) in [
-        ("/metrics", Asked::Metrics),
-        ("/healthz", Asked::Health),
-        ("/readyz", Asked::Readiness),
-        ("/metrics?", Asked::Metrics),
-        ("/metrics?name[]=up&x=?", Asked::Metrics),
-        ("/healthz?verbose=1", Asked::Health),
-        (&format!("/metrics?{}", "x".repeat(300)), Asked::Metrics),
+        ("/metrics", Endpoint::Metrics),
+        ("/healthz", Endpoint::Health),
+        ("/readyz", Endpoint::Readiness),
+        ("/metrics?", Endpoint::Metrics),
+        ("/metrics?name[]=up&x=?", Endpoint::Metrics),
+        ("/healthz?verbose=1", Endpoint::Health),
+        (&format!("/metrics?{}", "x".repeat(300)), Endpoint::Metrics),
     ] {
         for method in ["GET", "HEAD"] {
             for rest in [
@@ -130,8 +130,8 @@ fn what_is_refused() {
     for length in (30..100).chain([1_000]) {
         let x = "x".repeat(length);
         let request = |start: &str| format!("{start}{x} HTTP/1.1\r\n\r\n");
-        is(&request("GET /metrics?"), Ok(Asked::Metrics));
-        is(&request("HEAD /healthz?"), Ok(Asked::Health));
+        is(&request("GET /metrics?"), Ok(Endpoint::Metrics));
+        is(&request("HEAD /healthz?"), Ok(Endpoint::Health));
         is(&request("GET /metricz?"), Err("404"));
         is(&request("POST /metrics?"), Err("405"));
         let cut = "GET /metrics".len() + length >= LINE_MAX;
@@ -174,7 +174,7 @@ fn heads_that_are_too_large() {
     };
     let most = head(HEAD_MAX);
     assert_eq!(most.len(), HEAD_MAX);
-    assert_eq!(push(most.as_bytes()), Some((HEAD_MAX, Ok(Asked::Metrics), true)));
+    assert_eq!(push(most.as_bytes()), Some((HEAD_MAX, Ok(Endpoint::Metrics), true)));
     assert_eq!(push(head(HEAD_MAX + 1).as_bytes()), too_large);
     assert_eq!(push(head(HEAD_MAX + 2).as_bytes()), too_large);
     assert_eq!(push(head(3 * HEAD_MAX).as_bytes()), too_large);
@@ -221,7 +221,7 @@ fn any_bytes() {
 
 fn refusal(bytes: &[u8]) -> (&'static str, String) {
     let mut request = Request::default();
-    let Some(Verdict::Refuse(refusal)) = request.push(bytes) else { panic!("{bytes:?}") };
+    let Some(Parsed::Refuse(refusal)) = request.push(bytes) else { panic!("{bytes:?}") };
     let mut page = Page::new();
     let status = refusal.write(&mut page);
     (status, String::from_utf8(page.to_vec()).unwrap())
@@ -259,12 +259,12 @@ fn the_answers() {
     assert_eq!(state(Ok(())), ("200 OK", "ok\n".into()));
     let unavailable = "503 Service Unavailable";
     assert_eq!(
-        state(Err(Problem::NoStatus)),
+        state(Err(Unhealthy::NoStatus)),
         (unavailable, "the node's update status is not known yet\n".into())
     );
     let [silence, limit] = [721, 720].map(Duration::from_secs);
     assert_eq!(
-        state(Err(Problem::Silence(silence, limit))),
+        state(Err(Unhealthy::Silence(silence, limit))),
         (unavailable, "no answer from the API for 12m1s (limit 12m)\n".into())
     );
     assert!(text(head(unavailable, usize::MAX)).ends_with("18446744073709551615\r\n\r\n"));

@@ -70,12 +70,12 @@ fn what_is_saved_is_loaded() {
         let mode = directory.path("state").metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
     }
-    assert_eq!(store.set_aside(), Ok(()));
+    assert_eq!(store.quarantine(), Ok(()));
     assert_eq!(files::read(directory.path("state.damaged")).unwrap(), [0xff; 64]);
     assert_eq!(store.load_some(), Loaded::Err(Errno::NOENT));
-    assert_eq!(store.set_aside(), Err(Errno::NOENT));
+    assert_eq!(store.quarantine(), Err(Errno::NOENT));
     // The one that is set aside later counts.
-    assert_eq!((store.save(b"new"), store.set_aside()), (Ok(()), Ok(())));
+    assert_eq!((store.save(b"new"), store.quarantine()), (Ok(()), Ok(())));
     assert_eq!(files::read(directory.path("state.damaged")).unwrap(), b"new");
 }
 

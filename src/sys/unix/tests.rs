@@ -32,7 +32,7 @@ struct Script {
     socket: OwnedFd,
     _peer: OwnedFd,
     /// What was asked for, and when.
-    asked: RefCell<List<(Duration, Asked)>>,
+    asked: RefCell<List<(Duration, Endpoint)>>,
 }
 
 impl Script {
@@ -68,7 +68,7 @@ impl Script {
             put(page, &["a page\n"]);
             request::OK
         };
-        let server = Some((&mut self.server, &tell as Tell));
+        let server = Some((&mut self.server, &tell as Handler));
         let mut turn = Turn { clock, now, until: now + HOUR, server };
         assert_eq!(turn.wait(self.socket.as_fd(), PollFlags::IN), Ok(true));
     }
@@ -104,7 +104,7 @@ fn a_scraper_is_answered() {
         script.turns(2);
         assert_eq!(read(scraper), answer);
     }
-    assert_eq!(*script.asked.borrow(), [(Duration::ZERO, Asked::Health); 2]);
+    assert_eq!(*script.asked.borrow(), [(Duration::ZERO, Endpoint::Health); 2]);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn the_largest_page_is_sent_at_once() {
         request::OK
     };
     for _ in 0..2 {
-        let server = Some((&mut script.server, &tell as Tell));
+        let server = Some((&mut script.server, &tell as Handler));
         let mut turn = Turn { clock, now: BEGIN, until: BEGIN + HOUR, server };
         assert_eq!(turn.wait(script.socket.as_fd(), PollFlags::IN), Ok(true));
     }
@@ -151,7 +151,7 @@ fn a_scraper_is_answered_in_the_middle_of_a_long_pause() {
     script.turn(passes);
     script.turn(passes);
     assert_eq!(read(scraper), ANSWER);
-    assert_eq!(*script.asked.borrow(), [(2 * passes, Asked::Health)]);
+    assert_eq!(*script.asked.borrow(), [(2 * passes, Endpoint::Health)]);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn somebody_else_who_is_ready_is_not_who_is_waited_for() {
     let passes = Duration::from_millis(1);
     NOW.set(BEGIN + passes);
     let tell = |_: Duration, _, _: &mut Page| request::OK;
-    let server = Some((&mut script.server, &tell as Tell));
+    let server = Some((&mut script.server, &tell as Handler));
     let mut turn = Turn { clock, now: BEGIN, until: BEGIN + passes, server };
     assert_eq!(turn.wait(script.socket.as_fd(), PollFlags::IN), Ok(false));
     assert_eq!(script.server.scrapers.len(), 1);

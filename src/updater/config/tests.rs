@@ -12,17 +12,17 @@ fn a_duration_or_never() {
         ("1ms", Some(Duration::from_millis(1)), "1ms"),
         ("never", None, "never"),
     ] {
-        let mut setting = OrNever(Some(Duration::MAX));
+        let mut setting = DurationOrNever(Some(Duration::MAX));
         assert_eq!(setting.set(text.as_bytes()), Ok(()), "{text}");
-        assert_eq!(setting, OrNever(duration), "{text}");
+        assert_eq!(setting, DurationOrNever(duration), "{text}");
         assert_eq!(setting.to_string(), shown);
-        let mut again = OrNever(None);
+        let mut again = DurationOrNever(None);
         assert_eq!(again.set(shown.as_bytes()), Ok(()));
         assert_eq!(again, setting);
     }
     for text in ["", "0", "0s", "Never", "never ", " never", "nevermind", "-1h", "24", "1d", "off"]
     {
-        let error = OrNever(None).set(text.as_bytes());
+        let error = DurationOrNever(None).set(text.as_bytes());
         assert_eq!(error, Err("it takes a duration above zero, like 24h, or never"), "{text:?}");
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn answer(text: &str) -> Answered {
         return match (code, rest) {
             (204, "") => Ok(Answer::Started),
             (423, "") => Ok(Answer::Busy),
-            (404, "") => Ok(Answer::NoStatus),
+            (404, "") => Ok(Answer::Uninitialized),
             (404 | 409, _) => Ok(Answer::NotAllowed(refusal)),
             _ => Err(CallError::Answer(AnswerError::Refused(refusal))),
         };
@@ -60,12 +60,12 @@ pub(crate) fn answer(text: &str) -> Answered {
             "missing" => CallError::Connect(Errno::NOENT),
             "denied" => CallError::Connect(Errno::ACCESS),
             "unsent" => CallError::Send(Errno::PIPE),
-            "full" => CallError::TooLateToSend,
+            "full" => CallError::SendTimeout,
             "break" => CallError::Answer(AnswerError::Truncated(Progress::Nothing)),
             "reset" => CallError::Receive(Errno::CONNRESET),
-            "silence" => CallError::TooLate(Progress::Nothing),
+            "silence" => CallError::Timeout(Progress::Nothing),
             "garbage" => CallError::Answer(AnswerError::Http(HttpError::BadHead)),
-            "descriptors" => CallError::Resources(Errno::MFILE),
+            "descriptors" => CallError::Setup(Errno::MFILE),
             other => panic!("no answer {other}"),
         });
     };
@@ -127,10 +127,10 @@ impl Script {
         Self { cycle, settings, history: History::default(), next, now }
     }
 
-    fn answered(&mut self, answer: &Answered, tell: &mut dyn FnMut(Event)) {
+    fn on_answer(&mut self, answer: &Answered, emit: &mut dyn FnMut(Event)) {
         let Self { cycle, settings, history, now, .. } = self;
-        let at = Moment { now: *now, utc: *now };
-        self.next = cycle.answered(Given { at, settings, history }, answer, tell);
+        let at = Now { now: *now, utc: *now };
+        self.next = cycle.on_answer(Context { at, settings, history }, answer, emit);
     }
 
     #[track_caller]
@@ -143,7 +143,7 @@ impl Script {
         let (answer, delay) = answer_and_delay(text);
         self.now += Duration::from_millis(pause) + delay;
         let mut lines = Vec::new();
-        self.answered(&answer, &mut |event| lines.extend(line(&event)));
+        self.on_answer(&answer, &mut |event| lines.extend(line(&event)));
         assert_eq!(lines.join("\n"), told, "after {call} {text:?}");
         self
     }
@@ -232,7 +232,7 @@ fn a_whole_update() {
             ("activate", 0, "204", ""),
             ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
         ],
-        End::Good,
+        End::Done,
     );
 }
 
@@ -261,7 +261,7 @@ fn it_starts_from_every_state() {
             ("status", 200, found, told),
         ]);
         match (rest, script.next) {
-            (None, next) => assert_eq!(next, Step::End(End::Good), "{before}, {found}"),
+            (None, next) => assert_eq!(next, Step::End(End::Done), "{before}, {found}"),
             (Some(command), Step::Call(call, pause)) => {
                 assert_eq!((call.name(), pause), (command, Duration::ZERO), "{before}, {found}");
             }
@@ -282,7 +282,7 @@ fn a_refresh_is_told_with_what_it_found() {
         let mut script = Script::new(Settings::default());
         script.rows(&[("status", 0, before, ""), ("refresh", 0, "204", "")]);
         let mut told = Vec::new();
-        script.answered(&answer(found), &mut |event| {
+        script.on_answer(&answer(found), &mut |event| {
             if let Event::Done(Command::Refresh, version, _) = event {
                 told.push(version.to_owned());
             }
@@ -299,7 +299,7 @@ fn ready_is_only_looked_at() {
         "Ready - 1.26.1 refresh!Failed@4",
         "Ready - 1.26.1",
     ] {
-        play(&[("status", 0, status, READY)], End::Good);
+        play(&[("status", 0, status, READY)], End::Done);
     }
     // Even while somebody else is at work.
     play(
@@ -308,7 +308,7 @@ fn ready_is_only_looked_at() {
             ("status", 200, "423", ""),
             ("status", 400, "Ready 1.26.1 1.26.1 activate@3", READY),
         ],
-        End::Good,
+        End::Done,
     );
 }
 
@@ -326,7 +326,7 @@ fn somebody_else_is_waited_for_at_every_point() {
             ("refresh", 0, "204", ""),
             ("status", 200, "Idle - - refresh@3", NOTHING),
         ],
-        End::Good,
+        End::Done,
     );
     // At each command. Each wait is told of, once.
     play(
@@ -348,7 +348,7 @@ fn somebody_else_is_waited_for_at_every_point() {
             ("activate", 0, "204", ""),
             ("status", 200, "Ready 1.26.1 1.26.1 activate@5", ACTIVATED_READY),
         ],
-        End::Good,
+        End::Done,
     );
     // While somebody else deactivates, or before the own deactivate.
     play_refresh_ready(
@@ -363,7 +363,7 @@ fn somebody_else_is_waited_for_at_every_point() {
             ("activate", 0, "204", ""),
             ("status", 200, "Ready 1.26.2 1.26.2 activate@5", ACTIVATED_READY_2),
         ],
-        End::Good,
+        End::Done,
     );
     // Somebody else's prepare that was under way at the start is used.
     play(
@@ -375,7 +375,7 @@ fn somebody_else_is_waited_for_at_every_point() {
             ("activate", 0, "204", ""),
             ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
         ],
-        End::Good,
+        End::Done,
     );
 }
 
@@ -395,7 +395,7 @@ fn many_commands_that_are_locked_out_are_no_failure() {
         ("refresh", 0, "204", ""),
         ("status", 200, "Idle - - refresh@2", NOTHING),
     ]);
-    script.ends(End::Good);
+    script.ends(End::Done);
 }
 
 #[test]
@@ -432,8 +432,8 @@ fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
                     Call::Status if !locked_status => "Idle",
                     _ => "423",
                 };
-                let tell = &mut |event: Event| told.extend(line(&event));
-                script.answered(&answer(text), tell);
+                let emit = &mut |event: Event| told.extend(line(&event));
+                script.on_answer(&answer(text), emit);
             }
             script.ends(End::Failed);
             let waited = (script.now - begin).as_secs();
@@ -463,7 +463,7 @@ fn what_is_not_allowed_is_decided_anew() {
             ("activate", 0, "409 not allowed", ""),
             ("status", 800, "Ready 1.26.1 1.26.1 activate@3", READY),
         ],
-        End::Good,
+        End::Done,
     );
     play(
         &[
@@ -473,7 +473,7 @@ fn what_is_not_allowed_is_decided_anew() {
             ("prepare", 0, "404 no longer exists", ""),
             ("status", 400, "Available - - refresh@2", NOTHING_AVAILABLE),
         ],
-        End::Good,
+        End::Done,
     );
     play_refresh_ready(
         &[
@@ -483,7 +483,7 @@ fn what_is_not_allowed_is_decided_anew() {
             ("deactivate", 0, "404 nothing staged", ""),
             ("status", 400, "Ready 1.26.1 1.26.1 refresh@3", READY),
         ],
-        End::Good,
+        End::Done,
     );
 }
 
@@ -581,7 +581,7 @@ fn a_failure_before_the_cycle_is_not_its_own() {
             ("status", 200, "Idle 1.26.1 - refresh!Failed@1", ""),
             ("status", 400, "Idle - - refresh@2", NOTHING),
         ],
-        End::Good,
+        End::Done,
     );
 }
 
@@ -596,7 +596,7 @@ fn a_result_that_somebody_else_has_overwritten() {
         ("activate", 0, "204", ""),
         ("status", 200, "Ready 1.26.1 1.26.1 refresh@5", READY),
     ]);
-    script.ends(End::Good);
+    script.ends(End::Done);
     // The prepare failed, or somebody else's refresh did.
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).rows(&[
@@ -618,7 +618,7 @@ fn a_result_that_somebody_else_has_overwritten() {
             ("refresh", 0, "204", ""),
             ("status", 200, "Staged - 1.26.1 refresh@4", NOTHING_STAGED),
         ],
-        End::Good,
+        End::Done,
     );
 }
 
@@ -683,14 +683,14 @@ fn a_command_that_takes_too_long() {
         while let Step::Call(call, pause) = script.next {
             assert_eq!(call, Call::Status);
             script.now += pause + delay;
-            let tell = &mut |event: Event| told.extend(line(&event));
-            script.answered(&answer, tell);
+            let emit = &mut |event: Event| told.extend(line(&event));
+            script.on_answer(&answer, emit);
         }
         script.ends(End::Failed);
         let took = script.now - begin;
         let late = took.checked_sub(Duration::from_secs(timeout)).expect("not before the time");
         assert!(late <= Duration::from_secs(5) + delay, "{text}: {late:?} late");
-        let timeout = duration::Short(Duration::from_secs(timeout));
+        let timeout = duration::HumanDuration(Duration::from_secs(timeout));
         let overdue = format!(
             "error msg=\"command takes too long, not waiting any longer\" \
              command=refresh timeout={timeout}"
@@ -740,7 +740,7 @@ fn each_command_has_its_own_time() {
     // A result that comes too late, but before that is noticed, counts.
     let mut script = Script::new(settings.clone());
     script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
-    script.row(("status", 200, "+1m Idle - - refresh@1", NOTHING)).ends(End::Good);
+    script.row(("status", 200, "+1m Idle - - refresh@1", NOTHING)).ends(End::Done);
 }
 
 #[test]
@@ -765,7 +765,7 @@ fn an_answer_that_is_lost_after_the_command_started() {
                 ("activate", 0, lost, ""),
                 ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
             ],
-            End::Good,
+            End::Done,
         );
     }
 }
@@ -781,7 +781,7 @@ fn an_answer_that_is_lost_of_a_command_that_never_started() {
             ("refresh", 0, "204", ""),
             ("status", 200, "Idle - - refresh@2", NOTHING),
         ],
-        End::Good,
+        End::Done,
     );
     play(
         &[
@@ -803,7 +803,7 @@ fn an_answer_that_is_lost_of_a_command_that_never_started() {
             ("refresh", 0, "204", ""),
             ("status", 200, "Idle - - refresh@2", NOTHING),
         ],
-        End::Good,
+        End::Done,
     );
 }
 
@@ -860,7 +860,7 @@ fn another_version_is_chosen_meanwhile() {
         ("activate", 0, "204", ""),
         ("status", 200, "Ready 1.26.2 1.26.2 activate@5", ACTIVATED_READY_2),
     ]);
-    script.ends(End::Good);
+    script.ends(End::Done);
     // While it is prepared: what is staged is not what is chosen.
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).rows(&[
@@ -875,7 +875,7 @@ fn another_version_is_chosen_meanwhile() {
         ("prepare", 0, "204", FOUND),
         ("status", 200, "Staged - 1.26.1 refresh@3", NOTHING_STAGED),
     ]);
-    script.ends(End::Good);
+    script.ends(End::Done);
 }
 
 #[test]
@@ -893,7 +893,7 @@ fn the_state_falls_back() {
         ("refresh", 0, "204", ""),
         ("status", 200, "Idle - - refresh@6", NOTHING),
     ]);
-    script.ends(End::Good);
+    script.ends(End::Done);
 }
 
 #[test]
@@ -935,7 +935,7 @@ fn ready_is_replaced_when_that_is_wanted() {
             ("refresh", 0, "204", ""),
             ("status", 200, "Ready 1.26.1 1.26.1 refresh@2", READY),
         ],
-        End::Good,
+        End::Done,
     );
     // Nothing is chosen any more: what is Ready stays.
     play_refresh_ready(
@@ -944,7 +944,7 @@ fn ready_is_replaced_when_that_is_wanted() {
             ("refresh", 0, "204", ""),
             ("status", 200, "Ready - 1.26.1 refresh@2", READY),
         ],
-        End::Good,
+        End::Done,
     );
     play_refresh_ready(
         &[
@@ -964,7 +964,7 @@ fn ready_is_replaced_when_that_is_wanted() {
             ("activate", 0, "204", ""),
             ("status", 200, "Ready 1.26.2 1.26.2 activate@5", ACTIVATED_READY_2),
         ],
-        End::Good,
+        End::Done,
     );
 }
 
@@ -1001,14 +1001,14 @@ fn outside_of_the_windows_nothing_but_a_refresh_begins() {
             ("refresh", 0, "204", ""),
             ("status", 200, "Available 1.26.1 - refresh@1", CLOSED),
         ])
-        .ends(End::Good);
+        .ends(End::Done);
     in_window(open_in(60))
         .rows(&[
             ("status", 0, "Staged 1.26.1 1.26.1 prepare@1", ""),
             ("refresh", 0, "204", ""),
             ("status", 200, "Staged 1.26.1 1.26.1 refresh@2", CLOSED_STAGED),
         ])
-        .ends(End::Good);
+        .ends(End::Done);
     // Another version has been chosen since it was prepared.
     in_window(open_in(60))
         .rows(&[
@@ -1016,7 +1016,7 @@ fn outside_of_the_windows_nothing_but_a_refresh_begins() {
             ("refresh", 0, "204", ""),
             ("status", 200, "Staged 1.26.1 1.26.0 refresh@2", CLOSED_STAGED),
         ])
-        .ends(End::Good);
+        .ends(End::Done);
     let settings = Settings { windows: open_in(60), refresh_ready: true, ..Settings::default() };
     Script::new(settings)
         .rows(&[
@@ -1030,7 +1030,7 @@ fn outside_of_the_windows_nothing_but_a_refresh_begins() {
                  version=1.26.1 opens=1970-01-02T01:00:00.000Z",
             ),
         ])
-        .ends(End::Good);
+        .ends(End::Done);
     // What has nothing to wait for says so as ever.
     for (status, told) in [
         ("Idle - - refresh@1", NOTHING),
@@ -1039,11 +1039,11 @@ fn outside_of_the_windows_nothing_but_a_refresh_begins() {
     ] {
         let mut script = in_window(open_in(60));
         script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
-        script.row(("status", 200, status, told)).ends(End::Good);
+        script.row(("status", 200, status, told)).ends(End::Done);
     }
     in_window(open_in(60))
         .row(("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY))
-        .ends(End::Good);
+        .ends(End::Done);
 }
 
 #[test]
@@ -1053,7 +1053,7 @@ fn inside_of_a_window_it_is_as_ever() {
         ("activate", 0, "204", ""),
         ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
     ]);
-    script.ends(End::Good);
+    script.ends(End::Done);
     // To the second.
     let mut script = in_window(open_for(60));
     script.rows(&FOUND_AVAILABLE[..2]).rows(&[
@@ -1064,7 +1064,7 @@ fn inside_of_a_window_it_is_as_ever() {
     script.rows(&FOUND_AVAILABLE[..2]);
     let closed = CLOSED.replace("02T01:00:00", "09T00:00:00");
     let status = "+3599800ms Available 1.26.1 - refresh@1";
-    script.row(("status", 200, status, forever(&closed))).ends(End::Good);
+    script.row(("status", 200, status, forever(&closed))).ends(End::Done);
     let mut script = in_window(open_in(60));
     script.rows(&FOUND_AVAILABLE[..2]).rows(&[
         ("status", 200, "+3599800ms Available 1.26.1 - refresh@1", ""),
@@ -1081,7 +1081,7 @@ fn a_prepare_that_runs_over_the_end_of_the_window_finishes() {
         ("prepare", 0, "204", FOUND),
         ("status", 200, "+20m Staged 1.26.1 1.26.1 prepare@2", forever(&prepared)),
     ]);
-    script.ends(End::Good);
+    script.ends(End::Done);
     // Nor is it done again because it failed, or because its answer was lost.
     let failed = "error msg=\"command failed\" command=prepare status=Failed exit_status=1 \
                   took=20m stderr=\"no space \\\"left\\\" on device\"";
@@ -1097,7 +1097,7 @@ fn a_prepare_that_runs_over_the_end_of_the_window_finishes() {
         ("prepare", 0, "+10m break", ""),
         ("status", 200, "Available 1.26.1 - refresh@1", forever(&closed)),
     ]);
-    script.ends(End::Good);
+    script.ends(End::Done);
 }
 
 #[test]
@@ -1108,7 +1108,7 @@ fn an_activate_that_is_locked_out_until_the_window_ends_waits_for_the_next() {
         ("activate", 0, "423", BUSY),
         ("status", 400, "+10m Staged 1.26.1 1.26.1 prepare@2", forever(&next_week)),
     ]);
-    script.ends(End::Good);
+    script.ends(End::Done);
 }
 
 #[test]
@@ -1120,7 +1120,7 @@ fn staged_is_the_end_if_that_is_wanted() {
     let mut script = Script::new(settings.clone());
     script.rows(&FOUND_AVAILABLE).rows(&STAGED[..1]);
     script.row(("status", 200, "Staged 1.26.1 1.26.1 prepare@2", forever(&prepared)));
-    script.ends(End::Good);
+    script.ends(End::Done);
     // It is refreshed each time, and prepared again if another one is chosen.
     let mut script = Script::new(settings.clone());
     script.rows(&[
@@ -1128,7 +1128,7 @@ fn staged_is_the_end_if_that_is_wanted() {
         ("refresh", 0, "204", ""),
         ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", staged),
     ]);
-    script.ends(End::Good);
+    script.ends(End::Done);
     let mut script = Script::new(settings.clone());
     script.rows(&[
         ("status", 0, "Staged 1.26.1 1.26.1 prepare@2", ""),
@@ -1180,7 +1180,7 @@ fn what_did_not_boot_is_not_prepared_again_so_soon() {
     let mut second = next_boot(&first, "second", Some(24 * HOUR));
     second.rows(&FOUND_AVAILABLE[..2]);
     second.row(("status", 200, "Available 1.26.1 - refresh@1", forever(&rolled_back)));
-    second.ends(End::Good);
+    second.ends(End::Done);
     assert!(second.history.has_changed());
     // The next cycle, and the next boot.
     for boot in ["second", "third"] {
@@ -1190,7 +1190,7 @@ fn what_did_not_boot_is_not_prepared_again_so_soon() {
         again.row(("status", 0, "Available 1.26.1 - refresh@1", ""));
         again.row(("refresh", 0, "204", ""));
         again.row(("status", 200, "Available 1.26.1 - refresh@2", forever(&held)));
-        again.ends(End::Good);
+        again.ends(End::Done);
     }
     // After the pause.
     let mut again = next_boot(&second, "third", Some(24 * HOUR));
@@ -1216,7 +1216,7 @@ fn what_did_not_boot_is_not_prepared_again_so_soon() {
             ("status", 200, status, ""),
             ("status", 400, "+400ms Staged 1.26.1 1.26.1 refresh@2", forever(&held)),
         ]);
-        again.ends(End::Good);
+        again.ends(End::Done);
     }
     // Nor does what is Ready make room for it.
     let ready_2 = READY.replace("1.26.1", "1.26.2");
@@ -1227,7 +1227,7 @@ fn what_did_not_boot_is_not_prepared_again_so_soon() {
         ("refresh", 0, "204", ""),
         ("status", 200, "Ready 1.26.1 1.26.2 refresh@2", forever(&ready_2)),
     ]);
-    again.ends(End::Good);
+    again.ends(End::Done);
 }
 
 #[test]
@@ -1240,11 +1240,11 @@ fn what_boots_is_told() {
         status.running = image("1.26.1");
     }
     let mut told = Vec::new();
-    second.answered(&status, &mut |event| told.extend(line(&event)));
+    second.on_answer(&status, &mut |event| told.extend(line(&event)));
     let updated = "info msg=\"the new version runs\" version=1.26.1 variant=aws-k8s-1.30 \
                    arch=x86_64 before=1.26.0";
     assert_eq!(told, [updated, &NOTHING.replace("running=1.26.0", "running=1.26.1")]);
-    second.ends(End::Good);
+    second.ends(End::Done);
 }
 
 /// If the node boots before its state is looked at again.
@@ -1265,13 +1265,13 @@ fn what_may_have_been_activated_is_remembered() {
         first.history = History::new(copy("first"), Some(24 * HOUR));
         first.rows(&FOUND_AVAILABLE).rows(&STAGED);
         first.history.set_saved();
-        first.answered(&answer(text), &mut |_| ());
+        first.on_answer(&answer(text), &mut |_| ());
         assert_eq!(first.history.has_changed(), !remembered, "{text}");
         let mut second = next_boot(&first, "second", Some(24 * HOUR));
         second.rows(&FOUND_AVAILABLE[..2]);
         let mut told = Vec::new();
         let status = answer("Available 1.26.1 - refresh@1");
-        second.answered(&status, &mut |event| told.extend(line(&event)));
+        second.on_answer(&status, &mut |event| told.extend(line(&event)));
         let expected: &[&str] = if remembered { &[ROLLED_BACK, HELD_BACK] } else { &[] };
         assert_eq!(told, expected, "{text}");
     }
@@ -1286,13 +1286,13 @@ fn what_is_ready_stays_remembered_when_a_refresh_is_refused() {
         let mut again = next_boot(&first, "first", Some(24 * HOUR));
         again.row(("status", 0, "Ready 1.26.1 1.26.1 activate@3", ""));
         assert_eq!(again.next, Step::Call(Call::Start(Command::Refresh), Duration::ZERO));
-        again.answered(&answer(text), &mut |_| ());
+        again.on_answer(&answer(text), &mut |_| ());
         assert!(!again.history.has_changed(), "{text}");
         let mut second = next_boot(&again, "second", Some(24 * HOUR));
         second.rows(&FOUND_AVAILABLE[..2]);
         let mut told = Vec::new();
         let status = answer("Available 1.26.1 - refresh@1");
-        second.answered(&status, &mut |event| told.extend(line(&event)));
+        second.on_answer(&status, &mut |event| told.extend(line(&event)));
         assert_eq!(told.first().map(String::as_str), Some(ROLLED_BACK), "{text}");
     }
 }
@@ -1306,7 +1306,7 @@ fn an_activate_that_failed_is_no_failed_boot() {
         first.history = History::new(copy("first"), Some(24 * HOUR));
         first.rows(&FOUND_AVAILABLE).rows(&STAGED).row(("activate", 0, "204", ""));
         first.now += Duration::from_millis(200);
-        first.answered(&answer(&format!("Staged 1.26.1 1.26.1 {last}")), &mut |_| ());
+        first.on_answer(&answer(&format!("Staged 1.26.1 1.26.1 {last}")), &mut |_| ());
         first.ends(End::Failed);
         let mut second = next_boot(&first, "second", Some(24 * HOUR));
         second.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
@@ -1325,7 +1325,7 @@ fn a_long_prepare_is_told_of_less_and_less_often() {
         script.now += pause;
         let took = (script.now - begin).as_secs();
         let mut events = Vec::new();
-        script.answered(&answer("423"), &mut |event| events.push(line(&event).unwrap()));
+        script.on_answer(&answer("423"), &mut |event| events.push(line(&event).unwrap()));
         minutes.extend(events.iter().map(|_| took / 60));
         told.extend(events);
     }
@@ -1478,7 +1478,10 @@ fn any_sequence_of_answers() {
                 let status: Option<Status> = last_status;
                 let ready = status.is_some_and(|status| status.state == State::Ready);
                 assert!(!ready || settings.refresh_ready, "seed {seed}: hands off what is Ready");
-                assert!(matches!(last, Ok(Answer::Status(_) | Answer::NoStatus)), "seed {seed}");
+                assert!(
+                    matches!(last, Ok(Answer::Status(_) | Answer::Uninitialized)),
+                    "seed {seed}"
+                );
             }
             if call != same_call || numbers.below(40) >= stubborn {
                 last = any.to(call, &mut numbers);
@@ -1508,7 +1511,7 @@ fn any_sequence_of_answers() {
                 let last = status.last_command;
                 let refresh = |last: LastCommand| last.name == "refresh" && last.succeeded();
                 good_refresh |= refresh_sent && last.is_some_and(refresh);
-            } else if let (Call::Status, Ok(Answer::NoStatus)) = (call, last) {
+            } else if let (Call::Status, Ok(Answer::Uninitialized)) = (call, last) {
                 last_status = None;
             }
             now += Duration::from_millis(*numbers.one_of(&[0, 1, 100, 5_000]));
@@ -1518,26 +1521,26 @@ fn any_sequence_of_answers() {
                 utc = Duration::from_secs(numbers.below(1_000_000));
             }
             let mut told = vec![];
-            let at = Moment { now, utc };
-            let given = Given { at, settings: &settings, history: &mut history };
-            let tell = &mut |event: Event| {
+            let at = Now { now, utc };
+            let given = Context { at, settings: &settings, history: &mut history };
+            let emit = &mut |event: Event| {
                 told.push(event.summary().name);
-                if let Event::Closed(_, opens) = event {
+                if let Event::WindowClosed(_, opens) = event {
                     assert!(opens > utc && settings.windows.is_open(opens), "seed {seed}");
                 }
             };
-            let step = cycle.answered(given, last, tell);
+            let step = cycle.on_answer(given, last, emit);
             let is_open = settings.windows.is_open(utc);
             let chosen = match last {
                 Ok(Answer::Status(status)) => status.chosen,
                 _ => None,
             };
-            let is_held = chosen.is_some_and(|chosen| history.is_held(utc, chosen).is_some());
+            let hold_for = chosen.is_some_and(|chosen| history.hold_for(utc, chosen).is_some());
             if let Step::Call(Call::Start(command), _) = step
                 && command != Command::Refresh
             {
                 assert!(is_open, "seed {seed}: {command:?} while closed");
-                assert!(!is_held, "seed {seed}: {command:?} of a version that is held back");
+                assert!(!hold_for, "seed {seed}: {command:?} of a version that is held back");
                 let activates = command == Command::Activate;
                 assert!(!activates || !settings.stage_only, "seed {seed}");
                 // The next boot will know of it.
@@ -1559,8 +1562,8 @@ fn any_sequence_of_answers() {
                     let why = told.pop().unwrap_or_default();
                     let state = last_status.map(|status| status.state);
                     assert!(match why {
-                        "window_closed" => !is_open && !is_held,
-                        "held_back" => is_held,
+                        "window_closed" => !is_open && !hold_for,
+                        "held_back" => hold_for,
                         "staged" => settings.stage_only && state == Some(State::Staged),
                         _ => true,
                     });
@@ -1569,7 +1572,7 @@ fn any_sequence_of_answers() {
                 }
             }
         };
-        if end == End::Good {
+        if end == End::Done {
             let Ok(Answer::Status(status)) = last else { panic!("seed {seed}: {last:?}") };
             let nothing = match why {
                 "nothing_to_do" => status.state == State::Idle || status.chosen.is_none(),

@@ -23,8 +23,8 @@ const SCHEDULE: Schedule = Schedule {
 };
 
 /// A moment at which both clocks show this.
-fn at(now: Duration) -> Moment {
-    Moment { now, utc: now }
+fn at(now: Duration) -> Now {
+    Now { now, utc: now }
 }
 
 /// A daemon that is under way.
@@ -54,8 +54,8 @@ impl Script {
         let (answer, delay) = answer_and_delay(text);
         self.now = self.now.saturating_add(pause).saturating_add(delay);
         let mut lines = Vec::new();
-        let tell = &mut |event: Event| lines.extend(line(&event));
-        self.next = self.daemon.answered(at(self.now), call, &answer, tell);
+        let emit = &mut |event: Event| lines.extend(line(&event));
+        self.next = self.daemon.on_answer(at(self.now), call, &answer, emit);
         (pause, lines)
     }
 
@@ -162,7 +162,7 @@ fn cycle_after_cycle() {
 fn one_cycle_alone() {
     let once = Schedule { once: true, jitter: MINUTE, ..SCHEDULE };
     for (rows, end) in [
-        (&[("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY)][..], End::Good),
+        (&[("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY)][..], End::Done),
         // Nobody is waited for who is not there.
         (&[("status", 0, "refused", REFUSED)], End::NoAnswer),
         (&[("status", 0, "denied", DENIED)], End::NoAnswer),
@@ -177,7 +177,7 @@ fn one_cycle_alone() {
                 ("status", 800, "423", "info msg=\"the API can be used again\" after=1s200ms"),
                 ("status", 1_600, "Idle - - refresh@1", NOTHING),
             ],
-            End::Good,
+            End::Done,
         ),
         (
             &[
@@ -187,7 +187,7 @@ fn one_cycle_alone() {
                 ("status", 400, "423", "info msg=\"the API can be used again\" after=400ms"),
                 ("status", 800, "Idle - - refresh@1", NOTHING),
             ],
-            End::Good,
+            End::Done,
         ),
         // The last line says how it ended.
         (
@@ -202,7 +202,7 @@ fn one_cycle_alone() {
                 ),
                 ("status", 200, "Idle - - refresh@1", NOTHING),
             ],
-            End::Good,
+            End::Done,
         ),
     ] {
         Script::new(once, 1).rows(rows).ends(end);
@@ -357,14 +357,14 @@ fn said_once_and_said_when_it_is_back() {
     script.row(("status", 0, "refused", REFUSED));
     let begin = script.now;
     script.pauses("missing", 3);
-    // Once for each kind of trouble, so that the last one is known.
+    // Once for each kind of outage, so that the last one is known.
     let kinds = [("denied", DENIED), ("+10s silence", SILENT), ("refused", REFUSED)];
     for (text, told) in kinds {
         assert_eq!(script.give(text).1, [told]);
         script.pauses(text, 3);
     }
     let (_, told) = script.give("Ready - 1.26.1");
-    let after = crate::text::duration::Short(script.now - begin);
+    let after = crate::text::duration::HumanDuration(script.now - begin);
     let back = std::format!("info msg=\"the API can be used again\" after={after}");
     assert_eq!(told, [back.as_str(), READY]);
     script.row(("status", 600_000, "refused", REFUSED));
@@ -387,7 +387,7 @@ fn a_command_that_the_api_cannot_do() {
     }
     script.give("404");
     let (_, told) = script.give("204");
-    let after = crate::text::duration::Short(script.now - begin);
+    let after = crate::text::duration::HumanDuration(script.now - begin);
     assert_eq!(told, [std::format!("info msg=\"the API can be used again\" after={after}")]);
     script.row(("status", 200, "Idle - - refresh@1", NOTHING));
     script.row(("status", 600_000, "Idle - - refresh@1", ""));
@@ -455,7 +455,7 @@ fn it_gives_up_exactly_when_it_is_told_to() {
                 }
                 assert_eq!(script.now - begin, give_up);
                 let [_, gave_up] = &told[..] else { panic!("{told:?}") };
-                let short = crate::text::duration::Short(give_up);
+                let short = crate::text::duration::HumanDuration(give_up);
                 assert!(gave_up.starts_with("error msg=\"giving up: "), "{gave_up}");
                 assert!(gave_up.contains(&std::format!(" after={short} ")), "{gave_up}");
                 assert!(gave_up.contains(" error=\"cannot connect: "), "{gave_up}");
@@ -497,7 +497,7 @@ fn a_cycle_that_ends_without_the_api() {
         let begin = script.now;
         while script.give(text).1 != [overdue] {}
         let pauses = script.pauses(text, 3);
-        assert!(pauses.iter().all(|pause| *pause <= 4 * BACKOFF), "{text}: {pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= 4 * BACKOFF_MIN), "{text}: {pauses:?}");
         if text == "refused" {
             while script.next != Next::End(End::NoAnswer) {
                 script.give(text);
@@ -558,7 +558,7 @@ fn times_without_measure() {
                 let Next::Call(call, pause) = next else { panic!("{next:?}") };
                 now = now.saturating_add(pause);
                 let answer = any.to(call, &mut numbers);
-                next = daemon.answered(at(now), call, answer, &mut |_| ());
+                next = daemon.on_answer(at(now), call, answer, &mut |_| ());
                 // The kernel takes no clock back, but nothing must rest on it.
                 if numbers.below(50) == 0 {
                     now = Duration::ZERO;
@@ -783,7 +783,7 @@ fn what_does_not_boot_is_tried_less_and_less_often() {
 }
 
 /// Whatever the answers are, the daemon goes on, keeps its pauses, its windows and
-/// away from what did not boot, and tells of trouble in pairs.
+/// away from what did not boot, and tells of outage in pairs.
 #[test]
 fn any_sequence_of_answers() {
     let any = AnyAnswer::new();
@@ -821,7 +821,7 @@ fn any_sequence_of_answers() {
                 _ => stale_since = None,
             }
             let mut ends = false;
-            next = daemon.answered(at(now), call, answer, &mut |event| match event {
+            next = daemon.on_answer(at(now), call, answer, &mut |event| match event {
                 Event::ApiLost(..) => {
                     assert!(answer.is_err(), "seed {seed}");
                     lost = true;
@@ -839,7 +839,7 @@ fn any_sequence_of_answers() {
                 let Ok(Answer::Status(status)) = answer else { panic!("seed {seed}: {answer:?}") };
                 let is_open = daemon.settings.windows.is_open(now);
                 assert!(is_open && pause.is_zero(), "seed {seed}: {command:?}");
-                let held = daemon.history.is_held(now, status.chosen.unwrap());
+                let held = daemon.history.hold_for(now, status.chosen.unwrap());
                 assert_eq!(held, None, "seed {seed}: {command:?}");
                 let activates = command == Command::Activate;
                 assert!(!activates || !daemon.settings.stage_only, "seed {seed}");

@@ -47,16 +47,16 @@ fn the_longest_records_fit() {
     let command = Command::Deactivate;
     let events = [
         Event::Started(&path, LONG),
-        Event::Busy,
+        Event::LockHeld,
         Event::Preparing(&update),
         Event::Done(command, QUOTES, LONG),
-        Event::Failed(command, &last_command, LONG),
-        Event::Overdue(command, LONG),
-        Event::Vanished(command),
-        Event::Stuck(command),
-        Event::Refused(command, &reason),
-        Event::Locked(LONG),
-        Event::Nothing(&status),
+        Event::CommandFailed(command, &last_command, LONG),
+        Event::CommandOverdue(command, LONG),
+        Event::CommandVanished(command),
+        Event::CommandWithoutEffect(command),
+        Event::CommandRefused(command, &reason),
+        Event::LockStuck(LONG),
+        Event::NothingToDo(&status),
         Event::Ready(&status),
         Event::ApiLost(Call::Start(command), refused),
         Event::ApiLost(Call::Start(command), CallError::Connect(Errno::CONNREFUSED)),
@@ -64,24 +64,24 @@ fn the_longest_records_fit() {
         Event::GaveUp(LONG, refused),
         Event::GaveUp(LONG, CallError::Connect(Errno::NOENT)),
         Event::Stopped("SIGTERM"),
-        Event::Serving(&path, u16::MAX),
-        Event::Running(command, LONG),
+        Event::ServingMetrics(&path, u16::MAX),
+        Event::StillRunning(command, LONG),
         Event::Staged(&status),
-        Event::Closed(&status, LONG),
+        Event::WindowClosed(&status, LONG),
         Event::HeldBack(&entry, LONG),
         Event::RolledBack(&entry, Duration::from_millis(u64::MAX)),
         Event::Updated(&entry),
-        Event::Called(Call::Start(command), &Err(refused), LONG),
-        Event::Called(Call::Start(command), &Ok(Answer::NotAllowed(reason)), LONG),
+        Event::ApiCall(Call::Start(command), &Err(refused), LONG),
+        Event::ApiCall(Call::Start(command), &Ok(Answer::NotAllowed(reason)), LONG),
         Event::StateDamaged,
-        Event::StateLost("set a damaged file aside", Reason(Errno::NAMETOOLONG)),
+        Event::StateLost("set a damaged file aside", ErrnoText(Errno::NAMETOOLONG)),
     ];
     for event in events {
         for format in [Format::Logfmt, Format::Json] {
             let mut record = event.record(format, LONG);
             if let Event::ApiLost(..) = event {
                 // The program adds a path, and one that long is not used.
-                record.field("socket", &Shown(path.get(..108).unwrap()));
+                record.field("socket", &Sanitized(path.get(..108).unwrap()));
             }
             let line = String::from_utf8(record.finish().to_vec()).unwrap();
             // What finds no room is left out. Nothing is added in pieces
@@ -119,24 +119,32 @@ fn every_event_has_its_name_and_its_class() {
     let none = None;
     let events = [
         (Event::Started(b"", LONG), "started", none),
-        (Event::Serving(b"", 0), "serving_metrics", none),
-        (Event::Busy, "lock_held", none),
+        (Event::ServingMetrics(b"", 0), "serving_metrics", none),
+        (Event::LockHeld, "lock_held", none),
         (Event::Preparing(&update), "preparing", none),
-        (Event::Running(prepare, LONG), "still_running", none),
+        (Event::StillRunning(prepare, LONG), "still_running", none),
         (Event::Done(Command::Refresh, "", LONG), "refreshed", none),
         (Event::Done(prepare, "", LONG), "prepared", none),
         (Event::Done(Command::Activate, "", LONG), "activated", none),
         (Event::Done(Command::Deactivate, "", LONG), "deactivated", none),
-        (Event::Failed(prepare, &last_command, LONG), "command_failed", Some("command_failed")),
-        (Event::Overdue(prepare, LONG), "command_overdue", Some("command_overdue")),
-        (Event::Vanished(prepare), "command_vanished", Some("command_vanished")),
-        (Event::Stuck(prepare), "command_without_effect", Some("command_without_effect")),
-        (Event::Refused(prepare, &refusal), "command_refused", Some("command_refused")),
-        (Event::Locked(LONG), "lock_stuck", Some("lock_stuck")),
-        (Event::Nothing(&status), "nothing_to_do", none),
+        (
+            Event::CommandFailed(prepare, &last_command, LONG),
+            "command_failed",
+            Some("command_failed"),
+        ),
+        (Event::CommandOverdue(prepare, LONG), "command_overdue", Some("command_overdue")),
+        (Event::CommandVanished(prepare), "command_vanished", Some("command_vanished")),
+        (
+            Event::CommandWithoutEffect(prepare),
+            "command_without_effect",
+            Some("command_without_effect"),
+        ),
+        (Event::CommandRefused(prepare, &refusal), "command_refused", Some("command_refused")),
+        (Event::LockStuck(LONG), "lock_stuck", Some("lock_stuck")),
+        (Event::NothingToDo(&status), "nothing_to_do", none),
         (Event::Ready(&status), "ready", none),
         (Event::Staged(&status), "staged", none),
-        (Event::Closed(&status, LONG), "window_closed", none),
+        (Event::WindowClosed(&status, LONG), "window_closed", none),
         (Event::HeldBack(&entry, LONG), "held_back", none),
         (Event::RolledBack(&entry, LONG), "rolled_back", Some("rolled_back")),
         (Event::Updated(&entry), "updated", none),
@@ -144,10 +152,10 @@ fn every_event_has_its_name_and_its_class() {
         (Event::ApiLost(Call::Status, denied), "api_lost", Some("api_connect")),
         (Event::ApiLost(Call::Status, refused), "api_lost", Some("api_refused")),
         (Event::ApiBack(LONG), "api_back", none),
-        (Event::Called(Call::Status, &busy, LONG), "api_call", none),
-        (Event::Called(Call::Status, &Err(away), LONG), "api_call", none),
+        (Event::ApiCall(Call::Status, &busy, LONG), "api_call", none),
+        (Event::ApiCall(Call::Status, &Err(away), LONG), "api_call", none),
         (Event::StateDamaged, "state_damaged", Some("state_damaged")),
-        (Event::StateLost("", Reason(Errno::IO)), "state_lost", Some("state_lost")),
+        (Event::StateLost("", ErrnoText(Errno::IO)), "state_lost", Some("state_lost")),
         (Event::GaveUp(LONG, away), "gave_up", Some("api_away")),
         (Event::Stopped(""), "stopped", none),
     ];
@@ -224,39 +232,39 @@ fn every_event_tells_its_particulars() {
     let mut entry = Entry::default();
     (entry.image, entry.before, entry.failed_boots) = (image("3"), "1", 2);
     let refusal = Refusal { code: 409, reason: &stderr };
-    let error = CallError::TooLateToSend;
+    let error = CallError::SendTimeout;
     let (prepare, status_call) = (Command::Prepare, Call::Status);
     let took = Duration::from_secs(90);
     let version = concat!("version=", env!("CARGO_PKG_VERSION"));
     for (event, expected) in [
         (Event::Started(b"/s", took), std::format!("{version} socket=/s interval=1m30s")),
-        (Event::Serving(b":80", 80), "address=:80 port=80".into()),
-        (Event::Busy, "".into()),
+        (Event::ServingMetrics(b":80", 80), "address=:80 port=80".into()),
+        (Event::LockHeld, "".into()),
         (Event::Preparing(&update), "running=1 version=3 variant=v arch=a".into()),
-        (Event::Running(prepare, took), "command=prepare took=1m30s".into()),
+        (Event::StillRunning(prepare, took), "command=prepare took=1m30s".into()),
         (Event::Done(prepare, "3", took), "version=3 took=1m30s".into()),
         (
-            Event::Failed(prepare, &last_command, took),
+            Event::CommandFailed(prepare, &last_command, took),
             "command=prepare status=Failed exit_status=1 took=1m30s stderr=\"no room\"".into(),
         ),
         (
-            Event::Failed(prepare, &killed, took),
+            Event::CommandFailed(prepare, &killed, took),
             "command=prepare status=Failed took=1m30s stderr=\"no room\"".into(),
         ),
-        (Event::Overdue(prepare, took), "command=prepare timeout=1m30s".into()),
-        (Event::Vanished(prepare), "command=prepare".into()),
-        (Event::Stuck(prepare), "command=prepare".into()),
+        (Event::CommandOverdue(prepare, took), "command=prepare timeout=1m30s".into()),
+        (Event::CommandVanished(prepare), "command=prepare".into()),
+        (Event::CommandWithoutEffect(prepare), "command=prepare".into()),
         (
-            Event::Refused(prepare, &refusal),
+            Event::CommandRefused(prepare, &refusal),
             "command=prepare error=\"the API answered 409: no room\"".into(),
         ),
-        (Event::Locked(took), "after=1m30s".into()),
-        (Event::Nothing(&status), "state=Staged running=1 variant=v arch=a".into()),
-        (Event::Nothing(&unknown), "state=Staged".into()),
+        (Event::LockStuck(took), "after=1m30s".into()),
+        (Event::NothingToDo(&status), "state=Staged running=1 variant=v arch=a".into()),
+        (Event::NothingToDo(&unknown), "state=Staged".into()),
         (Event::Ready(&status), "state=Staged next=2 running=1 variant=v arch=a".into()),
         (Event::Staged(&unknown), "state=Staged next=\"\"".into()),
         (
-            Event::Closed(&status, took),
+            Event::WindowClosed(&status, took),
             "state=Staged version=3 opens=1970-01-01T00:01:30.000Z".into(),
         ),
         (
@@ -274,32 +282,32 @@ fn every_event_tells_its_particulars() {
         ),
         (Event::ApiBack(took), "after=1m30s".into()),
         (
-            Event::Called(status_call, &Ok(Answer::Status(status)), took),
+            Event::ApiCall(status_call, &Ok(Answer::Status(status)), took),
             "call=status answer=Staged took=1m30s".into(),
         ),
         (
-            Event::Called(status_call, &Ok(Answer::NoStatus), took),
+            Event::ApiCall(status_call, &Ok(Answer::Uninitialized), took),
             "call=status answer=404 took=1m30s".into(),
         ),
         (
-            Event::Called(Call::Reboot, &Ok(Answer::Started), took),
+            Event::ApiCall(Call::Reboot, &Ok(Answer::Started), took),
             "call=reboot answer=204 took=1m30s".into(),
         ),
         (
-            Event::Called(Call::Start(prepare), &Ok(Answer::Busy), took),
+            Event::ApiCall(Call::Start(prepare), &Ok(Answer::Busy), took),
             "call=prepare answer=423 took=1m30s".into(),
         ),
         (
-            Event::Called(Call::Start(prepare), &Ok(Answer::NotAllowed(refusal)), took),
+            Event::ApiCall(Call::Start(prepare), &Ok(Answer::NotAllowed(refusal)), took),
             "call=prepare answer=\"the API answered 409: no room\" took=1m30s".into(),
         ),
         (
-            Event::Called(status_call, &Err(error), took),
+            Event::ApiCall(status_call, &Err(error), took),
             "call=status error=\"the API takes no connections in time\" took=1m30s".into(),
         ),
         (Event::StateDamaged, "".into()),
         (
-            Event::StateLost("write the file", Reason(Errno::IO)),
+            Event::StateLost("write the file", ErrnoText(Errno::IO)),
             "tried=\"write the file\" error=\"input/output error\"".into(),
         ),
         (

@@ -104,7 +104,7 @@ impl Script {
                 }
                 "held" => {
                     let utc = Duration::from_secs(self.utc);
-                    if let Some((entry, left)) = self.history.is_held(utc, image(rest)) {
+                    if let Some((entry, left)) = self.history.hold_for(utc, image(rest)) {
                         told.push(short(&Event::HeldBack(&entry, left)));
                     }
                 }
@@ -384,17 +384,20 @@ fn the_pause_doubles_up_to_a_limit() {
             let pause = retry.saturating_mul(1 << (failed_boots - 1).min(16));
             let begin = script.utc;
             let at = |seconds| Duration::from_secs(begin + seconds);
-            let (entry, left) = script.history.is_held(at(0), image("1.26.1")).unwrap();
+            let (entry, left) = script.history.hold_for(at(0), image("1.26.1")).unwrap();
             assert_eq!((entry.failed_boots, left), (failed_boots.into(), pause));
             let Some(end) = begin.checked_add(pause.as_secs()) else { continue };
             let just_before =
-                script.history.is_held(Duration::from_secs(end) - second, image("1.26.1"));
+                script.history.hold_for(Duration::from_secs(end) - second, image("1.26.1"));
             assert_eq!(
                 just_before.unwrap().1,
                 second + Duration::from_nanos(pause.subsec_nanos().into())
             );
             if pause.subsec_nanos() == 0 {
-                assert_eq!(script.history.is_held(Duration::from_secs(end), image("1.26.1")), None);
+                assert_eq!(
+                    script.history.hold_for(Duration::from_secs(end), image("1.26.1")),
+                    None
+                );
             }
             script.utc = if pause < DAY * 100_000 { end } else { begin };
         }
@@ -665,7 +668,7 @@ fn lines_of_no_use() {
                 Some(("activate", _)) => {
                     script.history.activating(image("1.26.1"), image("1.26.0"));
                 }
-                Some(("held", version)) => _ = script.history.is_held(utc, image(version)),
+                Some(("held", version)) => _ = script.history.hold_for(utc, image(version)),
                 Some(_) => _ = script.observe(step),
                 None => script.start(true),
             }

@@ -47,8 +47,8 @@ impl Script {
         Self { metrics, daemon, next, now: BEGIN }
     }
 
-    fn at(&self) -> Moment {
-        Moment { now: self.now, utc: self.now }
+    fn at(&self) -> Now {
+        Now { now: self.now, utc: self.now }
     }
 
     /// Notes the answer to the next call as the program does.
@@ -57,9 +57,9 @@ impl Script {
         let at = self.at();
         self.metrics.note_answer(self.now, answer);
         let Self { metrics, daemon, .. } = self;
-        let tell = &mut |event: Event| metrics.note_event(at.now, &event);
-        tell(Event::Called(call, answer, Duration::ZERO));
-        self.next = daemon.answered(at, call, answer, tell);
+        let emit = &mut |event: Event| metrics.note_event(at.now, &event);
+        emit(Event::ApiCall(call, answer, Duration::ZERO));
+        self.next = daemon.on_answer(at, call, answer, emit);
     }
 
     fn play(&mut self, texts: &[&str]) {
@@ -197,7 +197,7 @@ fn what_is_noted_of_answers() {
 fn the_api_may_be_silent_for_so_long() {
     let more = Duration::from_millis(1);
     let mut metrics = Metrics::new(BEGIN, LIMIT);
-    let silent = |silence| Err(Problem::Silence(silence, LIMIT));
+    let silent = |silence| Err(Unhealthy::Silence(silence, LIMIT));
     // From the start on, and from each answer on, whatever it is.
     let mut heard = BEGIN;
     for text in ["refused", "204", "423", "404", "409 why", "500 why", "Idle", "silence", "garbage"]
@@ -263,15 +263,15 @@ fn what_became_of_commands() {
     };
     for (event, outcome) in [
         (Event::Done(command, "1", took), Some("success")),
-        (Event::Failed(command, &failed, took), Some("failed")),
-        (Event::Overdue(command, took), Some("overdue")),
-        (Event::Vanished(command), Some("vanished")),
-        (Event::Refused(command, refusal), Some("refused")),
-        (Event::Called(Call::Start(command), &refused, took), Some("refused")),
+        (Event::CommandFailed(command, &failed, took), Some("failed")),
+        (Event::CommandOverdue(command, took), Some("overdue")),
+        (Event::CommandVanished(command), Some("vanished")),
+        (Event::CommandRefused(command, refusal), Some("refused")),
+        (Event::ApiCall(Call::Start(command), &refused, took), Some("refused")),
         // It may have been carried out all the same.
-        (Event::Called(Call::Start(command), &silence, took), None),
-        (Event::Called(Call::Status, &refused, took), None),
-        (Event::Running(command, took), None),
+        (Event::ApiCall(Call::Start(command), &silence, took), None),
+        (Event::ApiCall(Call::Status, &refused, took), None),
+        (Event::StillRunning(command, took), None),
     ] {
         let mut script = Script::new(Settings::default(), History::default());
         script.metrics.note_event(BEGIN, &event);
@@ -348,8 +348,8 @@ fn the_longest_page_has_room() {
     // It is full of escapes.
     assert_eq!(page.matches("\\\"").count(), 6 * 3 * (STRING_MAX - 1));
     // What is counted stays at the largest number.
-    script.metrics.note_event(old, &Event::Busy);
-    script.metrics.note_event(old, &Event::Vanished(Command::Prepare));
+    script.metrics.note_event(old, &Event::LockHeld);
+    script.metrics.note_event(old, &Event::CommandVanished(Command::Prepare));
     script.read().follows(&read);
 }
 

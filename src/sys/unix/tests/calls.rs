@@ -133,7 +133,7 @@ fn what_comes_of_a_call() {
     let activate = Take("POST /actions/activate-update HTTP/1.1");
     let command = Call::Start(Command::Activate);
     let broken = |progress| format!("{:?}", CallError::Answer(AnswerError::Truncated(progress)));
-    let too_late = |progress| format!("{:?}", CallError::TooLate(progress));
+    let too_late = |progress| format!("{:?}", CallError::Timeout(progress));
     let no_http = format!("{:?}", CallError::Answer(AnswerError::Http(HttpError::NotHttp)));
     let rows: [(Call, &[Act], &str); 12] = [
         (Call::Status, &[STATUS, head, Say(r#"{"update_state":"Ready"}"#)], "state Ready"),
@@ -160,7 +160,7 @@ fn what_comes_of_a_call() {
 
 #[test]
 fn a_full_queue_is_waited_for() {
-    for (has_patience, told) in [(true, "Started"), (false, "TooLateToSend")] {
+    for (has_patience, told) in [(true, "Started"), (false, "SendTimeout")] {
         let reboot = Act::Take("POST /actions/reboot HTTP/1.1");
         let acts = [reboot, Act::Say("HTTP/1.1 204 \r\n\r\n")];
         let mut script = Script::new(if has_patience { &acts } else { &[] });
@@ -234,8 +234,8 @@ fn a_lock_is_waited_for() {
     let broken = CallError::Answer(AnswerError::Truncated(Progress::Nothing));
     let gone = CallError::Connect(Errno::CONNREFUSED);
     let rows: [(&[&'static str], &str); 5] = [
-        (&[NONE], "NoStatus"),
-        (&[BUSY, BUSY, NONE], "NoStatus"),
+        (&[NONE], "Uninitialized"),
+        (&[BUSY, BUSY, NONE], "Uninitialized"),
         (&[""], &format!("{broken:?}")),
         (&[BUSY, ""], &format!("{broken:?}")),
         (&[BUSY], &format!("{gone:?}")),
