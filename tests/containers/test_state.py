@@ -11,8 +11,8 @@ READY = "event=ready "
 
 
 def patched():
-    """What deploy/state-on-host puts into the updater's pod, by the place."""
-    text = (ROOT / "deploy/state-on-host/kustomization.yaml").read_text("utf-8")
+    """What deploy/components/state-on-host puts into the updater's pod, by the place."""
+    text = (ROOT / "deploy/components/state-on-host/kustomization.yaml").read_text("utf-8")
     [patch] = yaml.safe_load(text)["patches"]
     operations = yaml.safe_load(patch["patch"])
     return {each["path"]: each["value"] for each in operations if each["op"] != "test"}

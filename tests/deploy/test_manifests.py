@@ -485,7 +485,7 @@ def test_each_property_is_among_those():
 def test_components_go_with_each_other_and_with_what_is_copied(tmp_path, kubectl):
     deploy = os.path.relpath(ROOT / "deploy", tmp_path)
     copied = (ROOT / CUSTOM / "kustomization.yaml").read_text().replace("../..", deploy)
-    components = [f"{deploy}/bottlerocket-nodes", f"{deploy}/state-on-host"]
+    components = [f"{deploy}/components/bottlerocket-nodes", f"{deploy}/components/state-on-host"]
     (tmp_path / "kustomization.yaml").write_text(f"{copied}components: {components}\n")
     pods = {}
     for item in yaml.safe_load_all(text_of(tmp_path, kubectl)):
@@ -509,7 +509,7 @@ def test_the_image_is_named_in_one_place():
         if IMAGE in text or MIRROR in text:
             named[str(path.relative_to(ROOT))] = text.count(IMAGE)
     assert named == {
-        "deploy/image/kustomization.yaml": 1,
+        "deploy/components/image/kustomization.yaml": 1,
         "deploy/helm/kured-values.yaml": 1,
         f"{CUSTOM}/kustomization.yaml": 1,
     }
