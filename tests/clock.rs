@@ -1,7 +1,7 @@
 //! What becomes of the updater when somebody sets the wall clock while it runs.
 //!
 //! An emulator runs it, and libfaketime tells the emulator the time, by a file
-//! that is read each time: `scripts/clock-jumps` runs these. The clock that the
+//! that is read each time: `scripts/test/test-clock-jumps` runs these. The clock that the
 //! updater waits by is the real one.
 
 #[path = "common/cases.rs"]
@@ -156,7 +156,7 @@ fn record(line: &str) -> (String, Record) {
 }
 
 #[test]
-#[ignore = "needs an emulator and libfaketime: scripts/clock-jumps"]
+#[ignore = "needs an emulator and libfaketime: scripts/test/test-clock-jumps"]
 fn an_update_ends_whatever_the_clock_does() {
     let phases = [Refresh, Prepare, Activate];
     let cases = phases.into_iter().flat_map(|phase| JUMPS.map(|jump| (phase, jump)));
@@ -188,7 +188,7 @@ fn an_update_ends_whatever_the_clock_does() {
 }
 
 #[test]
-#[ignore = "needs an emulator and libfaketime: scripts/clock-jumps"]
+#[ignore = "needs an emulator and libfaketime: scripts/test/test-clock-jumps"]
 fn deadlines_and_intervals_do_not_follow_the_wall_clock() {
     const DEADLINE: Duration = Duration::from_secs(2);
     side_by_side(JUMPS.into(), |(jump, _)| {
@@ -232,7 +232,7 @@ fn sample(port: u16, name: &str) -> Option<f64> {
 }
 
 #[test]
-#[ignore = "needs an emulator and libfaketime: scripts/clock-jumps"]
+#[ignore = "needs an emulator and libfaketime: scripts/test/test-clock-jumps"]
 fn windows_follow_the_wall_clock() {
     let at = Elsewhen::new(Node::instant());
     // A Monday, half an hour before.
@@ -294,7 +294,7 @@ fn windows_follow_the_wall_clock() {
 }
 
 #[test]
-#[ignore = "needs an emulator and libfaketime: scripts/clock-jumps"]
+#[ignore = "needs an emulator and libfaketime: scripts/test/test-clock-jumps"]
 fn a_version_is_held_back_by_the_wall_clock() {
     let broken = || {
         let at = Elsewhen::new(Options { no_boot: vec!["1.26.1".into()], ..Node::instant() });

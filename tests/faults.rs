@@ -1,7 +1,7 @@
 //! What becomes of the programs when the kernel says no, or kills them, at any
 //! point: every system call of a run fails in turn, in every way that it can.
 //!
-//! These need strace, which does it, and take a while: `scripts/faults` runs
+//! These need strace, which does it, and take a while: `scripts/test/test-faults` runs
 //! them, on the programs of this machine: strace does not see into an emulator. With
 //! `FAULTS=all` in the environment each call of a kind is hit, and not only the
 //! first and the last.
@@ -234,7 +234,7 @@ fn assert_orderly(what: &str, place: &Place, ran: &Ran, calls: usize, usual: usi
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn the_checker_when_each_system_call_fails() {
     for (node, usual_status, title) in [
         (Node::after(&[Refresh, Prepare, Activate]), 0, "checker, Ready"),
@@ -262,7 +262,7 @@ fn the_checker_when_each_system_call_fails() {
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn a_reboot_when_each_system_call_fails() {
     let node = || Node::after(&[Refresh, Prepare, Activate]);
     let (usual, calls) = traced(node().program("reboot").arg("-if-ready"), None, &Directory::new());
@@ -286,7 +286,7 @@ fn a_reboot_when_each_system_call_fails() {
 /// After a break, the API is away for a while, comes back, and refuses: whatever
 /// fails meanwhile, it is not taken for a node that goes down.
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn a_reboot_after_a_break_when_each_system_call_fails() {
     let run = |injection: Option<&str>| {
         let node = Node::after(&[Refresh, Prepare, Activate]);
@@ -330,7 +330,7 @@ fn a_reboot_after_a_break_when_each_system_call_fails() {
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn an_update_when_each_system_call_fails() {
     let (node, directory) = (Node::after(&[]), Directory::new());
     let (usual, calls) = traced(&one_time(&node, &directory), None, &directory);
@@ -442,7 +442,7 @@ fn assert_once(what: &str, node: &Node) {
 /// A server that is stopped takes connections and requests, and carries them
 /// out when it goes on, whether somebody still waits for the answer or not.
 #[test]
-#[ignore = "takes longer than a call may: scripts/faults"]
+#[ignore = "takes longer than a call may: scripts/test/test-faults"]
 fn an_api_that_stops_in_each_phase_and_goes_on() {
     let paths = ["/updates/status", Refresh.path(), Prepare.path(), Activate.path()];
     side_by_side(paths.to_vec(), |path| {
@@ -482,7 +482,7 @@ fn an_api_that_stops_in_each_phase_and_goes_on() {
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn an_updater_that_is_killed_at_each_system_call() {
     let (node, directory) = (Node::after(&[]), Directory::new());
     let (usual, calls) = traced(&one_time(&node, &directory), None, &directory);
@@ -517,7 +517,7 @@ fn assert_whole(what: &str, from: &Path, into: &Path, done: bool) {
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn an_install_when_each_system_call_fails() {
     let checker = PathBuf::from(program("checker").get_program());
     let from = checker.parent().unwrap();
@@ -569,7 +569,7 @@ fn an_install_when_each_system_call_fails() {
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn nothing_hangs_or_spins_when_a_system_call_always_fails() {
     let checker = PathBuf::from(program("checker").get_program());
     let from = checker.parent().unwrap();
@@ -627,7 +627,7 @@ fn daemon_under_strace(updater: &Command, log: &Path, injection: Option<&str>) -
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn a_scraper_who_is_never_let_in_is_no_reason_to_spin() {
     let (node, directory) = (Node::start(Node::instant()), Directory::new());
     let log = directory.path().join("calls");
@@ -646,7 +646,7 @@ fn a_scraper_who_is_never_let_in_is_no_reason_to_spin() {
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn a_daemon_that_cannot_wait_ends() {
     let (node, directory) = (Node::start(Node::instant()), Directory::new());
     let log = directory.path().join("calls");
@@ -791,7 +791,7 @@ impl Scraped {
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn a_daemon_that_is_scraped_when_each_system_call_fails() {
     let all = has_all();
     let usual = Scraped::usual();
@@ -829,7 +829,7 @@ fn a_daemon_that_is_scraped_when_each_system_call_fails() {
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn a_daemon_that_is_scraped_and_killed_at_each_system_call() {
     let mut places = Scraped::usual();
     // Between these there is always another one.
@@ -849,7 +849,7 @@ fn a_daemon_that_is_scraped_and_killed_at_each_system_call() {
 }
 
 #[test]
-#[ignore = "needs strace: scripts/faults"]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn nothing_spins_in_a_daemon_when_a_system_call_always_fails() {
     let cases = [
         "accept4:error=EMFILE",

@@ -1,5 +1,5 @@
 //! A day in the life of an updater, in a minute, and a checker that is run very
-//! often. `scripts/soak` runs these, as they take a while.
+//! often. `scripts/test/test-soak` runs these, as they take a while.
 
 mod common;
 #[path = "common/daemon.rs"]
@@ -226,7 +226,7 @@ fn scrape_for_a_day(port: u16, rounds: &AtomicUsize, over: &AtomicBool) {
 const ROUNDS: u32 = 7;
 
 #[test]
-#[ignore = "takes a minute: scripts/soak"]
+#[ignore = "takes a minute: scripts/test/test-soak"]
 fn a_day_of_an_updater() {
     let begin = Instant::now();
     let day = Day::start();
@@ -361,7 +361,7 @@ fn moods(number: usize) -> [(Option<Fault>, Option<i32>); 6] {
 }
 
 #[test]
-#[ignore = "takes minutes: scripts/soak"]
+#[ignore = "takes minutes: scripts/test/test-soak"]
 fn the_checker_many_times() {
     let (begin, checks) = (Instant::now(), checks());
     let done = AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-# The four programs and the licence. scripts/images builds this, for both
+# The four programs and the licence. scripts/release/build-images builds this, for both
 # architectures, from a context that has what cargo built:
 #   LICENSE  amd64/bottlerocket-*  arm64/bottlerocket-*
 FROM scratch

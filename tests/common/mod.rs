@@ -1,7 +1,7 @@
 //! What the tests of whole programs share: the programs, a simulated node, and
 //! what a run came to.
 //!
-//! `scripts/test-programs` runs the tests with other builds of the programs.
+//! `scripts/test/test-programs` runs the tests with other builds of the programs.
 #![allow(unused, reason = "each test file uses a part of it")]
 
 use bottlerocket_simulator::{self as simulator, Options, Simulator};

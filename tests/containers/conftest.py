@@ -1,5 +1,5 @@
 """What the tests of the images run with: the images, the Docker engine, and a
-simulated node. scripts/test-containers runs them.
+simulated node. scripts/test/test-containers runs them.
 
 Containers and images are gone when a run is over, whatever came of it; and what
 a killed run has left goes when the next one begins.
@@ -251,10 +251,10 @@ def docker():
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory):
-    """Both images, as scripts/images writes them, and what stands for Kured's own."""
+    """Both images, as scripts/release/build-images writes them, and what stands for Kured's own."""
     directory = tmp_path_factory.mktemp("images")
     base = stand_in_for_kured(directory)
-    run(ROOT / "scripts" / "images", "--kured", f"oci-archive:{base}")
+    run(ROOT / "scripts/release/build-images", "--kured", f"oci-archive:{base}")
     built = TARGET / "images"
     shutil.copy(built / "bottlerocket-updater.tar", directory)
     # It only looks like one that could be published.

@@ -178,7 +178,7 @@ def test_the_image_for_arm64(emulation, containers, archives, node):
 
 
 def test_what_it_costs_can_be_measured(updater):
-    measured = run(ROOT / "scripts" / "measure-container", updater).stdout
+    measured = run(ROOT / "scripts/bench/measure-container", updater).stdout
     for figure in (
         r"memory of the idle container +[\d,]+ KiB",
         r"pages of the updater +\d+ KiB",

@@ -79,7 +79,7 @@ class Rendered:
 def text_of(directory, kubectl=NEWEST_KUBECTL):
     """The text that a version of kubectl renders, without a cluster."""
     programs = os.environ.get("KUBECTL_DIRECTORY")
-    assert programs, "KUBECTL_DIRECTORY is not set: run scripts/manifests"
+    assert programs, "KUBECTL_DIRECTORY is not set: run scripts/check/check-manifests"
     run = subprocess.run(
         [f"{programs}/{kubectl}", "kustomize", str(ROOT / directory)],
         check=False,

@@ -50,7 +50,7 @@ impl Server {
             command.args([option, time]);
         }
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let mut child = spawned.expect("scripts/faults builds the simulator");
+        let mut child = spawned.expect("scripts/test/test-faults builds the simulator");
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
@@ -175,7 +175,7 @@ enum Done {
 }
 
 #[test]
-#[ignore = "takes longer than a call may: scripts/faults"]
+#[ignore = "takes longer than a call may: scripts/test/test-faults"]
 fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
     let mut cases = Vec::new();
     // Those first that take longest: a command without a trace is waited for.
@@ -268,7 +268,7 @@ fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
 }
 
 #[test]
-#[ignore = "takes longer than a call may: scripts/faults"]
+#[ignore = "takes longer than a call may: scripts/test/test-faults"]
 fn a_reboot_when_the_server_is_stopped_or_killed() {
     type Case = fn(&mut Server);
     let cases: [(&str, Case); 6] = [
