@@ -331,7 +331,7 @@ CASES = [
         "a directory that cannot be written",
         [event(always(1), "state_lost")],
         10,
-        {"BottlerocketUpdaterForgetful": node()},
+        {"BottlerocketUpdaterStateUnavailable": node()},
     ),
 ]
 READY = [state(always(1), "Ready"), state(always(0), "Idle")]
@@ -481,8 +481,8 @@ BROKEN = [
     ("UpdaterMissing", "expr", '{namespace="bottlerocket-updater"}', ""),
     ("UpdaterMissing", "expr", 'phase="Pending"', 'phase="Running"'),
     ("UpdaterMissing", "for", "30m", "5m"),
-    ("UpdaterForgetful", "expr", "> 0", ">= 0"),
-    ("UpdaterForgetful", "expr", "state_lost", "state_damaged"),
+    ("UpdaterStateUnavailable", "expr", "> 0", ">= 0"),
+    ("UpdaterStateUnavailable", "expr", "state_lost", "state_damaged"),
     ("RebootPending", "expr", "Ready", "Staged"),
     ("RebootPending", "expr", "pod, instance", "instance"),
     ("RebootPending", "for", "7d", "6d"),
