@@ -3,7 +3,6 @@
 #![no_main]
 
 use bottlerocket_fuzz::in_any_pieces;
-use bottlerocket_updater::text::Number;
 use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::log::{Format, RECORD_MAX, Record};
@@ -34,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
         let time = Duration::from_secs(bytes.len() as u64 * 1_000_000_007);
         let mut record = Record::new(format, time, Event::LockHeld.summary());
         record.text("text", &shown);
-        record.field("number", &Number(bytes.len() as u64));
+        record.field("number", &bytes.len());
         let line = String::from_utf8(record.finish().to_vec()).expect("UTF-8");
         assert!(line.len() <= RECORD_MAX);
         let line = line.strip_suffix('\n').expect("a whole line");

@@ -16,11 +16,44 @@ pub trait Show {
     fn show(&self, buffer: &mut VecView<u8>);
 }
 
-impl Show for &str {
+impl Show for str {
     fn show(&self, buffer: &mut VecView<u8>) {
         put(buffer, &[self]);
     }
 }
+
+impl<T: Show + ?Sized> Show for &T {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        T::show(self, buffer);
+    }
+}
+
+/// Shows unsigned integers in decimal digits.
+macro_rules! show_numbers {
+    ($($type:ty),+) => {$(
+        impl Show for $type {
+            fn show(&self, buffer: &mut VecView<u8>) {
+                put_number(buffer, *self as u64);
+            }
+        }
+    )+};
+}
+show_numbers!(u8, u16, u32, u64, usize);
+
+/// Puts values into a buffer of bytes, one after the other:
+/// `put!(buffer, "cannot ", tried, ": ", ErrnoText(errno))`.
+///
+/// The buffer is a `&mut VecView<u8>`, or a `&mut Vec<u8, N>`. Each value is one
+/// that implements [`Show`]. A piece that does not fit is left out.
+#[macro_export]
+macro_rules! put {
+    ($buffer:expr, $($value:expr),+ $(,)?) => {{
+        let buffer: &mut heapless::VecView<u8> = $buffer;
+        $($crate::text::Show::show(&$value, buffer);)+
+    }};
+}
+#[doc(inline)]
+pub use crate::put;
 
 /// The longest text that is displayed, in bytes.
 const DISPLAY_MAX: usize = 2048;
@@ -109,16 +142,6 @@ pub fn find<'a>(
     }
 }
 
-/// Shows a number in decimal digits.
-pub struct Number(pub u64);
-
-impl Show for Number {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        put_number(buffer, self.0);
-    }
-}
-display!(Number);
-
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -128,7 +151,23 @@ mod tests {
     #[test]
     fn numbers() {
         for number in [0, 1, 9, 10, 42, 100, 1_234_567_890, u64::MAX - 1, u64::MAX] {
-            assert_eq!(Number(number).to_string(), number.to_string());
+            let mut buffer = Vec::<u8, 20>::new();
+            number.show(&mut buffer);
+            assert_eq!(buffer, number.to_string().as_bytes());
         }
+    }
+
+    #[test]
+    fn put_writes_each_value_in_turn() {
+        let mut buffer = Vec::<u8, 64>::new();
+        put!(&mut buffer, "text ", 1u8, " ", 2u16, " ", 3u32, " ", 4u64, " ", 5usize, " ", &&"end");
+        assert_eq!(buffer, b"text 1 2 3 4 5 end");
+    }
+
+    #[test]
+    fn put_leaves_out_a_value_without_room() {
+        let mut buffer = Vec::<u8, 4>::new();
+        put!(&mut buffer, "abc", "de", 1u8);
+        assert_eq!(buffer, b"abc1");
     }
 }

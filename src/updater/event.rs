@@ -6,7 +6,7 @@ use crate::api::{Answer, Call, CallError, Command, Refusal};
 use crate::text::duration::HumanDuration;
 use crate::text::errno::ErrnoText;
 use crate::text::excerpt::Sanitized;
-use crate::text::{Number, Show, cut};
+use crate::text::{Show, cut};
 use crate::updater::history::Entry;
 use crate::updater::log::{Format, Level, Record, Timestamp};
 use core::ops::RangeInclusive;
@@ -168,7 +168,7 @@ pub fn summary(number: usize) -> Summary {
 #[repr(C)]
 struct Values<'a> {
     time: HumanDuration,
-    number: Number,
+    number: u64,
     bytes: Sanitized<'a>,
     shown: &'a dyn Show,
     /// How many texts there are at most; the keys behind them are left out.
@@ -237,7 +237,7 @@ impl Event<'_> {
         let mut record = Record::new(format, utc, self.summary());
         let mut values = Values {
             time: HumanDuration(Duration::ZERO),
-            number: Number(0),
+            number: 0,
             bytes: Sanitized(b""),
             shown: &"",
             known: 5,
@@ -254,7 +254,7 @@ impl Event<'_> {
     #[inline(never)]
     fn describe<'v>(&'v self, values: &mut Values<'v>, keys: &mut &str) {
         let Values { texts, known, bytes, shown, number, time } = values;
-        let (Sanitized(bytes), Number(number), HumanDuration(time)) = (bytes, number, time);
+        let (Sanitized(bytes), HumanDuration(time)) = (bytes, time);
         let [one, two, three, four, five] = texts;
         match self {
             Self::Started(socket, interval) => {

@@ -6,7 +6,6 @@ use super::super::*;
 use super::{List, String, format};
 use crate::api::{AnswerError, Command};
 use crate::http::response::{HttpError, Progress};
-use crate::text::Number;
 use std::ffi::CString;
 use std::io::{Read, Write as _};
 use std::os::unix::ffi::OsStrExt;
@@ -332,7 +331,7 @@ fn what_is_written() {
     let rows: [(&str, &[&dyn Show], String); 6] = [
         ("", &[], "\n".into()),
         ("zero ", &[], "zero \n".into()),
-        ("one", &[&"", &" and ", &Number(23)], "one and 23\n".into()),
+        ("one", &[&"", &" and ", &23u64], "one and 23\n".into()),
         // There is always room for the end.
         ("", &[&&long[1..]], format!("{}\n", &long[1..])),
         ("x", &[&&long[1..]], format!("x{}\n", &long[2..])),
