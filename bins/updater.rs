@@ -23,7 +23,7 @@ use bottlerocket_updater::text::excerpt::Sanitized;
 use bottlerocket_updater::updater::config::{DurationOrNever, Listen, WindowFlag};
 use bottlerocket_updater::updater::cycle::{End, Now, Settings};
 use bottlerocket_updater::updater::daemon::{Daemon, Next, Schedule};
-use bottlerocket_updater::updater::event::{CYCLE_ENDS, Event};
+use bottlerocket_updater::updater::event::{Event, EventKind};
 use bottlerocket_updater::updater::history::{Entry, FILE_MAX, History, sum};
 use bottlerocket_updater::updater::log::{Format, Level};
 use bottlerocket_updater::updater::metrics::Metrics;
@@ -147,6 +147,9 @@ impl Flags<'static> for Options<'_> {
     }
 }
 
+/// The words of `-log-level`.
+const LEVELS: [&str; 3] = [Level::Error.name(), Level::Info.name(), Level::Debug.name()];
+
 /// The number of the flag `-jitter`.
 const JITTER: usize = 1;
 /// How many flags there are.
@@ -174,8 +177,8 @@ fn main(arguments: Args) -> u8 {
             phrase: "it takes logfmt or json",
         },
         log_level: Choice {
-            number: Level::Info.number(),
-            words: Level::NAMES,
+            number: Level::Info as usize,
+            words: &LEVELS,
             phrase: "it takes error, info or debug",
         },
         print_config: false,
@@ -236,10 +239,10 @@ fn update(options: &mut Options) -> Option<End> {
     let mut metrics = Metrics::new(now, silence_max);
     let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
     if !schedule.once {
-        emit(Event::Started(socket.to_bytes(), schedule.interval));
+        emit(Event::Started { socket: socket.to_bytes(), interval: schedule.interval });
     }
     if let Some((_, port)) = server {
-        emit(Event::ServingMetrics(listen.text, port));
+        emit(Event::ServingMetrics { address: listen.text, port });
     }
     let (mut keeper, history) = Keeper::begin(options, &mut emit);
     let mut exchange = Exchange::new(Call::Status);
@@ -276,7 +279,7 @@ fn update(options: &mut Options) -> Option<End> {
         now = turn.now;
         metrics.note_answer(now, &answer);
         let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
-        emit(Event::ApiCall(call, &answer, now.saturating_sub(begun)));
+        emit(Event::ApiCall { call, answer: &answer, took: now.saturating_sub(begun) });
         next = daemon.on_answer(Now { now, utc: clock::utc() }, call, &answer, &mut emit);
         keeper.save(&mut daemon.history, &mut emit);
     }
@@ -287,7 +290,7 @@ fn update(options: &mut Options) -> Option<End> {
 fn note(metrics: &mut Metrics, now: Duration, socket: &CStr, event: &Event) {
     metrics.note_event(now, event);
     // A run of one cycle has no other line that names it.
-    log(event, matches!(event, Event::ApiLost(..)).then_some(socket.to_bytes()));
+    log(event, matches!(event, Event::ApiLost { .. }).then_some(socket.to_bytes()));
 }
 
 /// Keeps what is to outlive this boot.
@@ -363,7 +366,7 @@ impl Keeper {
     #[inline(never)]
     fn lose(&mut self, tried: &'static str, errno: Errno, emit: &mut dyn FnMut(Event)) {
         if !self.is_lost {
-            emit(Event::StateLost(tried, ErrnoText(errno)));
+            emit(Event::StateLost { tried, error: errno });
         }
         self.is_lost = true;
     }
@@ -371,16 +374,25 @@ impl Keeper {
 
 /// Tells of an event, and of the socket that it is about.
 fn log(event: &Event, socket: Option<&[u8]>) {
-    let (number, mut level) = (event.number() as u8, event.summary().level);
+    let kind = event.kind();
+    let mut level = kind.level();
     // These may be about another version, with nothing in between.
     let waits = match event {
-        Event::WindowClosed(Status { chosen: Some(image), .. }, _)
-        | Event::HeldBack(Entry { image, .. }, _) => image.version,
+        Event::WindowClosed { status: Status { chosen: Some(image), .. }, .. }
+        | Event::HeldBack { entry: Entry { image, .. }, .. } => image.version,
         _ => "",
     };
-    let news = sum(waits.as_bytes()) ^ u64::from(number);
+    let news = sum(waits.as_bytes()) ^ kind as u64;
     // A cycle that ends like the one before is no news.
-    if CYCLE_ENDS.contains(&number) && LAST_EVENT.load(Relaxed) == news {
+    let ends_cycle = matches!(
+        kind,
+        EventKind::NothingToDo
+            | EventKind::Ready
+            | EventKind::Staged
+            | EventKind::WindowClosed
+            | EventKind::HeldBack
+    );
+    if ends_cycle && LAST_EVENT.load(Relaxed) == news {
         level = Level::Debug;
     }
     if level != Level::Debug {
@@ -392,7 +404,7 @@ fn log(event: &Event, socket: Option<&[u8]>) {
     let format = if LOG_JSON.load(Relaxed) { Format::Json } else { Format::Logfmt };
     let mut record = event.record(format, clock::utc());
     if let Some(socket) = socket {
-        record.field("socket", &Sanitized(socket));
+        record.show("socket", &Sanitized(socket));
     }
     unix::write_all(STDERR, record.finish());
 }
@@ -402,7 +414,7 @@ fn log(event: &Event, socket: Option<&[u8]>) {
 extern "C" fn stop(signal: core::ffi::c_int) -> ! {
     let name = if signal == stop::SIGINT { "SIGINT" } else { "SIGTERM" };
     if stop::has_room(STDERR) {
-        log(&Event::Stopped(name), None);
+        log(&Event::Stopped { signal: name }, None);
     }
     start::exit(if ONE_TIME.load(Relaxed) { FAILURE } else { SUCCESS })
 }

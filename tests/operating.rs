@@ -6,8 +6,7 @@ mod common;
 mod records;
 
 use bottlerocket_simulator::Options;
-use bottlerocket_updater::updater::event;
-use bottlerocket_updater::updater::log::Level;
+use bottlerocket_updater::updater::event::EventKind;
 use common::{Directory, Node, RUN_MAX, program, run};
 use std::collections::BTreeSet;
 use std::fs;
@@ -85,14 +84,14 @@ fn it_has_every_flag_with_its_variable_and_its_default() {
 
 #[test]
 fn it_has_every_event_with_its_level_and_its_fields() {
-    let real: Vec<_> = (0..event::COUNT)
-        .map(|number| {
-            let summary = event::summary(number);
-            let level = Level::NAMES[summary.level.number()];
-            let documented = records::DOCUMENTED.iter().find(|event| event.0 == summary.name);
-            let (_, _, _, fields) = documented.expect(summary.name);
+    let real: Vec<_> = EventKind::ALL
+        .into_iter()
+        .map(|kind| {
+            let name = kind.name();
+            let documented = records::DOCUMENTED.iter().find(|event| event.0 == name);
+            let (_, _, _, fields) = documented.expect(name);
             let fields = fields.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-            (summary.name.to_owned(), level.to_owned(), fields)
+            (name.to_owned(), kind.level().name().to_owned(), fields)
         })
         .collect();
     let told: Vec<_> = table("The log")

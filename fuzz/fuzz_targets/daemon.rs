@@ -220,15 +220,15 @@ fuzz_target!(|bytes: &[u8]| {
         }
         let mut gave_up = false;
         next = daemon.on_answer(Now { now, utc: now }, call, &answer, &mut |event| match event {
-            Event::ApiLost(..) => {
+            Event::ApiLost { .. } => {
                 assert!(answer.is_err());
                 lost = true;
             }
-            Event::ApiBack(_) => {
+            Event::ApiBack { .. } => {
                 assert!(lost && answer.is_ok());
                 lost = false;
             }
-            Event::GaveUp(..) => gave_up = true,
+            Event::GaveUp { .. } => gave_up = true,
             _ => {}
         });
         assert_eq!(gave_up, matches!(next, Next::End(_)));

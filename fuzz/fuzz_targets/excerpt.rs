@@ -4,8 +4,7 @@
 
 use bottlerocket_fuzz::in_any_pieces;
 use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
-use bottlerocket_updater::updater::event::Event;
-use bottlerocket_updater::updater::log::{Format, RECORD_MAX, Record};
+use bottlerocket_updater::updater::log::{Format, Level, RECORD_MAX, Record};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,9 +30,9 @@ fuzz_target!(|bytes: &[u8]| {
 
     for format in [Format::Json, Format::Logfmt] {
         let time = Duration::from_secs(bytes.len() as u64 * 1_000_000_007);
-        let mut record = Record::new(format, time, Event::LockHeld.summary());
+        let mut record = Record::new(format, time, Level::Info, "event", "message");
         record.text("text", &shown);
-        record.field("number", &bytes.len());
+        record.show("number", &bytes.len());
         let line = String::from_utf8(record.finish().to_vec()).expect("UTF-8");
         assert!(line.len() <= RECORD_MAX);
         let line = line.strip_suffix('\n').expect("a whole line");

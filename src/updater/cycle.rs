@@ -242,10 +242,12 @@ impl Cycle {
             (plan, Some(status)) => {
                 emit(match (plan, &held) {
                     (Plan::Staged, _) => Event::Staged(status),
-                    (Plan::HeldBack, Some((held, left))) => Event::HeldBack(held, *left),
+                    (Plan::HeldBack, Some((held, left))) => {
+                        Event::HeldBack { entry: held, retry_in: *left }
+                    }
                     (Plan::Closed, _) => {
                         let left = settings.windows.next_open(*utc).unwrap_or_default();
-                        Event::WindowClosed(status, utc.saturating_add(left))
+                        Event::WindowClosed { status, opens: utc.saturating_add(left) }
                     }
                     (Plan::Ready, _) => Event::Ready(status),
                     _ => Event::NothingToDo(status),
@@ -268,14 +270,11 @@ impl Cycle {
     ) -> Step {
         let running = status.and_then(|status| status.running).unwrap_or_default();
         let chosen = status.and_then(|status| status.chosen).unwrap_or_default();
-        let texts = [running.version, chosen.version, chosen.variant, chosen.arch];
-        let Update(known) = &mut self.update;
-        for (known, text) in known.iter_mut().zip(&texts) {
-            again &= *known == *text;
-            *known = copy(text);
-        }
+        let update = Update::new(running, chosen);
+        again &= self.update == update;
+        self.update = update;
         if again || self.commands == COMMANDS_MAX {
-            emit(Event::CommandWithoutEffect(command));
+            emit(Event::CommandWithoutEffect { command });
             return Step::End(End::Failed);
         }
         if command == Command::Activate {
@@ -316,7 +315,7 @@ impl Cycle {
                 return self.ask_again();
             }
             Ok(Answer::NotAllowed(refusal)) => {
-                emit(Event::CommandRefused(self.command, refusal));
+                emit(Event::CommandRefused { command: self.command, refusal });
                 return Step::End(End::Failed);
             }
             _ => return Step::End(End::NoAnswer),
@@ -369,7 +368,7 @@ impl Cycle {
             (Some(_), _) => {
                 let since = *self.silent_since.get_or_insert(now);
                 if now.saturating_sub(since) >= SILENCE_MAX {
-                    emit(Event::CommandVanished(command));
+                    emit(Event::CommandVanished { command });
                     return Step::End(End::Failed);
                 }
             }
@@ -377,12 +376,12 @@ impl Cycle {
         }
         let timeout = given.settings.timeout(command);
         if took >= timeout {
-            emit(Event::CommandOverdue(command, timeout));
+            emit(Event::CommandOverdue { command, timeout });
             return Step::End(End::Failed);
         }
         if took >= self.tell_after {
             self.tell_after = took.saturating_mul(4);
-            emit(Event::StillRunning(command, took));
+            emit(Event::StillRunning { command, took });
         }
         self.ask_again()
     }
@@ -407,7 +406,7 @@ impl Cycle {
                 if let Some(status) = status {
                     given.history.observe(given.at.utc, status, emit);
                 }
-                emit(Event::CommandFailed(command, last, took));
+                emit(Event::CommandFailed { command, last, took });
                 return Step::End(End::Failed);
             }
             self.refreshed |= command == Command::Refresh;
@@ -416,13 +415,12 @@ impl Cycle {
                 // Another version may have been chosen since it was decided.
                 _ => status.and_then(|status| status.staged),
             };
-            let Update([_, version, ..]) = &self.update;
             let version = match (command, image) {
                 (_, Some(image)) => image.version,
                 (Command::Refresh, None) => "",
-                (_, None) => version,
+                (_, None) => &self.update.chosen.version,
             };
-            emit(Event::Done(command, version, took));
+            emit(Event::succeeded(command, version, took));
         }
         self.decide(given, status, Some(command).filter(|_| ours), emit)
     }
@@ -448,7 +446,7 @@ impl Cycle {
         let busy = now.saturating_sub(*self.busy_since.get_or_insert(now));
         // Longer than anybody's command may take.
         if given.settings.timeouts.iter().all(|timeout| busy >= *timeout) {
-            emit(Event::LockStuck(busy));
+            emit(Event::LockStuck { after: busy });
             return Step::End(End::Failed);
         }
         self.ask_again()

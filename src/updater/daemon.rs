@@ -171,11 +171,11 @@ impl Daemon {
             Some((_, _, told)) if *told == kind => {}
             Some((_, _, told)) => {
                 *told = kind;
-                emit(Event::ApiLost(call, *error));
+                emit(Event::ApiLost { call, error: *error });
             }
             None => {
                 self.outage = Some((call, now, kind));
-                emit(Event::ApiLost(call, *error));
+                emit(Event::ApiLost { call, error: *error });
             }
         }
         true
@@ -199,7 +199,7 @@ impl Daemon {
         let away = now.saturating_sub(*self.stale_since.get_or_insert(now));
         let too_long = away >= self.schedule.give_up;
         if too_long {
-            emit(Event::GaveUp(away, *error));
+            emit(Event::GaveUp { after: away, error: *error });
         }
         too_long
     }
@@ -207,7 +207,7 @@ impl Daemon {
     fn recover(&mut self, now: Duration, emit: &mut dyn FnMut(Event)) {
         self.backoff = BACKOFF_MIN;
         if let Some((_, since, _)) = self.outage.take() {
-            emit(Event::ApiBack(now.saturating_sub(since)));
+            emit(Event::ApiBack { after: now.saturating_sub(since) });
         }
     }
 

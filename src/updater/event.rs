@@ -1,376 +1,596 @@
-//! What an operator is told while a node is updated: every event that there is,
-//! and its text.
+//! Events: what the updater logs and counts while it updates a node.
+//!
+//! An [`Event`] is written to the log as a [`Record`] and counted in the metrics
+//! under the name of its [`EventKind`].
 
-use crate::api::status::{LastCommand, Status, Text};
+use crate::api::status::{Image, LastCommand, OwnedImage, Status, Text, copy};
 use crate::api::{Answer, Call, CallError, Command, Refusal};
-use crate::text::duration::HumanDuration;
 use crate::text::errno::ErrnoText;
 use crate::text::excerpt::Sanitized;
-use crate::text::{Show, cut};
 use crate::updater::history::Entry;
-use crate::updater::log::{Format, Level, Record, Timestamp};
-use core::ops::RangeInclusive;
+use crate::updater::log::{Format, Level, Record};
 use core::time::Duration;
+use rustix::io::Errno;
 
 /// Something that happened.
-// The kind of event is a byte of its own, which less code reads and writes than
-// one that is hidden in a duration.
 #[derive(Debug, Clone, Copy)]
-#[repr(u8)]
 pub enum Event<'a> {
-    /// The daemon begins: the socket, and the time between two cycles.
-    Started(&'a [u8], Duration),
-    /// Metrics are served on this address, as the operator has written it, and
-    /// this port.
-    ServingMetrics(&'a [u8], u16),
-    /// Somebody else's command holds the lock.
+    /// The daemon has started.
+    Started {
+        /// The path of the API's socket.
+        socket: &'a [u8],
+        /// The time between two cycles.
+        interval: Duration,
+    },
+    /// Metrics and health are served.
+    ServingMetrics {
+        /// The address, as written by the operator.
+        address: &'a [u8],
+        /// The port that the kernel has bound.
+        port: u16,
+    },
+    /// An update command of another client holds the lock.
     LockHeld,
-    /// The node prepares this update.
+    /// The node is preparing this update.
     Preparing(&'a Update),
-    /// A command that takes long is still running after this time.
-    StillRunning(Command, Duration),
-    /// A command has done what it was sent for, with this version, in this time.
-    Done(Command, &'a str, Duration),
-    /// A command has not, in this time.
-    CommandFailed(Command, &'a LastCommand<'a>, Duration),
-    /// A command is still running after this time.
-    CommandOverdue(Command, Duration),
-    /// A command has ended without a trace.
-    CommandVanished(Command),
-    /// A command succeeds again and again, and leaves the node as it was.
-    CommandWithoutEffect(Command),
-    /// The API refuses a command that the state of the node asks for.
-    CommandRefused(Command, &'a Refusal<'a>),
-    /// Somebody else's command holds the lock for longer than any may take.
-    LockStuck(Duration),
-    /// A cycle ends: no update is chosen.
+    /// A long command is still running.
+    StillRunning {
+        /// The command.
+        command: Command,
+        /// The time since it was sent.
+        took: Duration,
+    },
+    /// A refresh succeeded.
+    Refreshed {
+        /// The chosen version; empty if there is none.
+        version: &'a str,
+        /// The time from sending the command to its end.
+        took: Duration,
+    },
+    /// A prepare succeeded.
+    Prepared {
+        /// The version that was prepared.
+        version: &'a str,
+        /// The time from sending the command to its end.
+        took: Duration,
+    },
+    /// An activate succeeded.
+    Activated {
+        /// The version that the next boot starts.
+        version: &'a str,
+        /// The time from sending the command to its end.
+        took: Duration,
+    },
+    /// A deactivate succeeded.
+    Deactivated {
+        /// The version that was deactivated.
+        version: &'a str,
+        /// The time from sending the command to its end.
+        took: Duration,
+    },
+    /// A command failed.
+    CommandFailed {
+        /// The command.
+        command: Command,
+        /// Its result, from the status.
+        last: &'a LastCommand<'a>,
+        /// The time from sending the command to its end.
+        took: Duration,
+    },
+    /// A command is still running after its timeout.
+    CommandOverdue {
+        /// The command.
+        command: Command,
+        /// The timeout.
+        timeout: Duration,
+    },
+    /// A command ended, and the status has no result of it.
+    CommandVanished {
+        /// The command.
+        command: Command,
+    },
+    /// Commands succeed, but the update makes no progress.
+    CommandWithoutEffect {
+        /// The command that would be sent next.
+        command: Command,
+    },
+    /// The API refuses a command that the node's state asks for.
+    CommandRefused {
+        /// The command.
+        command: Command,
+        /// The API's answer.
+        refusal: &'a Refusal<'a>,
+    },
+    /// An update command of another client holds the lock for longer than the
+    /// longest timeout.
+    LockStuck {
+        /// The time since the lock was first seen to be held.
+        after: Duration,
+    },
+    /// A cycle ended: no update is chosen.
     NothingToDo(&'a Status<'a>),
-    /// A cycle ends: an update waits for the reboot.
+    /// A cycle ended: an update is waiting for the reboot.
     Ready(&'a Status<'a>),
-    /// A cycle ends: an update waits for somebody else to activate it.
+    /// A cycle ended: an update is prepared, and activating it is left to
+    /// others.
     Staged(&'a Status<'a>),
-    /// A cycle ends: an update waits for the next window, which opens then, the
-    /// time since 1970-01-01 00:00:00 UTC.
-    WindowClosed(&'a Status<'a>, Duration),
-    /// A cycle ends: the chosen version did not come up, and is not tried again
-    /// for this time.
-    HeldBack(&'a Entry<'a>, Duration),
-    /// This version was activated in another boot, and the node went back to the
-    /// one that ran before; it is not tried again for this time.
-    RolledBack(&'a Entry<'a>, Duration),
-    /// This version was activated in another boot, and runs.
+    /// A cycle ended: an update is waiting for the next window.
+    WindowClosed {
+        /// The node's status.
+        status: &'a Status<'a>,
+        /// When the next window opens, since 1970-01-01 00:00:00 UTC.
+        opens: Duration,
+    },
+    /// A cycle ended: the chosen version did not boot, and is held back.
+    HeldBack {
+        /// What is known about the version.
+        entry: &'a Entry<'a>,
+        /// The time until it is tried again; [`Duration::MAX`] for never.
+        retry_in: Duration,
+    },
+    /// A version was activated in an earlier boot, and the node rolled back to
+    /// the version before it.
+    RolledBack {
+        /// What is known about the version.
+        entry: &'a Entry<'a>,
+        /// The time until it is tried again; [`Duration::MAX`] for never.
+        retry_in: Duration,
+    },
+    /// A version was activated in an earlier boot, and is running now.
     Updated(&'a Entry<'a>),
-    /// A call of the API does not work, and did before.
-    ApiLost(Call, CallError<'a>),
-    /// It works again, after this time.
-    ApiBack(Duration),
-    /// A call of the API was answered, or not, in this time.
-    ApiCall(Call, &'a Result<Answer<'a>, CallError<'a>>, Duration),
-    /// What was remembered is of no use, and was set aside.
+    /// A call of the API has no usable answer: the first one, or the first with
+    /// this kind of error.
+    ApiLost {
+        /// The call.
+        call: Call,
+        /// Why there is no usable answer.
+        error: CallError<'a>,
+    },
+    /// The API answers again.
+    ApiBack {
+        /// The time since the first call without a usable answer.
+        after: Duration,
+    },
+    /// A call of the API has ended.
+    ApiCall {
+        /// The call.
+        call: Call,
+        /// Its answer, or why there is none.
+        answer: &'a Result<Answer<'a>, CallError<'a>>,
+        /// The time from the beginning of the call to its end.
+        took: Duration,
+    },
+    /// The state file was damaged, and has been renamed.
     StateDamaged,
-    /// What is remembered cannot be read or written, for this reason: "cannot
-    /// ..." and the kernel's answer.
-    StateLost(&'a str, ErrnoText),
-    /// The socket stays away for this time, last with this error.
-    GaveUp(Duration, CallError<'a>),
-    /// The program was asked to stop, by this signal.
-    Stopped(&'a str),
+    /// The state cannot be loaded or saved.
+    StateLost {
+        /// The step that failed, as in "cannot ...".
+        tried: &'a str,
+        /// The kernel's error.
+        error: Errno,
+    },
+    /// The socket was unreachable for too long, and the daemon ends.
+    GaveUp {
+        /// The time since the socket was first unreachable.
+        after: Duration,
+        /// The last error.
+        error: CallError<'a>,
+    },
+    /// A signal stopped the program.
+    Stopped {
+        /// The name of the signal.
+        signal: &'a str,
+    },
 }
 
-/// The update that is being made: the version that is running, the version that
-/// was chosen, its variant and its architecture. What is not known is empty.
+/// The update that is in progress. Versions that are not known are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Update(pub [Text; 4]);
+pub struct Update {
+    /// The version that is running.
+    pub running: Text,
+    /// The image that is chosen.
+    pub chosen: OwnedImage,
+}
 
-/// All events: how much each matters, its name in the log and in the metrics, the
-/// keys of its particulars, and what it says to people.
-///
-/// In front of each key stands what its value is: `=` a text, `?` a text that is
-/// left out if it is empty, `~` a duration, `!` a time, `#` a number, `%` bytes,
-/// `@` what else is shown. Behind the last key there is a comma, too.
-const EVENTS: &str = "\
-info started =version,%socket,~interval, started
-info serving_metrics %address,#port, serving metrics
-info lock_held - another update command is running, waiting for it
-info preparing =running,=version,=variant,=arch, update found, preparing it
-info still_running =command,~took, still running
-debug refreshed =version,~took, refreshed
-info prepared =version,~took, prepared
-info activated =version,~took, activated
-info deactivated =version,~took, deactivated, because another version is chosen
-error command_failed =command,=status,?exit_status,~took,@stderr, command failed
-error command_overdue =command,~timeout, command takes too long, not waiting any longer
-error command_vanished =command, command ended without a result
-error command_without_effect =command, commands succeed without effect
-error command_refused =command,@error, command refused
-error lock_stuck ~after, another update command does not end, not waiting any longer
-info nothing_to_do =state,=running,=variant,=arch, nothing to do
-info ready =state,=next,=running,=variant,=arch, ready, waiting for the reboot
-info staged =state,=next,=running,=variant,=arch, staged, not activating it (-stage-only)
-info window_closed =state,=version,!opens, update waits for the next window
-info held_back =version,=variant,=arch,#failed_boots,~retry_in, \
-version is held back, because it did not boot
-error rolled_back =version,=variant,=arch,#failed_boots,~retry_in,=running, \
-the new version did not boot, and the old one runs: holding it back
-info updated =version,=variant,=arch,=before, the new version runs
-error api_lost =call,@error, the API cannot be used
-info api_back ~after, the API can be used again
-debug api_call =call,=answer,~took, called the API
-error state_damaged - the state file is damaged: keeping it as state.damaged, starting anew
-error state_lost =tried,@error, \
-cannot keep state: a version that does not boot may be tried again
-error gave_up ~after,@error, \
-giving up: a restart of the container mounts the socket afresh, if there is one
-info stopped =signal, stopped
-";
-
-/// The numbers of the events that tell how a cycle ends, if nothing went wrong.
-pub const CYCLE_ENDS: RangeInclusive<u8> = 15..=19;
-
-/// How many events there are.
-pub const COUNT: usize = 29;
-
-/// The line of the event with this number, counted from 0, in its parts.
-fn parts(number: usize) -> [&'static str; 4] {
-    let (mut lines, mut line) = (EVENTS, "");
-    for _ in 0..=number.min(COUNT) {
-        line = cut(&mut lines, b'\n');
+impl Update {
+    /// The update from `running` to `chosen`.
+    pub fn new(running: Image, chosen: Image) -> Self {
+        Self { running: copy(running.version), chosen: OwnedImage::new(chosen) }
     }
-    let [level, name, keys] = [(); 3].map(|()| cut(&mut line, b' '));
-    [level, name, keys, line]
 }
 
-/// What is always the same about an event.
+/// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    /// How much it matters.
-    pub level: Level,
-    /// Its name, in the log and in the metrics.
-    pub name: &'static str,
-    /// What happened, in a few words.
-    pub message: &'static str,
+pub enum EventKind {
+    /// [`Event::Started`]
+    Started,
+    /// [`Event::ServingMetrics`]
+    ServingMetrics,
+    /// [`Event::LockHeld`]
+    LockHeld,
+    /// [`Event::Preparing`]
+    Preparing,
+    /// [`Event::StillRunning`]
+    StillRunning,
+    /// [`Event::Refreshed`]
+    Refreshed,
+    /// [`Event::Prepared`]
+    Prepared,
+    /// [`Event::Activated`]
+    Activated,
+    /// [`Event::Deactivated`]
+    Deactivated,
+    /// [`Event::CommandFailed`]
+    CommandFailed,
+    /// [`Event::CommandOverdue`]
+    CommandOverdue,
+    /// [`Event::CommandVanished`]
+    CommandVanished,
+    /// [`Event::CommandWithoutEffect`]
+    CommandWithoutEffect,
+    /// [`Event::CommandRefused`]
+    CommandRefused,
+    /// [`Event::LockStuck`]
+    LockStuck,
+    /// [`Event::NothingToDo`]
+    NothingToDo,
+    /// [`Event::Ready`]
+    Ready,
+    /// [`Event::Staged`]
+    Staged,
+    /// [`Event::WindowClosed`]
+    WindowClosed,
+    /// [`Event::HeldBack`]
+    HeldBack,
+    /// [`Event::RolledBack`]
+    RolledBack,
+    /// [`Event::Updated`]
+    Updated,
+    /// [`Event::ApiLost`]
+    ApiLost,
+    /// [`Event::ApiBack`]
+    ApiBack,
+    /// [`Event::ApiCall`]
+    ApiCall,
+    /// [`Event::StateDamaged`]
+    StateDamaged,
+    /// [`Event::StateLost`]
+    StateLost,
+    /// [`Event::GaveUp`]
+    GaveUp,
+    /// [`Event::Stopped`]
+    Stopped,
 }
 
-/// The summary of the event with this number, counted from 0. From [`COUNT`] on, the
-/// name is empty.
-pub fn summary(number: usize) -> Summary {
-    let [level, name, _, message] = parts(number);
-    let level = match level.as_bytes() {
-        [b'e', ..] => Level::Error,
-        [b'i', ..] => Level::Info,
-        _ => Level::Debug,
-    };
-    Summary { level, name, message }
-}
+impl EventKind {
+    /// All kinds, in the order of their declaration.
+    pub const ALL: [Self; 29] = [
+        Self::Started,
+        Self::ServingMetrics,
+        Self::LockHeld,
+        Self::Preparing,
+        Self::StillRunning,
+        Self::Refreshed,
+        Self::Prepared,
+        Self::Activated,
+        Self::Deactivated,
+        Self::CommandFailed,
+        Self::CommandOverdue,
+        Self::CommandVanished,
+        Self::CommandWithoutEffect,
+        Self::CommandRefused,
+        Self::LockStuck,
+        Self::NothingToDo,
+        Self::Ready,
+        Self::Staged,
+        Self::WindowClosed,
+        Self::HeldBack,
+        Self::RolledBack,
+        Self::Updated,
+        Self::ApiLost,
+        Self::ApiBack,
+        Self::ApiCall,
+        Self::StateDamaged,
+        Self::StateLost,
+        Self::GaveUp,
+        Self::Stopped,
+    ];
 
-/// The values of an event's particulars, as far as it has any of that kind.
-// What is small comes first: reaching it takes less code.
-#[repr(C)]
-struct Values<'a> {
-    time: HumanDuration,
-    number: u64,
-    bytes: Sanitized<'a>,
-    shown: &'a dyn Show,
-    /// How many texts there are at most; the keys behind them are left out.
-    known: usize,
-    texts: [&'a str; 5],
-}
-
-impl Event<'_> {
-    /// Its number, counted from 0 and below [`COUNT`].
-    pub fn number(&self) -> usize {
-        // The kinds are counted without gaps: so it is no table.
-        let kind = match self {
-            Self::Started(..) => 0,
-            Self::ServingMetrics(..) => 1,
-            Self::LockHeld => 2,
-            Self::Preparing(_) => 3,
-            Self::StillRunning(..) => 4,
-            Self::Done(..) => 5,
-            Self::CommandFailed(..) => 6,
-            Self::CommandOverdue(..) => 7,
-            Self::CommandVanished(_) => 8,
-            Self::CommandWithoutEffect(_) => 9,
-            Self::CommandRefused(..) => 10,
-            Self::LockStuck(_) => 11,
-            Self::NothingToDo(_) => 12,
-            Self::Ready(_) => 13,
-            Self::Staged(_) => 14,
-            Self::WindowClosed(..) => 15,
-            Self::HeldBack(..) => 16,
-            Self::RolledBack(..) => 17,
-            Self::Updated(_) => 18,
-            Self::ApiLost(..) => 19,
-            Self::ApiBack(_) => 20,
-            Self::ApiCall(..) => 21,
-            Self::StateDamaged => 22,
-            Self::StateLost(..) => 23,
-            Self::GaveUp(..) => 24,
-            Self::Stopped(_) => 25,
-        };
-        // What a command has done has a number for each command.
+    /// The name, in the log and in the metrics.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Done(command, ..) => kind + command.number(),
-            _ if kind > 5 => kind + Command::ALL.len() - 1,
-            _ => kind,
+            Self::Started => "started",
+            Self::ServingMetrics => "serving_metrics",
+            Self::LockHeld => "lock_held",
+            Self::Preparing => "preparing",
+            Self::StillRunning => "still_running",
+            Self::Refreshed => "refreshed",
+            Self::Prepared => "prepared",
+            Self::Activated => "activated",
+            Self::Deactivated => "deactivated",
+            Self::CommandFailed => "command_failed",
+            Self::CommandOverdue => "command_overdue",
+            Self::CommandVanished => "command_vanished",
+            Self::CommandWithoutEffect => "command_without_effect",
+            Self::CommandRefused => "command_refused",
+            Self::LockStuck => "lock_stuck",
+            Self::NothingToDo => "nothing_to_do",
+            Self::Ready => "ready",
+            Self::Staged => "staged",
+            Self::WindowClosed => "window_closed",
+            Self::HeldBack => "held_back",
+            Self::RolledBack => "rolled_back",
+            Self::Updated => "updated",
+            Self::ApiLost => "api_lost",
+            Self::ApiBack => "api_back",
+            Self::ApiCall => "api_call",
+            Self::StateDamaged => "state_damaged",
+            Self::StateLost => "state_lost",
+            Self::GaveUp => "gave_up",
+            Self::Stopped => "stopped",
         }
     }
 
-    /// What is always the same about it.
-    pub fn summary(&self) -> Summary {
-        summary(self.number())
+    /// How much it matters.
+    pub fn level(self) -> Level {
+        match self {
+            Self::CommandFailed
+            | Self::CommandOverdue
+            | Self::CommandVanished
+            | Self::CommandWithoutEffect
+            | Self::CommandRefused
+            | Self::LockStuck
+            | Self::RolledBack
+            | Self::ApiLost
+            | Self::StateDamaged
+            | Self::StateLost
+            | Self::GaveUp => Level::Error,
+            Self::Refreshed | Self::ApiCall => Level::Debug,
+            Self::Started
+            | Self::ServingMetrics
+            | Self::LockHeld
+            | Self::Preparing
+            | Self::StillRunning
+            | Self::Prepared
+            | Self::Activated
+            | Self::Deactivated
+            | Self::NothingToDo
+            | Self::Ready
+            | Self::Staged
+            | Self::WindowClosed
+            | Self::HeldBack
+            | Self::Updated
+            | Self::ApiBack
+            | Self::Stopped => Level::Info,
+        }
     }
 
-    /// The class of error that it tells of, if it does.
+    /// What happened, for people.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::ServingMetrics => "serving metrics",
+            Self::LockHeld => "another update command is running, waiting for it",
+            Self::Preparing => "update found, preparing it",
+            Self::StillRunning => "still running",
+            Self::Refreshed => "refreshed",
+            Self::Prepared => "prepared",
+            Self::Activated => "activated",
+            Self::Deactivated => "deactivated, because another version is chosen",
+            Self::CommandFailed => "command failed",
+            Self::CommandOverdue => "command takes too long, not waiting any longer",
+            Self::CommandVanished => "command ended without a result",
+            Self::CommandWithoutEffect => "commands succeed without effect",
+            Self::CommandRefused => "command refused",
+            Self::LockStuck => "another update command does not end, not waiting any longer",
+            Self::NothingToDo => "nothing to do",
+            Self::Ready => "ready, waiting for the reboot",
+            Self::Staged => "staged, not activating it (-stage-only)",
+            Self::WindowClosed => "update waits for the next window",
+            Self::HeldBack => "version is held back, because it did not boot",
+            Self::RolledBack => {
+                "the new version did not boot, and the old one runs: holding it back"
+            }
+            Self::Updated => "the new version runs",
+            Self::ApiLost => "the API cannot be used",
+            Self::ApiBack => "the API can be used again",
+            Self::ApiCall => "called the API",
+            Self::StateDamaged => {
+                "the state file is damaged: keeping it as state.damaged, starting anew"
+            }
+            Self::StateLost => "cannot keep state: a version that does not boot may be tried again",
+            Self::GaveUp => {
+                "giving up: a restart of the container mounts the socket afresh, if there is one"
+            }
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl<'a> Event<'a> {
+    /// The success of `command` with `version`, `took` after it was sent.
+    pub fn succeeded(command: Command, version: &'a str, took: Duration) -> Self {
+        match command {
+            Command::Refresh => Self::Refreshed { version, took },
+            Command::Prepare => Self::Prepared { version, took },
+            Command::Activate => Self::Activated { version, took },
+            Command::Deactivate => Self::Deactivated { version, took },
+        }
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::Started { .. } => EventKind::Started,
+            Self::ServingMetrics { .. } => EventKind::ServingMetrics,
+            Self::LockHeld => EventKind::LockHeld,
+            Self::Preparing(_) => EventKind::Preparing,
+            Self::StillRunning { .. } => EventKind::StillRunning,
+            Self::Refreshed { .. } => EventKind::Refreshed,
+            Self::Prepared { .. } => EventKind::Prepared,
+            Self::Activated { .. } => EventKind::Activated,
+            Self::Deactivated { .. } => EventKind::Deactivated,
+            Self::CommandFailed { .. } => EventKind::CommandFailed,
+            Self::CommandOverdue { .. } => EventKind::CommandOverdue,
+            Self::CommandVanished { .. } => EventKind::CommandVanished,
+            Self::CommandWithoutEffect { .. } => EventKind::CommandWithoutEffect,
+            Self::CommandRefused { .. } => EventKind::CommandRefused,
+            Self::LockStuck { .. } => EventKind::LockStuck,
+            Self::NothingToDo(_) => EventKind::NothingToDo,
+            Self::Ready(_) => EventKind::Ready,
+            Self::Staged(_) => EventKind::Staged,
+            Self::WindowClosed { .. } => EventKind::WindowClosed,
+            Self::HeldBack { .. } => EventKind::HeldBack,
+            Self::RolledBack { .. } => EventKind::RolledBack,
+            Self::Updated(_) => EventKind::Updated,
+            Self::ApiLost { .. } => EventKind::ApiLost,
+            Self::ApiBack { .. } => EventKind::ApiBack,
+            Self::ApiCall { .. } => EventKind::ApiCall,
+            Self::StateDamaged => EventKind::StateDamaged,
+            Self::StateLost { .. } => EventKind::StateLost,
+            Self::GaveUp { .. } => EventKind::GaveUp,
+            Self::Stopped { .. } => EventKind::Stopped,
+        }
+    }
+
+    /// The class of the error, if this is one: the kind of the API's error, or
+    /// the name of the event.
     pub fn error_class(&self) -> Option<&'static str> {
         match self {
-            Self::ApiLost(_, error) | Self::GaveUp(_, error) => Some(error.kind().name()),
-            _ => {
-                let Summary { level, name, .. } = self.summary();
-                (level == Level::Error).then_some(name)
-            }
+            Self::ApiLost { error, .. } | Self::GaveUp { error, .. } => Some(error.kind().name()),
+            _ if self.kind().level() == Level::Error => Some(self.kind().name()),
+            _ => None,
         }
     }
 
-    /// The record of it at `utc`, the time since 1970-01-01 00:00:00 UTC.
+    /// The log record of this event, without its newline, at `utc`: the time since
+    /// 1970-01-01 00:00:00 UTC.
     pub fn record(&self, format: Format, utc: Duration) -> Record {
-        let mut record = Record::new(format, utc, self.summary());
-        let mut values = Values {
-            time: HumanDuration(Duration::ZERO),
-            number: 0,
-            bytes: Sanitized(b""),
-            shown: &"",
-            known: 5,
-            texts: [""; 5],
-        };
-        let [_, _, mut keys, _] = parts(self.number());
-        self.describe(&mut values, &mut keys);
-        values.add(keys, &mut record);
+        let kind = self.kind();
+        let mut record = Record::new(format, utc, kind.level(), kind.name(), kind.message());
+        self.add_fields(&mut record);
         record
     }
 
-    /// Sets the values of its particulars, and other keys for them if need be.
-    // Apart, it keeps its registers to itself: the programs are smaller.
-    #[inline(never)]
-    fn describe<'v>(&'v self, values: &mut Values<'v>, keys: &mut &str) {
-        let Values { texts, known, bytes, shown, number, time } = values;
-        let (Sanitized(bytes), HumanDuration(time)) = (bytes, time);
-        let [one, two, three, four, five] = texts;
-        match self {
-            Self::Started(socket, interval) => {
-                *one = env!("CARGO_PKG_VERSION");
-                (*bytes, *time) = (socket, *interval);
+    /// Adds the event's own fields.
+    fn add_fields(&self, record: &mut Record) {
+        match *self {
+            Self::Started { socket, interval } => {
+                record.text("version", env!("CARGO_PKG_VERSION"));
+                record.show("socket", &Sanitized(socket));
+                record.duration("interval", interval);
             }
-            Self::ServingMetrics(address, port) => {
-                (*bytes, *number) = (address, (*port).into());
+            Self::ServingMetrics { address, port } => {
+                record.show("address", &Sanitized(address));
+                record.show("port", &port);
             }
             Self::LockHeld | Self::StateDamaged => {}
-            Self::Preparing(Update([running, version, variant, arch])) => {
-                (*one, *two, *three, *four) = (running, version, variant, arch);
+            Self::Preparing(update) => {
+                record.text("running", &update.running);
+                add_image(record, update.chosen.image());
             }
-            Self::StillRunning(command, took) | Self::CommandOverdue(command, took) => {
-                (*one, *time) = (command.name(), *took);
+            Self::StillRunning { command, took } => {
+                record.text("command", command.name());
+                record.duration("took", took);
             }
-            Self::Done(_, version, took) => (*one, *time) = (version, *took),
-            Self::CommandFailed(command, last, took) => {
-                (*one, *two, *three) = (command.name(), last.outcome, last.exit_status);
-                *shown = last.stderr;
-                *time = *took;
+            Self::Refreshed { version, took }
+            | Self::Prepared { version, took }
+            | Self::Activated { version, took }
+            | Self::Deactivated { version, took } => {
+                record.text("version", version);
+                record.duration("took", took);
             }
-            Self::CommandVanished(command) | Self::CommandWithoutEffect(command) => {
-                *one = command.name()
-            }
-            Self::CommandRefused(command, refusal) => {
-                *one = command.name();
-                *shown = *refusal;
-            }
-            Self::LockStuck(after) | Self::ApiBack(after) => *time = *after,
-            Self::NothingToDo(status) => {
-                *one = status.state.name();
-                match status.running {
-                    Some(running) => (*two, *three, *four) = running.parts(),
-                    None => *known = 1,
+            Self::CommandFailed { command, last, took } => {
+                record.text("command", command.name());
+                record.text("status", last.outcome);
+                if !last.exit_status.is_empty() {
+                    record.text("exit_status", last.exit_status);
                 }
+                record.duration("took", took);
+                record.show("stderr", last.stderr);
+            }
+            Self::CommandOverdue { command, timeout } => {
+                record.text("command", command.name());
+                record.duration("timeout", timeout);
+            }
+            Self::CommandVanished { command } | Self::CommandWithoutEffect { command } => {
+                record.text("command", command.name());
+            }
+            Self::CommandRefused { command, refusal } => {
+                record.text("command", command.name());
+                record.show("error", refusal);
+            }
+            Self::LockStuck { after } | Self::ApiBack { after } => record.duration("after", after),
+            Self::NothingToDo(status) => {
+                record.text("state", status.state.name());
+                add_running(record, status.running);
             }
             Self::Ready(status) | Self::Staged(status) => {
-                *one = status.state.name();
-                *two = status.staged.map_or("", |image| image.version);
-                match status.running {
-                    Some(running) => (*three, *four, *five) = running.parts(),
-                    None => *known = 2,
-                }
+                record.text("state", status.state.name());
+                record.text("next", status.staged.map_or("", |image| image.version));
+                add_running(record, status.running);
             }
-            Self::WindowClosed(status, opens) => {
-                (*one, *time) = (status.state.name(), *opens);
-                *two = status.chosen.map_or("", |image| image.version);
+            Self::WindowClosed { status, opens } => {
+                record.text("state", status.state.name());
+                record.text("version", status.chosen.map_or("", |image| image.version));
+                record.timestamp("opens", opens);
             }
-            Self::HeldBack(held, left) | Self::RolledBack(held, left) => {
-                (*one, *two, *three) = held.image.parts();
-                (*four, *number, *time) = (held.before, held.failed_boots, *left);
+            Self::HeldBack { entry, retry_in } => {
+                add_image(record, entry.image);
+                record.show("failed_boots", &entry.failed_boots);
+                record.duration("retry_in", retry_in);
+            }
+            Self::RolledBack { entry, retry_in } => {
+                add_image(record, entry.image);
+                record.show("failed_boots", &entry.failed_boots);
+                record.duration("retry_in", retry_in);
+                record.text("running", entry.before);
             }
             Self::Updated(entry) => {
-                (*one, *two, *three) = entry.image.parts();
-                *four = entry.before;
+                add_image(record, entry.image);
+                record.text("before", entry.before);
             }
-            Self::ApiLost(call, error) => {
-                *one = call.name();
-                *shown = error;
+            Self::ApiLost { call, error } => {
+                record.text("call", call.name());
+                record.show("error", &error);
             }
-            Self::ApiCall(call, answer, took) => {
-                (*one, *time) = (call.name(), *took);
+            Self::ApiCall { call, answer, took } => {
+                record.text("call", call.name());
                 match answer {
-                    Ok(Answer::Status(status)) => *two = status.state.name(),
-                    Ok(Answer::Uninitialized) => *two = "404",
-                    Ok(Answer::Started) => *two = "204",
-                    Ok(Answer::Busy) => *two = "423",
-                    Ok(Answer::NotAllowed(refusal)) => {
-                        *keys = "=call,@answer,~took,";
-                        *shown = refusal;
-                    }
-                    Err(error) => {
-                        *keys = "=call,@error,~took,";
-                        *shown = error;
-                    }
+                    Ok(Answer::Status(status)) => record.text("answer", status.state.name()),
+                    Ok(Answer::Uninitialized) => record.text("answer", "404"),
+                    Ok(Answer::Started) => record.text("answer", "204"),
+                    Ok(Answer::Busy) => record.text("answer", "423"),
+                    Ok(Answer::NotAllowed(refusal)) => record.show("answer", refusal),
+                    Err(error) => record.show("error", error),
                 }
+                record.duration("took", took);
             }
-            Self::StateLost(tried, reason) => {
-                *one = tried;
-                *shown = reason;
+            Self::StateLost { tried, error } => {
+                record.text("tried", tried);
+                record.show("error", &ErrnoText(error));
             }
-            Self::GaveUp(after, error) => {
-                *time = *after;
-                *shown = error;
+            Self::GaveUp { after, error } => {
+                record.duration("after", after);
+                record.show("error", &error);
             }
-            Self::Stopped(signal) => *one = signal,
+            Self::Stopped { signal } => record.text("signal", signal),
         }
     }
 }
 
-impl Values<'_> {
-    /// Adds the values to a record, under these keys.
-    #[inline(never)]
-    fn add(&self, mut keys: &str, record: &mut Record) {
-        let mut texts = self.texts.iter().take(self.known);
-        // Ends: each turn takes a key; without one, its kind is none of these.
-        loop {
-            let (kind, key) = cut(&mut keys, b',').split_at_checked(1).unwrap_or_default();
-            match kind.as_bytes() {
-                b"=" | b"?" => {
-                    let Some(text) = texts.next() else { return };
-                    if kind == "=" || !text.is_empty() {
-                        record.text(key, text);
-                    }
-                }
-                // Never is not a long time that passes.
-                b"~" if self.time.0 == Duration::MAX => record.text(key, "never"),
-                b"~" => record.field(key, &self.time),
-                b"!" => record.field(key, &Timestamp(self.time.0)),
-                b"#" => record.field(key, &self.number),
-                b"%" => record.field(key, &self.bytes),
-                b"@" => record.field(key, self.shown),
-                _ => return,
-            }
-        }
+fn add_image(record: &mut Record, image: Image) {
+    record.text("version", image.version);
+    record.text("variant", image.variant);
+    record.text("arch", image.arch);
+}
+
+/// Adds the running image, if the status has it.
+fn add_running(record: &mut Record, running: Option<Image>) {
+    if let Some(image) = running {
+        record.text("running", image.version);
+        record.text("variant", image.variant);
+        record.text("arch", image.arch);
     }
 }
 

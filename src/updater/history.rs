@@ -130,7 +130,7 @@ impl History {
             if is_over && entry.before == running.version {
                 entry.failed_boots = entry.failed_boots.saturating_add(1);
                 entry.since = utc.as_secs();
-                emit(Event::RolledBack(&entry, entry.pause(self.retry)));
+                emit(Event::RolledBack { entry: &entry, retry_in: entry.pause(self.retry) });
             }
             // It is known what became of it; or somebody has put the node on a third
             // version, and nothing follows from that; or it was not activated after

@@ -1,16 +1,16 @@
-//! One log record a line: `key=value` pairs, or JSON.
+//! Log records: one line each, as `key=value` pairs (logfmt) or as a JSON object.
 
-use crate::text::duration::millis;
+use crate::text::duration::{HumanDuration, millis};
 use crate::text::{Show, display, put};
-use crate::updater::event::Summary;
 use core::str;
 use core::time::Duration;
 use heapless::{Vec, VecView};
 
-/// The longest record, in bytes. All that can be in one fits.
+/// The longest record, in bytes. The longest record of each event fits: a test
+/// writes it.
 pub const RECORD_MAX: usize = 2048;
 
-/// The longest value, in bytes, before its escapes.
+/// The longest value, in bytes, before it is escaped.
 const VALUE_MAX: usize = 1024;
 
 /// How a record is written.
@@ -22,24 +22,28 @@ pub enum Format {
     Json,
 }
 
-/// How much a record matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How much a record matters, most important first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Something does not work.
+    /// An error: something does not work.
     Error,
-    /// For the story.
+    /// Normal progress.
     Info,
-    /// For who wants to know each step.
+    /// Every step, for debugging.
     Debug,
 }
 
 impl Level {
-    /// The names of the levels, each with more in the log than the one before.
-    pub const NAMES: &[&str] = &["error", "info", "debug"];
+    /// All levels.
+    pub const ALL: [Self; 3] = [Self::Error, Self::Info, Self::Debug];
 
-    /// The number of its name in [`Level::NAMES`].
-    pub fn number(self) -> usize {
-        self as usize
+    /// Its name, in the log and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
     }
 }
 
@@ -50,26 +54,39 @@ pub struct Record {
 }
 
 impl Record {
-    /// Begins a record at `utc`, the time since 1970-01-01 00:00:00 UTC.
-    pub fn new(format: Format, utc: Duration, event: Summary) -> Self {
-        let Summary { level, name, message } = event;
+    /// Begins a record at `utc`, the time since 1970-01-01 00:00:00 UTC, with the
+    /// name of an event and what it says to people.
+    pub fn new(format: Format, utc: Duration, level: Level, event: &str, message: &str) -> Self {
         let mut record = Self { line: Vec::new(), format };
-        record.field("time", &Timestamp(utc));
-        record.text("level", Level::NAMES.get(level.number()).copied().unwrap_or_default());
-        record.text("event", name);
+        record.timestamp("time", utc);
+        record.text("level", level.name());
+        record.text("event", event);
         record.text("msg", message);
         record
     }
 
-    /// Adds a field with a value that is shown.
+    /// Adds a field with a duration; [`Duration::MAX`] is `never`.
+    pub fn duration(&mut self, key: &str, value: Duration) {
+        match value {
+            Duration::MAX => self.text(key, "never"),
+            value => self.show(key, &HumanDuration(value)),
+        }
+    }
+
+    /// Adds a field with a time since 1970-01-01 00:00:00 UTC.
+    pub fn timestamp(&mut self, key: &str, value: Duration) {
+        self.show(key, &Timestamp(value));
+    }
+
+    /// Adds a field with the text of `value`, of up to 1,024 bytes.
     #[inline(never)]
-    pub fn field(&mut self, key: &str, value: &dyn Show) {
+    pub fn show(&mut self, key: &str, value: &dyn Show) {
         let mut text = Vec::<u8, VALUE_MAX>::new();
         value.show(&mut text);
         self.text(key, str::from_utf8(&text).unwrap_or_default());
     }
 
-    /// Adds a field with a string for a value.
+    /// Adds a field with a text that has no control characters.
     #[inline(never)]
     pub fn text(&mut self, key: &str, value: &str) {
         let is_json = self.format == Format::Json;
@@ -79,29 +96,27 @@ impl Record {
             (false, true) => ("", "="),
             (false, false) => (" ", "="),
         };
-        // It needs none if it has only characters that nobody takes for anything
-        // else.
+        // logfmt needs no quotes around these characters.
         let is_bare =
             |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'-'..=b':' | b'_' | b'+');
         let is_quoted = is_json || value.is_empty() || !value.bytes().all(is_bare);
         let quote = if is_quoted { "\"" } else { "" };
-        // There is room for all that can be in a record: a test has the longest.
         put(&mut self.line, &[before, key, between, quote]);
-        put_escaped(&mut self.line, value);
+        put_quoted(&mut self.line, value);
         put(&mut self.line, &[quote]);
     }
 
-    /// The record as a line, with its newline.
+    /// Ends the record: the line, with its newline.
     pub fn finish(&mut self) -> &[u8] {
         put(&mut self.line, &[if self.format == Format::Json { "}\n" } else { "\n" }]);
         &self.line
     }
 }
 
-/// Puts into a buffer what may stand between quotes, in a log record as well as
-/// in a metric's label.
+/// Puts a text into a buffer, as it is written between the quotes of a log value
+/// or of a metric's label: quotes and backslashes are escaped.
 #[inline(never)]
-pub fn put_escaped(buffer: &mut VecView<u8>, text: &str) {
+pub fn put_quoted(buffer: &mut VecView<u8>, text: &str) {
     for byte in text.bytes() {
         if matches!(byte, b'"' | b'\\') {
             let _ = buffer.push(b'\\');
@@ -164,8 +179,7 @@ mod tests {
 
     fn record(format: Format, fields: &[(&str, &str)]) -> String {
         let time = Duration::from_millis(1_795_325_532_007);
-        let event = Summary { level: Level::Info, name: "so", message: "it is so" };
-        let mut record = Record::new(format, time, event);
+        let mut record = Record::new(format, time, Level::Info, "so", "it is so");
         for (key, value) in fields {
             record.text(key, value);
         }

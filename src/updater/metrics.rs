@@ -11,8 +11,8 @@ use crate::text::duration::{HumanDuration, millis};
 use crate::text::{Show, cut, put, put_number};
 use crate::updater::cycle::Now;
 use crate::updater::daemon::Daemon;
-use crate::updater::event::{self, Event};
-use crate::updater::log::put_escaped;
+use crate::updater::event::{Event, EventKind};
+use crate::updater::log::put_quoted;
 use core::time::Duration;
 use heapless::VecView;
 
@@ -100,19 +100,28 @@ impl Metrics {
     /// Takes note of an event at `now`.
     #[inline(never)]
     pub fn note_event(&mut self, now: Duration, event: &Event) {
-        self.count(EVENTS + event.number());
+        self.count(EVENTS + event.kind() as usize);
         let now = since(now);
+        let succeeded = match *event {
+            Event::Refreshed { took, .. } => Some((Command::Refresh, took)),
+            Event::Prepared { took, .. } => Some((Command::Prepare, took)),
+            Event::Activated { took, .. } => Some((Command::Activate, took)),
+            Event::Deactivated { took, .. } => Some((Command::Deactivate, took)),
+            _ => None,
+        };
+        if let Some((command, took)) = succeeded {
+            self.set(SUCCEEDED + command.number(), now);
+            self.set(TOOK + command.number(), millis(took));
+            self.count(COMMANDS + OUTCOMES * command.number());
+        }
         let outcome = match *event {
-            Event::Done(command, _, took) => {
-                self.set(SUCCEEDED + command.number(), now);
-                self.set(TOOK + command.number(), millis(took));
-                Some((command, 0))
-            }
-            Event::CommandFailed(command, ..) => Some((command, 1)),
-            Event::CommandOverdue(command, _) => Some((command, 2)),
-            Event::CommandVanished(command) => Some((command, 3)),
-            Event::CommandRefused(command, _) => Some((command, 4)),
-            Event::ApiCall(Call::Start(command), Err(error), _) if error.is_refusal() => {
+            Event::CommandFailed { command, .. } => Some((command, 1)),
+            Event::CommandOverdue { command, .. } => Some((command, 2)),
+            Event::CommandVanished { command } => Some((command, 3)),
+            Event::CommandRefused { command, .. } => Some((command, 4)),
+            Event::ApiCall { call: Call::Start(command), answer: Err(error), .. }
+                if error.is_refusal() =>
+            {
                 Some((command, 4))
             }
             _ => None,
@@ -219,7 +228,7 @@ impl Metrics {
         let value = match name {
             // No label, which is there once.
             "" if number == 0 => return Some(("", "")),
-            "event" => event::summary(number).name,
+            "event" => EventKind::ALL.get(number).map_or("", |kind| kind.name()),
             "class" if number == 0 => self.class,
             "command" => Command::ALL.get(number).map_or("", |command| command.name()),
             _ => {
@@ -278,7 +287,7 @@ const SUCCEEDED: usize = COMMANDS + OUTCOMES * Command::ALL.len();
 const TOOK: usize = SUCCEEDED + Command::ALL.len();
 const EVENTS: usize = TOOK + Command::ALL.len();
 /// How many values there are.
-const VALUES: usize = EVENTS + event::COUNT;
+const VALUES: usize = EVENTS + EventKind::ALL.len();
 
 /// The number of the state that is no state.
 const UNKNOWN: usize = State::ALL.len();
@@ -325,7 +334,7 @@ fn put_sample(page: &mut VecView<u8>, name: &str, labels: &[Label], value: u64) 
     for (name, text) in labels {
         if !name.is_empty() {
             put(page, &[before, name, "=\""]);
-            put_escaped(page, text);
+            put_quoted(page, text);
             (before, end) = ("\",", "\"} ");
         }
     }

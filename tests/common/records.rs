@@ -270,11 +270,8 @@ fn the_reader_of_records_is_strict() {
 
 #[test]
 fn what_is_documented_is_all_there_is() {
-    let events = (0..bottlerocket_updater::updater::event::COUNT)
-        .map(bottlerocket_updater::updater::event::summary);
-    let names = bottlerocket_updater::updater::log::Level::NAMES;
-    let events: Vec<_> =
-        events.map(|event| (event.name, names[event.level.number()], event.message)).collect();
+    let events = bottlerocket_updater::updater::event::EventKind::ALL
+        .map(|kind| (kind.name(), kind.level().name(), kind.message()));
     let documented = DOCUMENTED.map(|(name, level, message, _)| (name, level, message));
     assert_eq!(events, documented);
 }

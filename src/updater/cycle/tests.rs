@@ -9,7 +9,7 @@ use crate::api::{AnswerError, Refusal};
 use crate::http::response::{HttpError, Progress};
 use crate::text::duration;
 use crate::text::excerpt::Excerpt;
-use crate::updater::event::{Event, Summary};
+use crate::updater::event::Event;
 use crate::updater::history::tests::any_history;
 use crate::updater::log::{Format, Level};
 use rustix::io::Errno;
@@ -89,14 +89,14 @@ pub(crate) fn answer(text: &str) -> Answered {
 /// What an operator reads of an event, without the time and the name; nothing of
 /// one that is for debugging.
 pub(crate) fn line(event: &Event) -> Option<String> {
-    let Summary { level, name, .. } = event.summary();
-    if level == Level::Debug {
+    let kind = event.kind();
+    if kind.level() == Level::Debug {
         return None;
     }
     let line = event.record(Format::Logfmt, Duration::ZERO).finish().to_vec();
     let line = String::from_utf8(line).unwrap();
     let line = line.strip_prefix("time=1970-01-01T00:00:00.000Z level=").unwrap().trim_end();
-    Some(line.replacen(&format!(" event={name}"), "", 1))
+    Some(line.replacen(&format!(" event={}", kind.name()), "", 1))
 }
 
 /// The answer, and how late it is: `+10s silence` comes after ten seconds.
@@ -283,7 +283,7 @@ fn a_refresh_is_told_with_what_it_found() {
         script.rows(&[("status", 0, before, ""), ("refresh", 0, "204", "")]);
         let mut told = Vec::new();
         script.on_answer(&answer(found), &mut |event| {
-            if let Event::Done(Command::Refresh, version, _) = event {
+            if let Event::Refreshed { version, .. } = event {
                 told.push(version.to_owned());
             }
         });
@@ -1524,8 +1524,8 @@ fn any_sequence_of_answers() {
             let at = Now { now, utc };
             let given = Context { at, settings: &settings, history: &mut history };
             let emit = &mut |event: Event| {
-                told.push(event.summary().name);
-                if let Event::WindowClosed(_, opens) = event {
+                told.push(event.kind().name());
+                if let Event::WindowClosed { opens, .. } = event {
                     assert!(opens > utc && settings.windows.is_open(opens), "seed {seed}");
                 }
             };

@@ -822,15 +822,15 @@ fn any_sequence_of_answers() {
             }
             let mut ends = false;
             next = daemon.on_answer(at(now), call, answer, &mut |event| match event {
-                Event::ApiLost(..) => {
+                Event::ApiLost { .. } => {
                     assert!(answer.is_err(), "seed {seed}");
                     lost = true;
                 }
-                Event::ApiBack(_) => {
+                Event::ApiBack { .. } => {
                     assert!(lost && answer.is_ok(), "seed {seed}");
                     lost = false;
                 }
-                Event::GaveUp(..) => ends = true,
+                Event::GaveUp { .. } => ends = true,
                 _ => {}
             });
             if let Next::Call(Call::Start(command), pause) = next

@@ -38,7 +38,7 @@ fn the_longest_records_fit() {
         staged: image,
         last_command: Some(last_command),
     };
-    let update = Update([(); 4].map(|()| copy(QUOTES)));
+    let update = Update::new(quotes, quotes);
     let mut entry = Entry::default();
     (entry.image, entry.before, entry.failed_boots) = (quotes, QUOTES, u64::MAX);
     let mut path = Vec::new();
@@ -46,42 +46,49 @@ fn the_longest_records_fit() {
     let refused = CallError::Answer(AnswerError::Refused(reason));
     let command = Command::Deactivate;
     let events = [
-        Event::Started(&path, LONG),
+        Event::Started { socket: &path, interval: LONG },
         Event::LockHeld,
         Event::Preparing(&update),
-        Event::Done(command, QUOTES, LONG),
-        Event::CommandFailed(command, &last_command, LONG),
-        Event::CommandOverdue(command, LONG),
-        Event::CommandVanished(command),
-        Event::CommandWithoutEffect(command),
-        Event::CommandRefused(command, &reason),
-        Event::LockStuck(LONG),
+        Event::Deactivated { version: QUOTES, took: LONG },
+        Event::CommandFailed { command, last: &last_command, took: LONG },
+        Event::CommandOverdue { command, timeout: LONG },
+        Event::CommandVanished { command },
+        Event::CommandWithoutEffect { command },
+        Event::CommandRefused { command, refusal: &reason },
+        Event::LockStuck { after: LONG },
         Event::NothingToDo(&status),
         Event::Ready(&status),
-        Event::ApiLost(Call::Start(command), refused),
-        Event::ApiLost(Call::Start(command), CallError::Connect(Errno::CONNREFUSED)),
-        Event::ApiBack(LONG),
-        Event::GaveUp(LONG, refused),
-        Event::GaveUp(LONG, CallError::Connect(Errno::NOENT)),
-        Event::Stopped("SIGTERM"),
-        Event::ServingMetrics(&path, u16::MAX),
-        Event::StillRunning(command, LONG),
+        Event::ApiLost { call: Call::Start(command), error: refused },
+        Event::ApiLost {
+            call: Call::Start(command),
+            error: CallError::Connect(Errno::CONNREFUSED),
+        },
+        Event::ApiBack { after: LONG },
+        Event::GaveUp { after: LONG, error: refused },
+        Event::GaveUp { after: LONG, error: CallError::Connect(Errno::NOENT) },
+        Event::Stopped { signal: "SIGTERM" },
+        Event::ServingMetrics { address: &path, port: u16::MAX },
+        Event::StillRunning { command, took: LONG },
         Event::Staged(&status),
-        Event::WindowClosed(&status, LONG),
-        Event::HeldBack(&entry, LONG),
-        Event::RolledBack(&entry, Duration::from_millis(u64::MAX)),
+        Event::WindowClosed { status: &status, opens: LONG },
+        Event::HeldBack { entry: &entry, retry_in: LONG },
+        Event::RolledBack { entry: &entry, retry_in: Duration::from_millis(u64::MAX) },
         Event::Updated(&entry),
-        Event::ApiCall(Call::Start(command), &Err(refused), LONG),
-        Event::ApiCall(Call::Start(command), &Ok(Answer::NotAllowed(reason)), LONG),
+        Event::ApiCall { call: Call::Start(command), answer: &Err(refused), took: LONG },
+        Event::ApiCall {
+            call: Call::Start(command),
+            answer: &Ok(Answer::NotAllowed(reason)),
+            took: LONG,
+        },
         Event::StateDamaged,
-        Event::StateLost("set a damaged file aside", ErrnoText(Errno::NAMETOOLONG)),
+        Event::StateLost { tried: "set a damaged file aside", error: Errno::NAMETOOLONG },
     ];
     for event in events {
         for format in [Format::Logfmt, Format::Json] {
             let mut record = event.record(format, LONG);
-            if let Event::ApiLost(..) = event {
+            if let Event::ApiLost { .. } = event {
                 // The program adds a path, and one that long is not used.
-                record.field("socket", &Sanitized(path.get(..108).unwrap()));
+                record.show("socket", &Sanitized(path.get(..108).unwrap()));
             }
             let line = String::from_utf8(record.finish().to_vec()).unwrap();
             // What finds no room is left out. Nothing is added in pieces
@@ -118,79 +125,130 @@ fn every_event_has_its_name_and_its_class() {
     let busy = Ok(Answer::Busy);
     let none = None;
     let events = [
-        (Event::Started(b"", LONG), "started", none),
-        (Event::ServingMetrics(b"", 0), "serving_metrics", none),
+        (Event::Started { socket: b"", interval: LONG }, "started", none),
+        (Event::ServingMetrics { address: b"", port: 0 }, "serving_metrics", none),
         (Event::LockHeld, "lock_held", none),
         (Event::Preparing(&update), "preparing", none),
-        (Event::StillRunning(prepare, LONG), "still_running", none),
-        (Event::Done(Command::Refresh, "", LONG), "refreshed", none),
-        (Event::Done(prepare, "", LONG), "prepared", none),
-        (Event::Done(Command::Activate, "", LONG), "activated", none),
-        (Event::Done(Command::Deactivate, "", LONG), "deactivated", none),
+        (Event::StillRunning { command: prepare, took: LONG }, "still_running", none),
+        (Event::Refreshed { version: "", took: LONG }, "refreshed", none),
+        (Event::Prepared { version: "", took: LONG }, "prepared", none),
+        (Event::Activated { version: "", took: LONG }, "activated", none),
+        (Event::Deactivated { version: "", took: LONG }, "deactivated", none),
         (
-            Event::CommandFailed(prepare, &last_command, LONG),
+            Event::CommandFailed { command: prepare, last: &last_command, took: LONG },
             "command_failed",
             Some("command_failed"),
         ),
-        (Event::CommandOverdue(prepare, LONG), "command_overdue", Some("command_overdue")),
-        (Event::CommandVanished(prepare), "command_vanished", Some("command_vanished")),
         (
-            Event::CommandWithoutEffect(prepare),
+            Event::CommandOverdue { command: prepare, timeout: LONG },
+            "command_overdue",
+            Some("command_overdue"),
+        ),
+        (Event::CommandVanished { command: prepare }, "command_vanished", Some("command_vanished")),
+        (
+            Event::CommandWithoutEffect { command: prepare },
             "command_without_effect",
             Some("command_without_effect"),
         ),
-        (Event::CommandRefused(prepare, &refusal), "command_refused", Some("command_refused")),
-        (Event::LockStuck(LONG), "lock_stuck", Some("lock_stuck")),
+        (
+            Event::CommandRefused { command: prepare, refusal: &refusal },
+            "command_refused",
+            Some("command_refused"),
+        ),
+        (Event::LockStuck { after: LONG }, "lock_stuck", Some("lock_stuck")),
         (Event::NothingToDo(&status), "nothing_to_do", none),
         (Event::Ready(&status), "ready", none),
         (Event::Staged(&status), "staged", none),
-        (Event::WindowClosed(&status, LONG), "window_closed", none),
-        (Event::HeldBack(&entry, LONG), "held_back", none),
-        (Event::RolledBack(&entry, LONG), "rolled_back", Some("rolled_back")),
+        (Event::WindowClosed { status: &status, opens: LONG }, "window_closed", none),
+        (Event::HeldBack { entry: &entry, retry_in: LONG }, "held_back", none),
+        (Event::RolledBack { entry: &entry, retry_in: LONG }, "rolled_back", Some("rolled_back")),
         (Event::Updated(&entry), "updated", none),
-        (Event::ApiLost(Call::Status, away), "api_lost", Some("api_away")),
-        (Event::ApiLost(Call::Status, denied), "api_lost", Some("api_connect")),
-        (Event::ApiLost(Call::Status, refused), "api_lost", Some("api_refused")),
-        (Event::ApiBack(LONG), "api_back", none),
-        (Event::ApiCall(Call::Status, &busy, LONG), "api_call", none),
-        (Event::ApiCall(Call::Status, &Err(away), LONG), "api_call", none),
+        (Event::ApiLost { call: Call::Status, error: away }, "api_lost", Some("api_away")),
+        (Event::ApiLost { call: Call::Status, error: denied }, "api_lost", Some("api_connect")),
+        (Event::ApiLost { call: Call::Status, error: refused }, "api_lost", Some("api_refused")),
+        (Event::ApiBack { after: LONG }, "api_back", none),
+        (Event::ApiCall { call: Call::Status, answer: &busy, took: LONG }, "api_call", none),
+        (Event::ApiCall { call: Call::Status, answer: &Err(away), took: LONG }, "api_call", none),
         (Event::StateDamaged, "state_damaged", Some("state_damaged")),
-        (Event::StateLost("", ErrnoText(Errno::IO)), "state_lost", Some("state_lost")),
-        (Event::GaveUp(LONG, away), "gave_up", Some("api_away")),
-        (Event::Stopped(""), "stopped", none),
+        (Event::StateLost { tried: "", error: Errno::IO }, "state_lost", Some("state_lost")),
+        (Event::GaveUp { after: LONG, error: away }, "gave_up", Some("api_away")),
+        (Event::Stopped { signal: "" }, "stopped", none),
     ];
-    let mut numbers = Vec::new();
+    let mut kinds = Vec::new();
     for (event, name, class) in events {
-        assert_eq!((event.summary().name, event.error_class()), (name, class));
+        let kind = event.kind();
+        assert_eq!((kind.name(), event.error_class()), (name, class));
         // An event is an error if it has a class, and only then.
-        assert_eq!(event.summary().level == Level::Error, class.is_some(), "{name}");
-        numbers.push(event.number());
+        assert_eq!(kind.level() == Level::Error, class.is_some(), "{name}");
+        kinds.push(kind);
     }
-    // They are in order, and there is no other.
-    numbers.dedup();
-    assert_eq!(numbers, (0..COUNT).collect::<Vec<_>>());
+    kinds.dedup();
+    assert_eq!(kinds, EventKind::ALL);
+}
+
+/// The kind that is declared after this one. A kind that is new has no place
+/// here: this does not compile then.
+fn successor(kind: EventKind) -> Option<EventKind> {
+    Some(match kind {
+        EventKind::Started => EventKind::ServingMetrics,
+        EventKind::ServingMetrics => EventKind::LockHeld,
+        EventKind::LockHeld => EventKind::Preparing,
+        EventKind::Preparing => EventKind::StillRunning,
+        EventKind::StillRunning => EventKind::Refreshed,
+        EventKind::Refreshed => EventKind::Prepared,
+        EventKind::Prepared => EventKind::Activated,
+        EventKind::Activated => EventKind::Deactivated,
+        EventKind::Deactivated => EventKind::CommandFailed,
+        EventKind::CommandFailed => EventKind::CommandOverdue,
+        EventKind::CommandOverdue => EventKind::CommandVanished,
+        EventKind::CommandVanished => EventKind::CommandWithoutEffect,
+        EventKind::CommandWithoutEffect => EventKind::CommandRefused,
+        EventKind::CommandRefused => EventKind::LockStuck,
+        EventKind::LockStuck => EventKind::NothingToDo,
+        EventKind::NothingToDo => EventKind::Ready,
+        EventKind::Ready => EventKind::Staged,
+        EventKind::Staged => EventKind::WindowClosed,
+        EventKind::WindowClosed => EventKind::HeldBack,
+        EventKind::HeldBack => EventKind::RolledBack,
+        EventKind::RolledBack => EventKind::Updated,
+        EventKind::Updated => EventKind::ApiLost,
+        EventKind::ApiLost => EventKind::ApiBack,
+        EventKind::ApiBack => EventKind::ApiCall,
+        EventKind::ApiCall => EventKind::StateDamaged,
+        EventKind::StateDamaged => EventKind::StateLost,
+        EventKind::StateLost => EventKind::GaveUp,
+        EventKind::GaveUp => EventKind::Stopped,
+        EventKind::Stopped => return None,
+    })
 }
 
 #[test]
-fn every_line_of_the_table_is_read() {
-    assert_eq!(EVENTS.lines().count(), COUNT);
-    for (number, line) in EVENTS.lines().enumerate() {
-        let Summary { level, name, message } = summary(number);
-        let [_, _, keys, _] = parts(number);
-        let words = [Level::NAMES[level.number()], name, keys, message];
-        assert_eq!(words.join(" "), line);
-        assert!(keys == "-" || keys.ends_with(','), "{line}");
-        for key in keys.split_terminator(',').filter(|key| *key != "-") {
-            let (kind, key) = key.split_at(1);
-            assert!("=?~!#%@".contains(kind) && !key.is_empty(), "{line}");
-        }
-        assert!(!name.is_empty() && !message.is_empty(), "{line}");
-        let good = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-        assert!(name.bytes().all(good), "{line}");
+fn all_kinds_are_listed_in_order() {
+    let mut declared = Vec::new();
+    let mut next = EventKind::ALL.first().copied();
+    // Ends: each kind has another successor, and the last one has none.
+    while let Some(kind) = next {
+        assert_eq!(kind as usize, declared.len());
+        declared.push(kind);
+        next = successor(kind);
     }
-    // There is none behind.
-    for number in [COUNT, COUNT + 1, usize::MAX - 1] {
-        assert_eq!(summary(number).name, "");
+    assert_eq!(declared, EventKind::ALL);
+}
+
+/// The log, the metrics and the code have one name for an event.
+#[test]
+fn names_are_the_variants_in_snake_case() {
+    for kind in EventKind::ALL {
+        let variant = std::format!("{kind:?}");
+        let mut name = String::new();
+        for (at, letter) in variant.char_indices() {
+            if letter.is_uppercase() && at > 0 {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        assert_eq!(kind.name(), name);
+        assert!(!kind.message().is_empty(), "{name}");
     }
 }
 
@@ -198,12 +256,12 @@ fn every_line_of_the_table_is_read() {
 fn told(event: &Event) -> String {
     let mut record = event.record(Format::Logfmt, Duration::ZERO);
     let line = String::from_utf8(record.finish().to_vec()).unwrap();
-    let summary = event.summary();
+    let kind = event.kind();
     let (_, rest) = line.split_once(" event=").unwrap();
-    let rest = rest.trim_end().strip_prefix(summary.name).unwrap();
+    let rest = rest.trim_end().strip_prefix(kind.name()).unwrap();
     let rest = rest.strip_prefix(" msg=").unwrap();
-    let plain = rest.strip_prefix(summary.message);
-    let quoted = std::format!("\"{}\"", summary.message);
+    let plain = rest.strip_prefix(kind.message());
+    let quoted = std::format!("\"{}\"", kind.message());
     String::from(plain.or_else(|| rest.strip_prefix(quoted.as_str())).unwrap().trim_start())
 }
 
@@ -228,7 +286,7 @@ fn every_event_tells_its_particulars() {
         last_command: None,
     };
     let unknown = Status { chosen: None, running: None, staged: None, ..status };
-    let update = Update(["1", "3", "v", "a"].map(copy));
+    let update = Update::new(image("1"), image("3"));
     let mut entry = Entry::default();
     (entry.image, entry.before, entry.failed_boots) = (image("3"), "1", 2);
     let refusal = Refusal { code: 409, reason: &stderr };
@@ -237,84 +295,94 @@ fn every_event_tells_its_particulars() {
     let took = Duration::from_secs(90);
     let version = concat!("version=", env!("CARGO_PKG_VERSION"));
     for (event, expected) in [
-        (Event::Started(b"/s", took), std::format!("{version} socket=/s interval=1m30s")),
-        (Event::ServingMetrics(b":80", 80), "address=:80 port=80".into()),
+        (
+            Event::Started { socket: b"/s", interval: took },
+            std::format!("{version} socket=/s interval=1m30s"),
+        ),
+        (Event::ServingMetrics { address: b":80", port: 80 }, "address=:80 port=80".into()),
         (Event::LockHeld, "".into()),
         (Event::Preparing(&update), "running=1 version=3 variant=v arch=a".into()),
-        (Event::StillRunning(prepare, took), "command=prepare took=1m30s".into()),
-        (Event::Done(prepare, "3", took), "version=3 took=1m30s".into()),
+        (Event::StillRunning { command: prepare, took }, "command=prepare took=1m30s".into()),
+        (Event::Prepared { version: "3", took }, "version=3 took=1m30s".into()),
         (
-            Event::CommandFailed(prepare, &last_command, took),
+            Event::CommandFailed { command: prepare, last: &last_command, took },
             "command=prepare status=Failed exit_status=1 took=1m30s stderr=\"no room\"".into(),
         ),
         (
-            Event::CommandFailed(prepare, &killed, took),
+            Event::CommandFailed { command: prepare, last: &killed, took },
             "command=prepare status=Failed took=1m30s stderr=\"no room\"".into(),
         ),
-        (Event::CommandOverdue(prepare, took), "command=prepare timeout=1m30s".into()),
-        (Event::CommandVanished(prepare), "command=prepare".into()),
-        (Event::CommandWithoutEffect(prepare), "command=prepare".into()),
         (
-            Event::CommandRefused(prepare, &refusal),
+            Event::CommandOverdue { command: prepare, timeout: took },
+            "command=prepare timeout=1m30s".into(),
+        ),
+        (Event::CommandVanished { command: prepare }, "command=prepare".into()),
+        (Event::CommandWithoutEffect { command: prepare }, "command=prepare".into()),
+        (
+            Event::CommandRefused { command: prepare, refusal: &refusal },
             "command=prepare error=\"the API answered 409: no room\"".into(),
         ),
-        (Event::LockStuck(took), "after=1m30s".into()),
+        (Event::LockStuck { after: took }, "after=1m30s".into()),
         (Event::NothingToDo(&status), "state=Staged running=1 variant=v arch=a".into()),
         (Event::NothingToDo(&unknown), "state=Staged".into()),
         (Event::Ready(&status), "state=Staged next=2 running=1 variant=v arch=a".into()),
         (Event::Staged(&unknown), "state=Staged next=\"\"".into()),
         (
-            Event::WindowClosed(&status, took),
+            Event::WindowClosed { status: &status, opens: took },
             "state=Staged version=3 opens=1970-01-01T00:01:30.000Z".into(),
         ),
         (
-            Event::HeldBack(&entry, took),
+            Event::HeldBack { entry: &entry, retry_in: took },
             "version=3 variant=v arch=a failed_boots=2 retry_in=1m30s".into(),
         ),
         (
-            Event::RolledBack(&entry, LONG),
+            Event::RolledBack { entry: &entry, retry_in: LONG },
             "version=3 variant=v arch=a failed_boots=2 retry_in=never running=1".into(),
         ),
         (Event::Updated(&entry), "version=3 variant=v arch=a before=1".into()),
         (
-            Event::ApiLost(status_call, error),
+            Event::ApiLost { call: status_call, error },
             "call=status error=\"the API takes no connections in time\"".into(),
         ),
-        (Event::ApiBack(took), "after=1m30s".into()),
+        (Event::ApiBack { after: took }, "after=1m30s".into()),
         (
-            Event::ApiCall(status_call, &Ok(Answer::Status(status)), took),
+            Event::ApiCall { call: status_call, answer: &Ok(Answer::Status(status)), took },
             "call=status answer=Staged took=1m30s".into(),
         ),
         (
-            Event::ApiCall(status_call, &Ok(Answer::Uninitialized), took),
+            Event::ApiCall { call: status_call, answer: &Ok(Answer::Uninitialized), took },
             "call=status answer=404 took=1m30s".into(),
         ),
         (
-            Event::ApiCall(Call::Reboot, &Ok(Answer::Started), took),
+            Event::ApiCall { call: Call::Reboot, answer: &Ok(Answer::Started), took },
             "call=reboot answer=204 took=1m30s".into(),
         ),
         (
-            Event::ApiCall(Call::Start(prepare), &Ok(Answer::Busy), took),
+            Event::ApiCall { call: Call::Start(prepare), answer: &Ok(Answer::Busy), took },
             "call=prepare answer=423 took=1m30s".into(),
         ),
         (
-            Event::ApiCall(Call::Start(prepare), &Ok(Answer::NotAllowed(refusal)), took),
+            Event::ApiCall {
+                call: Call::Start(prepare),
+                answer: &Ok(Answer::NotAllowed(refusal)),
+                took,
+            },
             "call=prepare answer=\"the API answered 409: no room\" took=1m30s".into(),
         ),
         (
-            Event::ApiCall(status_call, &Err(error), took),
+            Event::ApiCall { call: status_call, answer: &Err(error), took },
             "call=status error=\"the API takes no connections in time\" took=1m30s".into(),
         ),
         (Event::StateDamaged, "".into()),
         (
-            Event::StateLost("write the file", ErrnoText(Errno::IO)),
+            Event::StateLost { tried: "write the file", error: Errno::IO },
             "tried=\"write the file\" error=\"input/output error\"".into(),
         ),
         (
-            Event::GaveUp(took, error),
+            Event::GaveUp { after: took, error },
             "after=1m30s error=\"the API takes no connections in time\"".into(),
         ),
-        (Event::Stopped("SIGTERM"), "signal=SIGTERM".into()),
+        (Event::Stopped { signal: "SIGTERM" }, "signal=SIGTERM".into()),
     ] {
         assert_eq!(told(&event), expected, "{event:?}");
     }

@@ -43,7 +43,7 @@ fn short(event: &Event) -> String {
         let key = format!(" {key}=");
         line.split_once(&key).map(|(_, rest)| rest.split([' ', '\n']).next().unwrap().to_string())
     };
-    let name = event.summary().name.to_string();
+    let name = event.kind().name().to_string();
     let fields = ["version", "before", "failed_boots", "retry_in", "running"].map(field);
     [Some(name)].into_iter().chain(fields).flatten().collect::<List<_>>().join(" ")
 }
@@ -105,7 +105,7 @@ impl Script {
                 "held" => {
                     let utc = Duration::from_secs(self.utc);
                     if let Some((entry, left)) = self.history.hold_for(utc, image(rest)) {
-                        told.push(short(&Event::HeldBack(&entry, left)));
+                        told.push(short(&Event::HeldBack { entry: &entry, retry_in: left }));
                     }
                 }
                 _ => told = self.observe(step),
@@ -662,7 +662,10 @@ fn lines_of_no_use() {
             "Idle 1.26.1 -",
         ] {
             let utc = Duration::from_secs(script.utc);
-            script.history.held().for_each(|entry| _ = short(&Event::HeldBack(&entry, utc)));
+            script
+                .history
+                .held()
+                .for_each(|entry| _ = short(&Event::HeldBack { entry: &entry, retry_in: utc }));
             script.history.set_saved();
             match step.split_once(' ') {
                 Some(("activate", _)) => {

@@ -42,7 +42,10 @@ struct Script {
 impl Script {
     fn new(settings: Settings, history: History) -> Self {
         let mut metrics = Metrics::new(BEGIN, LIMIT);
-        metrics.note_event(BEGIN, &Event::Started(b"/run/api.sock", SCHEDULE.interval));
+        metrics.note_event(
+            BEGIN,
+            &Event::Started { socket: b"/run/api.sock", interval: SCHEDULE.interval },
+        );
         let (daemon, next) = Daemon::begin(settings, history, SCHEDULE, 1);
         Self { metrics, daemon, next, now: BEGIN }
     }
@@ -58,7 +61,7 @@ impl Script {
         self.metrics.note_answer(self.now, answer);
         let Self { metrics, daemon, .. } = self;
         let emit = &mut |event: Event| metrics.note_event(at.now, &event);
-        emit(Event::ApiCall(call, answer, Duration::ZERO));
+        emit(Event::ApiCall { call, answer, took: Duration::ZERO });
         self.next = daemon.on_answer(at, call, answer, emit);
     }
 
@@ -145,7 +148,7 @@ fn the_page_at_the_start() {
     // All counters are there from the beginning: else the first of each is lost
     // to whoever asks for an increase.
     assert_eq!(page.find("update_commands_total").len(), Command::ALL.len() * OUTCOMES);
-    assert_eq!(page.find("updater_events_total").len(), event::COUNT);
+    assert_eq!(page.find("updater_events_total").len(), EventKind::ALL.len());
 }
 
 #[test]
@@ -262,16 +265,16 @@ fn what_became_of_commands() {
         stderr: refusal.reason,
     };
     for (event, outcome) in [
-        (Event::Done(command, "1", took), Some("success")),
-        (Event::CommandFailed(command, &failed, took), Some("failed")),
-        (Event::CommandOverdue(command, took), Some("overdue")),
-        (Event::CommandVanished(command), Some("vanished")),
-        (Event::CommandRefused(command, refusal), Some("refused")),
-        (Event::ApiCall(Call::Start(command), &refused, took), Some("refused")),
+        (Event::Activated { version: "1", took }, Some("success")),
+        (Event::CommandFailed { command, last: &failed, took }, Some("failed")),
+        (Event::CommandOverdue { command, timeout: took }, Some("overdue")),
+        (Event::CommandVanished { command }, Some("vanished")),
+        (Event::CommandRefused { command, refusal }, Some("refused")),
+        (Event::ApiCall { call: Call::Start(command), answer: &refused, took }, Some("refused")),
         // It may have been carried out all the same.
-        (Event::ApiCall(Call::Start(command), &silence, took), None),
-        (Event::ApiCall(Call::Status, &refused, took), None),
-        (Event::StillRunning(command, took), None),
+        (Event::ApiCall { call: Call::Start(command), answer: &silence, took }, None),
+        (Event::ApiCall { call: Call::Status, answer: &refused, took }, None),
+        (Event::StillRunning { command, took }, None),
     ] {
         let mut script = Script::new(Settings::default(), History::default());
         script.metrics.note_event(BEGIN, &event);
@@ -285,7 +288,7 @@ fn what_became_of_commands() {
             format!("update_commands_total{{command=\"activate\",outcome=\"{outcome}\"}}")
         });
         let expected: std::vec::Vec<_> = name.iter().map(|name| (name.as_str(), 1.0)).collect();
-        assert_eq!(counted, expected, "{}", event::summary(event.number()).name);
+        assert_eq!(counted, expected, "{}", event.kind().name());
     }
 }
 
@@ -330,8 +333,8 @@ fn the_longest_page_has_room() {
     metrics.set_state(State::Available as usize);
     metrics.values[COMMANDS..SUCCEEDED].fill(COUNT_MAX);
     metrics.values[EVENTS..].fill(COUNT_MAX);
-    let longest = event::summary(12).name;
-    assert!((0..event::COUNT).all(|number| event::summary(number).name.len() <= longest.len()));
+    let longest = EventKind::CommandWithoutEffect.name();
+    assert!(EventKind::ALL.iter().all(|kind| kind.name().len() <= longest.len()));
     metrics.class = longest;
     script.now = old;
     let page = script.page();
@@ -349,7 +352,7 @@ fn the_longest_page_has_room() {
     assert_eq!(page.matches("\\\"").count(), 6 * 3 * (STRING_MAX - 1));
     // What is counted stays at the largest number.
     script.metrics.note_event(old, &Event::LockHeld);
-    script.metrics.note_event(old, &Event::CommandVanished(Command::Prepare));
+    script.metrics.note_event(old, &Event::CommandVanished { command: Command::Prepare });
     script.read().follows(&read);
 }
 
