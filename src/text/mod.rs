@@ -5,6 +5,7 @@
 pub mod duration;
 pub mod errno;
 pub mod excerpt;
+pub mod timestamp;
 
 use core::fmt;
 use core::str;
