@@ -1,6 +1,6 @@
 //! Log records: one line each, as `key=value` pairs (logfmt) or as a JSON object.
 
-use crate::text::duration::{HumanDuration, millis};
+use crate::text::duration::HumanDuration;
 use crate::text::timestamp::Timestamp;
 use crate::text::{Show, put};
 use core::str;
