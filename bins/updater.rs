@@ -259,7 +259,8 @@ fn update(options: &mut Options) -> Option<End> {
             request::Endpoint::Health => request::write_state(metrics.health(now), page),
             request::Endpoint::Readiness => request::write_state(metrics.readiness(), page),
             request::Endpoint::Metrics => {
-                metrics.write(Now { now, utc: clock::utc() }, &daemon, page);
+                let at = Now { now, utc: clock::utc() };
+                metrics.write(at, &daemon.history, &daemon.settings.windows, page);
                 request::OK
             }
         };

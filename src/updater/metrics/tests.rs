@@ -8,10 +8,8 @@ use crate::api::status::{LastCommand, Text};
 use crate::http::request::PAGE_MAX;
 use crate::updater::cycle::Settings;
 use crate::updater::cycle::tests::{AnyAnswer, Numbers, answer, answer_and_delay};
-use crate::updater::daemon::{Next, Schedule};
-use crate::updater::history::History;
+use crate::updater::daemon::{Daemon, Next, Schedule};
 use crate::updater::history::tests::summed;
-use crate::updater::window::Windows;
 use exposition::Page as Read;
 use std::borrow::ToOwned;
 use std::format;
@@ -75,7 +73,8 @@ impl Script {
 
     fn page(&self) -> String {
         let mut page = Page::new();
-        self.metrics.write(self.at(), &self.daemon, &mut page);
+        let Daemon { history, settings, .. } = &self.daemon;
+        self.metrics.write(self.at(), history, &settings.windows, &mut page);
         String::from_utf8(page.to_vec()).unwrap()
     }
 
@@ -147,7 +146,7 @@ fn the_page_at_the_start() {
     }
     // All counters are there from the beginning: else the first of each is lost
     // to whoever asks for an increase.
-    assert_eq!(page.find("update_commands_total").len(), Command::ALL.len() * OUTCOMES);
+    assert_eq!(page.find("update_commands_total").len(), Command::ALL.len() * Outcome::ALL.len());
     assert_eq!(page.find("updater_events_total").len(), EventKind::ALL.len());
 }
 
@@ -323,20 +322,20 @@ fn the_longest_page_has_room() {
         let [version, variant, arch] = [(); 3].map(|()| Text::try_from(&*long).unwrap());
         Some(OwnedImage { version, variant, arch })
     };
-    let old = Duration::MAX - Duration::from_nanos(1);
     let Script { metrics, .. } = &mut script;
     (metrics.running, metrics.chosen) = (image(), image());
-    metrics.values = [since(Duration::ZERO); VALUES];
-    for at in [INFO, REACHABLE, ERROR] {
-        metrics.values[at] = ONE;
-    }
-    metrics.set_state(State::Available as usize);
-    metrics.values[COMMANDS..SUCCEEDED].fill(COUNT_MAX);
-    metrics.values[EVENTS..].fill(COUNT_MAX);
+    metrics.state = Some(State::Available);
+    metrics.api_reachable = true;
+    metrics.last_answer = Duration::ZERO;
+    let success = Success { at: Duration::ZERO, took: Duration::MAX };
+    metrics.commands =
+        [CommandMetrics { outcomes: [u32::MAX; Outcome::ALL.len()], last_success: Some(success) };
+            Command::ALL.len()];
+    metrics.events = [u32::MAX; EventKind::ALL.len()];
     let longest = EventKind::CommandWithoutEffect.name();
     assert!(EventKind::ALL.iter().all(|kind| kind.name().len() <= longest.len()));
-    metrics.class = longest;
-    script.now = old;
+    metrics.last_error = Some(LastError { class: longest, at: Duration::ZERO });
+    script.now = Duration::MAX;
     let page = script.page();
     assert!(page.len() + 1_000 < PAGE_MAX, "{} bytes", page.len());
     let read = Read::read(&page);
@@ -345,26 +344,33 @@ fn the_longest_page_has_room() {
         read.get("update_commands_total{command=\"refresh\",outcome=\"success\"}"),
         4_294_967_295.0
     );
-    // Each value is there, and each image.
+    let states = State::ALL.len() + 1;
+    let commands = Command::ALL.len() * (Outcome::ALL.len() + 2);
+    // Two images, and four that are held back.
+    let images = 6;
+    // The version, the number of versions that are held back, whether a window is
+    // open, when the next one opens, two samples of the API, two of the last error.
+    let others = 8;
     let samples = page.lines().filter(|line| !line.starts_with('#'));
-    assert_eq!(samples.count(), VALUES + 6);
+    assert_eq!(samples.count(), states + commands + images + others + EventKind::ALL.len());
     // It is full of escapes.
     assert_eq!(page.matches("\\\"").count(), 6 * 3 * (STRING_MAX - 1));
     // What is counted stays at the largest number.
-    script.metrics.note_event(old, &Event::LockHeld);
-    script.metrics.note_event(old, &Event::CommandVanished { command: Command::Prepare });
+    script.metrics.note_event(Duration::MAX, &Event::LockHeld);
+    script.metrics.note_event(Duration::MAX, &Event::CommandVanished { command: Command::Prepare });
     script.read().follows(&read);
 }
 
 #[test]
-fn values_in_thousandths() {
-    for (value, written) in [
+fn seconds_have_up_to_three_decimals() {
+    for (millis, written) in [
         (0, "0"),
         (1, "0.001"),
         (9, "0.009"),
         (10, "0.01"),
         (99, "0.099"),
         (100, "0.1"),
+        (101, "0.101"),
         (999, "0.999"),
         (1_000, "1"),
         (1_001, "1.001"),
@@ -372,8 +378,9 @@ fn values_in_thousandths() {
         (u64::MAX, "18446744073709551.615"),
     ] {
         let mut page = Page::new();
-        put_sample(&mut page, "x", &[], value);
-        assert_eq!(str::from_utf8(&page), Ok(format!("bottlerocket_x {written}\n").as_str()));
+        let mut writer = Writer { page: &mut page, metric: "x" };
+        writer.sample(&[], &Seconds(Duration::from_millis(millis)));
+        assert_eq!(str::from_utf8(&page), Ok(format!("x {written}\n").as_str()));
     }
 }
 
