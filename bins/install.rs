@@ -22,7 +22,8 @@ mod start;
 
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
 use bottlerocket_updater::cli::flags::{self, Flags, Invocation, UsageError, Value};
-use bottlerocket_updater::sys::unix::{pause, write_line};
+use bottlerocket_updater::sys::deadline::pause;
+use bottlerocket_updater::sys::stdio::write_line;
 use bottlerocket_updater::text::errno::ErrnoText;
 use bottlerocket_updater::text::{Show, put};
 use core::ffi::CStr;

@@ -27,9 +27,9 @@ use bottlerocket_updater::api::status::State;
 use bottlerocket_updater::api::{Answer, Call, CallError, Exchange, Failed};
 use bottlerocket_updater::cli::exit::{FAILURE, NEGATIVE, SUCCESS};
 use bottlerocket_updater::cli::flags::{self, Flags, Value};
-use bottlerocket_updater::sys::unix::{
-    DEFAULT_SOCKET, Deadline, Wait, call, call_until_free, write_all, write_line,
-};
+use bottlerocket_updater::sys::client::{DEFAULT_SOCKET, call, call_until_free};
+use bottlerocket_updater::sys::deadline::{Deadline, Wait};
+use bottlerocket_updater::sys::stdio::{write_all, write_line};
 use bottlerocket_updater::text::duration::HumanDuration;
 use core::ffi::CStr;
 use core::time::Duration;

@@ -22,7 +22,7 @@ mod memory;
 
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS, USAGE};
 use bottlerocket_updater::cli::flags::{Invocation, UsageError};
-use bottlerocket_updater::sys::unix::{write_all, write_line};
+use bottlerocket_updater::sys::stdio::{write_all, write_line};
 use bottlerocket_updater::text::Show;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::fmt::Write;

@@ -16,8 +16,11 @@ use bottlerocket_updater::api::{Call, Exchange};
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
 use bottlerocket_updater::cli::flags::{self, Choice, Flag, Flags, Invocation, Source, Value};
 use bottlerocket_updater::http::request;
+use bottlerocket_updater::sys::client::{self, DEFAULT_SOCKET};
 use bottlerocket_updater::sys::files::{self, Store};
-use bottlerocket_updater::sys::unix::{self, DEFAULT_SOCKET, Server, Turn};
+use bottlerocket_updater::sys::random::random;
+use bottlerocket_updater::sys::server::{Handler, Server, Turn};
+use bottlerocket_updater::sys::stdio;
 use bottlerocket_updater::text::errno::ErrnoText;
 use bottlerocket_updater::text::excerpt::Sanitized;
 use bottlerocket_updater::updater::config::{DurationOrNever, Listen, WindowFlag};
@@ -198,7 +201,7 @@ fn main(arguments: Args) -> u8 {
         schedule.jitter = Duration::from_millis(tenth.min(JITTER_MAX));
     }
     if asked == Ok(Invocation::Run) && options.print_config {
-        let print = |flag: Flag| unix::write_line(STDOUT, "", &[&flag]);
+        let print = |flag: Flag| stdio::write_line(STDOUT, "", &[&flag]);
         flags::show(&mut options, &sources, print);
         return SUCCESS;
     }
@@ -246,7 +249,7 @@ fn update(options: &mut Options) -> Option<End> {
     }
     let (mut keeper, history) = Keeper::begin(options, &mut emit);
     let mut exchange = Exchange::new(Call::Status);
-    let random = unix::random(now.subsec_nanos().into());
+    let random = random(now.subsec_nanos().into());
     let (mut daemon, mut next) = Daemon::begin(settings, history, schedule, random);
     // Ends: when the daemon says so. That may be never, but each turn has a pause or a
     // call, and a call has a deadline.
@@ -265,7 +268,7 @@ fn update(options: &mut Options) -> Option<End> {
             }
         };
         let until = now.saturating_add(pause);
-        let server = server.as_mut().map(|(server, _)| (server, &tell_scraper as unix::Handler));
+        let server = server.as_mut().map(|(server, _)| (server, &tell_scraper as Handler));
         let mut turn = Turn { clock: clock::now, now, until, server };
         if let Err(errno) = turn.sleep() {
             complain(&[&"cannot wait: ", &ErrnoText(errno)]);
@@ -276,7 +279,7 @@ fn update(options: &mut Options) -> Option<End> {
         turn.now = clock::now();
         let begun = turn.now;
         turn.until = begun.saturating_add(CALL_TIMEOUT);
-        let answer = unix::call(socket, call, &mut turn, &mut exchange);
+        let answer = client::call(socket, call, &mut turn, &mut exchange);
         now = turn.now;
         metrics.note_answer(now, &answer);
         let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
@@ -407,7 +410,7 @@ fn log(event: &Event, socket: Option<&[u8]>) {
     if let Some(socket) = socket {
         record.show("socket", &Sanitized(socket));
     }
-    unix::write_all(STDERR, record.finish());
+    stdio::write_all(STDERR, record.finish());
 }
 
 /// Ends the program, because it was asked to. What the node is doing goes on,

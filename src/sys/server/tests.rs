@@ -2,15 +2,15 @@
 
 extern crate std;
 use super::*;
+use crate::sys::tests;
 use crate::text::put;
+use rustix::fd::AsFd;
 use std::cell::{Cell, RefCell};
 use std::format;
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::string::String;
 use std::vec::Vec as List;
-
-mod calls;
 
 std::thread_local! {
     /// What the clock shows.
@@ -136,7 +136,7 @@ fn the_largest_page_is_sent_at_once() {
         let mut turn = Turn { clock, now: BEGIN, until: BEGIN + HOUR, server };
         assert_eq!(turn.wait(script.socket.as_fd(), PollFlags::IN), Ok(true));
     }
-    let answer = String::from_utf8(calls::read(&scraper)).unwrap();
+    let answer = String::from_utf8(tests::read(&scraper)).unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(body == "x".repeat(request::PAGE_MAX), "{} bytes", body.len());
 }

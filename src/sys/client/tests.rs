@@ -2,20 +2,22 @@
 //! is the next act of a script, so nothing depends on time.
 
 extern crate std;
-use super::super::*;
-use super::{List, String, format};
+use super::*;
 use crate::api::{AnswerError, Command};
 use crate::http::response::{HttpError, Progress};
+use crate::sys::deadline::{nanoseconds, timespec};
+use crate::sys::tests::HOUR;
+use rustix::fd::BorrowedFd;
+use rustix::time::{Itimerspec, TimerfdTimerFlags, timerfd_settime};
 use std::ffi::CString;
 use std::io::{Read, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::string::String;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
-use std::{fs, thread, vec};
-
-const HOUR: Duration = Duration::from_secs(3_600);
+use std::vec::Vec as List;
+use std::{format, fs, thread, vec};
 
 /// The path of a socket, in a directory of a test's own, which goes away with
 /// this.
@@ -193,38 +195,6 @@ fn who_is_not_there() {
     }
 }
 
-/// Two ends of a connection.
-fn pair() -> (OwnedFd, OwnedFd) {
-    let flags = SocketFlags::CLOEXEC;
-    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap()
-}
-
-#[test]
-fn a_point_in_time() {
-    let (socket, peer) = pair();
-    let ready = |deadline: &mut Deadline| deadline.wait(socket.as_fd(), PollFlags::IN);
-    let millisecond = Duration::from_millis(1);
-
-    let mut over = Deadline::after(Duration::ZERO).unwrap();
-    assert_eq!(ready(&mut over), Ok(false));
-    assert_eq!(over.remaining(), Duration::ZERO);
-    assert!(!over.pause(HOUR));
-
-    let mut soon = Deadline::after(millisecond).unwrap();
-    assert_eq!(ready(&mut soon), Ok(false));
-
-    rustix::io::write(&peer, b"x").unwrap();
-    let mut later = Deadline::after(2 * HOUR + millisecond).unwrap();
-    assert_eq!(ready(&mut later), Ok(true));
-    assert!(later.pause(millisecond));
-    let remaining = later.remaining();
-    assert!(remaining > HOUR && remaining < 2 * HOUR + millisecond, "{remaining:?}");
-
-    // As late as the kernel can do it.
-    let never = Deadline::after(Duration::MAX).unwrap().remaining();
-    assert!(never > 590_000 * HOUR, "{never:?}");
-}
-
 const BUSY: &str = "HTTP/1.1 423 Locked\r\ncontent-length: 0\r\n\r\n";
 
 #[test]
@@ -295,63 +265,4 @@ fn a_lock_that_is_held_to_the_end() {
         }
     }
     panic!("this machine is too busy");
-}
-
-#[test]
-fn a_pause_is_no_shorter() {
-    let begin = Instant::now();
-    let duration = Duration::from_millis(20);
-    pause(duration);
-    assert!(begin.elapsed() >= duration);
-}
-
-#[test]
-fn nobody_gets_a_number_twice() {
-    let numbers = [(); 3].map(|()| random(7));
-    assert!(!numbers.contains(&7));
-    assert_ne!(numbers[0], numbers[1]);
-    assert_ne!(numbers[1], numbers[2]);
-}
-
-/// All that comes until the other end is closed.
-pub(super) fn read(from: &OwnedFd) -> List<u8> {
-    let mut all = List::new();
-    let mut buffer = [0; 1000];
-    loop {
-        match rustix::io::read(from, &mut buffer).unwrap() {
-            0 => return all,
-            length => all.extend_from_slice(&buffer[..length]),
-        }
-    }
-}
-
-#[test]
-fn what_is_written() {
-    let long = "y".repeat(LINE_MAX);
-    let rows: [(&str, &[&dyn Show], String); 6] = [
-        ("", &[], "\n".into()),
-        ("zero ", &[], "zero \n".into()),
-        ("one", &[&"", &" and ", &23u64], "one and 23\n".into()),
-        // There is always room for the end.
-        ("", &[&&long[1..]], format!("{}\n", &long[1..])),
-        ("x", &[&&long[1..]], format!("x{}\n", &long[2..])),
-        // What does not fit at all is left out.
-        ("x", &[&&*long, &"z"], "xz\n".into()),
-    ];
-    for (start, parts, text) in rows {
-        let (reader, writer) = pair();
-        write_line(writer.as_fd(), start, parts);
-        drop(writer);
-        assert_eq!(String::from_utf8(read(&reader)).unwrap(), text);
-    }
-    // More than the kernel keeps, with somebody who reads, and without.
-    let text = vec![b'x'; 2_000_000];
-    let (reader, writer) = pair();
-    let reading = thread::spawn(move || read(&reader));
-    write_all(writer.as_fd(), &text);
-    drop(writer);
-    assert!(reading.join().unwrap() == text);
-    let (reader, writer) = pair();
-    drop(reader);
-    write_all(writer.as_fd(), &text);
 }
