@@ -11,7 +11,6 @@ mod start;
 #[path = "start/stop.rs"]
 mod stop;
 
-use bottlerocket_updater::api::status::Status;
 use bottlerocket_updater::api::{Call, Exchange};
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
 use bottlerocket_updater::cli::flags::{self, Choice, Flag, Flags, Invocation, Source, Value};
@@ -26,14 +25,15 @@ use bottlerocket_updater::text::excerpt::Sanitized;
 use bottlerocket_updater::updater::config::{DurationOrNever, Listen, WindowFlag};
 use bottlerocket_updater::updater::cycle::{End, Now, Settings};
 use bottlerocket_updater::updater::daemon::{Daemon, Next, Schedule};
-use bottlerocket_updater::updater::event::{Event, EventKind};
-use bottlerocket_updater::updater::history::{Entry, FILE_MAX, History, sum};
+use bottlerocket_updater::updater::event::Event;
+use bottlerocket_updater::updater::history::{FILE_MAX, History};
 use bottlerocket_updater::updater::log::{Format, Level};
 use bottlerocket_updater::updater::metrics::Metrics;
+use bottlerocket_updater::updater::reporter::Reporter;
 use bottlerocket_updater::updater::window::Windows;
 use core::ffi::CStr;
 use core::mem;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
 use environment::Environment;
 use heapless::Vec;
@@ -53,9 +53,7 @@ const SILENCE_MIN: Duration = Duration::from_secs(60);
 
 /// How to log, and what a signal means: for the signal handler, which is given
 /// nothing else.
-static LOG_JSON: AtomicBool = AtomicBool::new(false);
-static LOG_LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
-static LAST_EVENT: AtomicU64 = AtomicU64::new(0);
+static REPORTER: Reporter = Reporter::new();
 static ONE_TIME: AtomicBool = AtomicBool::new(false);
 
 /// What the names of the environment's variables begin with.
@@ -206,8 +204,9 @@ fn main(arguments: Args) -> u8 {
         return SUCCESS;
     }
     start::invoke(asked, HELP, || {
-        LOG_JSON.store(options.log_format.number == 1, Relaxed);
-        LOG_LEVEL.store(options.log_level.number as u8, Relaxed);
+        let format = if options.log_format.number == 1 { Format::Json } else { Format::Logfmt };
+        let level = Level::ALL.get(options.log_level.number).copied().unwrap_or(Level::Info);
+        REPORTER.configure(format, level);
         ONE_TIME.store(options.schedule.once, Relaxed);
         stop::at_once(stop);
         match update(&mut options) {
@@ -293,8 +292,14 @@ fn update(options: &mut Options) -> Option<End> {
 #[inline(never)]
 fn note(metrics: &mut Metrics, now: Duration, socket: &CStr, event: &Event) {
     metrics.note_event(now, event);
-    // A run of one cycle has no other line that names it.
-    log(event, matches!(event, Event::ApiLost { .. }).then_some(socket.to_bytes()));
+    log(event, socket.to_bytes());
+}
+
+/// Logs an event, unless the log level excludes it.
+fn log(event: &Event, socket: &[u8]) {
+    if let Some(mut record) = REPORTER.report(event, socket, clock::utc()) {
+        stdio::write_all(STDERR, record.finish());
+    }
 }
 
 /// Keeps what is to outlive this boot.
@@ -376,49 +381,12 @@ impl Keeper {
     }
 }
 
-/// Tells of an event, and of the socket that it is about.
-fn log(event: &Event, socket: Option<&[u8]>) {
-    let kind = event.kind();
-    let mut level = kind.level();
-    // These may be about another version, with nothing in between.
-    let waits = match event {
-        Event::WindowClosed { status: Status { chosen: Some(image), .. }, .. }
-        | Event::HeldBack { entry: Entry { image, .. }, .. } => image.version,
-        _ => "",
-    };
-    let news = sum(waits.as_bytes()) ^ kind as u64;
-    // A cycle that ends like the one before is no news.
-    let ends_cycle = matches!(
-        kind,
-        EventKind::NothingToDo
-            | EventKind::Ready
-            | EventKind::Staged
-            | EventKind::WindowClosed
-            | EventKind::HeldBack
-    );
-    if ends_cycle && LAST_EVENT.load(Relaxed) == news {
-        level = Level::Debug;
-    }
-    if level != Level::Debug {
-        LAST_EVENT.store(news, Relaxed);
-    }
-    if level as u8 > LOG_LEVEL.load(Relaxed) {
-        return;
-    }
-    let format = if LOG_JSON.load(Relaxed) { Format::Json } else { Format::Logfmt };
-    let mut record = event.record(format, clock::utc());
-    if let Some(socket) = socket {
-        record.show("socket", &Sanitized(socket));
-    }
-    stdio::write_all(STDERR, record.finish());
-}
-
 /// Ends the program, because it was asked to. What the node is doing goes on,
 /// and the next start finds it.
 extern "C" fn stop(signal: core::ffi::c_int) -> ! {
     let name = if signal == stop::SIGINT { "SIGINT" } else { "SIGTERM" };
     if stop::has_room(STDERR) {
-        log(&Event::Stopped { signal: name }, None);
+        log(&Event::Stopped { signal: name }, b"");
     }
     start::exit(if ONE_TIME.load(Relaxed) { FAILURE } else { SUCCESS })
 }

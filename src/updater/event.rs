@@ -365,6 +365,14 @@ impl EventKind {
         }
     }
 
+    /// Whether it is how a cycle ends that did not fail.
+    pub fn ends_cycle(self) -> bool {
+        matches!(
+            self,
+            Self::NothingToDo | Self::Ready | Self::Staged | Self::WindowClosed | Self::HeldBack
+        )
+    }
+
     /// What happened, for people.
     pub fn message(self) -> &'static str {
         match self {

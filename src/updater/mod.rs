@@ -8,4 +8,5 @@ pub mod history;
 pub mod log;
 pub mod metrics;
 pub mod plan;
+pub mod reporter;
 pub mod window;
