@@ -333,7 +333,7 @@ fn scrapes_are_answered_while_the_api_is_silent() {
     serving.updater.wait_for("nothing to do");
     let page = serving.page();
     assert_eq!(page.get("api_reachable"), 1.0);
-    assert_eq!(page.get("updater_last_error_info{class=\"api_too_late\"}"), 1.0);
+    assert_eq!(page.get("updater_last_error_info{class=\"api_timeout\"}"), 1.0);
     serving.stop();
 }
 
@@ -476,7 +476,7 @@ fn the_state_is_shown_as_long_as_it_is_known() {
     let page = serving.page();
     assert_eq!(page.get("update_state{state=\"Idle\"}"), 1.0);
     assert_eq!(page.get("api_reachable"), 0.0);
-    assert_eq!(page.get("updater_last_error_info{class=\"api_broken\"}"), 1.0);
+    assert_eq!(page.get("updater_last_error_info{class=\"api_disconnected\"}"), 1.0);
     assert_eq!(serving.get("/readyz"), ok());
     serving.stop();
     assert_eq!(node.look(|view| view.node.state()), Some(State::Idle));

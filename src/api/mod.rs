@@ -213,11 +213,11 @@ impl ErrorKind {
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Unreachable => "api_away",
+            Self::Unreachable => "api_unreachable",
             Self::Connect => "api_connect",
-            Self::Disconnected => "api_broken",
-            Self::Timeout => "api_too_late",
-            Self::InvalidResponse => "api_not_understood",
+            Self::Disconnected => "api_disconnected",
+            Self::Timeout => "api_timeout",
+            Self::InvalidResponse => "api_invalid_response",
             Self::Refused => "api_refused",
         }
     }

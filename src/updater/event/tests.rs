@@ -163,7 +163,7 @@ fn every_event_has_its_name_and_its_class() {
         (Event::HeldBack { entry: &entry, retry_in: LONG }, "held_back", none),
         (Event::RolledBack { entry: &entry, retry_in: LONG }, "rolled_back", Some("rolled_back")),
         (Event::Updated(&entry), "updated", none),
-        (Event::ApiLost { call: Call::Status, error: away }, "api_lost", Some("api_away")),
+        (Event::ApiLost { call: Call::Status, error: away }, "api_lost", Some("api_unreachable")),
         (Event::ApiLost { call: Call::Status, error: denied }, "api_lost", Some("api_connect")),
         (Event::ApiLost { call: Call::Status, error: refused }, "api_lost", Some("api_refused")),
         (Event::ApiBack { after: LONG }, "api_back", none),
@@ -171,7 +171,7 @@ fn every_event_has_its_name_and_its_class() {
         (Event::ApiCall { call: Call::Status, answer: &Err(away), took: LONG }, "api_call", none),
         (Event::StateDamaged, "state_damaged", Some("state_damaged")),
         (Event::StateLost { tried: "", error: Errno::IO }, "state_lost", Some("state_lost")),
-        (Event::GaveUp { after: LONG, error: away }, "gave_up", Some("api_away")),
+        (Event::GaveUp { after: LONG, error: away }, "gave_up", Some("api_unreachable")),
         (Event::Stopped { signal: "" }, "stopped", none),
     ];
     let mut kinds = Vec::new();

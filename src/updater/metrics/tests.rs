@@ -233,11 +233,11 @@ fn the_last_error() {
         (name.split('"').nth(1).unwrap().to_owned(), age)
     };
     for (text, told) in [
-        ("refused", "api_away"),
+        ("refused", "api_unreachable"),
         ("denied", "api_connect"),
-        ("break", "api_broken"),
-        ("silence", "api_too_late"),
-        ("garbage", "api_not_understood"),
+        ("break", "api_disconnected"),
+        ("silence", "api_timeout"),
+        ("garbage", "api_invalid_response"),
         ("500 why", "api_refused"),
     ] {
         script.play(&[text]);
