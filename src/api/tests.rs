@@ -3,6 +3,11 @@
 
 extern crate std;
 use super::*;
+use crate::api::status::DocumentError;
+use crate::http::response::{HttpError, Progress};
+use crate::text::excerpt::Excerpt;
+use core::time::Duration;
+use rustix::io::Errno;
 use std::fmt::Write;
 use std::format;
 use std::string::{String, ToString};
