@@ -15,7 +15,7 @@ use std::borrow::ToOwned;
 use std::format;
 use std::string::String;
 
-#[path = "../../../tests/common/exposition.rs"]
+#[path = "../../../tests/programs/common/exposition.rs"]
 mod exposition;
 
 const LIMIT: Duration = Duration::from_secs(960);

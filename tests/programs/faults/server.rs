@@ -2,9 +2,9 @@
 //! started again.
 
 use super::{LIMIT, daemon_under_strace};
-use crate::cases::side_by_side;
+use crate::common::cases::side_by_side;
+use crate::common::daemon::pid;
 use crate::common::{Directory, Ran, program, run_within};
-use crate::daemon::pid;
 use rustix::process::{Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,10 +1,8 @@
 //! The command lines of the four programs: what they print about themselves,
 //! how they take their flags, and what they say of what they do not take.
 
-mod common;
-
+use crate::common::{Directory, Node, Ran, program, redirected, run};
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
-use common::{Directory, Node, Ran, program, redirected, run};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;

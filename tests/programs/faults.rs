@@ -6,21 +6,13 @@
 //! `FAULTS=all` in the environment each call of a kind is hit, and not only the
 //! first and the last.
 
-#[path = "common/cases.rs"]
-mod cases;
-mod common;
-#[path = "common/daemon.rs"]
-mod daemon;
-#[path = "common/records.rs"]
-mod records;
-#[path = "faults/server.rs"]
 mod server;
 
+use crate::common::cases::side_by_side;
+use crate::common::daemon::{LONG, Running};
+use crate::common::{Directory, Node, Ran, program, run_within};
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::{Ending, Event, Fault, Happening, Options, Rule, State};
-use cases::side_by_side;
-use common::{Directory, Node, Ran, program, run_within};
-use daemon::{LONG, Running};
 use rustix::process::{Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -733,7 +725,7 @@ impl Scraped {
             served = if self.scrape(pages.next().unwrap()) { served + 1 } else { 0 };
             if !is_told && is_enough(served, &log) {
                 is_told = true;
-                kill_process(daemon::pid(&child), Signal::TERM).unwrap();
+                kill_process(crate::common::daemon::pid(&child), Signal::TERM).unwrap();
             }
             thread::sleep(pause);
         };

@@ -1,13 +1,8 @@
 //! The page for operators says of the updater what is true, and all of it.
 
-mod common;
-#[path = "common/records.rs"]
-#[allow(dead_code, reason = "only its table is used")]
-mod records;
-
+use crate::common::{Directory, Node, RUN_MAX, program, run};
 use bottlerocket_simulator::Options;
 use bottlerocket_updater::updater::event::EventKind;
-use common::{Directory, Node, RUN_MAX, program, run};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -88,7 +83,8 @@ fn it_has_every_event_with_its_level_and_its_fields() {
         .into_iter()
         .map(|kind| {
             let name = kind.name();
-            let documented = records::DOCUMENTED.iter().find(|event| event.0 == name);
+            let documented =
+                crate::common::records::DOCUMENTED.iter().find(|event| event.0 == name);
             let (_, _, _, fields) = documented.expect(name);
             let fields = fields.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             (name.to_owned(), kind.level().name().to_owned(), fields)

@@ -1,14 +1,12 @@
 //! The reboot program against a simulated node: Kured takes any exit status
 //! but 0 for a reboot that does not come, and 0 for one that does.
 
-mod common;
-
-use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
-use bottlerocket_simulator::{Ending, Fault, Lock, Options, Rule, UNTIL_TOLD};
-use common::{
+use crate::common::{
     Directory, Node, Parrot, RUN_MAX, Ran, forbid, program, program_of_a_stranger, redirected, run,
     run_into, run_within,
 };
+use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
+use bottlerocket_simulator::{Ending, Fault, Lock, Options, Rule, UNTIL_TOLD};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::net::UnixListener;

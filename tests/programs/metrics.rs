@@ -1,19 +1,11 @@
 //! The updater's server of metrics and health, as scrapers see it.
 
-mod common;
-#[path = "common/daemon.rs"]
-mod daemon;
-#[path = "common/exposition.rs"]
-mod exposition;
-#[path = "common/records.rs"]
-mod records;
-
+use crate::common::daemon::{AT_ONCE, LONG, Running, Told};
+use crate::common::exposition::Page;
+use crate::common::records::{Format, Record};
+use crate::common::{Node, program, redirected, run};
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
 use bottlerocket_simulator::{Fault, Options, Rule, State, UNTIL_TOLD};
-use common::{Node, program, redirected, run};
-use daemon::{AT_ONCE, LONG, Running, Told};
-use exposition::Page;
-use records::{Format, Record};
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use rustix::process::Signal;

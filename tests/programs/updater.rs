@@ -1,19 +1,13 @@
 //! Whole runs of `bottlerocket-updater` against a simulated node.
 
-mod common;
-#[path = "common/daemon.rs"]
-mod daemon;
-#[path = "common/records.rs"]
-mod records;
-
+use crate::common::daemon::{AT_ONCE, LONG, Running, Told, pid};
+use crate::common::records::{Format, Record};
+use crate::common::{Directory, program, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
 use bottlerocket_simulator::State::{self, Ready, Staged};
 use bottlerocket_simulator::{
     Ending, Fault, Lock, Options, Request, Rule, Simulator, Then, UNTIL_TOLD,
 };
-use common::{Directory, program, run};
-use daemon::{AT_ONCE, LONG, Running, Told, pid};
-use records::{Format, Record};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -25,12 +19,12 @@ use std::time::{Duration, Instant};
 
 /// A simulated node, and what these tests do with one.
 struct Node {
-    simulator: common::Node,
+    simulator: crate::common::Node,
 }
 
 impl Node {
     fn new(options: Options) -> Self {
-        Self { simulator: common::Node::start(options) }
+        Self { simulator: crate::common::Node::start(options) }
     }
 
     fn run(&self, actions: &[Action]) {
@@ -118,7 +112,7 @@ fn in_short(request: &Request) -> String {
 
 /// A node whose commands end as soon as somebody looks.
 fn instant() -> Options {
-    common::Node::instant()
+    crate::common::Node::instant()
 }
 
 /// Tries all cases at the same time: they wait more than they work.

@@ -4,6 +4,11 @@
 //! `scripts/test/test-programs` runs the tests with other builds of the programs.
 #![allow(unused, reason = "each test file uses a part of it")]
 
+pub mod cases;
+pub mod daemon;
+pub mod exposition;
+pub mod records;
+
 use bottlerocket_simulator::{self as simulator, Options, Simulator};
 use std::env;
 use std::fs::{self, Permissions};

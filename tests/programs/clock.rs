@@ -4,20 +4,12 @@
 //! that is read each time: `scripts/test/test-clock-jumps` runs these. The clock that the
 //! updater waits by is the real one.
 
-#[path = "common/cases.rs"]
-mod cases;
-mod common;
-#[path = "common/daemon.rs"]
-mod daemon;
-#[path = "common/records.rs"]
-mod records;
-
+use crate::common::cases::side_by_side;
+use crate::common::daemon::{LONG, Running};
+use crate::common::records::{Format, Record};
+use crate::common::{Directory, Node, program, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Prepare, Refresh};
 use bottlerocket_simulator::{Options, State, UNTIL_TOLD, calendar};
-use cases::side_by_side;
-use common::{Directory, Node, program, run};
-use daemon::{LONG, Running};
-use records::{Format, Record};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -3,7 +3,7 @@
 #![allow(unused, reason = "each test file uses a part of it")]
 
 use crate::common::Ran;
-use crate::records::{Format, Record};
+use crate::common::records::{Format, Record};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -2,11 +2,9 @@
 //! them: what cannot be understood is never a yes, is told in one line, and
 //! ends in time.
 
-mod common;
-
+use crate::common::{Directory, Node, Ran, program, run_within};
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
 use bottlerocket_simulator::{Fault, Rule, Then};
-use common::{Directory, Node, Ran, program, run_within};
 use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::Duration;

@@ -1,17 +1,11 @@
 //! Several who use the API of one node at the same time: nobody starves, nobody
 //! does harm, and the checker is right at every moment.
 
-mod common;
-#[path = "common/daemon.rs"]
-mod daemon;
-#[path = "common/records.rs"]
-mod records;
-
+use crate::common::daemon::{LONG, Running, Told};
+use crate::common::records::Format;
+use crate::common::{Directory, Node, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
 use bottlerocket_simulator::{Event, Happening, Node as Simulated, Options, Request, State};
-use common::{Directory, Node, run};
-use daemon::{LONG, Running, Told};
-use records::Format;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;

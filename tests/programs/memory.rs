@@ -2,8 +2,8 @@
 //! to do in the plainest words: every size, every alignment, every overlap,
 //! and nothing touched that is not theirs.
 
-#[path = "../bins/start/memory.rs"]
-mod memory;
+#[path = "../../bins/start/memory.rs"]
+mod functions;
 
 /// Bytes that stand on either side of what a function may touch.
 const GUARD: usize = 32;
@@ -100,12 +100,12 @@ fn copies_within(copy: Copy, memory: &mut Aligned, from: usize, to: usize, len: 
 
 #[test]
 fn copy_forward_copies() {
-    copies_apart(memory::copy_forward);
+    copies_apart(functions::copy_forward);
 }
 
 #[test]
 fn copy_overlapping_copies_what_does_not_overlap() {
-    copies_apart(memory::copy_overlapping);
+    copies_apart(functions::copy_overlapping);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn copy_forward_copies_to_an_earlier_place() {
     for len in SMALL {
         for to in ALIGNMENTS {
             for distance in 0..=len + 1 {
-                copies_within(memory::copy_forward, &mut memory, to + distance, to, len);
+                copies_within(functions::copy_forward, &mut memory, to + distance, to, len);
             }
         }
     }
@@ -127,8 +127,8 @@ fn copy_overlapping_copies_every_overlap_in_both_directions() {
         for start in ALIGNMENTS {
             for distance in 0..=len + 1 {
                 let (one, other) = (start, start + distance);
-                copies_within(memory::copy_overlapping, &mut memory, one, other, len);
-                copies_within(memory::copy_overlapping, &mut memory, other, one, len);
+                copies_within(functions::copy_overlapping, &mut memory, one, other, len);
+                copies_within(functions::copy_overlapping, &mut memory, other, one, len);
             }
         }
     }
@@ -142,8 +142,8 @@ fn copy_overlapping_copies_larger_overlaps_in_both_directions() {
             if distance + len + 2 * GUARD > ROOM {
                 continue;
             }
-            copies_within(memory::copy_overlapping, &mut memory, 0, distance, len);
-            copies_within(memory::copy_overlapping, &mut memory, distance, 0, len);
+            copies_within(functions::copy_overlapping, &mut memory, 0, distance, len);
+            copies_within(functions::copy_overlapping, &mut memory, distance, 0, len);
         }
     }
 }
@@ -160,7 +160,7 @@ fn fill_fills() {
                 expected[GUARD..][..len].fill(byte);
 
                 // SAFETY: the window has `len` bytes behind the first guard.
-                unsafe { memory::fill(memory.as_mut_ptr().add(GUARD), byte, len) };
+                unsafe { functions::fill(memory.as_mut_ptr().add(GUARD), byte, len) };
 
                 assert!(memory == expected, "{len} times {byte:#x}, alignment {alignment}");
             }
@@ -168,11 +168,11 @@ fn fill_fills() {
     }
 }
 
-/// What `memory::compare` makes of two slices of the same length.
+/// What `functions::compare` makes of two slices of the same length.
 fn compare(left: &[u8], right: &[u8]) -> i32 {
     assert_eq!(left.len(), right.len());
     // SAFETY: both can be read for that length.
-    unsafe { memory::compare(left.as_ptr(), right.as_ptr(), left.len()) }
+    unsafe { functions::compare(left.as_ptr(), right.as_ptr(), left.len()) }
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn length_counts_up_to_the_first_nul() {
             memory[GUARD + len] = 0;
 
             // SAFETY: there is a NUL behind the `len` bytes.
-            let answer = unsafe { memory::length(memory.as_ptr().add(GUARD)) };
+            let answer = unsafe { functions::length(memory.as_ptr().add(GUARD)) };
 
             assert_eq!(answer, len, "alignment {alignment}");
         }

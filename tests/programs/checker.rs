@@ -2,15 +2,13 @@
 //! that were captured from a real one: the exit status, which Kured acts on,
 //! and every word that an operator reads.
 
-mod common;
-
+use crate::common::{
+    Directory, Node, Parrot, RUN_MAX, Ran, forbid, program, program_of_a_stranger, redirected, run,
+    run_into, run_within,
+};
 use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::{
     self as simulator, Fault, Lock, Options, Rule, Simulator, UNTIL_TOLD, View,
-};
-use common::{
-    Directory, Node, Parrot, RUN_MAX, Ran, forbid, program, program_of_a_stranger, redirected, run,
-    run_into, run_within,
 };
 use std::fs::{self, File};
 use std::io;

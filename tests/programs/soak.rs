@@ -1,20 +1,12 @@
 //! A day in the life of an updater, in a minute, and a checker that is run very
 //! often. `scripts/test/test-soak` runs these, as they take a while.
 
-mod common;
-#[path = "common/daemon.rs"]
-mod daemon;
-#[path = "common/exposition.rs"]
-mod exposition;
-#[path = "common/records.rs"]
-mod records;
-
+use crate::common::daemon::{LONG, Running};
+use crate::common::exposition::Page;
+use crate::common::records::{Format, Record};
+use crate::common::{Directory, Node, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
 use bottlerocket_simulator::{Fault, Happening, Lock, Options, Rule, Simulator, State, Then};
-use common::{Directory, Node, run};
-use daemon::{LONG, Running};
-use exposition::Page;
-use records::{Format, Record};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;

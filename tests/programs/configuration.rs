@@ -1,17 +1,11 @@
 //! What is in force: flags, the environment and defaults; and what windows, levels
 //! of the log and `-stage-only` do to a simulated node.
 
-mod common;
-#[path = "common/daemon.rs"]
-mod daemon;
-#[path = "common/records.rs"]
-mod records;
-
+use crate::common::daemon::{LONG, Running, Told};
+use crate::common::records::{Format, Record};
+use crate::common::{Node, Ran, program, run};
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
 use bottlerocket_simulator::{Options, State, UNTIL_TOLD, View, calendar};
-use common::{Node, Ran, program, run};
-use daemon::{LONG, Running, Told};
-use records::{Format, Record};
 use rustix::process::Signal;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,17 +1,11 @@
 //! What the updater remembers across boots of a simulated node, and what becomes
 //! of it when that does not work.
 
-mod common;
-#[path = "common/daemon.rs"]
-mod daemon;
-#[path = "common/records.rs"]
-mod records;
-
+use crate::common::daemon::{LONG, Running, Told};
+use crate::common::records::{Format, Record};
+use crate::common::{Directory, Node, run};
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::{Fault, Options, Rule, State, View};
-use common::{Directory, Node, run};
-use daemon::{LONG, Running, Told};
-use records::{Format, Record};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use std::fs;
