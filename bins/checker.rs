@@ -4,6 +4,9 @@
 #![no_std]
 #![no_main]
 
+#[path = "start/clock.rs"]
+#[expect(dead_code, reason = "the date is for the updater")]
+mod clock;
 mod start;
 
 use bottlerocket_updater::api::status::State;
@@ -15,7 +18,6 @@ use bottlerocket_updater::sys::deadline::Deadline;
 use bottlerocket_updater::sys::stdio::write_line;
 use bottlerocket_updater::text::duration::HumanDuration;
 use core::ffi::CStr;
-use core::mem::ManuallyDrop;
 use core::time::Duration;
 use start::{Args, STDOUT, complain};
 
@@ -79,8 +81,7 @@ fn main(arguments: Args) -> u8 {
 
 /// Asks the API, and says what is known in one line: the exit status.
 fn check<'x>(options: &Options, exchange: &'x mut Exchange) -> Result<u8, CallError<'x>> {
-    // The kernel closes it with the process; a call for that is one too many.
-    let mut deadline = ManuallyDrop::new(Deadline::after(options.timeout)?);
+    let mut deadline = Deadline::after(clock::now, options.timeout);
     let status = match call_until_free(options.socket, Call::Status, &mut deadline, exchange)? {
         Answer::Status(status) if status.state == State::Ready => {
             write_line(STDOUT, "yes: ", &[&status]);
@@ -103,7 +104,7 @@ fn check<'x>(options: &Options, exchange: &'x mut Exchange) -> Result<u8, CallEr
     if options.refresh {
         // Whether it works is for the next check to see.
         let refresh = Call::Start(Command::Refresh);
-        let _ = call(options.socket, refresh, &mut *deadline, &mut Exchange::new(refresh));
+        let _ = call(options.socket, refresh, &mut deadline, &mut Exchange::new(refresh));
     }
     Ok(status)
 }

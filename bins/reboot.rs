@@ -21,6 +21,9 @@
 #![no_std]
 #![no_main]
 
+#[path = "start/clock.rs"]
+#[expect(dead_code, reason = "the date is for the updater")]
+mod clock;
 mod start;
 
 use bottlerocket_updater::api::status::State;
@@ -95,10 +98,7 @@ fn main(arguments: Args) -> u8 {
         Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(60), if_ready: false };
     let asked = flags::read(arguments, &mut options, &mut [], None);
     start::invoke(asked, HELP, || {
-        let mut deadline = match Deadline::after(options.timeout) {
-            Ok(deadline) => deadline,
-            Err(error) => return fail(&options, "reboot the node through", error),
-        };
+        let mut deadline = Deadline::after(clock::now, options.timeout);
         let mut exchange = Exchange::new(Call::Status);
         match options.if_ready.then(|| refuse(&options, &mut deadline, &mut exchange)).flatten() {
             Some(status) => status,
@@ -145,28 +145,19 @@ fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
         },
     };
     complain(&[&last, &"; looking whether the API comes back"]);
-    let end = match Deadline::after(AWAY.max(deadline.remaining())) {
-        Ok(end) => end,
-        Err(error) => return fail(options, tried, error),
-    };
+    let end = Deadline::after(clock::now, AWAY.max(deadline.remaining()));
     for _ in 0..BREAKS_MAX {
-        let mut away = match Deadline::after(AWAY) {
-            Ok(away) => away,
-            Err(error) => return fail(options, tried, error),
-        };
+        let mut away = Deadline::after(clock::now, AWAY);
         // Ends: with the pauses, for which there is so much time; a try has a deadline.
         last = loop {
             // The last try comes when that is over, however long this process was stopped.
-            let is_over = !away.pause(PAUSE);
-            // If the kernel does not let it wait, it was not looked for that long.
-            if is_over && !away.remaining().is_zero() {
-                return fail(options, tried, last);
-            }
-            // A server that has come back may be busy rebooting.
-            let mut again = match Deadline::after(AWAY.max(end.remaining())) {
-                Ok(again) => again,
-                Err(error) => return fail(options, tried, error),
+            let is_over = match away.pause(PAUSE) {
+                Ok(is_in_time) => !is_in_time,
+                // If the kernel does not let it wait, it was not looked for that long.
+                Err(_) => return fail(options, tried, last),
             };
+            // A server that has come back may be busy rebooting.
+            let mut again = Deadline::after(clock::now, AWAY.max(end.remaining()));
             match call(options.socket, Call::Reboot, &mut again, exchange) {
                 Ok(_) => return on_its_way(b"asked again: the reboot is on its way\n"),
                 Err(error) if error.is_stale_socket() => {

@@ -1,7 +1,7 @@
 //! Calls of the API over its Unix socket.
 
 use crate::api::{Answer, Call, CallError, Exchange};
-use crate::sys::deadline::{Deadline, Wait};
+use crate::sys::deadline::Wait;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use core::time::Duration;
@@ -50,14 +50,14 @@ pub fn call<'x>(
 pub fn call_until_free<'x>(
     socket: &CStr,
     call: Call,
-    deadline: &mut Deadline,
+    deadline: &mut impl Wait,
     exchange: &'x mut Exchange,
 ) -> Result<Answer<'x>, CallError<'x>> {
     perform(socket, call, deadline, exchange)?;
     let mut pause = BUSY_PAUSE;
     // Ends: with the pauses, for which there is time until the deadline.
     while exchange.is_busy() {
-        if !deadline.pause(pause) {
+        if !deadline.pause(pause).map_err(CallError::Setup)? {
             return Ok(Answer::Busy);
         }
         // An answer takes a millisecond. Only if there was no time for that, the
@@ -98,8 +98,11 @@ fn connect(
         match rustix::net::connect(socket, address) {
             Ok(()) => return Ok(()),
             // The queue of connections is full, and there is nothing to poll.
-            Err(Errno::AGAIN) if deadline.pause(QUEUE_PAUSE) => {}
-            Err(Errno::AGAIN) => return Err(CallError::SendTimeout),
+            Err(Errno::AGAIN) => {
+                if !deadline.pause(QUEUE_PAUSE).map_err(CallError::Connect)? {
+                    return Err(CallError::SendTimeout);
+                }
+            }
             Err(Errno::INTR) => {}
             Err(errno) => return Err(CallError::Connect(errno)),
         }

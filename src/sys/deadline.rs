@@ -1,104 +1,116 @@
-//! Points in time that nothing goes on behind, and waits.
+//! Deadlines, and waiting for them.
+//!
+//! The library does not read the clock itself: a program passes the function
+//! that does, and a test passes one that follows a script.
 
-use crate::api::CallError;
 use core::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_gettime,
-    timerfd_settime,
-};
 
-/// Who makes calls: what they wait with, and for how long at most.
+/// Reads the clock that never goes back: the time since some fixed point.
+/// (Linux: `CLOCK_MONOTONIC`.)
+pub type Clock = fn() -> Duration;
+
+/// Waits on behalf of a call, but not past a deadline.
 pub trait Wait {
-    /// Waits for `socket`: false if the time is over.
+    /// Waits until `socket` is ready for one of `events`, or has failed. Returns
+    /// `false` if the deadline comes first.
     ///
     /// # Errors
     ///
-    /// The kernel's, which cannot be expected.
-    fn wait(&mut self, socket: BorrowedFd, until: PollFlags) -> Result<bool, Errno>;
+    /// The kernel's error if it cannot wait. This is not expected.
+    fn wait(&mut self, socket: BorrowedFd, events: PollFlags) -> Result<bool, Errno>;
 
-    /// Waits for `duration`: false if the time is over.
-    fn pause(&mut self, duration: Duration) -> bool;
+    /// Waits for `duration`. Returns `false` if the deadline comes first.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's error if it cannot wait. This is not expected.
+    fn pause(&mut self, duration: Duration) -> Result<bool, Errno>;
+
+    /// The time until the deadline. Zero if it has passed.
+    fn remaining(&self) -> Duration;
 }
 
-/// A point in time that nothing goes on behind.
-///
-/// It is a timer of the kernel's, so that whoever has one needs no clock.
-pub struct Deadline(pub(super) OwnedFd);
+/// A deadline: no operation continues past it.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    clock: Clock,
+    end: Duration,
+}
 
 impl Deadline {
-    /// The point in time that is `duration` away.
-    ///
-    /// # Errors
-    ///
-    /// The kernel has no timer to give.
-    pub fn after(duration: Duration) -> Result<Self, CallError<'static>> {
-        // Nothing is ever read from it.
-        let flags = TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(CallError::Setup)?;
-        // A timer that is set to zero is off.
-        let duration = duration.max(Duration::from_nanos(1));
-        let once =
-            Itimerspec { it_interval: timespec(0), it_value: timespec(nanoseconds(duration)) };
-        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).map_err(CallError::Setup)?;
-        Ok(Self(timer))
+    /// A deadline at the time `end` of `clock`.
+    pub fn at(clock: Clock, end: Duration) -> Self {
+        Self { clock, end }
     }
 
-    /// How long it is until this point in time.
-    pub fn remaining(&self) -> Duration {
-        timerfd_gettime(&self.0).map_or(Duration::ZERO, |timer| duration(timer.it_value))
+    /// A deadline `timeout` from now.
+    pub fn after(clock: Clock, timeout: Duration) -> Self {
+        Self::at(clock, clock().saturating_add(timeout))
     }
 }
 
 impl Wait for Deadline {
-    fn pause(&mut self, duration: Duration) -> bool {
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-        matches!(poll(&mut fds, Some(&timespec(nanoseconds(duration)))), Ok(0) | Err(Errno::INTR))
-    }
-
-    fn wait(&mut self, socket: BorrowedFd, until: PollFlags) -> Result<bool, Errno> {
-        let mut fds =
-            [PollFd::from_borrowed_fd(socket, until), PollFd::new(&self.0, PollFlags::IN)];
-        // Ends: again only after a signal, and no longer than until the timer ends.
+    fn wait(&mut self, socket: BorrowedFd, events: PollFlags) -> Result<bool, Errno> {
+        // Ends: at the deadline. The kernel waits until then, or until a signal.
         loop {
-            match poll(&mut fds, None) {
-                Ok(_) => return Ok(fds[1].revents().is_empty()),
-                Err(Errno::INTR) => {}
+            let remaining = self.remaining();
+            if remaining.is_zero() {
+                return Ok(false);
+            }
+            let mut fds = [PollFd::from_borrowed_fd(socket, events)];
+            match poll(&mut fds, Some(&timespec(remaining))) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(true),
                 Err(errno) => return Err(errno),
             }
         }
     }
+
+    fn pause(&mut self, duration: Duration) -> Result<bool, Errno> {
+        let end = (self.clock)().saturating_add(duration);
+        sleep_until(self.clock, end.min(self.end))?;
+        Ok(end < self.end)
+    }
+
+    fn remaining(&self) -> Duration {
+        self.end.saturating_sub((self.clock)())
+    }
 }
 
-/// The longest duration that the kernel is asked for: about 68 years.
-const TIME_MAX: u64 = i32::MAX as u64 * SECOND;
-
-pub(super) fn timespec(nanoseconds: u64) -> Timespec {
-    let time = nanoseconds.min(TIME_MAX).cast_signed();
-    let second = SECOND.cast_signed();
-    Timespec { tv_sec: time / second, tv_nsec: time % second }
+/// Waits until `clock` shows `time`. Returns at once if it already does.
+///
+/// # Errors
+///
+/// The kernel's error if it cannot wait. This is not expected.
+pub fn sleep_until(clock: Clock, time: Duration) -> Result<(), Errno> {
+    // Ends: at that time. The kernel waits until then, or until a signal.
+    loop {
+        let remaining = time.saturating_sub(clock());
+        if remaining.is_zero() {
+            return Ok(());
+        }
+        match poll(&mut [], Some(&timespec(remaining))) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
-/// A second, in nanoseconds, which take less code than a [`Duration`].
-pub(super) const SECOND: u64 = 1_000_000_000;
-
-/// The same time in nanoseconds.
-#[inline(never)]
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    duration.as_nanos().try_into().unwrap_or(u64::MAX)
-}
-
-fn duration(time: Timespec) -> Duration {
-    let seconds = Duration::from_secs(time.tv_sec.try_into().unwrap_or(0));
-    seconds.saturating_add(Duration::from_nanos(time.tv_nsec.try_into().unwrap_or(0)))
-}
-
-/// Waits for `duration`, or not quite as long.
+/// Waits for `duration`, or until a signal arrives.
 pub fn pause(duration: Duration) {
-    // An error other than a signal's cannot be; the caller looks at the clock.
-    let _ = poll(&mut [], Some(&timespec(nanoseconds(duration))));
+    // No other error is expected, and the caller does not depend on the pause.
+    let _ = poll(&mut [], Some(&timespec(duration)));
+}
+
+/// The kernel's form of a duration. The kernel caps one that is too long for it.
+pub(super) fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The server of metrics and probes.
 
 use crate::http::request::{self, Endpoint, Page, Parsed, Request};
-use crate::sys::deadline::{SECOND, Wait, nanoseconds, timespec};
+use crate::sys::deadline::{Clock, Wait, timespec};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use heapless::Vec;
@@ -16,9 +16,9 @@ const SCRAPERS_MAX: usize = 4;
 /// How many bytes of a request are received at once.
 const REQUEST_PART: usize = 1024;
 /// How long a scraper may take to say what it wants.
-const SCRAPER_PATIENCE: u64 = 5 * SECOND;
+const SCRAPER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long no scraper is let in after the kernel let none in.
-const LISTEN_PAUSE: u64 = SECOND;
+const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 /// How long the kernel keeps an answer that a scraper does not take, in
 /// milliseconds.
 const UNREAD_MILLIS: u32 = 5_000;
@@ -34,13 +34,13 @@ pub struct Server {
     /// Who has been there longest comes first.
     scrapers: Vec<Scraper, SCRAPERS_MAX>,
     /// When scrapers are let in.
-    opens: u64,
+    opens: Duration,
 }
 
 struct Scraper {
     socket: OwnedFd,
     request: Request,
-    until: u64,
+    until: Duration,
 }
 
 /// Writes the body of an answer to what is asked at this time of the clock that
@@ -67,12 +67,12 @@ impl Server {
             },
         };
         let bound = SocketAddr::try_from(rustix::net::getsockname(&listener)?)?;
-        Ok((Self { listener, scrapers: Vec::new(), opens: 0 }, bound.port()))
+        Ok((Self { listener, scrapers: Vec::new(), opens: Duration::ZERO }, bound.port()))
     }
 
     /// Lets in a scraper.
     #[inline(never)]
-    fn let_in(&mut self, now: u64) {
+    fn let_in(&mut self, now: Duration) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = match rustix::net::accept_with(&self.listener, flags) {
             Ok(socket) => socket,
@@ -145,7 +145,7 @@ fn listen(address: SocketAddr) -> Result<OwnedFd, Errno> {
 /// server.
 pub struct Turn<'a> {
     /// Reads the clock that never goes back.
-    pub clock: fn() -> Duration,
+    pub clock: Clock,
     /// The time on it when it was last read, which is after each wait. If that is
     /// long ago, the next wait is longer by as much, but never early.
     pub now: Duration,
@@ -173,12 +173,11 @@ impl Turn<'_> {
         socket: Option<(BorrowedFd, PollFlags)>,
         until: Duration,
     ) -> Result<bool, Errno> {
-        let until = nanoseconds(until);
         let mut is_socket_ready = false;
         // Ends: when it is time. Each wait ends by then, and what is done after it waits
         // for nobody.
         loop {
-            let now = nanoseconds(self.now);
+            let now = self.now;
             let mut wakes = until;
             // The socket, the scrapers and the listener, each if there is one.
             let mut fds = Vec::<PollFd, { 2 + SCRAPERS_MAX }>::new();
@@ -227,11 +226,11 @@ impl Turn<'_> {
                 for scraper in &mut server.scrapers {
                     if is_next_ready() && !scraper.serve(self.now, *tell) {
                         // It is let go above.
-                        scraper.until = 0;
+                        scraper.until = Duration::ZERO;
                     }
                 }
                 if lets_in && is_next_ready() {
-                    server.let_in(nanoseconds(self.now));
+                    server.let_in(self.now);
                 }
             }
         }
@@ -243,10 +242,14 @@ impl Wait for Turn<'_> {
         self.turn(Some((socket, events)), self.until)
     }
 
-    fn pause(&mut self, duration: Duration) -> bool {
+    fn pause(&mut self, duration: Duration) -> Result<bool, Errno> {
         let until = self.now.saturating_add(duration).min(self.until);
-        let _ = self.turn(None, until);
-        until < self.until
+        self.turn(None, until)?;
+        Ok(until < self.until)
+    }
+
+    fn remaining(&self) -> Duration {
+        self.until.saturating_sub(self.now)
     }
 }
 

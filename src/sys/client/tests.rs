@@ -5,19 +5,17 @@ extern crate std;
 use super::*;
 use crate::api::{AnswerError, Command};
 use crate::http::response::{HttpError, Progress};
-use crate::sys::deadline::{nanoseconds, timespec};
-use crate::sys::tests::HOUR;
+use crate::sys::deadline::Deadline;
+use crate::sys::tests::{HOUR, clock};
 use rustix::fd::BorrowedFd;
-use rustix::time::{Itimerspec, TimerfdTimerFlags, timerfd_settime};
 use std::ffi::CString;
-use std::io::{Read, Write as _};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::string::String;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::vec::Vec as List;
-use std::{format, fs, thread, vec};
+use std::{format, fs, vec};
 
 /// The path of a socket, in a directory of a test's own, which goes away with
 /// this.
@@ -54,6 +52,8 @@ enum Act {
     Take(&'static str),
     /// Says this.
     Say(&'static str),
+    /// Says this, and closes the socket to further callers.
+    SayAndStopListening(&'static str),
     /// Nothing, but is looked at all the same.
     Nothing,
     /// Closes the connection.
@@ -64,11 +64,15 @@ enum Act {
 
 struct Script {
     place: Place,
-    listener: OwnedFd,
+    listener: Option<OwnedFd>,
     peer: Option<OwnedFd>,
     acts: List<Act>,
-    /// Who came first, and is let in in the pauses.
+    /// Earlier callers, who wait for `accept`. A pause is what it takes.
     queue: List<UnixStream>,
+    /// The time until the deadline. Only pauses take time.
+    remaining: Duration,
+    /// The pauses so far, in milliseconds.
+    pauses: List<u128>,
 }
 
 impl Script {
@@ -79,20 +83,47 @@ impl Script {
         // There is room for one who waits.
         rustix::net::listen(&listener, 0).unwrap();
         let acts = acts.iter().rev().copied().collect();
-        Self { place, listener, peer: None, acts, queue: List::new() }
+        Self {
+            place,
+            listener: Some(listener),
+            peer: None,
+            acts,
+            queue: List::new(),
+            remaining: HOUR,
+            pauses: List::new(),
+        }
     }
 
-    /// What comes of a call.
+    /// The result of a call.
     fn call(&mut self, what: Call) -> String {
         let mut exchange = Exchange::new(Call::Reboot);
         let path = self.place.path();
-        let told = match call(&path, what, self, &mut exchange) {
+        let answer = call(&path, what, self, &mut exchange);
+        self.result(answer)
+    }
+
+    /// The result of reading the status, with retries while the lock is held.
+    fn read_status_until_free(&mut self) -> String {
+        let mut exchange = Exchange::new(Call::Reboot);
+        let path = self.place.path();
+        let answer = call_until_free(&path, Call::Status, self, &mut exchange);
+        self.result(answer)
+    }
+
+    fn result(&self, answer: Result<Answer, CallError>) -> String {
+        let result = match answer {
             Ok(Answer::Status(status)) => format!("state {}", status.state.name()),
             Ok(answer) => format!("{answer:?}"),
             Err(error) => format!("{error:?}"),
         };
-        assert!(self.acts.is_empty(), "it does not wait any more: {told}");
-        told
+        assert!(self.acts.is_empty(), "acts are left: {result}");
+        result
+    }
+}
+
+impl Script {
+    fn say(&self, text: &str) {
+        rustix::io::write(self.peer.as_ref().unwrap(), text.as_bytes()).unwrap();
     }
 }
 
@@ -101,7 +132,7 @@ impl Wait for Script {
         assert_eq!(until, PollFlags::IN);
         match self.acts.pop().unwrap() {
             Act::Take(line) => {
-                let peer = rustix::net::accept(&self.listener).unwrap();
+                let peer = rustix::net::accept(self.listener.as_ref().unwrap()).unwrap();
                 let headers = "\r\nHost: localhost\r\nConnection: close\r\n\r\n";
                 let wanted = format!("{line}{headers}");
                 let mut request = vec![0; wanted.len()];
@@ -109,8 +140,10 @@ impl Wait for Script {
                 assert_eq!(String::from_utf8(request).unwrap(), wanted);
                 self.peer = Some(peer);
             }
-            Act::Say(text) => {
-                rustix::io::write(self.peer.as_ref().unwrap(), text.as_bytes()).unwrap();
+            Act::Say(text) => self.say(text),
+            Act::SayAndStopListening(text) => {
+                self.listener = None;
+                self.say(text);
             }
             Act::Nothing => {}
             Act::Close => self.peer = None,
@@ -119,9 +152,18 @@ impl Wait for Script {
         Ok(true)
     }
 
-    fn pause(&mut self, _: Duration) -> bool {
-        let first = self.queue.pop();
-        first.is_some() && rustix::net::accept(&self.listener).is_ok()
+    fn pause(&mut self, duration: Duration) -> Result<bool, Errno> {
+        self.pauses.push(duration.as_millis());
+        if self.queue.pop().is_some() {
+            rustix::net::accept(self.listener.as_ref().unwrap()).unwrap();
+        }
+        let is_in_time = duration < self.remaining;
+        self.remaining = self.remaining.saturating_sub(duration);
+        Ok(is_in_time)
+    }
+
+    fn remaining(&self) -> Duration {
+        self.remaining
     }
 }
 
@@ -160,19 +202,19 @@ fn what_comes_of_a_call() {
 }
 
 #[test]
-fn a_full_queue_is_waited_for() {
-    for (has_patience, told) in [(true, "Started"), (false, "SendTimeout")] {
-        let reboot = Act::Take("POST /actions/reboot HTTP/1.1");
-        let acts = [reboot, Act::Say("HTTP/1.1 204 \r\n\r\n")];
-        let mut script = Script::new(if has_patience { &acts } else { &[] });
-        let first = UnixStream::connect(script.place.socket()).unwrap();
-        if has_patience {
-            script.queue.push(first);
-        } else {
-            std::mem::forget(first);
-        }
-        assert_eq!(script.call(Call::Reboot), told);
-    }
+fn full_queue_is_retried_until_the_deadline() {
+    let first = |script: &Script| UnixStream::connect(script.place.socket()).unwrap();
+    let reboot = Act::Take("POST /actions/reboot HTTP/1.1");
+    let mut script = Script::new(&[reboot, Act::Say("HTTP/1.1 204 \r\n\r\n")]);
+    script.queue.push(first(&script));
+    assert_eq!(script.call(Call::Reboot), "Started");
+    assert_eq!(script.pauses, [20]);
+
+    let mut script = Script::new(&[]);
+    let _first = first(&script);
+    script.remaining = 3 * QUEUE_PAUSE;
+    assert_eq!(script.call(Call::Reboot), "SendTimeout");
+    assert_eq!(script.pauses, [20; 3]);
 }
 
 #[test]
@@ -188,7 +230,7 @@ fn who_is_not_there() {
         (&"x".repeat(108), Errno::NAMETOOLONG),
     ] {
         let path = CString::new(script.place.0.join(name).as_os_str().as_bytes()).unwrap();
-        let mut deadline = Deadline::after(HOUR).unwrap();
+        let mut deadline = Deadline::after(clock, HOUR);
         let mut exchange = Exchange::new(Call::Status);
         let error = call(&path, Call::Status, &mut deadline, &mut exchange).unwrap_err();
         assert_eq!(format!("{error:?}"), format!("{:?}", CallError::Connect(errno)), "{name}");
@@ -198,71 +240,39 @@ fn who_is_not_there() {
 const BUSY: &str = "HTTP/1.1 423 Locked\r\ncontent-length: 0\r\n\r\n";
 
 #[test]
-fn a_lock_is_waited_for() {
-    const NONE: &str = "HTTP/1.1 404 \r\ncontent-length: 30\r\n\r\nUpdate status is uninitialized";
-    let broken = CallError::Answer(AnswerError::Truncated(Progress::Nothing));
-    let gone = CallError::Connect(Errno::CONNREFUSED);
-    let rows: [(&[&'static str], &str); 5] = [
-        (&[NONE], "Uninitialized"),
-        (&[BUSY, BUSY, NONE], "Uninitialized"),
-        (&[""], &format!("{broken:?}")),
-        (&[BUSY, ""], &format!("{broken:?}")),
-        (&[BUSY], &format!("{gone:?}")),
+fn status_is_read_again_while_the_lock_is_held() {
+    use Act::{Close, Say, SayAndStopListening, TooLate};
+    const FREE: Act =
+        Say("HTTP/1.1 404 \r\ncontent-length: 30\r\n\r\nUpdate status is uninitialized");
+    let held = Say(BUSY);
+    let disconnect = format!("{:?}", CallError::Answer(AnswerError::Truncated(Progress::Nothing)));
+    let refused = format!("{:?}", CallError::Connect(Errno::CONNREFUSED));
+    let too_late = format!("{:?}", CallError::Timeout(Progress::Nothing));
+    // The time until the deadline in milliseconds, the acts without the requests,
+    // the result and the pauses.
+    let rows: [(u64, &[Act], &str, &[u128]); 10] = [
+        (9_000, &[FREE], "Uninitialized", &[]),
+        (9_000, &[held, held, FREE], "Uninitialized", &[100, 200]),
+        (
+            9_000,
+            &[held, held, held, held, held, held, held, FREE],
+            "Uninitialized",
+            &[100, 200, 400, 800, 1_600, 2_000, 2_000],
+        ),
+        (9_000, &[Close], &disconnect, &[]),
+        (9_000, &[held, Close], &disconnect, &[100]),
+        (9_000, &[SayAndStopListening(BUSY)], &refused, &[100]),
+        (9_000, &[TooLate], &too_late, &[]),
+        (250, &[held, TooLate], &too_late, &[100]),
+        // There is no time for another answer, so the one before counts.
+        (150, &[held, TooLate], "Busy", &[100]),
+        (1_000, &[held, held, held, held], "Busy", &[100, 200, 400, 800]),
     ];
-    for (answers, told) in rows {
-        let place = Place::new();
-        let listener = UnixListener::bind(place.socket()).unwrap();
-        let answers = answers.to_vec();
-        let server = thread::spawn(move || {
-            let mut listener = Some(listener);
-            for (at, answer) in answers.iter().enumerate() {
-                let mut peer = listener.as_ref().unwrap().accept().unwrap().0;
-                peer.read_exact(&mut vec![0; Call::Status.request().len()]).unwrap();
-                // Nobody is there after the last answer.
-                if at + 1 == answers.len() {
-                    listener = None;
-                }
-                peer.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        let mut deadline = Deadline::after(HOUR).unwrap();
-        let mut exchange = Exchange::new(Call::Status);
-        let path = place.path();
-        let answer = call_until_free(&path, Call::Status, &mut deadline, &mut exchange);
-        let answer = answer.map_or_else(|error| format!("{error:?}"), |it| format!("{it:?}"));
-        assert_eq!(answer, told);
-        server.join().unwrap();
+    for (remaining, acts, result, pauses) in rows {
+        let acts: List<Act> = acts.iter().flat_map(|act| [STATUS, *act]).collect();
+        let mut script = Script::new(&acts);
+        script.remaining = Duration::from_millis(remaining);
+        assert_eq!(script.read_status_until_free(), result, "{remaining} ms, {pauses:?}");
+        assert_eq!(script.pauses, pauses);
     }
-}
-
-/// There was no time for another answer, so the one before counts.
-#[test]
-fn a_lock_that_is_held_to_the_end() {
-    for _ in 0..100 {
-        let place = Place::new();
-        let listener = UnixListener::bind(place.socket()).unwrap();
-        let mut deadline = Deadline::after(HOUR).unwrap();
-        let timer = deadline.0.try_clone().unwrap();
-        let server = thread::spawn(move || {
-            let mut peer = listener.accept().unwrap().0;
-            peer.read_exact(&mut vec![0; Call::Status.request().len()]).unwrap();
-            let it_value = timespec(nanoseconds(2 * BUSY_PAUSE) - 1_000_000);
-            let once = Itimerspec { it_interval: timespec(0), it_value };
-            timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).unwrap();
-            peer.write_all(BUSY.as_bytes()).unwrap();
-            listener
-        });
-        let mut exchange = Exchange::new(Call::Status);
-        let path = place.path();
-        let answer = call_until_free(&path, Call::Status, &mut deadline, &mut exchange);
-        let answer = answer.map_or_else(|error| format!("{error:?}"), |it| format!("{it:?}"));
-        let listener = server.join().unwrap();
-        listener.set_nonblocking(true).unwrap();
-        // On a busy machine the time may have been over before that.
-        if listener.accept().is_ok() {
-            assert_eq!(answer, "Busy");
-            return;
-        }
-    }
-    panic!("this machine is too busy");
 }
