@@ -378,37 +378,39 @@ impl EventKind {
         match self {
             Self::Started => "started",
             Self::ServingMetrics => "serving metrics",
-            Self::LockHeld => "another update command is running, waiting for it",
+            Self::LockHeld => "an update command is running, waiting for it",
             Self::Preparing => "update found, preparing it",
-            Self::StillRunning => "still running",
+            Self::StillRunning => "command is still running",
             Self::Refreshed => "refreshed",
             Self::Prepared => "prepared",
             Self::Activated => "activated",
-            Self::Deactivated => "deactivated, because another version is chosen",
+            Self::Deactivated => "deactivated because another version was chosen",
             Self::CommandFailed => "command failed",
-            Self::CommandOverdue => "command takes too long, not waiting any longer",
+            Self::CommandOverdue => "command timed out; it may still be running",
             Self::CommandVanished => "command ended without a result",
-            Self::CommandWithoutEffect => "commands succeed without effect",
-            Self::CommandRefused => "command refused",
-            Self::LockStuck => "another update command does not end, not waiting any longer",
+            Self::CommandWithoutEffect => "commands succeed, but the update makes no progress",
+            Self::CommandRefused => "the API refused the command",
+            Self::LockStuck => "timed out waiting for the running update command",
             Self::NothingToDo => "nothing to do",
             Self::Ready => "ready, waiting for the reboot",
-            Self::Staged => "staged, not activating it (-stage-only)",
-            Self::WindowClosed => "update waits for the next window",
-            Self::HeldBack => "version is held back, because it did not boot",
+            Self::Staged => "update is staged, not activating it because of -stage-only",
+            Self::WindowClosed => "update is waiting for the next window",
+            Self::HeldBack => "version is held back because it did not boot",
             Self::RolledBack => {
-                "the new version did not boot, and the old one runs: holding it back"
+                "the new version did not boot and the node rolled back; holding the version back"
             }
-            Self::Updated => "the new version runs",
-            Self::ApiLost => "the API cannot be used",
-            Self::ApiBack => "the API can be used again",
+            Self::Updated => "the new version is running",
+            Self::ApiLost => "the API is unavailable",
+            Self::ApiBack => "the API is available again",
             Self::ApiCall => "called the API",
             Self::StateDamaged => {
-                "the state file is damaged: keeping it as state.damaged, starting anew"
+                "the state file is damaged; renamed it to state.damaged, starting without it"
             }
-            Self::StateLost => "cannot keep state: a version that does not boot may be tried again",
+            Self::StateLost => {
+                "cannot load or save the state; a version that does not boot may be retried"
+            }
             Self::GaveUp => {
-                "giving up: a restart of the container mounts the socket afresh, if there is one"
+                "the socket is unreachable; exiting so that a restarted container mounts a new one"
             }
             Self::Stopped => "stopped",
         }

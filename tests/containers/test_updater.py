@@ -99,13 +99,13 @@ def test_gives_up_on_a_stale_socket_and_a_restart_helps(containers, updater, nod
         "level=error .*connection refused .*if it made a new socket, restart the container"
     )
     log.wait_for(
-        'level=error event=gave_up msg="giving up: a restart of the container mounts the socket afresh'
+        'level=error event=gave_up msg="the socket is unreachable; exiting so that a restarted '
     )
     assert containers.wait(container) == 3
     # As the kubelet would.
     containers("start", container)
     log = containers.logs(container)
-    log.wait_for("giving up")
+    log.wait_for("event=gave_up")
     log.wait_for(READY)
     node.events.wait_for("state: Staged -> Ready")
 

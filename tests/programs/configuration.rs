@@ -228,7 +228,7 @@ fn while_no_window_is_open_it_refreshes_and_waits() {
         let ran = run(node.program("updater").args(["-one-time", "-window", &window]));
         let told = Told::of(ran, Format::Logfmt);
         let waits = format!(
-            "info: update waits for the next window state={} version=1.26.1 opens={opens}",
+            "info: update is waiting for the next window state={} version=1.26.1 opens={opens}",
             state.name()
         );
         told.is(0, &[&waits]);
@@ -273,7 +273,8 @@ fn while_a_window_is_open_it_is_as_ever() {
 #[test]
 fn staged_is_the_end_if_that_is_wanted() {
     let node = Node::start(Node::instant());
-    let staged = "info: staged, not activating it (-stage-only) state=Staged next=1.26.1 \
+    let staged = "info: update is staged, not activating it because of -stage-only \
+                  state=Staged next=1.26.1 \
                   running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
     let cycle = || {
         Told::of(run(node.program("updater").args(["-one-time", "-stage-only"])), Format::Logfmt)

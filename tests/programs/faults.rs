@@ -462,7 +462,7 @@ fn an_api_that_stops_in_each_phase_and_goes_on() {
         let log = read();
         assert!(ready, "{path}: {log}");
         assert!(log.contains("sent, but no answer in time"), "{path}: {log}");
-        assert!(log.contains("the API can be used again"), "{path}: {log}");
+        assert!(log.contains("the API is available again"), "{path}: {log}");
         assert!(log.contains("ready, waiting for the reboot"), "{path}: {log}");
         let events = node.events(Duration::ZERO);
         let started = |command| {

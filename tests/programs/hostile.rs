@@ -25,7 +25,7 @@ fn failed(program: &str, flag: &str, why: &str) -> Ran {
         ("updater", _) => {
             let why = why.replace('\\', "\\\\").replace('"', "\\\"");
             format!(
-                "time=TIME level=error event=api_lost msg=\"the API cannot be used\" call=status \
+                "time=TIME level=error event=api_lost msg=\"the API is unavailable\" call=status \
                  error=\"{why}\" socket=SOCKET\n"
             )
         }

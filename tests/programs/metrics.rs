@@ -321,7 +321,7 @@ fn scrapes_are_answered_while_the_api_is_silent() {
     // That is what it comes to all the same, at the time when it should.
     serving.updater.wait_for("sent, but no answer in time");
     assert!(begin.elapsed() > Duration::from_secs(8), "{:?}", begin.elapsed());
-    serving.updater.wait_for("the API can be used again");
+    serving.updater.wait_for("the API is available again");
     serving.updater.wait_for("nothing to do");
     let page = serving.page();
     assert_eq!(page.get("api_reachable"), 1.0);
@@ -446,7 +446,7 @@ fn too_few_open_files_pass_by() {
     // Nor has it run round in circles until then.
     let ticks = cpu_ticks(&serving.updater) - ticks;
     assert!(ticks < 200, "{ticks} hundredths of a second");
-    serving.updater.wait_for("the API can be used again");
+    serving.updater.wait_for("the API is available again");
     serving.stop();
 }
 
@@ -464,7 +464,7 @@ fn the_state_is_shown_as_long_as_it_is_known() {
     let mut serving = Serving::of(&node, &OFTEN);
     serving.updater.wait_for("nothing to do");
     node.inject(Rule::from(Fault::close()).forever());
-    serving.updater.wait_for("the API cannot be used");
+    serving.updater.wait_for("the API is unavailable");
     let page = serving.page();
     assert_eq!(page.get("update_state{state=\"Idle\"}"), 1.0);
     assert_eq!(page.get("api_reachable"), 0.0);

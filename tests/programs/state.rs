@@ -99,10 +99,11 @@ const ACTIVATED: &str = "info: activated version=1.26.1 took=_";
 const READY: &str = "info: ready, waiting for the reboot state=Ready next=1.26.1 running=1.26.0 \
                      variant=aws-k8s-1.30 arch=x86_64";
 const WHOLE_UPDATE: [&str; 4] = [FOUND, PREPARED, ACTIVATED, READY];
-const ROLLED_BACK: &str = "error: the new version did not boot, and the old one runs: holding it \
-                           back version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 \
+const ROLLED_BACK: &str = "error: the new version did not boot and the node rolled back; \
+                           holding the version back version=1.26.1 variant=aws-k8s-1.30 \
+                           arch=x86_64 failed_boots=1 \
                            retry_in=24h running=1.26.0";
-const HELD_BACK: &str = "info: version is held back, because it did not boot version=1.26.1 \
+const HELD_BACK: &str = "info: version is held back because it did not boot version=1.26.1 \
                          variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 retry_in=";
 
 #[track_caller]
@@ -146,7 +147,8 @@ fn with_one_it_is_tried_once() {
     assert!(told[3].starts_with("info: ready, waiting for the reboot state=Ready next=1.26.2 "));
     node.reboot();
     let told = node.cycle(&[]);
-    let updated = "info: the new version runs version=1.26.2 variant=aws-k8s-1.30 arch=x86_64 \
+    let updated = "info: the new version is running version=1.26.2 variant=aws-k8s-1.30 \
+                   arch=x86_64 \
                    before=1.26.0";
     assert_eq!(told[0], updated);
     assert_eq!(node.prepares(), 2);
@@ -253,9 +255,10 @@ fn a_program_that_ends_at_the_wrong_moment_has_not_forgotten() {
     assert_eq!(node.prepares(), 1);
 }
 
-const LOST: &str = "error: cannot keep state: a version that does not boot may be tried again";
+const LOST: &str =
+    "error: cannot load or save the state; a version that does not boot may be retried";
 const DAMAGED: &str =
-    "error: the state file is damaged: keeping it as state.damaged, starting anew";
+    "error: the state file is damaged; renamed it to state.damaged, starting without it";
 
 fn lost(tried: &str, error: &str) -> String {
     format!("{LOST} tried={tried} error={error}")

@@ -139,8 +139,8 @@ const READY: &str = "info: ready, waiting for the reboot state=Ready next=1.26.1
                      variant=aws-k8s-1.30 arch=x86_64";
 const NOTHING: &str = "info: nothing to do state=Idle running=1.26.0 variant=aws-k8s-1.30 \
                        arch=x86_64";
-const BUSY: &str = "info: another update command is running, waiting for it";
-const BACK: &str = "info: the API can be used again after=_";
+const BUSY: &str = "info: an update command is running, waiting for it";
+const BACK: &str = "info: the API is available again after=_";
 const WHOLE_UPDATE: [&str; 4] = [FOUND, PREPARED, ACTIVATED, READY];
 
 #[test]
@@ -284,7 +284,7 @@ fn what_is_ready_is_replaced_only_when_that_is_wanted() {
     node.one_time(&["-refresh-ready"]).is(
         0,
         &[
-            "info: deactivated, because another version is chosen version=1.26.1 took=_",
+            "info: deactivated because another version was chosen version=1.26.1 took=_",
             "info: update found, preparing it running=1.26.0 version=1.26.2 \
              variant=aws-k8s-1.30 arch=x86_64",
             "info: prepared version=1.26.2 took=_",
@@ -329,7 +329,7 @@ fn somebody_elses_command_is_waited_for() {
             node.run(before);
             node.begin(action);
             let mut updater = Running::start(&mut node.updater(&["-one-time"]));
-            updater.wait_for("another update command is running");
+            updater.wait_for("an update command is running");
             node.wait_for_looks(2);
             node.finish();
             let told = updater.end();
@@ -389,7 +389,7 @@ fn a_lock_that_nobody_lets_go() {
             3,
             &[
                 BUSY,
-                "error: another update command does not end, not waiting any longer \
+                "error: timed out waiting for the running update command \
                  after=_",
             ],
         );
@@ -443,7 +443,7 @@ fn refusals_are_decided_anew() {
     node.simulator.inject(Rule::from(Fault::raw(refusal)).on("POST", Prepare.path()).forever());
     node.one_time(&[]).is(
         3,
-        &["error: command refused command=prepare \
+        &["error: the API refused the command command=prepare \
            error=the API answered 409: no!"],
     );
     assert_eq!(node.requests().iter().filter(|request| *request == "prepare lost").count(), 4);
@@ -519,7 +519,7 @@ fn success_without_effect_is_no_endless_story() {
         &[
             FOUND,
             PREPARED,
-            "error: commands succeed without effect \
+            "error: commands succeed, but the update makes no progress \
              command=prepare",
         ],
     );
@@ -530,7 +530,7 @@ fn success_without_effect_is_no_endless_story() {
 fn a_command_that_takes_too_long() {
     let overdue = |action: Action| {
         format!(
-            "error: command takes too long, not waiting any longer command={} \
+            "error: command timed out; it may still be running command={} \
              timeout=1s",
             action.name()
         )
@@ -547,7 +547,7 @@ fn a_command_that_takes_too_long() {
             // What the node does goes on, and the next start waits for it.
             assert_eq!(node.simulator.look(|view| view.node.busy()), Some(action));
             let mut updater = Running::start(&mut node.updater(&["-one-time"]));
-            updater.wait_for("another update command is running");
+            updater.wait_for("an update command is running");
             node.finish();
             assert_eq!(updater.end().status, Some(0));
             assert_eq!(node.state(), Some(Ready));
@@ -557,7 +557,7 @@ fn a_command_that_takes_too_long() {
 
 fn cannot_be_used(call: &str, error: &str, socket: &Path) -> String {
     let socket = socket.display();
-    format!("error: the API cannot be used call={call} error={error} socket={socket}")
+    format!("error: the API is unavailable call={call} error={error} socket={socket}")
 }
 
 const MISSING: &str = "cannot connect: no such file or directory (is this a Bottlerocket node, \
@@ -788,18 +788,18 @@ fn the_api_restarts_in_each_phase() {
             None => updater.wait_for("nothing to do"),
         }
         node.simulator.remove_socket();
-        updater.wait_for("the API cannot be used");
+        updater.wait_for("the API is unavailable");
         node.simulator.change(|node, _| node.options.offer = vec!["1.26.1".into()]);
         node.finish();
         node.simulator.restart().unwrap();
-        updater.wait_for("the API can be used again");
+        updater.wait_for("the API is available again");
         updater.wait_for("ready, waiting for the reboot");
         let told = updater.stop(Signal::TERM);
         assert_eq!(told.status, Some(0));
         let story = told.story();
         let count = |start: &str| story.iter().filter(|line| line.starts_with(start)).count();
         // It may have been in the middle of a call, whose end is then told, too.
-        let lost = count("error: the API cannot be used ");
+        let lost = count("error: the API is unavailable ");
         assert!((1..=2).contains(&lost), "{story:?}");
         assert_eq!(count("error: "), lost, "{story:?}");
         assert_eq!(count(BACK), 1, "{story:?}");
@@ -811,7 +811,7 @@ fn the_api_restarts_in_each_phase() {
 fn the_daemon_waits_for_a_socket_that_is_not_there_yet() {
     let directory = Directory::new();
     let mut updater = Running::start(&mut updater(&directory.socket(), &OFTEN));
-    updater.wait_for("the API cannot be used");
+    updater.wait_for("the API is unavailable");
     let node = Simulator::start(directory.socket(), instant()).unwrap();
     updater.wait_for("ready, waiting for the reboot");
     let told = updater.stop(Signal::TERM);
@@ -830,7 +830,7 @@ fn a_stale_socket_is_given_up() {
     let mut updater = Running::start(&mut updater(&mounted, &arguments));
     updater.wait_for("nothing to do");
     node.simulator.restart().unwrap();
-    updater.wait_for("the API cannot be used");
+    updater.wait_for("the API is unavailable");
     let begin = Instant::now();
     let told = updater.end();
     let took = begin.elapsed();
@@ -841,8 +841,8 @@ fn a_stale_socket_is_given_up() {
     // It may have been in the middle of a call, whose end is then told first.
     let [.., lost, gave_up] = &story[..] else { panic!("{story:?}") };
     assert_eq!(*lost, cannot_be_used("status", REFUSED, &mounted));
-    let giving_up = "error: giving up: a restart of the container mounts the socket afresh, if \
-                     there is one after=_";
+    let giving_up = "error: the socket is unreachable; exiting so that a restarted \
+                     container mounts a new one after=_";
     assert_eq!(*gave_up, format!("{giving_up} error={REFUSED}"));
 
     // That is what happens then.
@@ -887,7 +887,7 @@ fn signals_end_the_daemon_at_once() {
         // While the API is gone.
         let mut updater =
             Running::start(&mut self::updater(&directory.path().join("none"), &["-jitter=0s"]));
-        updater.wait_for("the API cannot be used");
+        updater.wait_for("the API is unavailable");
         assert_eq!(updater.stop(signal).status, Some(0));
     });
 }
@@ -916,7 +916,7 @@ fn a_new_daemon_picks_up_what_the_old_one_began() {
         node.wait_for_looks(1);
         assert_eq!(updater.stop(Signal::TERM).status, Some(0));
         let mut updater = Running::start(&mut node.updater(&OFTEN));
-        updater.wait_for("another update command is running");
+        updater.wait_for("an update command is running");
         node.finish();
         node.wait_for_state(Ready);
         updater.wait_for("ready, waiting for the reboot");

@@ -193,7 +193,7 @@ const ACTIVATED_READY: &str = "info msg=activated version=1.26.1 took=200ms\n\
 const ACTIVATED_READY_2: &str = "info msg=activated version=1.26.2 took=200ms\n\
                                  info msg=\"ready, waiting for the reboot\" state=Ready \
                                  next=1.26.2 running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
-const BUSY: &str = "info msg=\"another update command is running, waiting for it\"";
+const BUSY: &str = "info msg=\"an update command is running, waiting for it\"";
 
 /// A refresh that finds 1.26.1.
 const FOUND_AVAILABLE: [Row; 3] = [
@@ -441,8 +441,7 @@ fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
             assert!(calls < 2 * longest / 5 + 20, "{longest}: {calls}");
             let [busy, locked] = &told[..] else { panic!("{told:?}") };
             assert_eq!(busy, BUSY);
-            let start = "error msg=\"another update command does not end, \
-                         not waiting any longer\" after=";
+            let start = "error msg=\"timed out waiting for the running update command\" after=";
             assert!(locked.starts_with(start), "{locked}");
         }
     }
@@ -496,7 +495,7 @@ fn what_is_never_allowed_is_given_up() {
     ] {
         let refused = forever(refusal);
         let told = format!(
-            "error msg=\"command refused\" command=prepare \
+            "error msg=\"the API refused the command\" command=prepare \
              error=\"{told}\""
         );
         let mut script = Script::new(Settings::default());
@@ -632,7 +631,7 @@ fn overwritten_again_and_again() {
         script.row(("refresh", 0, "204", "")).row(("status", 200, status, ""));
     }
     script.row(("refresh", 0, "204", ""));
-    let told = "error msg=\"commands succeed without effect\" \
+    let told = "error msg=\"commands succeed, but the update makes no progress\" \
                 command=refresh";
     script.row(("status", 200, "Available 1.26.1 - prepare@8", told)).ends(End::Failed);
 }
@@ -658,7 +657,7 @@ fn a_worker_that_vanished() {
     for (pause, text) in [(200, same), (400, same), (800, "+29s 423"), (1600, same)] {
         script.row(("status", pause, text, ""));
     }
-    let running = "info msg=\"still running\" command=prepare took=1m9s";
+    let running = "info msg=\"command is still running\" command=prepare took=1m9s";
     for (pause, text, told) in [
         (3200, same, ""),
         (5000, "+29s silence", running),
@@ -692,7 +691,7 @@ fn a_command_that_takes_too_long() {
         assert!(late <= Duration::from_secs(5) + delay, "{text}: {late:?} late");
         let timeout = duration::HumanDuration(Duration::from_secs(timeout));
         let overdue = format!(
-            "error msg=\"command takes too long, not waiting any longer\" \
+            "error msg=\"command timed out; it may still be running\" \
              command=refresh timeout={timeout}"
         );
         assert_eq!(told, [overdue]);
@@ -708,7 +707,7 @@ fn each_command_has_its_own_time() {
     };
     let overdue = |command: &str, timeout: &str| {
         forever(&format!(
-            "error msg=\"command takes too long, not waiting any longer\" \
+            "error msg=\"command timed out; it may still be running\" \
              command={command} timeout={timeout}"
         ))
     };
@@ -906,7 +905,7 @@ fn commands_that_succeed_without_effect() {
         let mut script = Script::new(Settings::default());
         let stuck = format!(
             "info msg=prepared version={version} took=200ms\n\
-             error msg=\"commands succeed without effect\" \
+             error msg=\"commands succeed, but the update makes no progress\" \
              command={again}"
         );
         script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
@@ -920,7 +919,7 @@ fn commands_that_succeed_without_effect() {
             200,
             "Staged 1.26.1 1.26.1 activate@3",
             "info msg=activated version=1.26.1 took=200ms\n\
-             error msg=\"commands succeed without effect\" \
+             error msg=\"commands succeed, but the update makes no progress\" \
              command=activate",
         ),
     ]);
@@ -956,7 +955,7 @@ fn ready_is_replaced_when_that_is_wanted() {
                 "status",
                 200,
                 "Staged 1.26.2 1.26.1 deactivate@3",
-                "info msg=\"deactivated, because another version is chosen\" version=1.26.1 \
+                "info msg=\"deactivated because another version was chosen\" version=1.26.1 \
                  took=200ms",
             ),
             ("prepare", 0, "204", FOUND_2),
@@ -988,9 +987,9 @@ fn in_window(windows: Windows) -> Script {
     Script::new(Settings { windows, ..Settings::default() })
 }
 
-const CLOSED: &str = "info msg=\"update waits for the next window\" state=Available \
+const CLOSED: &str = "info msg=\"update is waiting for the next window\" state=Available \
                       version=1.26.1 opens=1970-01-02T01:00:00.000Z";
-const CLOSED_STAGED: &str = "info msg=\"update waits for the next window\" state=Staged \
+const CLOSED_STAGED: &str = "info msg=\"update is waiting for the next window\" state=Staged \
                              version=1.26.1 opens=1970-01-02T01:00:00.000Z";
 
 #[test]
@@ -1026,7 +1025,7 @@ fn outside_of_the_windows_nothing_but_a_refresh_begins() {
                 "status",
                 200,
                 "Ready 1.26.1 1.26.0 refresh@2",
-                "info msg=\"update waits for the next window\" state=Ready \
+                "info msg=\"update is waiting for the next window\" state=Ready \
                  version=1.26.1 opens=1970-01-02T01:00:00.000Z",
             ),
         ])
@@ -1113,7 +1112,8 @@ fn an_activate_that_is_locked_out_until_the_window_ends_waits_for_the_next() {
 
 #[test]
 fn staged_is_the_end_if_that_is_wanted() {
-    let staged = "info msg=\"staged, not activating it (-stage-only)\" state=Staged next=1.26.1 \
+    let staged = "info msg=\"update is staged, not activating it because of -stage-only\" \
+                  state=Staged next=1.26.1 \
                   running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
     let settings = Settings { stage_only: true, ..Settings::default() };
     let prepared = format!("{PREPARED}\n{staged}");
@@ -1166,10 +1166,11 @@ fn activated(settings: Settings) -> Script {
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
-const ROLLED_BACK: &str = "error msg=\"the new version did not boot, and the old one runs: \
-                           holding it back\" version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 \
+const ROLLED_BACK: &str = "error msg=\"the new version did not boot and the node rolled back; \
+                           holding the version back\" version=1.26.1 \
+                           variant=aws-k8s-1.30 arch=x86_64 \
                            failed_boots=1 retry_in=24h running=1.26.0";
-const HELD_BACK: &str = "info msg=\"version is held back, because it did not boot\" \
+const HELD_BACK: &str = "info msg=\"version is held back because it did not boot\" \
                          version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 \
                          retry_in=24h";
 
@@ -1241,7 +1242,7 @@ fn what_boots_is_told() {
     }
     let mut told = Vec::new();
     second.on_answer(&status, &mut |event| told.extend(line(&event)));
-    let updated = "info msg=\"the new version runs\" version=1.26.1 variant=aws-k8s-1.30 \
+    let updated = "info msg=\"the new version is running\" version=1.26.1 variant=aws-k8s-1.30 \
                    arch=x86_64 before=1.26.0";
     assert_eq!(told, [updated, &NOTHING.replace("running=1.26.0", "running=1.26.1")]);
     second.ends(End::Done);
@@ -1331,7 +1332,8 @@ fn a_long_prepare_is_told_of_less_and_less_often() {
     }
     assert_eq!(minutes, [1, 4, 16]);
     assert!(
-        told.iter().all(|told| told.starts_with("info msg=\"still running\" command=prepare "))
+        told.iter()
+            .all(|told| told.starts_with("info msg=\"command is still running\" command=prepare "))
     );
     // The whole story of an update at info: these, and what comes before and behind.
     let before = ["started", "serving_metrics", "preparing"].len();
@@ -1343,7 +1345,12 @@ fn a_long_prepare_is_told_of_less_and_less_often() {
     script.rows(&FOUND_AVAILABLE).rows(&[
         ("prepare", 0, "204", FOUND),
         ("status", 200, "+59s 423", ""),
-        ("status", 400, "+400ms 423", "info msg=\"still running\" command=prepare took=1m"),
+        (
+            "status",
+            400,
+            "+400ms 423",
+            "info msg=\"command is still running\" command=prepare took=1m",
+        ),
         ("status", 800, "+59s 423", ""),
         (
             "status",

@@ -102,12 +102,12 @@ const READY: &str = "info msg=\"ready, waiting for the reboot\" state=Ready next
                      running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
 const FOUND: &str = "info msg=\"update found, preparing it\" running=1.26.0 version=1.26.1 \
                      variant=aws-k8s-1.30 arch=x86_64";
-const REFUSED: &str = "error msg=\"the API cannot be used\" call=status \
+const REFUSED: &str = "error msg=\"the API is unavailable\" call=status \
                        error=\"cannot connect: connection refused (is the API server running? if \
                        it made a new socket, restart the container that has the old one mounted)\"";
-const SILENT: &str = "error msg=\"the API cannot be used\" call=status \
+const SILENT: &str = "error msg=\"the API is unavailable\" call=status \
                       error=\"sent, but no answer in time\"";
-const DENIED: &str = "error msg=\"the API cannot be used\" call=status \
+const DENIED: &str = "error msg=\"the API is unavailable\" call=status \
                       error=\"cannot connect: permission denied (needs uid 0 or group 274, and \
                       the SELinux type control_t)\"";
 
@@ -174,7 +174,7 @@ fn one_cycle_alone() {
                 ("refresh", 0, "204", ""),
                 ("status", 200, "refused", REFUSED),
                 ("status", 400, "missing", ""),
-                ("status", 800, "423", "info msg=\"the API can be used again\" after=1s200ms"),
+                ("status", 800, "423", "info msg=\"the API is available again\" after=1s200ms"),
                 ("status", 1_600, "Idle - - refresh@1", NOTHING),
             ],
             End::Done,
@@ -184,7 +184,7 @@ fn one_cycle_alone() {
                 ("status", 0, "404", ""),
                 ("refresh", 0, "204", ""),
                 ("status", 200, "+10s silence", SILENT),
-                ("status", 400, "423", "info msg=\"the API can be used again\" after=400ms"),
+                ("status", 400, "423", "info msg=\"the API is available again\" after=400ms"),
                 ("status", 800, "Idle - - refresh@1", NOTHING),
             ],
             End::Done,
@@ -197,7 +197,7 @@ fn one_cycle_alone() {
                     "refresh",
                     0,
                     "break",
-                    "error msg=\"the API cannot be used\" call=refresh \
+                    "error msg=\"the API is unavailable\" call=refresh \
                      error=\"the connection was closed without an answer\"",
                 ),
                 ("status", 200, "Idle - - refresh@1", NOTHING),
@@ -365,14 +365,14 @@ fn said_once_and_said_when_it_is_back() {
     }
     let (_, told) = script.give("Ready - 1.26.1");
     let after = crate::text::duration::HumanDuration(script.now - begin);
-    let back = std::format!("info msg=\"the API can be used again\" after={after}");
+    let back = std::format!("info msg=\"the API is available again\" after={after}");
     assert_eq!(told, [back.as_str(), READY]);
     script.row(("status", 600_000, "refused", REFUSED));
 }
 
 #[test]
 fn a_command_that_the_api_cannot_do() {
-    let lost = "error msg=\"the API cannot be used\" call=refresh \
+    let lost = "error msg=\"the API is unavailable\" call=refresh \
                 error=\"the API answered 500: out of memory\"";
     let mut script = Script::new(SCHEDULE, 1);
     script.row(("status", 0, "404", "")).row(("refresh", 0, "500 out of memory", lost));
@@ -388,7 +388,7 @@ fn a_command_that_the_api_cannot_do() {
     script.give("404");
     let (_, told) = script.give("204");
     let after = crate::text::duration::HumanDuration(script.now - begin);
-    assert_eq!(told, [std::format!("info msg=\"the API can be used again\" after={after}")]);
+    assert_eq!(told, [std::format!("info msg=\"the API is available again\" after={after}")]);
     script.row(("status", 200, "Idle - - refresh@1", NOTHING));
     script.row(("status", 600_000, "Idle - - refresh@1", ""));
 }
@@ -397,10 +397,10 @@ fn a_command_that_the_api_cannot_do() {
 fn back_as_soon_as_a_command_is_seen_to_run() {
     // A prepare takes minutes: nobody is to believe for so long that the API
     // cannot be used.
-    let back = "info msg=\"the API can be used again\" after=";
+    let back = "info msg=\"the API is available again\" after=";
     let lost = |command: &str| {
         let lost = std::format!(
-            "error msg=\"the API cannot be used\" call={command} \
+            "error msg=\"the API is unavailable\" call={command} \
              error=\"the connection was closed without an answer\""
         );
         &*std::boxed::Box::leak(lost.into_boxed_str())
@@ -456,7 +456,10 @@ fn it_gives_up_exactly_when_it_is_told_to() {
                 assert_eq!(script.now - begin, give_up);
                 let [_, gave_up] = &told[..] else { panic!("{told:?}") };
                 let short = crate::text::duration::HumanDuration(give_up);
-                assert!(gave_up.starts_with("error msg=\"giving up: "), "{gave_up}");
+                assert!(
+                    gave_up.starts_with("error msg=\"the socket is unreachable; exiting "),
+                    "{gave_up}"
+                );
                 assert!(gave_up.contains(&std::format!(" after={short} ")), "{gave_up}");
                 assert!(gave_up.contains(" error=\"cannot connect: "), "{gave_up}");
             }
@@ -488,7 +491,7 @@ fn a_cycle_that_ends_without_the_api() {
     // The refresh has no result in time because nobody is there to tell: the
     // next try is not made after the interval, but as soon as for a cycle
     // that begins without the API.
-    let overdue = "error msg=\"command takes too long, not waiting any longer\" \
+    let overdue = "error msg=\"command timed out; it may still be running\" \
                    command=refresh timeout=1m";
     for (text, lost) in [("refused", REFUSED), ("+10s silence", SILENT)] {
         let mut script = Script::new(SCHEDULE, 1);
@@ -582,7 +585,8 @@ fn windows(list: &str) -> Settings {
 
 #[test]
 fn the_opening_of_a_window_hurries_nobody() {
-    let closed = "info msg=\"update waits for the next window\" state=Available version=1.26.1 \
+    let closed = "info msg=\"update is waiting for the next window\" state=Available \
+                  version=1.26.1 \
                   opens=1970-01-02T00:25:00.000Z";
     let mut script = Script::with(windows("Fri 00:25-01:00"), History::default(), SCHEDULE, 1);
     script.rows(&[
@@ -610,7 +614,8 @@ fn the_opening_of_a_window_hurries_nobody() {
 
 #[test]
 fn a_cycle_begins_when_a_window_opens_that_is_soon_closed_again() {
-    let closed = "info msg=\"update waits for the next window\" state=Available version=1.26.1 \
+    let closed = "info msg=\"update is waiting for the next window\" state=Available \
+                  version=1.26.1 \
                   opens=1970-01-02T00:05:00.000Z";
     let mut script = Script::with(windows("Fri 00:05-00:10"), History::default(), SCHEDULE, 1);
     script.rows(&[
@@ -639,7 +644,7 @@ fn a_cycle_begins_when_the_next_window_opens_that_is_soon_closed_again() {
 
 #[test]
 fn what_is_staged_over_the_end_of_a_window_is_activated_in_the_next() {
-    let closed = "info msg=\"update waits for the next window\" state=Staged version=1.26.1 \
+    let closed = "info msg=\"update is waiting for the next window\" state=Staged version=1.26.1 \
                   opens=1970-01-02T00:40:00.000Z";
     let settings = windows("Fri 00:00-00:10; Fri 00:40-00:50");
     let mut script = Script::with(settings, History::default(), SCHEDULE, 1);
@@ -716,7 +721,10 @@ fn what_the_first_look_finds_is_remembered() {
     history.read(&first.daemon.history.write()).unwrap();
     let mut second = Script::with(Settings::default(), history, schedule, 1);
     let (_, told) = second.give("Available 1.26.1 - refresh@1");
-    assert!(told.len() == 1 && told[0].contains("did not boot, and the old one"), "{told:?}");
+    assert!(
+        told.len() == 1 && told[0].contains("did not boot and the node rolled back"),
+        "{told:?}"
+    );
 }
 
 /// Boot after boot of a node on which a version does not come up.
@@ -760,7 +768,7 @@ fn what_does_not_boot_is_tried_less_and_less_often() {
                 }
                 let last = if state.starts_with('A') { "refresh" } else { "prepare" };
                 let (_, told) = script.give(&answer.replace("COMMAND", last));
-                let is = |line: &&String| line.contains("did not boot, and the old one");
+                let is = |line: &&String| line.contains("did not boot and the node rolled back");
                 rolled_back.extend(told.iter().filter(is).map(|_| script.now));
                 let _ = name;
             }
