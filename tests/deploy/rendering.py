@@ -1,11 +1,11 @@
-"""What kubectl makes of a directory below deploy/, and the parts that it has."""
+"""Renders the directories below deploy/ with kubectl, without a cluster."""
 
-import copy
 import functools
 import os
 import re
 import subprocess
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -16,13 +16,21 @@ VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
 OLDEST_KUBECTL = "kubectl-1.21"
 NEWEST_KUBECTL = "kubectl-1.37"
 
-UPDATER = {
+CUSTOM = "deploy/overlays/custom"
+BOTTLEROCKET_NODES = "deploy/overlays/bottlerocket-nodes"
+PERSISTENT_VOLUME = "deploy/overlays/persistent-volume"
+STATE_ON_HOST = "deploy/overlays/state-on-host"
+WINDOWS = "deploy/overlays/windows"
+MONITORING = "deploy/monitoring"
+UNINSTALL = "deploy/uninstall"
+
+UPDATER_OBJECTS = {
     "Namespace bottlerocket-updater",
     "ServiceAccount bottlerocket-updater",
     "NetworkPolicy bottlerocket-updater",
     "DaemonSet bottlerocket-updater",
 }
-KURED = {
+KURED_OBJECTS = {
     "ServiceAccount kured",
     "ClusterRole kured",
     "ClusterRoleBinding kured",
@@ -30,54 +38,56 @@ KURED = {
     "RoleBinding kured",
     "DaemonSet kured",
 }
-VOLUME = {
+VOLUME_OBJECTS = {
     "StorageClass manual",
     "PersistentVolume bottlerocket-bin",
     "PersistentVolumeClaim bottlerocket-bin",
 }
 
-# Every directory that can be applied, and everything that this applies.
+# Every directory that `kubectl apply -k` accepts, with the objects that it applies.
 DIRECTORIES = {
-    "deploy": UPDATER | KURED,
-    "deploy/updater": UPDATER,
-    "deploy/kured": KURED,
-    "deploy/overlays/bottlerocket-nodes": UPDATER | KURED,
-    "deploy/overlays/persistent-volume": UPDATER | KURED | VOLUME,
-    "deploy/overlays/custom": UPDATER | KURED,
-    "deploy/overlays/state-on-host": UPDATER | KURED,
-    "deploy/overlays/windows": UPDATER | KURED | {"ConfigMap bottlerocket-updater"},
-    "deploy/monitoring": {"PodMonitor bottlerocket-updater", "PrometheusRule bottlerocket-updater"},
-    "deploy/uninstall": {"DaemonSet bottlerocket-uninstall"},
+    "deploy": UPDATER_OBJECTS | KURED_OBJECTS,
+    "deploy/updater": UPDATER_OBJECTS,
+    "deploy/kured": KURED_OBJECTS,
+    BOTTLEROCKET_NODES: UPDATER_OBJECTS | KURED_OBJECTS,
+    PERSISTENT_VOLUME: UPDATER_OBJECTS | KURED_OBJECTS | VOLUME_OBJECTS,
+    CUSTOM: UPDATER_OBJECTS | KURED_OBJECTS,
+    STATE_ON_HOST: UPDATER_OBJECTS | KURED_OBJECTS,
+    WINDOWS: UPDATER_OBJECTS | KURED_OBJECTS | {"ConfigMap bottlerocket-updater"},
+    MONITORING: {"PodMonitor bottlerocket-updater", "PrometheusRule bottlerocket-updater"},
+    UNINSTALL: {"DaemonSet bottlerocket-uninstall"},
 }
 
 
 class Rendered:
     """The objects of one directory, by kind and name."""
 
-    def __init__(self, directory, objects):
+    def __init__(self, directory):
         self.directory = directory
-        self.objects = objects
+        self.objects = objects_in(kustomize(directory))
 
     def get(self, name):
         return self.objects.get(name)
 
     def pods(self):
-        """The name of each object that makes pods, and its pod's spec."""
+        """Yields the name and the pod spec of each object with a pod template."""
         for name, item in self.objects.items():
             if "template" in item.get("spec", {}):
                 yield name, item["spec"]["template"]["spec"]
 
+    def pod_of(self, name):
+        """Returns the pod spec of one DaemonSet, or None if it is not here."""
+        return dict(self.pods()).get(f"DaemonSet {name}")
+
     def containers(self):
-        """The same, with each of its containers, of whatever sort."""
+        """Yields the name, the pod spec and the container spec of each container."""
         for name, pod in self.pods():
-            for sort in ("initContainers", "containers", "ephemeralContainers"):
-                for container in pod.get(sort, []):
+            for kind in ("initContainers", "containers", "ephemeralContainers"):
+                for container in pod.get(kind, []):
                     yield f"{name}: {container['name']}", pod, container
 
 
-@functools.cache
-def text_of(directory, kubectl=NEWEST_KUBECTL):
-    """The text that a version of kubectl renders, without a cluster."""
+def run_kubectl(directory, kubectl):
     programs = os.environ.get("KUBECTL_DIRECTORY")
     assert programs, "KUBECTL_DIRECTORY is not set: run scripts/check/check-manifests"
     run = subprocess.run(
@@ -87,27 +97,48 @@ def text_of(directory, kubectl=NEWEST_KUBECTL):
         text=True,
         timeout=60,
     )
-    # A warning about something deprecated is not to be missed either.
+    # A warning, for example about a deprecated field, also fails the test.
     assert (run.returncode, run.stderr) == (0, ""), run.stderr
     return run.stdout
 
 
 @functools.cache
-def objects_of(directory):
+def rendering_jobs():
+    """Starts to render every directory with both versions of kubectl.
+
+    The oldest kubectl needs about one second of CPU time for each directory, so it
+    runs while other tests run.
+    """
+    pool = ThreadPoolExecutor(os.cpu_count())
+    return {
+        (directory, kubectl): pool.submit(run_kubectl, directory, kubectl)
+        for kubectl in (NEWEST_KUBECTL, OLDEST_KUBECTL)
+        for directory in DIRECTORIES
+    }
+
+
+def kustomize(directory, kubectl=NEWEST_KUBECTL):
+    """Returns the text that a version of kubectl renders for one of DIRECTORIES."""
+    return rendering_jobs()[directory, kubectl].result()
+
+
+def objects_in(text):
+    """Parses a rendered text. Returns its objects, by kind and name."""
     objects = {}
-    for item in yaml.safe_load_all(text_of(directory)):
+    for item in yaml.load_all(text, Loader=yaml.CSafeLoader):
         name = f"{item['kind']} {item['metadata']['name']}"
         if item["kind"] == "ConfigMap":
-            # It ends in a hash of what is in it.
+            # The name ends with a hash of the content.
             name = re.sub("-[a-z0-9]{10}$", "", name)
-        assert name not in objects, f"twice in {directory}: {name}"
+        assert name not in objects, f"duplicate object: {name}"
         objects[name] = item
     return objects
 
 
+@functools.cache
 def render(directory):
-    """What is rendered, in a copy that can be changed."""
-    return Rendered(directory, copy.deepcopy(objects_of(directory)))
+    """Returns the objects of a directory, shared between all tests: do not change them."""
+    return Rendered(directory)
 
 
 def helm_values():
@@ -115,7 +146,7 @@ def helm_values():
 
 
 def flags_of(program):
-    """The flags that a program's help names."""
+    """Returns the flags that a program's help lists."""
     source = (ROOT / f"bins/{program}.rs").read_text()
     text = re.search(r'const HELP: &str = "(.*?)";', source, re.DOTALL)[1]
     flags = set()

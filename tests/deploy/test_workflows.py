@@ -1,4 +1,4 @@
-"""What zizmor does not ask of the workflows."""
+"""Checks of the workflows that zizmor does not make."""
 
 import re
 
@@ -8,23 +8,23 @@ from rendering import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").iterdir())
 
-# Which job may do more than read, and what.
+# The jobs that may write, and what they may write.
 WRITES = {
     ("release.yml", "publish"): {"contents": "write", "packages": "write"},
 }
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_jobs_may_read_unless_it_is_their_job_to_write(path):
+def test_only_listed_jobs_may_write(path):
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {}
     for name, job in workflow["jobs"].items():
-        wanted = WRITES.get((path.name, name), {"contents": "read"})
-        assert job["permissions"] == wanted, name
+        expected = WRITES.get((path.name, name), {"contents": "read"})
+        assert job["permissions"] == expected, name
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_whatever_is_fetched_is_named_by_its_content(path):
+def test_actions_and_images_are_pinned_by_digest(path):
     text = path.read_text()
     for action in re.findall(r"uses: *(.*)", text):
         assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
@@ -33,7 +33,7 @@ def test_whatever_is_fetched_is_named_by_its_content(path):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_what_may_write_runs_nothing_from_the_repository(path):
+def test_jobs_that_may_write_run_no_code_of_the_repository(path):
     for name, job in yaml.safe_load(path.read_text())["jobs"].items():
         if (path.name, name) in WRITES:
             actions = [step.get("uses", "").partition("@")[0] for step in job["steps"]]
@@ -41,7 +41,7 @@ def test_what_may_write_runs_nothing_from_the_repository(path):
             assert "container" not in job
 
 
-def test_both_build_with_the_same_compiler():
+def test_workflows_build_in_the_same_image():
     images = {
         job["container"]["image"]
         for path in WORKFLOWS

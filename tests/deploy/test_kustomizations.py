@@ -1,0 +1,116 @@
+"""Checks that every kustomization renders to valid objects, and to the right ones."""
+
+import copy
+import os
+import re
+
+import kubernetes_validate
+import pytest
+import yaml
+from every_pod import IMAGE, MIRROR
+from properties import flags_in, node_terms
+from rendering import (
+    CUSTOM,
+    DIRECTORIES,
+    NEWEST_KUBECTL,
+    OLDEST_KUBECTL,
+    ROOT,
+    flags_of,
+    kustomize,
+    objects_in,
+    render,
+    run_kubectl,
+)
+
+OLDEST_KUBERNETES = "1.25"
+NEWEST_KUBERNETES = "1.37"
+# The Prometheus operator defines these kinds, so Kubernetes has no schema for them.
+FOREIGN_KINDS = {"PodMonitor", "PrometheusRule"}
+
+each_directory = pytest.mark.parametrize("directory", DIRECTORIES)
+each_kubernetes = pytest.mark.parametrize("kubernetes", [OLDEST_KUBERNETES, NEWEST_KUBERNETES])
+
+
+def test_directories_lists_every_kustomization():
+    found = set()
+    for path in ROOT.glob("deploy/**/kustomization.yaml"):
+        if yaml.safe_load(path.read_text())["kind"] == "Kustomization":
+            found.add(str(path.parent.relative_to(ROOT)))
+    assert found == set(DIRECTORIES)
+
+
+@each_directory
+def test_directory_has_exactly_these_objects(directory):
+    assert set(render(directory).objects) == DIRECTORIES[directory]
+
+
+@each_directory
+def test_old_and_new_kubectl_render_the_same(directory):
+    assert kustomize(directory, OLDEST_KUBECTL) == kustomize(directory, NEWEST_KUBECTL)
+
+
+@each_directory
+@each_kubernetes
+def test_objects_match_the_schemas_of_kubernetes(directory, kubernetes):
+    for item in render(directory).objects.values():
+        if item["kind"] not in FOREIGN_KINDS:
+            validated = kubernetes_validate.validate(item, kubernetes, strict=True)
+            # Without a schema for this version, it silently uses that of an older one.
+            assert validated == kubernetes
+
+
+@each_kubernetes
+@pytest.mark.parametrize(
+    "invalid", [{"privileged ": False}, {"privileged": "no"}, {"runAsUser": "0"}]
+)
+def test_invalid_objects_are_detected(kubernetes, invalid):
+    item = copy.deepcopy(render("deploy").get("DaemonSet kured"))
+    item["spec"]["template"]["spec"]["initContainers"][0]["securityContext"].update(invalid)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(item, kubernetes, strict=True)
+
+
+@pytest.mark.parametrize("kubectl", [OLDEST_KUBECTL, NEWEST_KUBECTL])
+def test_components_combine_with_each_other_and_with_a_copied_overlay(tmp_path, kubectl):
+    deploy = os.path.relpath(ROOT / "deploy", tmp_path)
+    copied = (ROOT / CUSTOM / "kustomization.yaml").read_text().replace("../..", deploy)
+    components = [f"{deploy}/components/{name}" for name in ("bottlerocket-nodes", "state-on-host")]
+    (tmp_path / "kustomization.yaml").write_text(f"{copied}components: {components}\n")
+    pods = {
+        item["metadata"]["name"]: item["spec"]["template"]["spec"]
+        for item in objects_in(run_kubectl(tmp_path, kubectl)).values()
+        if item["kind"] == "DaemonSet"
+    }
+    assert set(pods) == {"bottlerocket-updater", "kured"}
+    for pod in pods.values():
+        assert len(node_terms(pod)) == 2
+        for container in pod["containers"] + pod["initContainers"]:
+            assert container["image"].startswith("registry.example.com/")
+    flags = flags_in(pods["bottlerocket-updater"]["containers"][0])
+    assert ("state-dir", "/var/lib/bottlerocket-updater/state") in flags
+    assert ("interval", "1h") in flags
+
+
+def test_image_is_named_in_one_place():
+    """The Helm values and the overlay to copy cannot refer to that place, so they
+    name the image as well."""
+    counts = {}
+    for path in ROOT.glob("deploy/**/*.yaml"):
+        without_comments = re.sub(r"^\s*#.*$", "", path.read_text(), flags=re.MULTILINE)
+        if IMAGE in without_comments or MIRROR in without_comments:
+            counts[str(path.relative_to(ROOT))] = without_comments.count(IMAGE)
+    assert counts == {
+        "deploy/components/image/kustomization.yaml": 1,
+        "deploy/helm/kured-values.yaml": 1,
+        f"{CUSTOM}/kustomization.yaml": 1,
+    }
+
+
+def test_commands_are_programs_of_this_project():
+    for program in ("updater", "install", "checker", "reboot"):
+        assert {"help", "version"} <= flags_of(program)
+    for directory in DIRECTORIES:
+        for name, _, container in render(directory).containers():
+            program = re.fullmatch(r"/usr/local/bin/bottlerocket-(\w+)", container["command"][0])
+            if program:
+                assert (ROOT / f"bins/{program[1]}.rs").exists(), name

@@ -1,0 +1,374 @@
+"""Properties of the updater: its pod, its namespace, and what its pod may reach."""
+
+from properties import (
+    DELETED,
+    STATE_DIRECTORY,
+    UPDATER_CONTAINER,
+    UPDATER_POD,
+    UPDATER_SECURITY,
+    flags_in,
+    must_hold,
+    security_of,
+)
+from rendering import MONITORING, STATE_ON_HOST, WINDOWS, flags_of
+
+SOCKET = "/run/api.sock"
+# The group that owns the socket on a node.
+SOCKET_GROUP = 274
+PORT = 8080
+
+STATE_CONTAINER = (*UPDATER_POD, "initContainers", 0)
+VARIABLES = ("ConfigMap bottlerocket-updater", "data")
+MONITOR = ("PodMonitor bottlerocket-updater", "spec")
+ENDPOINT = (*MONITOR, "podMetricsEndpoints", 0)
+POLICY = ("NetworkPolicy bottlerocket-updater", "spec")
+NAMESPACE_LABELS = ("Namespace bottlerocket-updater", "metadata", "labels")
+
+
+def updater_pods(rendered):
+    """Returns the updater's pod spec in a list, or an empty list if it is not here."""
+    pod = rendered.pod_of("bottlerocket-updater")
+    return [pod] if pod else []
+
+
+@must_hold(
+    [
+        ((*UPDATER_CONTAINER, "command", 0), "/bin/sh"),
+        ((*UPDATER_CONTAINER, "name"), "another"),
+        ((*UPDATER_POD, "initContainers"), []),
+    ]
+)
+def updater_pod_has_one_container(rendered):
+    for pod in updater_pods(rendered):
+        if [c["name"] for c in pod["containers"]] != ["bottlerocket-updater"]:
+            yield "not exactly one container"
+        if "initContainers" in pod and rendered.directory != STATE_ON_HOST:
+            yield "has an init container"
+        if pod["containers"][0]["command"] != ["/usr/local/bin/bottlerocket-updater"]:
+            yield "runs another command"
+
+
+@must_hold([((*UPDATER_SECURITY, "runAsGroup"), 65532)])
+def updater_runs_with_the_group_of_the_socket(rendered):
+    for pod in updater_pods(rendered):
+        security = security_of(pod["containers"][0])
+        if security.get("runAsGroup") != SOCKET_GROUP:
+            yield f"runAsGroup is {security.get('runAsGroup')}"
+
+
+@must_hold(
+    [
+        ((*UPDATER_SECURITY, "seLinuxOptions"), DELETED),
+        ((*UPDATER_SECURITY, "seLinuxOptions", "type"), "super_t"),
+    ]
+)
+def updater_has_the_selinux_type_for_the_socket(rendered):
+    expected = {"user": "system_u", "role": "system_r", "type": "control_t", "level": "s0"}
+    for pod in updater_pods(rendered):
+        if security_of(pod["containers"][0]).get("seLinuxOptions") != expected:
+            yield "seLinuxOptions"
+
+
+@must_hold(
+    [
+        ((*UPDATER_POD, "volumes", 0, "hostPath", "path"), "/run"),
+        ((*UPDATER_POD, "volumes", 0, "hostPath", "type"), DELETED),
+        ((*UPDATER_POD, "volumes", 1, "emptyDir", "medium"), "Memory"),
+        ((*UPDATER_POD, "volumes", 1, "emptyDir", "sizeLimit"), DELETED),
+        ((*UPDATER_POD, "volumes", 1), {"name": "state", "hostPath": {"path": "/var/lib"}}),
+        ((*UPDATER_POD, "volumes", 1, "hostPath", "path"), "/var/lib", STATE_ON_HOST),
+        ((*UPDATER_POD, "volumes", 1), {"name": "state", "emptyDir": {}}, STATE_ON_HOST),
+        ((*UPDATER_CONTAINER, "volumeMounts", 0, "readOnly"), DELETED),
+        ((*UPDATER_CONTAINER, "volumeMounts", 1), DELETED),
+        ((*UPDATER_CONTAINER, "args", 0), "-socket=/var/run/api.sock"),
+    ]
+)
+def updater_mounts_only_the_socket_and_its_state(rendered):
+    # On disk: the state has to survive a reboot.
+    state = {"emptyDir": {"medium": "", "sizeLimit": "1Mi"}}
+    if rendered.directory == STATE_ON_HOST:
+        state = {"hostPath": {"path": STATE_DIRECTORY, "type": "DirectoryOrCreate"}}
+    for pod in updater_pods(rendered):
+        if pod.get("volumes") != [
+            {"name": "api-socket", "hostPath": {"path": SOCKET, "type": "Socket"}},
+            {"name": "state", **state},
+        ]:
+            yield "volumes"
+        (container,) = pod["containers"]
+        if container.get("volumeMounts") != [
+            {"name": "api-socket", "mountPath": SOCKET, "readOnly": True},
+            {"name": "state", "mountPath": STATE_DIRECTORY},
+        ]:
+            yield "volumeMounts"
+        if ("socket", SOCKET) not in flags_in(container):
+            yield "-socket is not the mounted path"
+
+
+@must_hold(
+    [
+        ((*UPDATER_CONTAINER, "args", 2), "-state-dir=/tmp"),
+        ((*UPDATER_CONTAINER, "args", 2), DELETED),
+        ((*UPDATER_CONTAINER, "args", 2), f"-state-dir={STATE_DIRECTORY}", STATE_ON_HOST),
+        ((*UPDATER_POD, "initContainers"), DELETED, STATE_ON_HOST),
+        ((*STATE_CONTAINER, "command", 0), "/bin/sh", STATE_ON_HOST),
+        ((*STATE_CONTAINER, "args", 2), "0777", STATE_ON_HOST),
+        ((*STATE_CONTAINER, "args", 3), "/var/lib/other", STATE_ON_HOST),
+        ((*STATE_CONTAINER, "volumeMounts", 0, "mountPath"), "/mnt", STATE_ON_HOST),
+        ((*STATE_CONTAINER, "securityContext", "runAsGroup"), 0, STATE_ON_HOST),
+    ]
+)
+def updater_can_write_to_its_state_directory(rendered):
+    """Any user can write to an emptyDir. On the host, the init container creates a
+    directory for the updater's group."""
+    on_host = rendered.directory == STATE_ON_HOST
+    for pod in updater_pods(rendered):
+        (container,) = pod["containers"]
+        expected = f"{STATE_DIRECTORY}/state" if on_host else STATE_DIRECTORY
+        if [v for f, v in flags_in(container) if f == "state-dir"] != [expected]:
+            yield f"-state-dir is not {expected}"
+        for init in pod.get("initContainers", []):
+            if init["name"] != "state" or init["command"] != ["/bin/mkdir"]:
+                yield "another init container"
+            if init["args"] != ["-p", "-m", "0770", f"{STATE_DIRECTORY}/state"]:
+                yield "the init container creates another directory"
+            if init["volumeMounts"] != [{"name": "state", "mountPath": STATE_DIRECTORY}]:
+                yield "the init container has another mount"
+            security = security_of(init)
+            if (security["runAsUser"], security["runAsGroup"]) != (0, SOCKET_GROUP):
+                yield "the directory gets another owner"
+        if on_host and len(pod.get("initContainers", [])) != 1:
+            yield "not exactly one init container"
+
+
+@must_hold(
+    [
+        ((*UPDATER_CONTAINER, "args", 1), "-metrics-address=:9090"),
+        ((*UPDATER_CONTAINER, "ports"), DELETED),
+        ((*UPDATER_CONTAINER, "ports", 0, "name"), "http"),
+        ((*UPDATER_CONTAINER, "livenessProbe"), DELETED),
+        ((*UPDATER_CONTAINER, "livenessProbe", "httpGet", "path"), "/readyz"),
+        ((*UPDATER_CONTAINER, "livenessProbe", "timeoutSeconds"), DELETED),
+        ((*UPDATER_CONTAINER, "livenessProbe", "failureThreshold"), 2),
+        ((*UPDATER_CONTAINER, "readinessProbe", "httpGet", "port"), 9090),
+        ((*UPDATER_CONTAINER, "readinessProbe", "failureThreshold"), 1),
+    ]
+)
+def updater_has_a_metrics_port_and_probes(rendered):
+    for pod in updater_pods(rendered):
+        (container,) = pod["containers"]
+        if ("metrics-address", f":{PORT}") not in flags_in(container):
+            yield "-metrics-address"
+        if container.get("ports") != [{"name": "metrics", "containerPort": PORT}]:
+            yield "ports"
+        for name, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+            probe = container.get(name, {})
+            if probe.get("httpGet") != {"path": path, "port": "metrics"}:
+                yield f"{name}: httpGet"
+            # A short load peak must not fail a probe.
+            if not 3 <= probe.get("timeoutSeconds", 1) <= probe.get("periodSeconds", 10) / 2:
+                yield f"{name}: timeoutSeconds"
+            if probe.get("failureThreshold", 3) < 2:
+                yield f"{name}: failureThreshold"
+        if container.get("livenessProbe", {}).get("failureThreshold", 0) < 3:
+            yield "livenessProbe: failureThreshold is less than 3"
+
+
+@must_hold(
+    [
+        ((*MONITOR, "selector"), {}, MONITORING),
+        ((*MONITOR, "jobLabel"), DELETED, MONITORING),
+        ((*ENDPOINT, "port"), "http", MONITORING),
+        ((*ENDPOINT, "relabelings"), [], MONITORING),
+        ((*ENDPOINT, "interval"), "5s", MONITORING),
+    ]
+)
+def pod_monitor_scrapes_the_updater(rendered):
+    monitor = rendered.get("PodMonitor bottlerocket-updater")
+    if not monitor:
+        return
+    label = "app.kubernetes.io/name"
+    if monitor["spec"]["selector"] != {"matchLabels": {label: "bottlerocket-updater"}}:
+        yield "selector"
+    # The alert rules select the job bottlerocket-updater and need the label node.
+    if monitor["spec"].get("jobLabel") != label:
+        yield "jobLabel"
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    if (endpoint["port"], endpoint["path"]) != ("metrics", "/metrics"):
+        yield "port and path"
+    node = {"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}
+    if endpoint.get("relabelings") != [node]:
+        yield "relabelings"
+    if int(endpoint["interval"].removesuffix("s")) < 30:
+        yield "the interval is shorter than 30 seconds"
+
+
+@must_hold(
+    [
+        ((*UPDATER_CONTAINER, "env"), [{"name": "A", "value": "b"}]),
+        ((*UPDATER_CONTAINER, "envFrom"), [{"configMapRef": {"name": "a"}}]),
+        ((*UPDATER_CONTAINER, "envFrom"), DELETED, WINDOWS),
+        ((*VARIABLES, "BOTTLEROCKET_UPDATER_WINDOWS"), "00:00-04:00", WINDOWS),
+        ((*VARIABLES, "BOTTLEROCKET_UPDATER_SOCKET"), "/run/other.sock", WINDOWS),
+    ]
+)
+def updater_environment_has_known_variables_only(rendered):
+    prefix = "BOTTLEROCKET_UPDATER_"
+    known = {
+        prefix + flag.upper().replace("-", "_")
+        for flag in flags_of("updater") - {"h", "help", "version", "one-time", "print-config"}
+    }
+    variables = rendered.get("ConfigMap bottlerocket-updater")
+    for pod in updater_pods(rendered):
+        (container,) = pod["containers"]
+        expected = None
+        if variables:
+            expected = [{"configMapRef": {"name": variables["metadata"]["name"]}}]
+            flags = {flag for flag, _ in flags_in(container)}
+            for name in variables["data"]:
+                if name not in known:
+                    yield f"unknown variable: {name}"
+                if name.removeprefix(prefix).lower().replace("_", "-") in flags:
+                    yield f"a flag overrides {name}"
+        if container.get("envFrom") != expected or "env" in container:
+            yield "env or envFrom"
+
+
+@must_hold(
+    [
+        ((*UPDATER_CONTAINER, "args", 0), "-sock=/run/api.sock"),
+        ((*UPDATER_CONTAINER, "args", 0), "/run/api.sock"),
+    ]
+)
+def updater_arguments_are_known_flags(rendered):
+    known = flags_of("updater")
+    for pod in updater_pods(rendered):
+        for flag, value in flags_in(pod["containers"][0]):
+            if flag not in known:
+                yield f"unknown flag: {flag or value}"
+
+
+@must_hold(
+    [
+        ((*UPDATER_POD, "terminationGracePeriodSeconds"), DELETED),
+        ((*UPDATER_CONTAINER, "args", 0), "-one-time"),
+    ]
+)
+def updater_runs_as_a_daemon_and_stops_quickly(rendered):
+    for pod in updater_pods(rendered):
+        if not 1 <= pod.get("terminationGracePeriodSeconds", 30) <= 10:
+            yield "terminationGracePeriodSeconds"
+        if "one-time" in dict(flags_in(pod["containers"][0])):
+            yield "-one-time"
+
+
+@must_hold(
+    [
+        ((*UPDATER_POD, "serviceAccountName"), "default"),
+        ((*UPDATER_POD, "enableServiceLinks"), DELETED),
+        (("ServiceAccount bottlerocket-updater", "automountServiceAccountToken"), DELETED),
+        (("RoleBinding kured", "subjects", 0, "name"), "bottlerocket-updater"),
+    ]
+)
+def updater_has_no_access_to_kubernetes(rendered):
+    for pod in updater_pods(rendered):
+        if pod.get("serviceAccountName") != "bottlerocket-updater":
+            yield "does not use its own service account"
+        if pod.get("enableServiceLinks") is not False:
+            yield "gets the addresses of services"
+        account = rendered.get("ServiceAccount bottlerocket-updater")
+        if account.get("automountServiceAccountToken") is not False:
+            yield "the service account mounts its token"
+    for name, item in rendered.objects.items():
+        for subject in item.get("subjects", []):
+            if (subject["kind"], subject["name"]) != ("ServiceAccount", "kured"):
+                yield f"{name}: grants permissions to {subject['name']}"
+
+
+@must_hold(
+    [
+        ((*POLICY, "policyTypes"), ["Ingress"]),
+        ((*POLICY, "ingress", 0, "ports"), DELETED),
+        ((*POLICY, "egress"), [{}]),
+    ]
+)
+def network_policy_allows_the_metrics_port_only(rendered):
+    expected = {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"ports": [{"protocol": "TCP", "port": PORT}]}],
+    }
+    policy = rendered.get("NetworkPolicy bottlerocket-updater")
+    if policy and policy["spec"] != expected:
+        yield "the policy is another one"
+
+
+@must_hold([((*NAMESPACE_LABELS, "pod-security.kubernetes.io/enforce"), "restricted")])
+def updater_namespace_allows_the_pod(rendered):
+    namespace = rendered.get("Namespace bottlerocket-updater")
+    for mode in ("enforce", "warn", "audit"):
+        label = f"pod-security.kubernetes.io/{mode}"
+        if namespace and namespace["metadata"]["labels"].get(label) != "privileged":
+            yield label
+
+
+@must_hold(
+    [
+        ((*UPDATER_POD, "hostPID"), True),
+        ((*UPDATER_SECURITY, "seLinuxOptions"), DELETED),
+    ]
+)
+def updater_exceeds_the_restricted_level_only_where_needed(rendered):
+    """The updater needs two things that the level "restricted" of the Pod Security
+    Standards forbids. Its namespace is "privileged" for these two only."""
+    expected = {"hostPath", "seLinuxOptions"}
+    if rendered.directory == STATE_ON_HOST:
+        expected.add("root")
+    for pod in updater_pods(rendered):
+        found = set(beyond_restricted(pod))
+        if found != expected:
+            yield f"exceeds the level restricted in {found}"
+
+
+def beyond_restricted(pod):
+    """Yields the keys of a pod spec that the level "restricted" forbids."""
+    for key in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(key):
+            yield key
+    allowed = {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+    for volume in pod.get("volumes", []):
+        yield from set(volume) - {"name"} - allowed
+    for container in pod["containers"] + pod.get("initContainers", []):
+        security = security_of(container)
+        if security.get("privileged"):
+            yield "privileged"
+        if security.get("allowPrivilegeEscalation") is not False:
+            yield "allowPrivilegeEscalation"
+        if security.get("capabilities", {}).get("drop") != ["ALL"]:
+            yield "capabilities"
+        if set(security.get("capabilities", {}).get("add", [])) - {"NET_BIND_SERVICE"}:
+            yield "capabilities"
+        if not security.get("runAsNonRoot") or security.get("runAsUser") == 0:
+            yield "root"
+        if security.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"):
+            yield "seccompProfile"
+        selinux = security.get("seLinuxOptions", {})
+        if selinux.get("user") or selinux.get("role"):
+            yield "seLinuxOptions"
+        if selinux.get("type", "") not in (
+            "",
+            "container_t",
+            "container_init_t",
+            "container_kvm_t",
+        ):
+            yield "seLinuxOptions"
+        if any("hostPort" in port for port in container.get("ports", [])):
+            yield "hostPort"
