@@ -194,68 +194,86 @@ impl Metrics {
     pub fn write(&self, at: Now, history: &History, windows: &Windows, page: &mut Page) {
         let mut page = Writer { page, metric: "" };
 
-        page.gauge("bottlerocket_updater_build_info", "The updater that tells all this.");
+        page.gauge("bottlerocket_updater_build_info", "Version of the updater.");
         page.sample(&[("version", env!("CARGO_PKG_VERSION"))], &1u8);
 
-        page.gauge("bottlerocket_update_state", "The state of the update: one is 1.");
+        page.gauge(
+            "bottlerocket_update_state",
+            "State of the node's update: 1 for the current state, 0 for all others.",
+        );
         for state in State::ALL {
             page.sample(&[("state", state.name())], &u8::from(self.state == Some(state)));
         }
         page.sample(&[("state", "Unknown")], &u8::from(self.state.is_none()));
 
-        page.gauge("bottlerocket_os_info", "The image that runs.");
+        page.gauge("bottlerocket_os_info", "Operating system image that the node is running.");
         if let Some(running) = &self.running {
             page.sample(&image_labels(running.image()), &1u8);
         }
 
-        page.gauge("bottlerocket_update_chosen_info", "The image that is chosen.");
+        page.gauge(
+            "bottlerocket_update_chosen_info",
+            "Operating system image that the node would prepare next.",
+        );
         if let Some(chosen) = &self.chosen {
             page.sample(&image_labels(chosen.image()), &1u8);
         }
 
-        page.gauge("bottlerocket_update_held_back_versions", "How many versions did not boot.");
+        page.gauge(
+            "bottlerocket_update_held_back_versions",
+            "Number of versions that the updater remembers because they did not boot.",
+        );
         page.sample(&[], &history.held().count());
 
         page.gauge(
             "bottlerocket_update_held_back_failed_boots",
-            "How often a version did not boot.",
+            "Number of times that the version did not boot.",
         );
         for held in history.held() {
             page.sample(&image_labels(held.image), &held.failed_boots);
         }
 
         let is_open = windows.is_open(at.utc);
-        page.gauge("bottlerocket_update_window_open", "Whether an update may begin now.");
+        page.gauge(
+            "bottlerocket_update_window_open",
+            "1 if an update may begin now, 0 if it waits for a window.",
+        );
         page.sample(&[], &u8::from(is_open));
 
         page.gauge(
             "bottlerocket_update_window_next_open_timestamp_seconds",
-            "When the next window opens, if none is open.",
+            "Unix time at which the next window opens; absent while an update may begin.",
         );
         if !is_open && let Some(left) = windows.next_open(at.utc) {
             page.sample(&[], &Seconds(at.utc.saturating_add(left)));
         }
 
-        page.gauge("bottlerocket_api_reachable", "Whether the last call of the API was answered.");
+        page.gauge(
+            "bottlerocket_api_reachable",
+            "1 if the API answered the last call, even with an error; 0 if it did not.",
+        );
         page.sample(&[], &u8::from(self.api_reachable));
 
         page.gauge(
             "bottlerocket_api_last_answer_age_seconds",
-            "How long ago the API last answered, or the updater started.",
+            "Time since the API last answered, or since the updater started if it never has.",
         );
         page.sample(&[], &age(at.now, self.last_answer));
 
         let class = self.last_error.map_or("none", |error| error.class);
-        page.gauge("bottlerocket_updater_last_error_info", "The class of the last error.");
+        page.gauge("bottlerocket_updater_last_error_info", "Class of the last error, or none.");
         page.sample(&[("class", class)], &1u8);
 
         let error_at = self.last_error.map_or(at.now, |error| error.at);
-        page.gauge("bottlerocket_updater_last_error_age_seconds", "How long ago that was, or 0.");
+        page.gauge(
+            "bottlerocket_updater_last_error_age_seconds",
+            "Time since the last error, or 0 if there was none.",
+        );
         page.sample(&[], &age(at.now, error_at));
 
         page.counter(
             "bottlerocket_update_commands_total",
-            "What became of the commands that were sent.",
+            "Number of update commands that were sent, by command and outcome.",
         );
         for (command, metrics) in self.by_command() {
             for (outcome, count) in Outcome::ALL.into_iter().zip(metrics.outcomes) {
@@ -266,7 +284,7 @@ impl Metrics {
 
         page.gauge(
             "bottlerocket_update_last_success_age_seconds",
-            "How long ago a command last succeeded.",
+            "Time since the command last succeeded.",
         );
         for (command, metrics) in self.by_command() {
             if let Some(success) = metrics.last_success {
@@ -274,7 +292,10 @@ impl Metrics {
             }
         }
 
-        page.gauge("bottlerocket_update_last_success_duration_seconds", "How long it took then.");
+        page.gauge(
+            "bottlerocket_update_last_success_duration_seconds",
+            "Time that the command took when it last succeeded.",
+        );
         for (command, metrics) in self.by_command() {
             if let Some(success) = metrics.last_success {
                 page.sample(&[("command", command.name())], &Seconds(success.took));
@@ -283,7 +304,7 @@ impl Metrics {
 
         page.counter(
             "bottlerocket_updater_events_total",
-            "What happened, by the names of the log.",
+            "Number of events, by their name in the log.",
         );
         for (kind, count) in EventKind::ALL.into_iter().zip(self.events) {
             page.sample(&[("event", kind.name())], &count);
