@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `call.rs` | the calls, and their requests |
 //! | `exchange.rs` | one call: the response as it comes in, and the answer |
+//! | `retry.rs` | when to repeat a call while an update command holds the lock |
 //! | `document.rs` | reads a status document while it comes in |
 //! | `status.rs` | the status that such a document describes |
 //! | `error.rs` | why there is no usable answer, in words for people |
@@ -18,11 +19,13 @@ mod call;
 pub mod document;
 mod error;
 mod exchange;
+mod retry;
 pub mod status;
 
 pub use call::{Call, Command};
 pub use error::{AnswerError, CallError, ErrorKind, Failed, Refusal};
 pub use exchange::{Answer, Exchange};
+pub use retry::LockRetry;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Calls of the API over its Unix socket.
 
-use crate::api::{Answer, Call, CallError, Exchange};
+use crate::api::{Answer, Call, CallError, Exchange, LockRetry};
 use crate::sys::deadline::Wait;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -14,11 +14,6 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFla
 const RECEIVE_MAX: usize = 2048;
 /// How long to wait until a server with a full queue is tried again.
 const QUEUE_PAUSE: Duration = Duration::from_millis(20);
-
-/// How long to wait until a call is made again that an update command keeps
-/// from being answered, at first and at most.
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
-const BUSY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Where the API listens on every node.
 pub const DEFAULT_SOCKET: &CStr = c"/run/api.sock";
@@ -54,20 +49,19 @@ pub fn call_until_free<'x>(
     exchange: &'x mut Exchange,
 ) -> Result<Answer<'x>, CallError<'x>> {
     perform(socket, call, deadline, exchange)?;
-    let mut pause = BUSY_PAUSE;
-    // Ends: with the pauses, for which there is time until the deadline.
+    let mut retry = LockRetry::default();
+    // Ends: when there is no time for another pause.
     while exchange.is_busy() {
+        let remaining = deadline.remaining();
+        let pause = retry.next_pause(remaining).unwrap_or(remaining);
         if !deadline.pause(pause).map_err(CallError::Setup)? {
             return Ok(Answer::Busy);
         }
-        // An answer takes a millisecond. Only if there was no time for that, the
-        // answer before it counts.
-        let is_last = deadline.remaining() < BUSY_PAUSE;
+        let is_last = LockRetry::is_last(deadline.remaining());
         match perform(socket, call, deadline, exchange) {
             Err(error) if is_last && error.is_too_late() => return Ok(Answer::Busy),
-            other => other?,
+            result => result?,
         }
-        pause = BUSY_PAUSE_MAX.min(pause.saturating_mul(2));
     }
     exchange.finish().map_err(CallError::Answer)
 }

@@ -266,7 +266,7 @@ fn status_is_read_again_while_the_lock_is_held() {
         (250, &[held, TooLate], &too_late, &[100]),
         // There is no time for another answer, so the one before counts.
         (150, &[held, TooLate], "Busy", &[100]),
-        (1_000, &[held, held, held, held], "Busy", &[100, 200, 400, 800]),
+        (1_000, &[held, held, held, held], "Busy", &[100, 200, 400, 300]),
     ];
     for (remaining, acts, result, pauses) in rows {
         let acts: List<Act> = acts.iter().flat_map(|act| [STATUS, *act]).collect();
