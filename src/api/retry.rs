@@ -4,12 +4,12 @@
 use core::time::Duration;
 
 /// The first pause before a retry, and the longest. Each pause is twice as long
-/// as the one before.
+/// as the one before. A shorter one makes the last try end before the deadline.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// The time that an answer certainly takes no longer than. (The API answers in
-/// about a millisecond.)
-const ANSWER_TIME: Duration = Duration::from_millis(100);
+/// How long before the deadline the last try begins. The API answers in about a
+/// millisecond.
+const LAST_TRY: Duration = Duration::from_millis(100);
 
 /// The retries of one call.
 #[derive(Debug, Clone, Copy)]
@@ -27,15 +27,15 @@ impl LockRetry {
     /// The pause before the next try. `remaining` is the time until the
     /// deadline. Returns `None` if there is no time for another try.
     pub fn next_pause(&mut self, remaining: Duration) -> Option<Duration> {
-        let pause = self.pause;
-        self.pause = PAUSE_MAX.min(pause.saturating_mul(2));
-        Some(pause).filter(|pause| *pause < remaining)
+        let pause = self.pause.min(remaining.saturating_sub(LAST_TRY));
+        self.pause = PAUSE_MAX.min(self.pause.saturating_mul(2));
+        Some(pause).filter(|pause| !pause.is_zero())
     }
 
-    /// Whether a retry with `remaining` time until the deadline may be too late
-    /// for an answer. If it times out, the 423 before it is the result.
+    /// Whether a retry with `remaining` time until the deadline is the last one.
+    /// If it times out, the 423 before it is the result.
     pub fn is_last(remaining: Duration) -> bool {
-        remaining < ANSWER_TIME
+        remaining <= LAST_TRY
     }
 }
 
@@ -61,13 +61,22 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_two_seconds() {
-        assert_eq!(tries(9_000), [0, 100, 300, 700, 1_500, 3_100, 5_100, 7_100]);
+        assert_eq!(tries(9_000)[..8], [0, 100, 300, 700, 1_500, 3_100, 5_100, 7_100]);
     }
 
     #[test]
-    fn only_a_try_that_may_be_too_late_is_the_last() {
+    fn the_last_try_is_just_before_the_deadline() {
+        for timeout in [1, 100, 101, 199, 200, 201, 1_000, 3_000, 9_000, 9_150] {
+            let tries = tries(timeout);
+            let last = timeout.saturating_sub(100).into();
+            assert_eq!(tries.last(), Some(&last), "{timeout} ms: {tries:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_try_close_to_the_deadline_is_the_last() {
         assert!(LockRetry::is_last(Duration::ZERO));
-        assert!(LockRetry::is_last(99 * MILLISECOND));
+        assert!(LockRetry::is_last(100 * MILLISECOND));
         assert!(!LockRetry::is_last(101 * MILLISECOND));
     }
 }

@@ -50,13 +50,10 @@ pub fn call_until_free<'x>(
 ) -> Result<Answer<'x>, CallError<'x>> {
     perform(socket, call, deadline, exchange)?;
     let mut retry = LockRetry::default();
-    // Ends: when there is no time for another pause.
+    // Ends: when there is no time for another try. Each of them comes after a pause.
     while exchange.is_busy() {
-        let remaining = deadline.remaining();
-        let pause = retry.next_pause(remaining).unwrap_or(remaining);
-        if !deadline.pause(pause).map_err(CallError::Setup)? {
-            return Ok(Answer::Busy);
-        }
+        let Some(pause) = retry.next_pause(deadline.remaining()) else { return Ok(Answer::Busy) };
+        deadline.pause(pause).map_err(CallError::Setup)?;
         let is_last = LockRetry::is_last(deadline.remaining());
         match perform(socket, call, deadline, exchange) {
             Err(error) if is_last && error.is_too_late() => return Ok(Answer::Busy),

@@ -120,7 +120,6 @@ fn if_ready_waits_for_the_lock() {
     {
         let node = Node::after(&STEPS[..steps]);
         node.set_lock(Some(Lock::Exclusive));
-        // The last try is made when half of that is over, so there is time for it.
         let held = run_within(SOON, node.program("reboot").args(["-if-ready", "-timeout=3s"]));
         assert_eq!(held, said(1, "not rebooting: update lock held for 3s"));
         assert!(!node.requested().contains(&POST.into()));

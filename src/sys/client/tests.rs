@@ -250,7 +250,7 @@ fn status_is_read_again_while_the_lock_is_held() {
     let too_late = format!("{:?}", CallError::Timeout(Progress::Nothing));
     // The time until the deadline in milliseconds, the acts without the requests,
     // the result and the pauses.
-    let rows: [(u64, &[Act], &str, &[u128]); 10] = [
+    let rows: [(u64, &[Act], &str, &[u128]); 13] = [
         (9_000, &[FREE], "Uninitialized", &[]),
         (9_000, &[held, held, FREE], "Uninitialized", &[100, 200]),
         (
@@ -264,9 +264,12 @@ fn status_is_read_again_while_the_lock_is_held() {
         (9_000, &[SayAndStopListening(BUSY)], &refused, &[100]),
         (9_000, &[TooLate], &too_late, &[]),
         (250, &[held, TooLate], &too_late, &[100]),
-        // There is no time for another answer, so the one before counts.
-        (150, &[held, TooLate], "Busy", &[100]),
-        (1_000, &[held, held, held, held], "Busy", &[100, 200, 400, 300]),
+        // There may be no time for another answer, so the one before counts.
+        (150, &[held, TooLate], "Busy", &[50]),
+        (100, &[held], "Busy", &[]),
+        (1_000, &[held, held, held, held, held], "Busy", &[100, 200, 400, 200]),
+        (1_000, &[held, held, held, held, TooLate], "Busy", &[100, 200, 400, 200]),
+        (1_000, &[held, held, held, held, FREE], "Uninitialized", &[100, 200, 400, 200]),
     ];
     for (remaining, acts, result, pauses) in rows {
         let acts: List<Act> = acts.iter().flat_map(|act| [STATUS, *act]).collect();
