@@ -1,6 +1,7 @@
-//! Tells Kured whether the node wants a reboot: exit status 0 says yes.
+//! Kured's reboot sentinel: exits with 0 if the node must reboot to start an
+//! update that is ready.
 //!
-//! It only reads the update status, unless `-refresh` is given.
+//! Without `-refresh` the program only reads the update status.
 #![no_std]
 #![no_main]
 
@@ -12,76 +13,61 @@ mod start;
 use bottlerocket_updater::api::status::State;
 use bottlerocket_updater::api::{Answer, Call, CallError, Command, Exchange, Failed};
 use bottlerocket_updater::cli::exit::{FAILURE, NEGATIVE, SUCCESS};
-use bottlerocket_updater::cli::flags::{self, Flags, Value};
+use bottlerocket_updater::cli::flags::{self, Flags};
+use bottlerocket_updater::cli::help::Help;
+use bottlerocket_updater::cli::value::Positive;
 use bottlerocket_updater::sys::client::{DEFAULT_SOCKET, call, call_until_free};
 use bottlerocket_updater::sys::deadline::Deadline;
 use bottlerocket_updater::sys::stdio::write_line;
 use bottlerocket_updater::text::duration::HumanDuration;
 use core::ffi::CStr;
-use core::time::Duration;
 use start::{Args, STDOUT, complain};
 
 start::program!(main);
 
-const HELP: &str = "\
-Usage: bottlerocket-checker [flags]
-
-Tells whether the Bottlerocket node has an update that a reboot will bring.
-Made to be Kured's reboot sentinel command.
-
-Flags:
-  -socket PATH    socket of the node's API (default /run/api.sock)
-  -timeout D      never take longer than this (default 10s)
-  -refresh        ask for a refresh afterwards, best effort (default: only read)
-  -h, -help       show this
-  -version        show the version
-
-Exit status:
-  0  yes: the state is Ready, reboot the node
-  1  no: another state, no refresh since boot, or an update command running
-  2  the command line is wrong
-  3  could not find out
-
-Example:
-  nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-checker
-";
-
-struct Options {
-    socket: &'static CStr,
-    timeout: Duration,
-    refresh: bool,
-}
-
-impl Flags<'static> for Options {
-    const NAMES: &'static str = "socket timeout refresh ";
-
-    fn value(&mut self, number: usize) -> Value<'_, 'static> {
-        match number {
-            0 => Value::Path(&mut self.socket),
-            1 => Value::Positive(&mut self.timeout),
-            _ => Value::Switch(&mut self.refresh),
-        }
+bottlerocket_updater::flags! {
+    /// What the operator has set.
+    struct Options<'a> {
+        socket: &'a CStr = DEFAULT_SOCKET, "-socket PATH", "socket of the node's API";
+        timeout: Positive = Positive::seconds(10), "-timeout DURATION",
+            "give up after this time";
+        refresh: bool = false, "-refresh",
+            "also refresh the node's list of updates after the check; a failed refresh does not \
+             change the exit status",
+            default "only read the status";
     }
 }
 
+const HELP: Help = Help {
+    usage: "bottlerocket-checker [flags]",
+    about: "Checks whether the Bottlerocket node must reboot to start an update that is ready. \
+            Use this program as Kured's reboot sentinel command.",
+    flags: Options::ROWS,
+    notes: &["A DURATION is like 90s, 10m or 1h30m."],
+    success: "an update is Ready; reboot the node",
+    negative: "the state is not Ready, the updates have not been refreshed since the node booted, \
+               or an update command is running",
+    failure: "the state could not be determined",
+    example: "nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-checker",
+};
+
 fn main(arguments: Args) -> u8 {
-    let mut options =
-        Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(10), refresh: false };
-    let asked = flags::read(arguments, &mut options, &mut [], None);
-    start::invoke(asked, HELP, || {
+    let mut options = Options::default();
+    let invocation = flags::read(arguments, &mut options, None);
+    start::invoke(invocation, &HELP, || {
         check(&options, &mut Exchange::new(Call::Status)).unwrap_or_else(|error| {
-            let Options { socket, timeout, .. } = options;
-            let socket = socket.to_bytes();
             let tried = "read the update status from";
+            let (socket, timeout) = (options.socket.to_bytes(), options.timeout.0);
             complain(&[&Failed { tried, socket, error, timeout }]);
             FAILURE
         })
     })
 }
 
-/// Asks the API, and says what is known in one line: the exit status.
+/// Reads the status from the API and prints the answer in one line. Returns the
+/// exit status.
 fn check<'x>(options: &Options, exchange: &'x mut Exchange) -> Result<u8, CallError<'x>> {
-    let mut deadline = Deadline::after(clock::now, options.timeout);
+    let mut deadline = Deadline::after(clock::now, options.timeout.0);
     let status = match call_until_free(options.socket, Call::Status, &mut deadline, exchange)? {
         Answer::Status(status) if status.state == State::Ready => {
             write_line(STDOUT, "yes: ", &[&status]);
@@ -96,13 +82,13 @@ fn check<'x>(options: &Options, exchange: &'x mut Exchange) -> Result<u8, CallEr
             NEGATIVE
         }
         _ => {
-            let timeout = HumanDuration(options.timeout);
+            let timeout = HumanDuration(options.timeout.0);
             write_line(STDOUT, "no: update lock held for ", &[&timeout]);
             NEGATIVE
         }
     };
     if options.refresh {
-        // Whether it works is for the next check to see.
+        // An error does not matter: the next check reads the status anyway.
         let refresh = Call::Start(Command::Refresh);
         let _ = call(options.socket, refresh, &mut deadline, &mut Exchange::new(refresh));
     }

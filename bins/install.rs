@@ -21,7 +21,8 @@
 mod start;
 
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
-use bottlerocket_updater::cli::flags::{self, Flags, Invocation, UsageError, Value};
+use bottlerocket_updater::cli::flags::{self, Flags, Invocation, UsageError};
+use bottlerocket_updater::cli::help::Help;
 use bottlerocket_updater::sys::deadline::pause;
 use bottlerocket_updater::sys::stdio::write_line;
 use bottlerocket_updater::text::errno::ErrnoText;
@@ -40,26 +41,26 @@ use start::{Args, STDERR, STDOUT, complain};
 
 start::program!(main);
 
-const HELP: &str = "\
-Usage: bottlerocket-install [flags] DIR
+bottlerocket_updater::flags! {
+    /// What the operator has set.
+    struct Options<'a> {
+        from: &'a CStr = c"", "-from DIR",
+            "directory that contains the programs", default "the directory of this program";
+    }
+}
 
-Copies bottlerocket-checker and bottlerocket-reboot into DIR, which is created
-if it is not there. A file that differs is replaced as a whole, even while it
-runs; one that does not is left alone. One line a file says what was done.
-
-Flags:
-  -from DIR    where the programs are (default: where this program is)
-  -h, -help    show this
-  -version     show the version
-
-Exit status:
-  0  done
-  2  the command line is wrong
-  3  could not do it
-
-Example:
-  bottlerocket-install /host/opt/bottlerocket
-";
+const HELP: Help = Help {
+    usage: "bottlerocket-install [flags] DIR",
+    about: "Copies bottlerocket-checker and bottlerocket-reboot into DIR, which is created if it \
+            does not exist. A file that differs is replaced atomically, even while it runs. A \
+            file that is the same is left alone. One line for each file says what was done.",
+    flags: Options::ROWS,
+    notes: &[],
+    success: "the programs are installed",
+    negative: "",
+    failure: "the programs could not be installed",
+    example: "bottlerocket-install /host/opt/bottlerocket",
+};
 
 /// What is installed: each program's name, and the one it has until it is whole.
 const PROGRAMS: [(&CStr, &CStr); 2] = [
@@ -101,41 +102,33 @@ const READ: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC);
 const CREATE: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::CLOEXEC);
 
-#[derive(Default)]
-struct Options {
-    from: &'static CStr,
-    into: &'static CStr,
-}
-
-impl Flags<'static> for Options {
-    const NAMES: &'static str = "from ";
-
-    fn value(&mut self, _: usize) -> Value<'_, 'static> {
-        Value::Path(&mut self.from)
-    }
-}
-
 fn main(arguments: Args) -> u8 {
     let mut options = Options::default();
     let mut into = None;
-    let mut asked = flags::read(arguments, &mut options, &mut [], Some(&mut into));
-    options.into = into.unwrap_or_default();
-    if asked == Ok(Invocation::Run) && options.into.is_empty() {
-        asked = Err(UsageError::MissingOperand("DIR"));
+    let mut invocation = flags::read(arguments, &mut options, Some(&mut into));
+    let into = into.unwrap_or_default();
+    if invocation == Ok(Invocation::Run) && into.is_empty() {
+        invocation = Err(UsageError::MissingOperand("DIR"));
     }
-    start::invoke(asked, HELP, || match install(&options, &mut [0; PATH_MAX]) {
-        Ok(()) => SUCCESS,
-        Err(failure) => {
-            complain(&[&failure]);
-            FAILURE
+    start::invoke(invocation, &HELP, || {
+        match install(options.from.to_bytes(), into.to_bytes(), &mut [0; PATH_MAX]) {
+            Ok(()) => SUCCESS,
+            Err(failure) => {
+                complain(&[&failure]);
+                FAILURE
+            }
         }
     })
 }
 
 /// Installs the programs. Nothing is written before all of them are found.
-fn install<'a>(options: &Options, own_path: &'a mut [u8; PATH_MAX]) -> Result<(), Failure<'a>> {
+fn install<'a>(
+    from: &'a [u8],
+    into: &'a [u8],
+    own_path: &'a mut [u8; PATH_MAX],
+) -> Result<(), Failure<'a>> {
     occupy_standard_streams();
-    let from = match options.from.to_bytes() {
+    let from = match from {
         b"" => own_directory(own_path)?,
         path => path,
     };
@@ -145,7 +138,7 @@ fn install<'a>(options: &Options, own_path: &'a mut [u8; PATH_MAX]) -> Result<()
 
     // What is created has the mode that is asked for, whoever starts this.
     umask(Mode::empty());
-    let into = Directory::open(options.into.to_bytes(), Side::Target)?.lock()?;
+    let into = Directory::open(into, Side::Target)?.lock()?;
     // All of them first: a full disk may be full of them.
     for program in &programs {
         program.remove_leftover(&into)?;

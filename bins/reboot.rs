@@ -29,7 +29,9 @@ mod start;
 use bottlerocket_updater::api::status::State;
 use bottlerocket_updater::api::{Answer, Call, CallError, Exchange, Failed};
 use bottlerocket_updater::cli::exit::{FAILURE, NEGATIVE, SUCCESS};
-use bottlerocket_updater::cli::flags::{self, Flags, Value};
+use bottlerocket_updater::cli::flags::{self, Flags};
+use bottlerocket_updater::cli::help::Help;
+use bottlerocket_updater::cli::value::Positive;
 use bottlerocket_updater::sys::client::{DEFAULT_SOCKET, call, call_until_free};
 use bottlerocket_updater::sys::deadline::{Deadline, Wait};
 use bottlerocket_updater::sys::stdio::{write_all, write_line};
@@ -52,53 +54,34 @@ const BREAKS_MAX: u32 = 20;
 const GOING_DOWN: &[u8] =
     b"the API stays away after the request: the node seems to be going down\n";
 
-const HELP: &str = "\
-Usage: bottlerocket-reboot [flags]
-
-Reboots the Bottlerocket node through its API. Made to be Kured's reboot
-command.
-
-Flags:
-  -socket PATH    socket of the node's API (default /run/api.sock)
-  -timeout D      how long the API may take (default 60s)
-  -if-ready       reboot only if an update is Ready (default: in any state)
-  -h, -help       show this
-  -version        show the version
-
-Exit status:
-  0  done: the reboot is on its way
-  1  no: -if-ready is given and the node is not Ready
-  2  the command line is wrong
-  3  could not do it, or could not find out
-
-Example:
-  nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-reboot
-";
-
-struct Options {
-    socket: &'static CStr,
-    timeout: Duration,
-    if_ready: bool,
-}
-
-impl Flags<'static> for Options {
-    const NAMES: &'static str = "socket timeout if-ready ";
-
-    fn value(&mut self, number: usize) -> Value<'_, 'static> {
-        match number {
-            0 => Value::Path(&mut self.socket),
-            1 => Value::Positive(&mut self.timeout),
-            _ => Value::Switch(&mut self.if_ready),
-        }
+bottlerocket_updater::flags! {
+    /// What the operator has set.
+    struct Options<'a> {
+        socket: &'a CStr = DEFAULT_SOCKET, "-socket PATH", "socket of the node's API";
+        timeout: Positive = Positive::seconds(60), "-timeout DURATION",
+            "give up after this time; a lost connection may be retried for longer";
+        if_ready: bool = false, "-if-ready",
+            "reboot only if an update is Ready", default "reboot in any state";
     }
 }
 
+const HELP: Help = Help {
+    usage: "bottlerocket-reboot [flags]",
+    about: "Reboots the Bottlerocket node through its API. Use this program as Kured's \
+            reboot command.",
+    flags: Options::ROWS,
+    notes: &["A DURATION is like 90s, 10m or 1h30m."],
+    success: "the reboot is on its way",
+    negative: "-if-ready is set, and no update is Ready or an update command is running",
+    failure: "the node could not be rebooted, or its state could not be determined",
+    example: "nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-reboot",
+};
+
 fn main(arguments: Args) -> u8 {
-    let mut options =
-        Options { socket: DEFAULT_SOCKET, timeout: Duration::from_secs(60), if_ready: false };
-    let asked = flags::read(arguments, &mut options, &mut [], None);
-    start::invoke(asked, HELP, || {
-        let mut deadline = Deadline::after(clock::now, options.timeout);
+    let mut options = Options::default();
+    let invocation = flags::read(arguments, &mut options, None);
+    start::invoke(invocation, &HELP, || {
+        let mut deadline = Deadline::after(clock::now, options.timeout.0);
         let mut exchange = Exchange::new(Call::Status);
         match options.if_ready.then(|| refuse(&options, &mut deadline, &mut exchange)).flatten() {
             Some(status) => status,
@@ -108,8 +91,7 @@ fn main(arguments: Args) -> u8 {
 }
 
 fn fail(options: &Options, tried: &str, error: CallError) -> u8 {
-    let Options { socket, timeout, .. } = *options;
-    let socket = socket.to_bytes();
+    let (socket, timeout) = (options.socket.to_bytes(), options.timeout.0);
     complain(&[&Failed { tried, socket, error, timeout }]);
     FAILURE
 }
@@ -126,7 +108,7 @@ fn refuse(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -
             write_all(STDOUT, b"not rebooting: no refresh since the node booted\n");
         }
         Ok(_) => {
-            let timeout = HumanDuration(options.timeout);
+            let timeout = HumanDuration(options.timeout.0);
             write_line(STDOUT, "not rebooting: update lock held for ", &[&timeout]);
         }
         Err(error) => return Some(fail(options, "read the update status from", error)),

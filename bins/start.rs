@@ -22,11 +22,12 @@ mod memory;
 
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS, USAGE};
 use bottlerocket_updater::cli::flags::{Invocation, UsageError};
+use bottlerocket_updater::cli::help::{HELP_MAX, Help};
 use bottlerocket_updater::sys::stdio::{write_all, write_line};
 use bottlerocket_updater::text::Show;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::fmt::Write;
-use heapless::VecView;
+use heapless::{Vec, VecView};
 use rustix::fd::BorrowedFd;
 
 /// The kernel's number and constants for what is done about a signal.
@@ -64,10 +65,14 @@ pub fn complain(what: &[&dyn Show]) {
 
 /// Does what a command line asks for, or says what is wrong with it in one
 /// line on the standard error: the exit status.
-pub fn invoke(asked: Result<Invocation, UsageError>, help: &str, run: impl FnOnce() -> u8) -> u8 {
+pub fn invoke(asked: Result<Invocation, UsageError>, help: &Help, run: impl FnOnce() -> u8) -> u8 {
     match asked {
         Ok(Invocation::Run) => return run(),
-        Ok(Invocation::Help) => write_all(STDOUT, help.as_bytes()),
+        Ok(Invocation::Help) => {
+            let mut text = Vec::<u8, HELP_MAX>::new();
+            help.put(&mut text);
+            write_all(STDOUT, &text);
+        }
         Ok(Invocation::Version) => write_all(STDOUT, VERSION.as_bytes()),
         Err(error) => {
             complain(&[&error, &concat!("; see ", env!("CARGO_BIN_NAME"), " --help")]);

@@ -13,30 +13,26 @@ mod stop;
 
 use bottlerocket_updater::api::{Call, Exchange};
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
-use bottlerocket_updater::cli::flags::{self, Choice, Flag, Flags, Invocation, Source, Value};
+use bottlerocket_updater::cli::flags;
 use bottlerocket_updater::http::request;
-use bottlerocket_updater::sys::client::{self, DEFAULT_SOCKET};
+use bottlerocket_updater::sys::client;
 use bottlerocket_updater::sys::files::{self, Store};
 use bottlerocket_updater::sys::random::random;
 use bottlerocket_updater::sys::server::{Handler, Server, Turn};
 use bottlerocket_updater::sys::stdio;
 use bottlerocket_updater::text::errno::ErrnoText;
 use bottlerocket_updater::text::excerpt::Sanitized;
-use bottlerocket_updater::updater::config::{DurationOrNever, Listen, WindowFlag};
-use bottlerocket_updater::updater::cycle::{End, Now, Settings};
-use bottlerocket_updater::updater::daemon::{Daemon, Next, Schedule};
+use bottlerocket_updater::updater::config::{HELP, Options};
+use bottlerocket_updater::updater::cycle::{End, Now};
+use bottlerocket_updater::updater::daemon::{Daemon, Next};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::history::{FILE_MAX, History};
-use bottlerocket_updater::updater::log::{Format, Level};
 use bottlerocket_updater::updater::metrics::Metrics;
 use bottlerocket_updater::updater::reporter::Reporter;
-use bottlerocket_updater::updater::window::Windows;
 use core::ffi::CStr;
-use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
 use environment::Environment;
-use heapless::Vec;
 use rustix::io::Errno;
 use start::{Args, STDERR, STDOUT, complain};
 
@@ -45,8 +41,6 @@ start::program!(main);
 /// How long one call may take. The API answers in milliseconds, unless it is
 /// rebooting the node.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest jitter that is not set by the operator, in milliseconds.
-const JITTER_MAX: u64 = 60_000;
 /// How much longer than a cycle ought to take the API may be silent until that
 /// is no longer healthy, at least.
 const SILENCE_MIN: Duration = Duration::from_secs(60);
@@ -56,160 +50,19 @@ const SILENCE_MIN: Duration = Duration::from_secs(60);
 static REPORTER: Reporter = Reporter::new();
 static ONE_TIME: AtomicBool = AtomicBool::new(false);
 
-/// What the names of the environment's variables begin with.
-const ENVIRONMENT: &str = "BOTTLEROCKET_UPDATER_";
-
-const HELP: &str = "\
-Usage: bottlerocket-updater [flags]
-
-Keeps a Bottlerocket node ready for its next version. The reboot is Kured's.
-
-Flags:
-  -socket PATH           socket of the API (default /run/api.sock)
-  -one-time              one cycle, at once, then exit (default: a daemon)
-  -interval D            time between two cycles (default 10m)
-  -jitter D              spread cycles at random; 0s for none (default a tenth
-                         of the interval, at most 60s)
-  -window W              update then, in UTC: 'Mon-Fri 22:00-04:00', and so on
-                         (default: always)
-  -stage-only            leave activating to others (default: activate)
-  -refresh-ready         replace an update that is Ready (default: hands off)
-  -state-dir DIR         remember there what did not boot, and hold it back
-                         (default: no)
-  -retry-failed-boot D   try them again after this, or never (default 24h)
-  -metrics-address A     serve metrics and health, as on :8080 (default off)
-  -give-up D             exit if nobody listens for so long (default 5m)
-  -refresh-timeout D     limit of a refresh (default 60s)
-  -prepare-timeout D     limit of a prepare (default 30m)
-  -activate-timeout D    limit of an activate (default 60s)
-  -deactivate-timeout D  limit of a deactivate (default 60s)
-  -log-format FORMAT     logfmt or json (default logfmt)
-  -log-level LEVEL       error, info or debug (default info)
-  -boot-id PATH          boot id file (default /proc/sys/kernel/random/boot_id)
-  -print-config          show what is in force, and why
-  -h, -help              show this
-  -version               show the version
-
-D is like 90s, 10m or 1h30m. What no flag sets, the environment may: -log-level
-is BOTTLEROCKET_UPDATER_LOG_LEVEL, windows have ; in between.
-
-Exit status:
-  0  -one-time: the node is Ready or has nothing to do; daemon: asked to stop
-  2  the command line is wrong
-  3  -one-time: the cycle failed, or was stopped; daemon: gave up on the socket
-
-Example:
-  bottlerocket-updater -one-time
-";
-
-/// What the operator has set.
-struct Options<'w> {
-    socket: &'static CStr,
-    state_dir: &'static CStr,
-    boot_id: &'static CStr,
-    retry: DurationOrNever,
-    listen: Listen<'static>,
-    schedule: Schedule,
-    settings: Settings,
-    windows: WindowFlag<'w, 'static>,
-    log_format: Choice,
-    log_level: Choice,
-    print_config: bool,
-}
-
-impl Flags<'static> for Options<'_> {
-    const NAMES: &'static str = "interval jitter socket one-time window stage-only refresh-ready \
-        state-dir retry-failed-boot metrics-address give-up refresh-timeout prepare-timeout \
-        activate-timeout deactivate-timeout log-format log-level boot-id print-config ";
-
-    fn value(&mut self, number: usize) -> Value<'_, 'static> {
-        let [refresh, prepare, activate, deactivate] = &mut self.settings.timeouts;
-        match number {
-            0 => Value::Positive(&mut self.schedule.interval),
-            JITTER => Value::Duration(&mut self.schedule.jitter),
-            2 => Value::Path(&mut self.socket),
-            3 => Value::Switch(&mut self.schedule.once),
-            4 => Value::Other(&mut self.windows),
-            5 => Value::Switch(&mut self.settings.stage_only),
-            6 => Value::Switch(&mut self.settings.refresh_ready),
-            7 => Value::Path(&mut self.state_dir),
-            8 => Value::Other(&mut self.retry),
-            9 => Value::Other(&mut self.listen),
-            10 => Value::Duration(&mut self.schedule.give_up),
-            11 => Value::Positive(refresh),
-            12 => Value::Positive(prepare),
-            13 => Value::Positive(activate),
-            14 => Value::Positive(deactivate),
-            15 => Value::Other(&mut self.log_format),
-            16 => Value::Other(&mut self.log_level),
-            17 => Value::Path(&mut self.boot_id),
-            _ => Value::Switch(&mut self.print_config),
-        }
-    }
-}
-
-/// The words of `-log-level`.
-const LEVELS: [&str; 3] = [Level::Error.name(), Level::Info.name(), Level::Debug.name()];
-
-/// The number of the flag `-jitter`.
-const JITTER: usize = 1;
-/// How many flags there are.
-const FLAGS: usize = 19;
-
 fn main(arguments: Args) -> u8 {
-    let mut windows = Windows::new();
-    let mut options = Options {
-        socket: DEFAULT_SOCKET,
-        state_dir: c"",
-        boot_id: c"/proc/sys/kernel/random/boot_id",
-        retry: DurationOrNever(Some(Duration::from_secs(24 * 60 * 60))),
-        listen: Listen::default(),
-        schedule: Schedule {
-            once: false,
-            interval: Duration::from_secs(600),
-            jitter: Duration::ZERO,
-            give_up: Duration::from_secs(300),
-        },
-        settings: Settings::default(),
-        windows: WindowFlag { windows: &mut windows, texts: Vec::new() },
-        log_format: Choice {
-            number: 0,
-            words: &["logfmt", "json"],
-            phrase: "it takes logfmt or json",
-        },
-        log_level: Choice {
-            number: Level::Info as usize,
-            words: &LEVELS,
-            phrase: "it takes error, info or debug",
-        },
-        print_config: false,
-    };
-    let mut sources = [Source::Default; FLAGS];
+    let mut options = Options::default();
     let environment = Environment::beside(&arguments);
-    let mut asked = flags::read(arguments, &mut options, &mut sources, None);
-    if asked == Ok(Invocation::Run)
-        && let Err(error) =
-            flags::read_environment(environment, ENVIRONMENT, &mut options, &mut sources)
-    {
-        asked = Err(error);
-    }
-    let schedule = &mut options.schedule;
-    if sources[JITTER] == Source::Default {
-        let tenth = schedule.interval.as_millis() as u64 / 10;
-        schedule.jitter = Duration::from_millis(tenth.min(JITTER_MAX));
-    }
-    if asked == Ok(Invocation::Run) && options.print_config {
-        let print = |flag: Flag| stdio::write_line(STDOUT, "", &[&flag]);
-        flags::show(&mut options, &sources, print);
-        return SUCCESS;
-    }
-    start::invoke(asked, HELP, || {
-        let format = if options.log_format.number == 1 { Format::Json } else { Format::Logfmt };
-        let level = Level::ALL.get(options.log_level.number).copied().unwrap_or(Level::Info);
-        REPORTER.configure(format, level);
-        ONE_TIME.store(options.schedule.once, Relaxed);
+    let invocation = options.read(arguments, environment);
+    start::invoke(invocation, &HELP, || {
+        if options.print_config {
+            flags::for_each(&mut options, |flag| stdio::write_line(STDOUT, "", &[flag]));
+            return SUCCESS;
+        }
+        REPORTER.configure(options.log_format, options.log_level);
+        ONE_TIME.store(options.one_time, Relaxed);
         stop::at_once(stop);
-        match update(&mut options) {
+        match update(&options) {
             Some(End::Done) => SUCCESS,
             Some(End::Failed | End::NoAnswer) | None => FAILURE,
         }
@@ -219,10 +72,9 @@ fn main(arguments: Args) -> u8 {
 /// Makes the calls that the daemon asks for, when it asks for them, until it
 /// ends. `None` if it could not begin.
 #[inline(never)]
-fn update(options: &mut Options) -> Option<End> {
-    let Options { socket, listen, schedule, .. } = *options;
-    let windows = mem::take(options.windows.windows);
-    let settings = Settings { windows, ..options.settings };
+fn update(options: &Options) -> Option<End> {
+    let Options { socket, metrics_address: listen, .. } = *options;
+    let schedule = options.schedule();
     let mut server = match listen.text {
         b"" => None,
         _ if schedule.once => None,
@@ -249,7 +101,7 @@ fn update(options: &mut Options) -> Option<End> {
     let (mut keeper, history) = Keeper::begin(options, &mut emit);
     let mut exchange = Exchange::new(Call::Status);
     let random = random(now.subsec_nanos().into());
-    let (mut daemon, mut next) = Daemon::begin(settings, history, schedule, random);
+    let (mut daemon, mut next) = Daemon::begin(options.settings(), history, schedule, random);
     // Ends: when the daemon says so. That may be never, but each turn has a pause or a
     // call, and a call has a deadline.
     loop {
@@ -349,7 +201,7 @@ impl Keeper {
             text => Some(text?),
         };
         let store = self.store.insert(store);
-        *history = History::new(boot, options.retry.0);
+        *history = History::new(boot, options.retry_failed_boot.0);
         if text.is_some_and(|text| history.read(text).is_err()) {
             *tried = "set a damaged file aside";
             store.quarantine()?;

@@ -1,15 +1,17 @@
-//! Any command line, with NULs between the arguments: it is read as a simple
-//! reader does, and what is wrong is told in one line.
+//! Any command line, with NULs between the arguments. The result is the same as
+//! that of a simple parser, and an error message has one short line.
 #![no_main]
 
-use bottlerocket_updater::cli::flags::{Invocation, Flags, Value, Choice, read};
+use bottlerocket_updater::cli::flags::{Invocation, read};
+use bottlerocket_updater::cli::value::Positive;
 use bottlerocket_updater::text::duration;
+use bottlerocket_updater::updater::log::Format;
 use libfuzzer_sys::fuzz_target;
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 
-/// What the flags come to.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// The values of all flags.
+#[derive(Debug, PartialEq, Eq)]
 struct Set<'a> {
     socket: &'a [u8],
     timeout: Duration,
@@ -19,48 +21,31 @@ struct Set<'a> {
     operand: Option<&'a [u8]>,
 }
 
-struct Options<'a> {
-    socket: &'a CStr,
-    timeout: Duration,
-    jitter: Duration,
-    once: bool,
-    format: Choice,
-}
-
-impl<'a> Flags<'a> for Options<'a> {
-    const NAMES: &'static str = "socket timeout jitter once format ";
-
-    fn value(&mut self, number: usize) -> Value<'_, 'a> {
-        match number {
-            0 => Value::Path(&mut self.socket),
-            1 => Value::Positive(&mut self.timeout),
-            2 => Value::Duration(&mut self.jitter),
-            3 => Value::Switch(&mut self.once),
-            _ => Value::Other(&mut self.format),
-        }
+bottlerocket_updater::flags! {
+    /// One flag of each kind.
+    struct Options<'a> {
+        socket: &'a CStr = c"", "-socket PATH", "a path";
+        timeout: Positive = Positive::seconds(1), "-timeout DURATION", "a duration above zero";
+        jitter: Duration = Duration::ZERO, "-jitter DURATION", "a duration";
+        once: bool = false, "-once", "a switch";
+        format: Format = Format::Logfmt, "-format FORMAT", "one of two words";
     }
 }
 
 fuzz_target!(|line: &[u8]| {
     let arguments: Vec<CString> =
         line.split(|byte| *byte == 0).filter_map(|argument| CString::new(argument).ok()).collect();
-    let mut options = Options {
-        socket: c"",
-        timeout: Duration::ZERO,
-        jitter: Duration::ZERO,
-        once: false,
-        format: Choice { number: 0, words: &["logfmt", "json"], phrase: "it takes logfmt or json" },
-    };
+    let mut options = Options::default();
     let mut operand = None;
     let read_from = arguments.iter().map(CString::as_c_str);
-    let asked = read(read_from, &mut options, &mut [], Some(&mut operand));
-    let Options { socket, timeout, jitter, once, format } = options;
-    let (socket, json) = (socket.to_bytes(), format.number == 1);
+    let invocation = read(read_from, &mut options, Some(&mut operand));
+    let Options { socket, timeout: Positive(timeout), jitter, once, format, .. } = options;
+    let (socket, json) = (socket.to_bytes(), format == Format::Json);
     let operand = operand.map(CStr::to_bytes);
     let set = Set { socket, timeout, jitter, once, json, operand };
     let arguments: Vec<&[u8]> = arguments.iter().map(|argument| argument.to_bytes()).collect();
-    match asked {
-        Ok(asked) => assert_eq!(Some((asked, set)), model(&arguments)),
+    match invocation {
+        Ok(invocation) => assert_eq!(Some((invocation, set)), model(&arguments)),
         Err(error) => {
             assert_eq!(model(&arguments), None, "{error}");
             let text = error.to_string();
@@ -70,7 +55,14 @@ fuzz_target!(|line: &[u8]| {
 });
 
 fn model<'a>(arguments: &[&'a [u8]]) -> Option<(Invocation, Set<'a>)> {
-    let mut set = Set::default();
+    let mut set = Set {
+        socket: b"",
+        timeout: Duration::from_secs(1),
+        jitter: Duration::ZERO,
+        once: false,
+        json: false,
+        operand: None,
+    };
     let mut operands = Vec::new();
     let mut at = 0;
     while at < arguments.len() {

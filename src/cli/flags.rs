@@ -1,90 +1,163 @@
-//! The command line as Go's programs take it: `-name value`, `-name=value`,
-//! and both with two dashes; `--` ends the flags. The last of several counts,
-//! but for a flag that may be given more than once.
+//! Flags as Go's programs take them: `-name value` or `-name=value`, with one
+//! dash or two. `--` ends the flags. If a flag is given twice, the last value
+//! counts, unless its type collects them.
 //!
-//! The program says which flags it has and where their values go:
+//! A program lists its flags once, in a table. Each row has the field that holds
+//! the value, its type and default, the flag as the help shows it, and what it
+//! does. Parsing, the names in the environment, the help's lines and the list of
+//! the values in force all come from that table:
 //!
 //! ```
-//! use bottlerocket_updater::cli::flags::{Invocation, Flags, Source, Value, read, read_environment};
+//! use bottlerocket_updater::cli::flags::{self, Invocation, Source};
+//! use bottlerocket_updater::cli::value::Positive;
 //! use core::ffi::CStr;
-//! use core::time::Duration;
 //!
-//! struct Options<'a> {
-//!     socket: &'a CStr,
-//!     timeout: Duration,
-//! }
-//!
-//! impl<'a> Flags<'a> for Options<'a> {
-//!     const NAMES: &'static str = "socket poll-timeout ";
-//!
-//!     fn value(&mut self, number: usize) -> Value<'_, 'a> {
-//!         match number {
-//!             0 => Value::Path(&mut self.socket),
-//!             _ => Value::Positive(&mut self.timeout),
-//!         }
+//! bottlerocket_updater::flags! {
+//!     /// What the operator has set.
+//!     struct Options<'a> {
+//!         socket: &'a CStr = c"/run/api.sock", "-socket PATH", "socket of the node's API";
+//!         poll_timeout: Positive = Positive::seconds(10), "-poll-timeout DURATION",
+//!             "time limit of one poll";
+//!         once: bool = false, "-once", "poll once, then exit", default "poll forever";
 //!     }
 //! }
 //!
-//! let mut options = Options { socket: c"/run/api.sock", timeout: Duration::from_secs(10) };
-//! let mut sources = [Source::Default; 2];
+//! let mut options = Options::default();
 //! let arguments = [c"-socket", c"/tmp/api.sock"];
-//! let asked = read(arguments.into_iter(), &mut options, &mut sources, None);
-//! assert_eq!(asked, Ok(Invocation::Run));
-//! // What no flag has set, the environment may.
+//! let invocation = flags::read(arguments.into_iter(), &mut options, None);
+//! assert_eq!(invocation, Ok(Invocation::Run));
+//!
+//! // The environment sets the flags that the command line has not set.
 //! let environment = [c"CHECK_SOCKET=/x", c"CHECK_POLL_TIMEOUT=90s"];
-//! read_environment(environment.into_iter(), "CHECK_", &mut options, &mut sources).unwrap();
-//! assert_eq!(sources, [Source::CommandLine, Source::Environment]);
-//! assert_eq!((options.socket, options.timeout.as_secs()), (c"/tmp/api.sock", 90));
+//! flags::read_environment(environment.into_iter(), "CHECK_", &mut options).unwrap();
+//! assert_eq!(options.socket, c"/tmp/api.sock");
+//! assert_eq!(options.poll_timeout, Positive::seconds(90));
+//!
+//! let mut sources = Vec::new();
+//! flags::for_each(&mut options, |flag| sources.push(flag.source));
+//! assert_eq!(sources, [Source::CommandLine, Source::Environment, Source::Default]);
 //! ```
 
-use crate::text::duration::{self, HumanDuration};
+use crate::cli::value::{Expected, FlagValue};
 use crate::text::excerpt::Sanitized;
-use crate::text::{Show, cut, display, find, put};
+use crate::text::{Show, display, put};
 use core::ffi::CStr;
-use core::time::Duration;
 use heapless::VecView;
 
-/// The flags of a program, by their numbers, counted from 0.
+/// Defines a struct of options from a table of flags, with [`Default`] and
+/// [`Flags`]. A row is
+///
+/// ```text
+/// field: Type = default, "-flag VALUE", "what it does", default "words";
+/// ```
+///
+/// The type implements [`FlagValue`], and the default is a constant expression.
+/// A switch has no `VALUE`. The last part is optional: the words that the help
+/// shows in place of the default value.
+///
+/// See the [module](crate::cli::flags) for an example.
+#[macro_export]
+macro_rules! flags {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $Options:ident<$lifetime:lifetime> {
+            $(
+                $field:ident: $type:ty = $default:expr, $usage:literal, $text:literal
+                $(, default $words:literal)?;
+            )+
+        }
+    ) => {
+        $(#[$attribute])*
+        $visibility struct $Options<$lifetime> {
+            $(#[doc = $text] $visibility $field: $type,)+
+            /// Where each value comes from, in the order of the rows.
+            sources: [$crate::cli::flags::Source; [$($usage),+].len()],
+        }
+
+        impl Default for $Options<'_> {
+            fn default() -> Self {
+                Self {
+                    $($field: $default,)+
+                    sources: [$crate::cli::flags::Source::Default; _],
+                }
+            }
+        }
+
+        impl<$lifetime> $crate::cli::flags::Flags<$lifetime> for $Options<$lifetime> {
+            const ROWS: &'static [$crate::cli::flags::Row] = &[
+                $($crate::cli::flags::Row {
+                    usage: $usage,
+                    text: $text,
+                    default: $crate::flags!(@shown $default $(, $words)?),
+                },)+
+            ];
+
+            fn flag(&mut self, number: usize) -> Option<$crate::cli::flags::Flag<'_, $lifetime>> {
+                let row = Self::ROWS.get(number)?;
+                let source = self.sources.get_mut(number)?;
+                let values: [&mut dyn $crate::cli::value::FlagValue<$lifetime>; _] =
+                    [$(&mut self.$field),+];
+                let value = values.into_iter().nth(number)?;
+                Some($crate::cli::flags::Flag { name: row.name(), value, source })
+            }
+        }
+    };
+    (@shown $default:expr) => { Some(&$default) };
+    (@shown $default:expr, $words:literal) => { Some(&$words) };
+}
+
+/// The options of a program, as [`flags!`](crate::flags) defines them.
 pub trait Flags<'a> {
-    /// Their names, without dashes, with a space behind each.
-    const NAMES: &'static str;
+    /// The table of the flags.
+    const ROWS: &'static [Row];
 
-    /// What the flag with this number takes, and where that goes.
-    fn value(&mut self, number: usize) -> Value<'_, 'a>;
+    /// The flag in the row with this number, counted from 0. `None` if there is
+    /// no such row.
+    fn flag(&mut self, number: usize) -> Option<Flag<'_, 'a>>;
 }
 
-/// A flag as it is in force.
-pub struct Flag<'v, 'a> {
-    /// The name, without dashes.
-    pub name: &'static str,
-    /// What it takes, and where that goes.
-    pub value: Value<'v, 'a>,
-    /// Where the value comes from.
-    pub source: Source,
+/// A row of a table of flags, for the help.
+pub struct Row {
+    /// The flag with a dash, and the name of its value unless it is a switch:
+    /// `-socket PATH`.
+    pub usage: &'static str,
+    /// What the flag does.
+    pub text: &'static str,
+    /// The default value, or words that describe it. `None` if there is none.
+    pub default: Option<&'static dyn Show>,
 }
 
-/// Calls `show` with each flag of `flags`, whose values come from `sources`.
-pub fn show<'a, F: Flags<'a>>(flags: &mut F, sources: &[Source], mut show: impl FnMut(Flag)) {
-    let mut names = F::NAMES;
-    for (number, source) in sources.iter().enumerate() {
-        let name = cut(&mut names, b' ');
-        show(Flag { name, value: flags.value(number), source: *source });
+impl Row {
+    /// The name of the flag, without the dash.
+    pub fn name(&self) -> &'static str {
+        let flag = self.usage.split(' ').next().unwrap_or_default();
+        flag.trim_start_matches('-')
     }
 }
 
-/// Shows the flag with its value, and where that is from.
+/// A flag of a program that runs.
+pub struct Flag<'o, 'a> {
+    /// The name, without the dash.
+    pub name: &'static str,
+    /// The value in force.
+    pub value: &'o mut dyn FlagValue<'a>,
+    /// Where the value comes from.
+    pub source: &'o mut Source,
+}
+
+/// Shows a flag as `-name=value (source)`.
 impl Show for Flag<'_, '_> {
     fn show(&self, buffer: &mut VecView<u8>) {
-        put(buffer, &["-", self.name, "="]);
+        put!(buffer, "-", self.name, "=");
         self.value.show(buffer);
-        put(buffer, &[" (", self.source.name(), ")"]);
+        put!(buffer, " (", self.source.name(), ")");
     }
 }
 
 /// Where the value of a flag comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody has set it.
+    /// The flag was not set.
     Default,
     /// A variable of the environment.
     Environment,
@@ -93,7 +166,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Its name, in a few words.
+    /// The word for it in a list of the values in force.
     pub fn name(self) -> &'static str {
         match self {
             Self::Default => "default",
@@ -103,73 +176,10 @@ impl Source {
     }
 }
 
-/// What a flag takes, and where that goes.
-pub enum Value<'v, 'a> {
-    /// Anything but the empty string.
-    Path(&'v mut &'a CStr),
-    /// A duration.
-    Duration(&'v mut Duration),
-    /// A duration above zero.
-    Positive(&'v mut Duration),
-    /// Nothing, or `=true` or `=false`.
-    Switch(&'v mut bool),
-    /// What it says itself.
-    Other(&'v mut dyn FlagValue<'a>),
-}
-
-/// A value that only one of the programs knows. Sanitized, it is what
-/// [`FlagValue::set`] takes.
-pub trait FlagValue<'a>: Show {
-    /// Takes a value from the command line or the environment, which is not
-    /// empty. Called for each if there are several.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it, or what it takes instead.
-    fn set(&mut self, value: &'a [u8]) -> Result<(), &'static str>;
-}
-
-/// One of several words: the number of the one that is set, and all of them.
-pub struct Choice {
-    /// The number of the word that is set, counted from 0.
-    pub number: usize,
-    /// The words.
-    pub words: &'static [&'static str],
-    /// What it takes, in one phrase.
-    pub phrase: &'static str,
-}
-
-impl FlagValue<'_> for Choice {
-    fn set(&mut self, value: &[u8]) -> Result<(), &'static str> {
-        let number = self.words.iter().position(|word| word.as_bytes() == value);
-        self.number = number.ok_or(self.phrase)?;
-        Ok(())
-    }
-}
-
-impl Show for Choice {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        put(buffer, &[self.words.get(self.number).copied().unwrap_or_default()]);
-    }
-}
-
-impl Show for Value<'_, '_> {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        match self {
-            Self::Path(path) => Sanitized(path.to_bytes()).show(buffer),
-            Self::Duration(duration) | Self::Positive(duration) => {
-                HumanDuration(**duration).show(buffer)
-            }
-            Self::Switch(on) => put(buffer, &[if **on { "true" } else { "false" }]),
-            Self::Other(setting) => setting.show(buffer),
-        }
-    }
-}
-
 /// What a command line asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Invocation {
-    /// That the program does its work.
+    /// The program's work.
     Run,
     /// The help: `-h` or `-help`.
     Help,
@@ -177,233 +187,239 @@ pub enum Invocation {
     Version,
 }
 
-/// What is wrong with a command line. Sanitized, it names the argument.
+/// What is wrong with a command line or with the environment. Its text names the
+/// argument.
 #[derive(Debug, PartialEq, Eq)]
 pub enum UsageError<'a> {
-    /// The program has no such flag: the argument as it stands.
+    /// The program has no such flag. This is the whole argument.
     UnknownFlag(&'a [u8]),
-    /// The flag wants a value, and there is none.
+    /// The flag with this name has no value, or an empty one.
     MissingValue(&'static str),
-    /// The flag does not take this value, which comes from there.
-    BadValue(&'static str, &'a [u8], Source, Expected),
-    /// The program takes no such argument: the argument as it stands.
+    /// A flag does not take a value.
+    BadValue {
+        /// The name of the flag.
+        flag: &'static str,
+        /// The value.
+        value: &'a [u8],
+        /// Where the value comes from.
+        source: Source,
+        /// What the flag takes.
+        expected: Expected,
+    },
+    /// The program does not take this argument, which is not a flag.
     UnexpectedOperand(&'a [u8]),
-    /// The program wants an argument that is not there: its name.
+    /// The argument with this name is missing, which is not a flag.
     MissingOperand(&'static str),
 }
 
-/// What a flag takes, as in "it takes false or true", or why it does not.
-pub type Expected = &'static str;
-
-const DURATION: Expected = "it takes a duration like 90s, 10m or 1h30m";
-const POSITIVE: Expected = "it takes a duration above zero, like 90s, 10m or 1h30m";
-const SWITCH: Expected = "it takes false or true";
-
-/// Reads `arguments`, which do not include the program's name. The values go
-/// where `flags` say; an argument that is not a flag goes to `operand`, and
-/// there may be one at most. In `sources` is kept which flags were set, by their
-/// numbers, as far as there is room.
+/// Reads `arguments`, without the program's name, into `options`. An argument
+/// that is not a flag goes into `operand`, which has room for one.
 ///
-/// What stands behind `-h`, `-help` or `-version` is not looked at.
+/// Arguments behind `-h`, `-help` or `-version` are not checked.
 ///
 /// # Errors
 ///
-/// The first argument that is wrong.
-pub fn read<'a, F: Flags<'a>>(
+/// What is wrong with the first argument that is wrong.
+pub fn read<'a>(
     mut arguments: impl Iterator<Item = &'a CStr>,
-    flags: &mut F,
-    sources: &mut [Source],
+    options: &mut impl Flags<'a>,
     mut operand: Option<&mut Option<&'a CStr>>,
 ) -> Result<Invocation, UsageError<'a>> {
-    let mut only_operands = false;
+    let mut flags_ended = false;
     // Ends: each turn takes an argument.
     while let Some(argument) = arguments.next() {
         let text = argument.to_bytes();
-        if text == b"--" && !only_operands {
-            only_operands = true;
+        if text == b"--" && !flags_ended {
+            flags_ended = true;
             continue;
         }
-        let named = match text {
-            [b'-', b'-', named @ ..] | [b'-', named @ ..] if !only_operands => named,
+        let flag = match text {
+            [b'-', b'-', flag @ ..] | [b'-', flag @ ..] if !flags_ended => flag,
             _ => b"",
         };
-        if named.is_empty() {
+        if flag.is_empty() {
             match &mut operand {
                 Some(operand) if operand.is_none() => **operand = Some(argument),
                 _ => return Err(UsageError::UnexpectedOperand(text)),
             }
             continue;
         }
-        let name = before_equals(named);
-        match find("h help version ", name, |byte| byte) {
-            Some((0 | 1, _)) => return Ok(Invocation::Help),
-            Some(_) => return Ok(Invocation::Version),
-            None => {}
+        let name = before_equals(flag);
+        match name {
+            b"h" | b"help" => return Ok(Invocation::Help),
+            b"version" => return Ok(Invocation::Version),
+            _ => {}
         }
-        let Some((number, flag)) = find(F::NAMES, name, |byte| byte) else {
+        let Some(flag) = find(options, |flag| flag.as_bytes() == name) else {
             return Err(UsageError::UnknownFlag(text));
         };
-        let inline = behind(argument, text.len() - named.len() + name.len() + 1);
-        let destination = flags.value(number);
-        let value = match destination {
-            Value::Switch(_) => inline.unwrap_or(c"true"),
-            _ => inline.or_else(|| arguments.next()).unwrap_or_default(),
+        let value = match after_equals(argument) {
+            Some(value) => value,
+            None if flag.value.is_switch() => c"true",
+            None => arguments.next().unwrap_or_default(),
         };
-        if value.is_empty() {
-            return Err(UsageError::MissingValue(flag));
-        }
-        set(flag, destination, value, Source::CommandLine)?;
-        if let Some(source) = sources.get_mut(number) {
-            *source = Source::CommandLine;
-        }
+        flag.set(value, Source::CommandLine)?;
     }
     Ok(Invocation::Run)
 }
 
-/// Reads the environment, whose variables look like `NAME=value`: the variable
-/// of a flag is named `prefix` and then the flag in capitals, with `_` for `-`.
-/// It counts if the flag has not been set yet, as `sources` have it, where that
-/// is kept. Empty ones do not count, nor do those of no flag: Kubernetes puts
-/// some with the name of a service into every pod.
+/// Reads the environment, whose `variables` look like `NAME=value`, into the
+/// `options` that are not set yet. The variable of a flag is `prefix` and the
+/// flag's name in capitals, with `_` for `-`.
+///
+/// An empty variable does not count. Other variables with this prefix are no
+/// error: Kubernetes adds some that begin with the name of a service.
 ///
 /// # Errors
 ///
-/// The first value that is wrong.
-pub fn read_environment<'a, F: Flags<'a>>(
+/// What is wrong with the first value that is wrong.
+pub fn read_environment<'a>(
     variables: impl Iterator<Item = &'a CStr>,
     prefix: &str,
-    flags: &mut F,
-    sources: &mut [Source],
+    options: &mut impl Flags<'a>,
 ) -> Result<(), UsageError<'a>> {
     for variable in variables {
         let Some(rest) = variable.to_bytes().strip_prefix(prefix.as_bytes()) else { continue };
         let name = before_equals(rest);
-        if let Some((number, flag)) = find(F::NAMES, name, capital)
-            && let Some(source @ Source::Default) = sources.get_mut(number)
-            && let Some(value) = behind(variable, prefix.len() + name.len() + 1)
+        let is_named = |flag: &str| flag.bytes().map(variable_byte).eq(name.iter().copied());
+        if let Some(flag) = find(options, is_named)
+            && let Some(value) = after_equals(variable)
             && !value.is_empty()
+            && *flag.source == Source::Default
         {
-            *source = Source::Environment;
-            set(flag, flags.value(number), value, Source::Environment)?;
+            flag.set(value, Source::Environment)?;
         }
     }
     Ok(())
 }
 
-/// What a character of a flag's name is in the name of its variable.
-fn capital(byte: u8) -> u8 {
+/// Calls `visit` with each flag, in the order of the table.
+pub fn for_each<'a, O: Flags<'a>>(options: &mut O, mut visit: impl FnMut(&Flag)) {
+    for number in 0..O::ROWS.len() {
+        if let Some(flag) = options.flag(number) {
+            visit(&flag);
+        }
+    }
+}
+
+/// The flag whose name `is_wanted`.
+fn find<'o, 'a, O: Flags<'a>>(
+    options: &'o mut O,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Option<Flag<'o, 'a>> {
+    let number = O::ROWS.iter().position(|row| is_wanted(row.name()))?;
+    options.flag(number)
+}
+
+/// The byte in the name of a variable for a byte in the name of a flag.
+fn variable_byte(byte: u8) -> u8 {
     if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }
 }
 
-/// What stands before the first `=`, all if there is none.
-#[inline(never)]
+/// The text before the first `=`, or all of it.
 fn before_equals(text: &[u8]) -> &[u8] {
-    let equals = text.iter().position(|byte| *byte == b'=').unwrap_or(text.len());
-    text.get(..equals).unwrap_or_default()
+    text.split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
-/// What stands behind the first `length` bytes, if there are so many.
-fn behind(text: &CStr, length: usize) -> Option<&CStr> {
-    (length < text.to_bytes_with_nul().len()).then(|| &text[length..])
+/// The text behind the first `=`, if there is one.
+fn after_equals(text: &CStr) -> Option<&CStr> {
+    let equals = text.to_bytes().iter().position(|byte| *byte == b'=')?;
+    CStr::from_bytes_with_nul(text.to_bytes_with_nul().get(equals + 1..)?).ok()
 }
 
-// Apart, it keeps its registers to itself: the programs are smaller.
-#[inline(never)]
-fn set<'a>(
-    flag: &'static str,
-    destination: Value<'_, 'a>,
-    value: &'a CStr,
-    source: Source,
-) -> Result<(), UsageError<'a>> {
-    let text = value.to_bytes();
-    let set = match destination {
-        Value::Path(path) => {
-            *path = value;
-            Ok(())
+impl<'a> Flag<'_, 'a> {
+    /// Sets the value to the one in `text`.
+    fn set(self, text: &'a CStr, source: Source) -> Result<(), UsageError<'a>> {
+        let Self { name: flag, value, .. } = self;
+        if text.is_empty() {
+            return Err(UsageError::MissingValue(flag));
         }
-        Value::Duration(duration) => set_duration(duration, text, Duration::ZERO).ok_or(DURATION),
-        Value::Positive(duration) => {
-            set_duration(duration, text, Duration::from_nanos(1)).ok_or(POSITIVE)
-        }
-        Value::Switch(on) => {
-            *on = text == b"true";
-            if *on || text == b"false" { Ok(()) } else { Err(SWITCH) }
-        }
-        Value::Other(setting) => setting.set(text),
-    };
-    set.map_err(|wanted| UsageError::BadValue(flag, text, source, wanted))
-}
-
-fn set_duration(duration: &mut Duration, text: &[u8], least: Duration) -> Option<()> {
-    *duration = duration::parse(text).filter(|parsed| *parsed >= least)?;
-    Some(())
+        value.set(text).map_err(|expected| {
+            let value = text.to_bytes();
+            UsageError::BadValue { flag, value, source, expected }
+        })?;
+        *self.source = source;
+        Ok(())
+    }
 }
 
 impl Show for UsageError<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
-        let (before, text, after) = match *self {
-            Self::UnknownFlag(flag) => ("unknown flag \"", flag, "\""),
-            Self::MissingValue(flag) => ("flag -", flag.as_bytes(), " needs a value"),
-            Self::BadValue(_, value, Source::Environment, _) => {
-                ("bad value \"", value, "\" in the environment for flag -")
+        match self {
+            Self::UnknownFlag(argument) => {
+                put!(buffer, "unknown flag \"", Sanitized(argument), "\"");
             }
-            Self::BadValue(_, value, ..) => ("bad value \"", value, "\" for flag -"),
-            Self::UnexpectedOperand(operand) => ("unexpected argument \"", operand, "\""),
-            Self::MissingOperand(what) => ("missing argument ", what.as_bytes(), ""),
-        };
-        put(buffer, &[before]);
-        Sanitized(text).show(buffer);
-        put(buffer, &[after]);
-        if let Self::BadValue(flag, .., wanted) = self {
-            put(buffer, &[flag, ": ", wanted]);
+            Self::MissingValue(flag) => put!(buffer, "flag -", flag, " needs a value"),
+            Self::BadValue { flag, value, source, expected } => {
+                let place = match source {
+                    Source::Environment => " in the environment",
+                    Source::CommandLine | Source::Default => "",
+                };
+                let value = Sanitized(value);
+                put!(
+                    buffer,
+                    "bad value \"",
+                    value,
+                    "\"",
+                    place,
+                    " for flag -",
+                    flag,
+                    ": ",
+                    expected
+                );
+            }
+            Self::UnexpectedOperand(argument) => {
+                put!(buffer, "unexpected argument \"", Sanitized(argument), "\"");
+            }
+            Self::MissingOperand(name) => put!(buffer, "missing argument ", name),
         }
     }
 }
-display!(Flag<'_, '_>, Value<'_, '_>, UsageError<'_>);
+display!(Flag<'_, '_>, UsageError<'_>);
 
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
+    use crate::cli::value::Positive;
+    use crate::text::duration;
+    use core::time::Duration;
     use std::boxed::Box;
     use std::ffi::CString;
     use std::string::{String, ToString};
     use std::vec::Vec;
 
-    /// One flag of each kind.
-    struct Options<'a> {
-        socket: &'a CStr,
-        jitter: Duration,
-        timeout: Duration,
-        once: bool,
-        format: Choice,
+    #[derive(Debug, PartialEq)]
+    enum Format {
+        Logfmt,
+        Json,
     }
 
-    impl<'a> Flags<'a> for Options<'a> {
-        const NAMES: &'static str = "socket jitter poll-timeout once format ";
-
-        fn value(&mut self, number: usize) -> Value<'_, 'a> {
-            match number {
-                0 => Value::Path(&mut self.socket),
-                1 => Value::Duration(&mut self.jitter),
-                2 => Value::Positive(&mut self.timeout),
-                3 => Value::Switch(&mut self.once),
-                _ => Value::Other(&mut self.format),
-            }
+    impl FlagValue<'_> for Format {
+        fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+            *self = match text.to_bytes() {
+                b"logfmt" => Self::Logfmt,
+                b"json" => Self::Json,
+                _ => return Err("it takes logfmt or json"),
+            };
+            Ok(())
         }
     }
 
-    fn options() -> Options<'static> {
-        Options {
-            socket: c"default",
-            jitter: Duration::ZERO,
-            timeout: Duration::from_secs(1),
-            once: false,
-            format: Choice {
-                number: 0,
-                words: &["logfmt", "json"],
-                phrase: "it takes logfmt or json",
-            },
+    impl Show for Format {
+        fn show(&self, buffer: &mut VecView<u8>) {
+            put!(buffer, if *self == Self::Json { "json" } else { "logfmt" });
+        }
+    }
+
+    crate::flags! {
+        /// One flag of each kind.
+        struct Options<'a> {
+            socket: &'a CStr = c"default", "-socket PATH", "a path";
+            jitter: Duration = Duration::ZERO, "-jitter DURATION", "a duration";
+            timeout: Positive = Positive::seconds(1), "-poll-timeout DURATION", "above zero";
+            once: bool = false, "-once", "a switch", default "more than once";
+            format: Format = Format::Logfmt, "-format FORMAT", "one of two words";
         }
     }
 
@@ -412,26 +428,26 @@ mod tests {
         texts.iter().map(leak).collect::<Vec<_>>().into_iter()
     }
 
-    /// What comes of a command line: what is asked for and the values, or the
-    /// error's text.
+    /// What a command line asks for with the values of all flags, or the text of
+    /// the error.
     fn run(texts: &[&str], with_operand: bool) -> Result<(Invocation, String), String> {
-        let (mut options, mut operand) = (options(), None);
+        let (mut options, mut operand) = (Options::default(), None);
         let operand_place = with_operand.then_some(&mut operand);
-        let asked = read(arguments(texts), &mut options, &mut [], operand_place);
-        let asked = asked.map_err(|error| error.to_string())?;
-        let Options { socket, jitter, timeout, once, format } = options;
+        let invocation = read(arguments(texts), &mut options, operand_place);
+        let invocation = invocation.map_err(|error| error.to_string())?;
+        let Options { socket, jitter, timeout: Positive(timeout), once, format, .. } = options;
         let text = |text: &CStr| text.to_str().unwrap().to_string();
-        let json = format.number == 1;
+        let json = format == Format::Json;
         let values = std::format!(
             "{} {jitter:?} {timeout:?} {once} {json} {:?}",
             text(socket),
             operand.map(text)
         );
-        Ok((asked, values))
+        Ok((invocation, values))
     }
 
     #[test]
-    fn values_go_where_they_belong() {
+    fn values_go_into_their_fields() {
         for (arguments, values) in [
             (&[] as &[&str], "default 0ns 1s false false None"),
             (&["-socket", "/x"], "/x 0ns 1s false false None"),
@@ -458,10 +474,10 @@ mod tests {
         }
     }
 
-    /// Of a flag the last value counts, in whichever way it and those before it are
-    /// written.
+    /// 2,000 random command lines: the last value of each flag counts, whichever way
+    /// it is written.
     #[test]
-    fn any_flags_in_any_order_and_any_way_of_writing() {
+    fn last_value_of_each_flag_counts() {
         let known: [(&str, &[&str]); 4] = [
             ("socket", &["/x", "-once", "--", "a=b"]),
             ("jitter", &["0s", "90s", "1h30m"]),
@@ -496,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn operands() {
+    fn operand_is_the_only_argument_that_is_not_a_flag() {
         for (arguments, operand) in [
             (&["dir"] as &[&str], "dir"),
             (&["-once", "dir"], "dir"),
@@ -515,15 +531,15 @@ mod tests {
     }
 
     #[test]
-    fn help_and_version_end_the_reading() {
-        for (arguments, asked) in [
+    fn arguments_behind_help_and_version_are_not_checked() {
+        for (arguments, invocation) in [
             (&["-h"] as &[&str], Invocation::Help),
             (&["--help", "-nonsense"], Invocation::Help),
             (&["-once", "-help", "stray"], Invocation::Help),
             (&["-version"], Invocation::Version),
             (&["--version", "--help"], Invocation::Version),
         ] {
-            assert_eq!(run(arguments, false).unwrap().0, asked, "{arguments:?}");
+            assert_eq!(run(arguments, false).unwrap().0, invocation, "{arguments:?}");
         }
     }
 
@@ -560,21 +576,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_utf8_is_unknown() {
-        let error = read([c"-\xff"].into_iter(), &mut options(), &mut [], None).unwrap_err();
+    fn flag_that_is_not_utf8_is_unknown() {
+        let error = read([c"-\xff"].into_iter(), &mut Options::default(), None).unwrap_err();
         assert_eq!(error.to_string(), "unknown flag \"-\u{fffd}\"");
     }
 
-    /// What comes of these arguments and this environment: each value and where
-    /// it is from, but for one flag, or the error's text.
+    /// The values and their sources after these variables and arguments, without
+    /// the jitter, or the text of the error.
     fn run_in(variables: &[&str], texts: &[&str]) -> Result<String, String> {
-        let (mut options, mut sources) = (options(), [Source::Default; 5]);
-        read(arguments(texts), &mut options, &mut sources, None)
-            .map_err(|error| error.to_string())?;
-        read_environment(arguments(variables), "BR_", &mut options, &mut sources)
+        let mut options = Options::default();
+        read(arguments(texts), &mut options, None).map_err(|error| error.to_string())?;
+        read_environment(arguments(variables), "BR_", &mut options)
             .map_err(|error| error.to_string())?;
         let mut shown = Vec::new();
-        show(&mut options, &sources, |flag| {
+        for_each(&mut options, |flag| {
             if flag.name != "jitter" {
                 shown.push(flag.to_string());
             }
@@ -583,7 +598,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_sets_what_no_flag_has() {
+    fn environment_sets_flags_that_are_not_on_the_command_line() {
         let defaults = "-socket=default (default), -poll-timeout=1s (default), -once=false (default), -format=logfmt (default)";
         for (variables, arguments, values) in [
             (&[] as &[&str], &[] as &[&str], defaults),
@@ -597,13 +612,13 @@ mod tests {
                 &["-socket=/y", "-once"],
                 "-socket=/y (flag), -poll-timeout=1s (default), -once=true (flag), -format=json (environment)",
             ),
-            // A flag that is set is not looked up, whatever the variable says.
+            // The variable of a flag that is set is not parsed.
             (
                 &["BR_POLL_TIMEOUT=never", "BR_FORMAT=xml"],
                 &["-poll-timeout", "2s", "-format=json"],
                 "-socket=default (default), -poll-timeout=2s (flag), -once=false (default), -format=json (flag)",
             ),
-            // The first of two counts, as for C's getenv.
+            // The first of two variables counts, as with C's getenv.
             (
                 &["BR_SOCKET=/x", "BR_SOCKET=/y"],
                 &[],
@@ -648,5 +663,25 @@ mod tests {
         ] {
             assert_eq!(run_in(&[variable], &[]), Err(error.to_string()));
         }
+    }
+
+    #[test]
+    fn rows_describe_the_flags() {
+        let rows = Options::ROWS.iter().map(|row| {
+            let mut default = heapless::Vec::<u8, 64>::new();
+            row.default.unwrap().show(&mut default);
+            (row.name(), row.usage, row.text, String::from_utf8(default.to_vec()).unwrap())
+        });
+        let expected = [
+            ("socket", "-socket PATH", "a path", "default"),
+            ("jitter", "-jitter DURATION", "a duration", "0s"),
+            ("poll-timeout", "-poll-timeout DURATION", "above zero", "1s"),
+            ("once", "-once", "a switch", "more than once"),
+            ("format", "-format FORMAT", "one of two words", "logfmt"),
+        ];
+        let expected =
+            expected.map(|(name, usage, text, default)| (name, usage, text, default.to_string()));
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
+        assert!(Options::default().flag(5).is_none());
     }
 }

@@ -1,56 +1,220 @@
-//! What the updater's flags take that no other program has, and what is in
-//! force.
+//! The updater's flags: their table, the values that only the updater has, and
+//! what the daemon makes of them.
 
-use crate::cli::flags::{Expected, FlagValue};
+use crate::cli::flags::{self, Flags, Invocation, UsageError};
+use crate::cli::help::Help;
+use crate::cli::value::{Expected, FlagValue, Positive};
+use crate::sys::client::DEFAULT_SOCKET;
 use crate::text::duration::{self, HumanDuration};
 use crate::text::excerpt::Sanitized;
 use crate::text::{Show, display, put};
+use crate::updater::cycle::Settings;
+use crate::updater::daemon::Schedule;
+use crate::updater::log::{Format, Level};
 use crate::updater::window::{WINDOWS_MAX, WindowError, Windows};
+use core::ffi::CStr;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use heapless::{Vec, VecView};
 
-/// Windows, which may be given more than once.
-pub struct WindowFlag<'v, 'a> {
-    /// Where they go.
-    pub windows: &'v mut Windows,
-    /// As the operator has written them.
-    pub texts: Vec<&'a [u8], WINDOWS_MAX>,
-}
+/// The beginning of the names of the environment's variables.
+pub const ENVIRONMENT_PREFIX: &str = "BOTTLEROCKET_UPDATER_";
 
-impl<'a> FlagValue<'a> for WindowFlag<'_, 'a> {
-    fn set(&mut self, value: &'a [u8]) -> Result<(), Expected> {
-        self.windows.add(value).map_err(WindowError::text)?;
-        // There is room: each text has a window at least.
-        let _ = self.texts.push(value);
-        Ok(())
+/// The longest jitter that the operator has not set.
+const JITTER_MAX: Duration = Duration::from_secs(60);
+
+crate::flags! {
+    /// What the operator has set.
+    pub struct Options<'a> {
+        socket: &'a CStr = DEFAULT_SOCKET, "-socket PATH", "socket of the node's API";
+        one_time: bool = false, "-one-time",
+            "run one cycle immediately, then exit", default "run as a daemon";
+        interval: Positive = Positive::seconds(10 * 60), "-interval DURATION",
+            "time from the end of a cycle to the start of the next";
+        jitter: Jitter = Jitter(None), "-jitter DURATION",
+            "lengthen each interval at random by up to this, so that nodes do not act at the \
+             same time; 0s for none",
+            default "a tenth of the interval, at most 1m";
+        window: WindowFlag<'a> = WindowFlag::NONE, "-window WINDOW",
+            "begin updates only in this window, for example 'Mon-Fri 22:00-04:00' (UTC); \
+             repeatable",
+            default "always";
+        stage_only: bool = false, "-stage-only",
+            "prepare updates, but do not activate them", default "activate them";
+        refresh_ready: bool = false, "-refresh-ready",
+            "if another version is chosen while an update is Ready, replace the update",
+            default "keep it";
+        state_dir: &'a CStr = c"", "-state-dir DIR",
+            "keep a file in this directory that records which versions failed to boot, and \
+             hold these versions back",
+            default "keep no record";
+        retry_failed_boot: DurationOrNever = DurationOrNever::seconds(24 * 60 * 60),
+            "-retry-failed-boot DURATION",
+            "retry a version that failed to boot after this time, which doubles with each \
+             failure; or never";
+        metrics_address: Listen<'a> = Listen::OFF, "-metrics-address ADDRESS",
+            "serve metrics and health checks on this address, for example :8080";
+        give_up: Duration = Duration::from_secs(5 * 60), "-give-up DURATION",
+            "exit if the socket is missing or refused for this long";
+        refresh_timeout: Positive = Positive::seconds(60), "-refresh-timeout DURATION",
+            "stop waiting for a refresh after this time";
+        prepare_timeout: Positive = Positive::seconds(30 * 60), "-prepare-timeout DURATION",
+            "stop waiting for a prepare after this time";
+        activate_timeout: Positive = Positive::seconds(60), "-activate-timeout DURATION",
+            "stop waiting for an activate after this time";
+        deactivate_timeout: Positive = Positive::seconds(60), "-deactivate-timeout DURATION",
+            "stop waiting for a deactivate after this time";
+        log_format: Format = Format::Logfmt, "-log-format FORMAT", "logfmt or json";
+        log_level: Level = Level::Info, "-log-level LEVEL", "error, info or debug";
+        boot_id: &'a CStr = c"/proc/sys/kernel/random/boot_id", "-boot-id PATH",
+            "file that contains an ID of the current boot";
+        print_config: bool = false, "-print-config",
+            "show the value of each flag and where it comes from, then exit";
     }
 }
 
-impl Show for WindowFlag<'_, '_> {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        let mut before = "";
-        for text in &self.texts {
-            put(buffer, &[before]);
-            Sanitized(text).show(buffer);
-            before = "; ";
+/// The help of the updater.
+pub const HELP: Help = Help {
+    usage: "bottlerocket-updater [flags]",
+    about: "Prepares and activates the updates of a Bottlerocket node, so that the next reboot \
+            starts the new version. The updater never reboots the node: Kured does.",
+    flags: Options::ROWS,
+    notes: &[
+        "A DURATION is like 90s, 10m or 1h30m.",
+        "If a flag is not set, the environment can set it: BOTTLEROCKET_UPDATER_LOG_LEVEL sets \
+         -log-level, for example. BOTTLEROCKET_UPDATER_WINDOW may hold several windows, \
+         separated by ';'.",
+    ],
+    success: "with -one-time, the node is Ready or there is nothing to do; otherwise, the \
+              updater was stopped by a signal",
+    negative: "",
+    failure: "with -one-time, the cycle failed or was stopped; otherwise, the updater could not \
+              start, or the socket was missing or refused for longer than -give-up",
+    example: "bottlerocket-updater -one-time",
+};
+
+impl<'a> Options<'a> {
+    /// Reads the command line and, for flags that are not on it, the
+    /// environment. The environment is not read if the help or the version is
+    /// asked for.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the first argument or variable that is wrong.
+    pub fn read(
+        &mut self,
+        arguments: impl Iterator<Item = &'a CStr>,
+        environment: impl Iterator<Item = &'a CStr>,
+    ) -> Result<Invocation, UsageError<'a>> {
+        let invocation = flags::read(arguments, self, None)?;
+        if invocation == Invocation::Run {
+            flags::read_environment(environment, ENVIRONMENT_PREFIX, self)?;
+        }
+        self.jitter = Jitter(Some(self.jitter()));
+        Ok(invocation)
+    }
+
+    /// The jitter: a tenth of the interval, at most a minute, unless it is set.
+    fn jitter(&self) -> Duration {
+        let default = Duration::from_millis(duration::millis(self.interval.0) / 10);
+        self.jitter.0.unwrap_or(default.min(JITTER_MAX))
+    }
+
+    /// When cycles begin.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            once: self.one_time,
+            interval: self.interval.0,
+            jitter: self.jitter(),
+            give_up: self.give_up,
+        }
+    }
+
+    /// How each cycle works.
+    pub fn settings(&self) -> Settings {
+        let Self { refresh_timeout, prepare_timeout, activate_timeout, .. } = self;
+        Settings {
+            timeouts: [
+                refresh_timeout,
+                prepare_timeout,
+                activate_timeout,
+                &self.deactivate_timeout,
+            ]
+            .map(|timeout| timeout.0),
+            refresh_ready: self.refresh_ready,
+            stage_only: self.stage_only,
+            windows: self.window.windows.clone(),
         }
     }
 }
 
-/// A duration, or `never`, which is `None`.
+/// The jitter, if it is known: its default depends on the interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jitter(pub Option<Duration>);
+
+impl FlagValue<'_> for Jitter {
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        self.0.insert(Duration::ZERO).set(text)
+    }
+}
+
+impl Show for Jitter {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        self.0.unwrap_or_default().show(buffer);
+    }
+}
+
+/// Windows, from one or more flags.
+pub struct WindowFlag<'a> {
+    /// The windows of all flags.
+    pub windows: Windows,
+    /// The text of each flag.
+    texts: Vec<&'a [u8], WINDOWS_MAX>,
+}
+
+impl WindowFlag<'_> {
+    /// No windows.
+    pub const NONE: Self = Self { windows: Windows::new(), texts: Vec::new() };
+}
+
+impl<'a> FlagValue<'a> for WindowFlag<'a> {
+    fn set(&mut self, text: &'a CStr) -> Result<(), Expected> {
+        self.windows.add(text.to_bytes()).map_err(WindowError::text)?;
+        // There is room: each text has one window or more, and these had room.
+        let _ = self.texts.push(text.to_bytes());
+        Ok(())
+    }
+}
+
+impl Show for WindowFlag<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let mut separator = "";
+        for text in &self.texts {
+            put!(buffer, separator, Sanitized(text));
+            separator = "; ";
+        }
+    }
+}
+
+/// A duration, or `None` for `never`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DurationOrNever(pub Option<Duration>);
 
-const NEVER: &str = "never";
+impl DurationOrNever {
+    /// A number of seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Some(Duration::from_secs(seconds)))
+    }
+}
 
 impl FlagValue<'_> for DurationOrNever {
-    fn set(&mut self, value: &[u8]) -> Result<(), Expected> {
-        self.0 = match value {
-            value if value == NEVER.as_bytes() => None,
-            value => {
-                let duration = duration::parse(value).filter(|duration| !duration.is_zero());
-                Some(duration.ok_or("it takes a duration above zero, like 24h, or never")?)
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        let expected = "it takes a duration above zero, like 24h, or never";
+        self.0 = match text.to_bytes() {
+            b"never" => None,
+            text => {
+                let parsed = duration::parse(text).filter(|duration| !duration.is_zero());
+                Some(parsed.ok_or(expected)?)
             }
         };
         Ok(())
@@ -61,39 +225,43 @@ impl Show for DurationOrNever {
     fn show(&self, buffer: &mut VecView<u8>) {
         match self.0 {
             Some(duration) => HumanDuration(duration).show(buffer),
-            None => put(buffer, &[NEVER]),
+            None => put!(buffer, "never"),
         }
     }
 }
 
-/// An address to listen on: `A.B.C.D:PORT`, or `:PORT` for each address of the
-/// machine, those of IPv6 as well, or `off`.
-#[derive(Debug, Default, Clone, Copy)]
+/// An address to listen on: `A.B.C.D:PORT`, or `:PORT` for all addresses of the
+/// machine, IPv4 and IPv6, or `off`.
+#[derive(Debug, Clone, Copy)]
 pub struct Listen<'a> {
-    /// As the operator has written it; empty if nothing is listened on.
+    /// The text of the flag. Empty for `off`.
     pub text: &'a [u8],
-    /// The address, `None` for each of this machine.
+    /// The address. `None` for all addresses.
     pub address: Option<Ipv4Addr>,
     /// The port.
     pub port: u16,
 }
 
-const OFF: &[u8] = b"off";
+impl Listen<'_> {
+    /// Listens nowhere.
+    pub const OFF: Self = Self { text: b"", address: None, port: 0 };
+}
 
 impl<'a> FlagValue<'a> for Listen<'a> {
-    fn set(&mut self, value: &'a [u8]) -> Result<(), Expected> {
-        *self = Self::default();
-        if value == OFF {
+    fn set(&mut self, text: &'a CStr) -> Result<(), Expected> {
+        *self = Self::OFF;
+        let text = text.to_bytes();
+        if text == b"off" {
             return Ok(());
         }
-        let wanted = "it takes an address like :8080 or 127.0.0.1:8080, or off";
-        let (address, port) = read_address(value).ok_or(wanted)?;
-        *self = Self { text: value, address, port };
+        let expected = "it takes an address like :8080 or 127.0.0.1:8080, or off";
+        let (address, port) = parse_address(text).ok_or(expected)?;
+        *self = Self { text, address, port };
         Ok(())
     }
 }
 
-fn read_address(text: &[u8]) -> Option<(Option<Ipv4Addr>, u16)> {
+fn parse_address(text: &[u8]) -> Option<(Option<Ipv4Addr>, u16)> {
     let colon = text.iter().rposition(|byte| *byte == b':')?;
     let port = u16::try_from(duration::whole_number(text.get(colon + 1..)?)?).ok()?;
     let address = text.get(..colon)?;
@@ -110,10 +278,45 @@ fn read_address(text: &[u8]) -> Option<(Option<Ipv4Addr>, u16)> {
 
 impl Show for Listen<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
-        Sanitized(if self.text.is_empty() { OFF } else { self.text }).show(buffer);
+        Sanitized(if self.text.is_empty() { b"off" } else { self.text }).show(buffer);
     }
 }
-display!(WindowFlag<'_, '_>, DurationOrNever, Listen<'_>);
+
+impl FlagValue<'_> for Format {
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        *self = match text.to_bytes() {
+            b"logfmt" => Self::Logfmt,
+            b"json" => Self::Json,
+            _ => return Err("it takes logfmt or json"),
+        };
+        Ok(())
+    }
+}
+
+impl Show for Format {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let name = match self {
+            Self::Logfmt => "logfmt",
+            Self::Json => "json",
+        };
+        put!(buffer, name);
+    }
+}
+
+impl FlagValue<'_> for Level {
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        let named = |level: &Self| level.name().as_bytes() == text.to_bytes();
+        *self = Self::ALL.into_iter().find(named).ok_or("it takes error, info or debug")?;
+        Ok(())
+    }
+}
+
+impl Show for Level {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put!(buffer, self.name());
+    }
+}
+display!(Jitter, WindowFlag<'_>, DurationOrNever, Listen<'_>, Format, Level);
 
 #[cfg(test)]
 mod tests;

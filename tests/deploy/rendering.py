@@ -146,11 +146,8 @@ def helm_values():
 
 
 def flags_of(program):
-    """Returns the flags that a program's help lists."""
-    source = (ROOT / f"bins/{program}.rs").read_text()
-    text = re.search(r'const HELP: &str = "(.*?)";', source, re.DOTALL)[1]
-    flags = set()
-    for line in text.splitlines():
-        if line.startswith("  -"):
-            flags |= set(re.findall(r"(?:^  |, )-([a-z-]+)", line))
-    return flags
+    """Returns the flags of a program: its own table, and those of every program."""
+    path = "src/updater/config.rs" if program == "updater" else f"bins/{program}.rs"
+    source = (ROOT / path).read_text()
+    table = re.search(r"flags! \{(.*?)\n\}", source, re.DOTALL)[1]
+    return {"h", "help", "version", *re.findall(r'"-([a-z-]+)[ "]', table)}

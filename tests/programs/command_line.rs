@@ -1,5 +1,5 @@
-//! The command lines of the four programs: what they print about themselves,
-//! how they take their flags, and what they say of what they do not take.
+//! The command lines of the four programs: the help and the version, how flags
+//! are given, and the messages about wrong command lines.
 
 use crate::common::{Directory, Node, Ran, program, redirected, run};
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
@@ -9,46 +9,58 @@ use std::path::Path;
 
 const PROGRAMS: [&str; 4] = ["checker", "reboot", "updater", "install"];
 
-/// The flags of each program as its help has them, and their defaults.
+/// The flags of each program as the help shows them, with their defaults.
 const FLAGS: [(&str, &[(&str, &str)]); 4] = [
     (
         "checker",
-        &[("-socket PATH", "/run/api.sock"), ("-timeout D", "10s"), ("-refresh", "only read")],
+        &[
+            ("-socket PATH", "/run/api.sock"),
+            ("-timeout DURATION", "10s"),
+            ("-refresh", "only read the status"),
+        ],
     ),
     (
         "reboot",
-        &[("-socket PATH", "/run/api.sock"), ("-timeout D", "60s"), ("-if-ready", "in any state")],
+        &[
+            ("-socket PATH", "/run/api.sock"),
+            ("-timeout DURATION", "1m"),
+            ("-if-ready", "reboot in any state"),
+        ],
     ),
     (
         "updater",
         &[
             ("-socket PATH", "/run/api.sock"),
-            ("-one-time", "a daemon"),
-            ("-interval D", "10m"),
-            ("-jitter D", "a tenth of the interval, at most 60s"),
-            ("-window W", "always"),
-            ("-stage-only", "activate"),
-            ("-refresh-ready", "hands off"),
-            ("-state-dir DIR", "no"),
-            ("-retry-failed-boot D", "24h"),
-            ("-metrics-address A", "off"),
-            ("-give-up D", "5m"),
-            ("-refresh-timeout D", "60s"),
-            ("-prepare-timeout D", "30m"),
-            ("-activate-timeout D", "60s"),
-            ("-deactivate-timeout D", "60s"),
+            ("-one-time", "run as a daemon"),
+            ("-interval DURATION", "10m"),
+            ("-jitter DURATION", "a tenth of the interval, at most 1m"),
+            ("-window WINDOW", "always"),
+            ("-stage-only", "activate them"),
+            ("-refresh-ready", "keep it"),
+            ("-state-dir DIR", "keep no record"),
+            ("-retry-failed-boot DURATION", "24h"),
+            ("-metrics-address ADDRESS", "off"),
+            ("-give-up DURATION", "5m"),
+            ("-refresh-timeout DURATION", "1m"),
+            ("-prepare-timeout DURATION", "30m"),
+            ("-activate-timeout DURATION", "1m"),
+            ("-deactivate-timeout DURATION", "1m"),
             ("-log-format FORMAT", "logfmt"),
             ("-log-level LEVEL", "info"),
             ("-boot-id PATH", "/proc/sys/kernel/random/boot_id"),
-            ("-print-config", ""),
+            ("-print-config", "false"),
         ],
     ),
-    ("install", &[("-from DIR", "where this program is")]),
+    ("install", &[("-from DIR", "the directory of this program")]),
 ];
 
-/// What each program says of its exit statuses.
-const STATUSES: [(&str, &str); 4] =
-    [("checker", "0123"), ("reboot", "0123"), ("updater", "023"), ("install", "023")];
+/// The exit statuses in the help of each program.
+const STATUSES: [(&str, &[usize]); 4] = [
+    ("checker", &[0, 1, 2, 3]),
+    ("reboot", &[0, 1, 2, 3]),
+    ("updater", &[0, 2, 3]),
+    ("install", &[0, 2, 3]),
+];
 
 fn printed(stdout: String) -> Ran {
     Ran { status: Some(0), stdout, stderr: String::new() }
@@ -60,14 +72,14 @@ fn help(name: &str) -> String {
     ran.stdout
 }
 
-/// The lines of a part of the help, up to the next empty one.
+/// The lines of a section of the help, up to the next empty line.
 fn part<'h>(help: &'h str, title: &str) -> Vec<&'h str> {
     let lines = help.lines().skip_while(|line| *line != title).skip(1);
     lines.take_while(|line| !line.is_empty()).collect()
 }
 
 #[test]
-fn the_help_says_all_there_is_to_say() {
+fn help_has_each_flag_and_each_exit_status() {
     for (name, flags) in FLAGS {
         let help = help(name);
         let usage = format!("Usage: bottlerocket-{name} [flags]");
@@ -75,36 +87,36 @@ fn the_help_says_all_there_is_to_say() {
         assert!(help.ends_with('\n') && !help.ends_with("\n\n"), "{name}");
         assert!(help.lines().all(|line| line.len() <= 80 && line.trim_end() == line), "{name}");
 
-        let mut told = Vec::new();
+        let mut shown = Vec::new();
         for line in part(&help, "Flags:") {
             match line.strip_prefix("  -") {
-                Some(flag) => told.push(format!("-{flag}")),
-                // It goes on with the flag of the line before.
-                None => told.last_mut().unwrap().extend([" ", line.trim_start()]),
+                Some(flag) => shown.push(format!("-{flag}")),
+                // The line continues the text of the flag before it.
+                None => shown.last_mut().unwrap().extend([" ", line.trim_start()]),
             }
         }
         let own = [("-h, -help", ""), ("-version", "")];
-        for (line, (flag, default)) in told.iter().zip(flags.iter().chain(&own)) {
+        for (line, (flag, default)) in shown.iter().zip(flags.iter().chain(&own)) {
             let (start, text) = line.split_once("  ").unwrap();
             assert_eq!(start, *flag, "{name}");
-            assert!(!text.trim().is_empty(), "{name}: {line}");
-            let told = line.split_once("(default").map(|(_, default)| default);
-            match (*default, told) {
-                ("", None) => {}
-                (default, Some(told)) => {
-                    let told = told.trim_start_matches([' ', ':']).strip_suffix(')');
-                    assert_eq!(told, Some(default), "{name}: {line}");
-                }
-                _ => panic!("{name}: {line}"),
-            }
+            let text = text.trim();
+            let (text, shown_default) = match text.split_once("(default: ") {
+                Some((text, default)) => (text, default.strip_suffix(')').unwrap()),
+                None => (text, ""),
+            };
+            assert!(!text.is_empty(), "{name}: {line}");
+            assert_eq!(shown_default, *default, "{name}: {line}");
         }
-        assert_eq!(told.len(), flags.len() + own.len(), "{name}: {told:?}");
+        assert_eq!(shown.len(), flags.len() + own.len(), "{name}: {shown:?}");
 
-        let statuses = STATUSES.iter().find(|(other, _)| *other == name).unwrap().1;
         let lines = part(&help, "Exit status:");
-        let numbers: String = lines.iter().map(|line| &line[..5]).collect();
-        let expected: String = statuses.chars().map(|status| format!("  {status}  ")).collect();
-        assert_eq!(numbers, expected, "{name}");
+        // The other lines continue the text of the status before them.
+        let starts = lines.iter().filter(|line| !line.starts_with("     "));
+        let shown: Vec<_> = starts.map(|line| line.split(": ").next().unwrap()).collect();
+        let words = ["success", "no", "usage error", "failure"];
+        let statuses = STATUSES.iter().find(|(other, _)| *other == name).unwrap().1;
+        let expected = statuses.iter().map(|status| format!("  {status}  {}", words[*status]));
+        assert_eq!(shown, expected.collect::<Vec<_>>(), "{name}");
 
         let example = part(&help, "Example:");
         assert_eq!(example.len(), 1, "{name}");
@@ -113,7 +125,7 @@ fn the_help_says_all_there_is_to_say() {
 }
 
 #[test]
-fn every_way_to_ask_for_help_and_version() {
+fn help_and_version_in_every_form() {
     for name in PROGRAMS {
         let help = help(name);
         let version = format!("bottlerocket-{name} {}\n", env!("CARGO_PKG_VERSION"));
@@ -129,15 +141,15 @@ fn every_way_to_ask_for_help_and_version() {
         ] {
             assert_eq!(run(program(name).args(arguments)), printed(text.clone()), "{name}");
         }
-        // It is no reason to fail that nobody reads it.
+        // A closed standard output is no failure.
         assert_eq!(run(&mut redirected(program(name).arg("-h"), ">&-")), printed("".into()));
     }
 }
 
-/// Nobody is asked anything and nothing is done before the whole command line
-/// is understood.
+/// The message has one line. The programs send no request and write no file
+/// before the whole command line is checked.
 #[test]
-fn a_command_line_that_is_wrong_is_named_in_one_line() {
+fn wrong_command_line_is_described_in_one_line() {
     let socket_users = &PROGRAMS[..3];
     let timed = &PROGRAMS[..2];
     let positive = "it takes a duration above zero, like 90s, 10m or 1h30m";
@@ -238,7 +250,7 @@ fn a_command_line_that_is_wrong_is_named_in_one_line() {
 }
 
 #[test]
-fn an_argument_that_is_no_text_is_named_as_far_as_it_is() {
+fn bytes_that_are_not_utf8_are_replaced_in_messages() {
     for name in PROGRAMS {
         let ran = run(program(name).arg(OsStr::from_bytes(b"-a\xffb")));
         let line = format!(
@@ -249,7 +261,7 @@ fn an_argument_that_is_no_text_is_named_as_far_as_it_is() {
 }
 
 #[test]
-fn flags_are_taken_as_in_go() {
+fn flags_are_given_as_in_go() {
     let socket = |node: &Node, flag: &str, separate: bool| -> Vec<OsString> {
         let path = node.path().as_os_str();
         match separate {
@@ -267,7 +279,7 @@ fn flags_are_taken_as_in_go() {
         {
             let node = Node::after(&[Refresh, Prepare, Activate]);
             let mut command = program(name);
-            // Of several, the last one counts, and nothing is behind the end.
+            // The last of two values counts, and `--` may be the last argument.
             command.args(["-socket", "/nowhere"]).args(socket(&node, flag, separate));
             let ran = run(command.args(more).arg("--"));
             assert_eq!(ran.status, Some(0), "{name} {flag} {separate}: {ran:?}");
@@ -276,12 +288,13 @@ fn flags_are_taken_as_in_go() {
     }
 }
 
-/// Only of the checker, which reads: this may be a node.
+/// This runs only the checker, which changes nothing, because this machine may be
+/// a Bottlerocket node.
 #[test]
-fn the_default_socket_is_the_one_that_the_help_names() {
+fn default_socket_is_the_one_in_the_help() {
     let default = "/run/api.sock";
     if Path::new(default).exists() {
-        println!("not looked at: there is a {default}");
+        println!("not tested: this machine has a {default}");
         return;
     }
     let line = "bottlerocket-checker: cannot read the update status from /run/api.sock: \

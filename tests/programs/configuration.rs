@@ -12,10 +12,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// All flags, a value that is not the default, and how both are shown.
 const FLAGS: [(&str, &str, &str, &str); 19] = [
-    ("interval", "20m", "20m", "10m"),
-    ("jitter", "90s", "1m30s", "1m"),
     ("socket", "/x/api.sock", "/x/api.sock", "/run/api.sock"),
     ("one-time", "true", "true", "false"),
+    ("interval", "20m", "20m", "10m"),
+    ("jitter", "90s", "1m30s", "1m"),
     ("window", "Mon-Fri 22:00-04:00; Sat 0:00-24:00", "Mon-Fri 22:00-04:00; Sat 0:00-24:00", ""),
     ("stage-only", "true", "true", "false"),
     ("refresh-ready", "true", "true", "false"),
@@ -114,11 +114,11 @@ fn three_sources_at_once() {
             .args(["-print-config"]),
     );
     let expected = [
-        "-interval=30s (environment)",
-        // A tenth of the interval, wherever that is from.
-        "-jitter=3s (default)",
         "-socket=/from/flag (flag)",
         "-one-time=false (default)",
+        "-interval=30s (environment)",
+        // A tenth of the interval, whatever its source.
+        "-jitter=3s (default)",
         "-window=Sat 3:00-4:00; 5:00-6:00 (flag)",
     ];
     assert_eq!(text.lines().take(5).collect::<Vec<_>>(), expected);

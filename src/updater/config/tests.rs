@@ -1,10 +1,177 @@
 extern crate std;
 use super::*;
-use std::string::ToString;
+use crate::cli::flags::Source;
+use std::boxed::Box;
+use std::ffi::CString;
+use std::string::{String, ToString};
 use std::{format, vec};
 
+/// A text that lives as long as the process, as arguments do.
+fn leak(text: &str) -> &'static CStr {
+    Box::leak(CString::new(text).unwrap().into_boxed_c_str())
+}
+
+fn leak_all(texts: &[&str]) -> impl Iterator<Item = &'static CStr> {
+    texts.iter().map(|text| leak(text)).collect::<vec::Vec<_>>().into_iter()
+}
+
+/// The options after these arguments in this environment, with what the command
+/// line asks for.
+fn read(
+    arguments: &[&str],
+    environment: &[&str],
+) -> (Options<'static>, Result<Invocation, String>) {
+    let mut options = Options::default();
+    let invocation = options.read(leak_all(arguments), leak_all(environment));
+    (options, invocation.map_err(|error| error.to_string()))
+}
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
 #[test]
-fn a_duration_or_never() {
+fn defaults() {
+    let (options, invocation) = read(&[], &[]);
+    assert_eq!(invocation, Ok(Invocation::Run));
+    assert_eq!(options.socket, c"/run/api.sock");
+    assert_eq!(options.state_dir, c"");
+    assert_eq!(options.boot_id, c"/proc/sys/kernel/random/boot_id");
+    assert_eq!(options.retry_failed_boot, DurationOrNever(Some(minutes(24 * 60))));
+    assert_eq!(options.metrics_address.text, b"");
+    assert_eq!((options.log_format, options.log_level), (Format::Logfmt, Level::Info));
+    assert!(!options.print_config);
+
+    let schedule = options.schedule();
+    assert!(!schedule.once);
+    assert_eq!((schedule.interval, schedule.jitter), (minutes(10), minutes(1)));
+    assert_eq!(schedule.give_up, minutes(5));
+
+    let settings = options.settings();
+    assert_eq!(settings.timeouts, [minutes(1), minutes(30), minutes(1), minutes(1)]);
+    assert_eq!((settings.refresh_ready, settings.stage_only), (false, false));
+    assert_eq!(settings.windows, Windows::new());
+}
+
+#[test]
+fn each_flag_reaches_the_daemon() {
+    let (options, invocation) = read(
+        &[
+            "-one-time",
+            "-interval=20m",
+            "-jitter=0",
+            "-window=Sat 1:00-2:00",
+            "-stage-only",
+            "-refresh-ready",
+            "-give-up=0",
+            "-refresh-timeout=1s",
+            "-prepare-timeout=2s",
+            "-activate-timeout=3s",
+            "-deactivate-timeout=4s",
+        ],
+        &[],
+    );
+    assert_eq!(invocation, Ok(Invocation::Run));
+    let schedule = options.schedule();
+    assert!(schedule.once);
+    assert_eq!((schedule.interval, schedule.jitter), (minutes(20), Duration::ZERO));
+    assert_eq!(schedule.give_up, Duration::ZERO);
+    let settings = options.settings();
+    assert_eq!(settings.timeouts, [1, 2, 3, 4].map(Duration::from_secs));
+    assert_eq!((settings.refresh_ready, settings.stage_only), (true, true));
+    let mut windows = Windows::new();
+    windows.add(b"Sat 1:00-2:00").unwrap();
+    assert_eq!(settings.windows, windows);
+}
+
+#[test]
+fn default_jitter_is_a_tenth_of_the_interval_and_at_most_a_minute() {
+    for (interval, jitter) in [
+        ("1ms", "0s"),
+        ("50ms", "5ms"),
+        ("30s", "3s"),
+        ("10m", "1m"),
+        ("20m", "1m"),
+        ("10h", "1m"),
+        ("18446744073709551615ms", "1m"),
+    ] {
+        let (options, _) = read(&["-interval", interval], &[]);
+        assert_eq!(options.jitter.to_string(), jitter, "{interval}");
+        assert_eq!(options.schedule().jitter.is_zero(), jitter == "0s", "{interval}");
+        let (options, _) = read(&[], &[&format!("BOTTLEROCKET_UPDATER_INTERVAL={interval}")]);
+        assert_eq!(options.jitter.to_string(), jitter, "{interval}");
+        // A jitter that is set does not depend on the interval.
+        for jitter in ["0s", "7s", "2h"] {
+            let (options, _) = read(&["-interval", interval, "-jitter", jitter], &[]);
+            assert_eq!(options.jitter.to_string(), jitter, "{interval}");
+            let variable = format!("BOTTLEROCKET_UPDATER_JITTER={jitter}");
+            let (options, _) = read(&["-interval", interval], &[&variable]);
+            assert_eq!(options.jitter.to_string(), jitter, "{interval}");
+        }
+    }
+    assert_eq!(HumanDuration(JITTER_MAX).to_string(), "1m", "the help says so");
+}
+
+#[test]
+fn default_jitter_has_the_source_default() {
+    let (mut options, _) = read(&["-interval=30s"], &[]);
+    let mut shown = String::new();
+    flags::for_each(&mut options, |flag| {
+        if flag.name == "jitter" {
+            assert_eq!(*flag.source, Source::Default);
+            shown = flag.to_string();
+        }
+    });
+    assert_eq!(shown, "-jitter=3s (default)");
+}
+
+#[test]
+fn environment_is_read_only_for_a_run() {
+    let wrong = ["BOTTLEROCKET_UPDATER_INTERVAL=often"];
+    for (arguments, invocation) in [
+        (&["-h"][..], Ok(Invocation::Help)),
+        (&["-version"], Ok(Invocation::Version)),
+        (&["-interval=1m"], Ok(Invocation::Run)),
+        (
+            &[],
+            Err("bad value \"often\" in the environment for flag -interval: \
+                 it takes a duration above zero, like 90s, 10m or 1h30m"),
+        ),
+        (&["-nonsense"], Err("unknown flag \"-nonsense\"")),
+    ] {
+        let invocation = invocation.map_err(String::from);
+        assert_eq!(read(arguments, &wrong).1, invocation, "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_names_a_variable_that_exists() {
+    let variable = format!("{ENVIRONMENT_PREFIX}LOG_LEVEL");
+    assert!(HELP.notes.iter().any(|note| note.contains(&format!("{variable} sets -log-level"))));
+    let (options, _) = read(&[], &[&format!("{variable}=debug")]);
+    assert_eq!(options.log_level, Level::Debug);
+}
+
+#[test]
+fn words_of_the_log_flags() {
+    let mut format = Format::Logfmt;
+    for word in ["json", "logfmt"] {
+        assert_eq!(format.set(leak(word)), Ok(()));
+        assert_eq!(format.to_string(), word);
+    }
+    let mut level = Level::Info;
+    for word in ["error", "debug", "info"] {
+        assert_eq!(level.set(leak(word)), Ok(()));
+        assert_eq!(level.to_string(), word);
+    }
+    for word in ["", "xml", "INFO", "inf", "warn", "error "] {
+        assert_eq!(format.set(leak(word)), Err("it takes logfmt or json"));
+        assert_eq!(level.set(leak(word)), Err("it takes error, info or debug"));
+    }
+}
+
+#[test]
+fn duration_or_never() {
     for (text, duration, shown) in [
         ("24h", Some(Duration::from_secs(86_400)), "24h"),
         ("1s", Some(Duration::from_secs(1)), "1s"),
@@ -13,22 +180,22 @@ fn a_duration_or_never() {
         ("never", None, "never"),
     ] {
         let mut setting = DurationOrNever(Some(Duration::MAX));
-        assert_eq!(setting.set(text.as_bytes()), Ok(()), "{text}");
+        assert_eq!(setting.set(leak(text)), Ok(()), "{text}");
         assert_eq!(setting, DurationOrNever(duration), "{text}");
         assert_eq!(setting.to_string(), shown);
         let mut again = DurationOrNever(None);
-        assert_eq!(again.set(shown.as_bytes()), Ok(()));
+        assert_eq!(again.set(leak(shown)), Ok(()));
         assert_eq!(again, setting);
     }
     for text in ["", "0", "0s", "Never", "never ", " never", "nevermind", "-1h", "24", "1d", "off"]
     {
-        let error = DurationOrNever(None).set(text.as_bytes());
+        let error = DurationOrNever(None).set(leak(text));
         assert_eq!(error, Err("it takes a duration above zero, like 24h, or never"), "{text:?}");
     }
 }
 
 #[test]
-fn an_address_to_listen_on() {
+fn addresses_to_listen_on() {
     for (text, address, port) in [
         (":8080", None, 8080),
         (":0", None, 0),
@@ -38,22 +205,22 @@ fn an_address_to_listen_on() {
         ("0.0.0.0:1", Some("0.0.0.0"), 1),
         ("255.255.255.255:0", Some("255.255.255.255"), 0),
     ] {
-        let mut listen = Listen::default();
-        assert_eq!(listen.set(text.as_bytes()), Ok(()), "{text}");
+        let mut listen = Listen::OFF;
+        assert_eq!(listen.set(leak(text)), Ok(()), "{text}");
         assert_eq!(listen.to_string(), text);
         assert_eq!(listen.address, address.map(|address| address.parse::<Ipv4Addr>().unwrap()));
         assert_eq!(listen.port, port, "{text}");
         assert_eq!(listen.text, text.as_bytes());
-        // The last one counts.
-        assert_eq!(listen.set(b"off"), Ok(()));
+        // The last value counts.
+        assert_eq!(listen.set(c"off"), Ok(()));
         assert_eq!((listen.to_string().as_str(), listen.text), ("off", &b""[..]));
         assert_eq!((listen.address, listen.port), (None, 0));
     }
-    assert_eq!(Listen::default().to_string(), "off");
+    assert_eq!(Listen::OFF.to_string(), "off");
 }
 
 #[test]
-fn no_address_to_listen_on() {
+fn other_texts_are_no_addresses() {
     let long = "1".repeat(100_000);
     let mut texts = vec![
         "",
@@ -91,34 +258,34 @@ fn no_address_to_listen_on() {
     let dots = format!("{}:80", "1.".repeat(50_000));
     texts.extend([long.as_str(), &colon, &dots]);
     for text in texts {
-        // What was set before does not stay behind the error either.
-        let mut listen = Listen::default();
-        listen.set(b":1").unwrap();
+        // An error also clears the address that was set before.
+        let mut listen = Listen::OFF;
+        listen.set(c":1").unwrap();
         let wanted = "it takes an address like :8080 or 127.0.0.1:8080, or off";
-        assert_eq!(listen.set(text.as_bytes()), Err(wanted), "{text:?}");
+        assert_eq!(listen.set(leak(text)), Err(wanted), "{text:?}");
         assert_eq!(listen.to_string(), "off");
     }
-    assert!(Listen::default().set(b":\xff").is_err());
+    let mut listen = Listen::OFF;
+    assert!(listen.set(c":\xff").is_err());
 }
 
 #[test]
-fn windows_add_up() {
-    let mut windows = Windows::new();
-    let mut flag = WindowFlag { windows: &mut windows, texts: Vec::new() };
+fn window_flag_collects_windows() {
+    let mut flag = WindowFlag::NONE;
     assert_eq!(flag.to_string(), "");
     for text in ["Sat 1:00-2:00", "Sun 3:00-4:00;22:00-23:00"] {
-        assert_eq!(flag.set(text.as_bytes()), Ok(()));
+        assert_eq!(flag.set(leak(text)), Ok(()));
     }
     assert_eq!(flag.to_string(), "Sat 1:00-2:00; Sun 3:00-4:00;22:00-23:00");
-    let error = flag.set(b"at night");
+    let error = flag.set(c"at night");
     assert_eq!(error, Err("not a day of the week; days are like Sat, Mon-Fri or Mon,Wed,Fri-Sun"));
-    // As many as there is room for, and shown as they were written.
+    // There is room for eight windows; they are shown as they were written.
     for _ in 0..5 {
-        assert_eq!(flag.set(b"1:00-2:00"), Ok(()));
+        assert_eq!(flag.set(c"1:00-2:00"), Ok(()));
     }
-    assert_eq!(flag.set(b"1:00-2:00"), Err("more than 8 windows"));
+    assert_eq!(flag.set(c"1:00-2:00"), Err("more than 8 windows"));
     let shown = flag.to_string();
     let mut again = Windows::new();
     assert_eq!(again.add(shown.as_bytes()), Ok(()));
-    assert_eq!(again, windows);
+    assert_eq!(again, flag.windows);
 }

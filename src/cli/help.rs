@@ -1,0 +1,225 @@
+//! The help of a program: what it is for, its flags from their table, its exit
+//! statuses and an example, in lines of at most 80 columns.
+
+use crate::cli::exit;
+use crate::cli::flags::Row;
+use crate::text::put;
+use heapless::{Vec, VecView};
+
+/// The longest help, in bytes: about 100 lines.
+pub const HELP_MAX: usize = 8192;
+/// The longest line of a help, in bytes without the newline.
+const COLUMNS: usize = 80;
+/// The longest default of a flag as it is shown, in bytes.
+const DEFAULT_MAX: usize = COLUMNS;
+
+/// The flags that every program has.
+const COMMON_ROWS: [Row; 2] = [
+    Row { usage: "-h, -help", text: "show this help, then exit", default: None },
+    Row { usage: "-version", text: "show the version, then exit", default: None },
+];
+
+/// What the help of a program says. All texts are ASCII, without newlines.
+pub struct Help {
+    /// The program's name and its arguments.
+    pub usage: &'static str,
+    /// What the program is for: one paragraph.
+    pub about: &'static str,
+    /// The program's own flags.
+    pub flags: &'static [Row],
+    /// What there is to know about the flags: one paragraph each.
+    pub notes: &'static [&'static str],
+    /// When the exit status is 0.
+    pub success: &'static str,
+    /// When the exit status is 1. Empty if it never is.
+    pub negative: &'static str,
+    /// When the exit status is 3.
+    pub failure: &'static str,
+    /// A command line.
+    pub example: &'static str,
+}
+
+impl Help {
+    /// Puts the whole help into a buffer.
+    pub fn put(&self, buffer: &mut VecView<u8>) {
+        put!(buffer, "Usage: ", self.usage, "\n\n");
+        put_paragraph(buffer, self.about);
+
+        put!(buffer, "\nFlags:\n");
+        let rows = || self.flags.iter().chain(&COMMON_ROWS);
+        let widest = rows().map(|row| row.usage.len()).max().unwrap_or_default();
+        for row in rows() {
+            put_row(buffer, row, widest);
+        }
+        for note in self.notes {
+            put!(buffer, "\n");
+            put_paragraph(buffer, note);
+        }
+
+        put!(buffer, "\nExit status:\n");
+        put_status(buffer, exit::SUCCESS, "success: ", self.success);
+        if !self.negative.is_empty() {
+            put_status(buffer, exit::NEGATIVE, "no: ", self.negative);
+        }
+        put_status(buffer, exit::USAGE, "usage error: ", "the command line is wrong");
+        put_status(buffer, exit::FAILURE, "failure: ", self.failure);
+
+        put!(buffer, "\nExample:\n  ", self.example, "\n");
+    }
+}
+
+/// Puts the line of a flag, and more lines if its text is long. The texts of all
+/// flags begin in one column, two spaces behind the `widest` usage.
+fn put_row(buffer: &mut VecView<u8>, row: &Row, widest: usize) {
+    put!(buffer, "  ", row.usage);
+    let column = widest + 4;
+    put_spaces(buffer, column.saturating_sub(row.usage.len() + 2));
+
+    let mut default = Vec::<u8, DEFAULT_MAX>::new();
+    if let Some(value) = row.default {
+        put!(&mut default, "(default: ", value, ")");
+    }
+    // The default stays together, on the last line or on one of its own.
+    let default = Some(default.as_slice()).filter(|default| !default.is_empty());
+    put_wrapped(buffer, words(row.text).chain(default), column, column);
+}
+
+/// Puts the line of an exit status, and more lines if its text is long.
+fn put_status(buffer: &mut VecView<u8>, status: u8, name: &str, text: &str) {
+    put!(buffer, "  ", status, "  ", name);
+    put_wrapped(buffer, words(text), 5 + name.len(), 5);
+}
+
+fn put_paragraph(buffer: &mut VecView<u8>, text: &str) {
+    put_wrapped(buffer, words(text), 0, 0);
+}
+
+fn words(text: &str) -> impl Iterator<Item = &[u8]> {
+    text.split(' ').map(str::as_bytes)
+}
+
+/// Puts words into a buffer, with a space between two of them, or a newline where
+/// a line would be longer than [`COLUMNS`]. The first line has `column` bytes
+/// already, and the others begin with `indent` spaces. A newline ends the last
+/// line.
+fn put_wrapped<'w>(
+    buffer: &mut VecView<u8>,
+    words: impl Iterator<Item = &'w [u8]>,
+    mut column: usize,
+    indent: usize,
+) {
+    for (number, word) in words.enumerate() {
+        if number > 0 {
+            if column + 1 + word.len() <= COLUMNS {
+                put!(buffer, " ");
+                column += 1;
+            } else {
+                put!(buffer, "\n");
+                put_spaces(buffer, indent);
+                column = indent;
+            }
+        }
+        let _ = buffer.extend_from_slice(word);
+        column += word.len();
+    }
+    put!(buffer, "\n");
+}
+
+fn put_spaces(buffer: &mut VecView<u8>, number: usize) {
+    for _ in 0..number {
+        put!(buffer, " ");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::String;
+
+    fn help(help: &Help) -> String {
+        let mut buffer = Vec::<u8, HELP_MAX>::new();
+        help.put(&mut buffer);
+        String::from_utf8(buffer.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn lines_are_wrapped_and_aligned() {
+        let rows = &[
+            Row { usage: "-socket PATH", text: "a path", default: Some(&"/run/api.sock") },
+            Row {
+                usage: "-retry-after DURATION",
+                text: "a text that is so long that it continues on a second line, and a third \
+                       one for the default",
+                default: Some(&"words that stay together on one line"),
+            },
+        ];
+        let text = help(&Help {
+            usage: "program [flags] DIR",
+            about: "A paragraph of which the first line is exactly as long as a line may be. The \
+                    rest follows.",
+            flags: rows,
+            notes: &["One note.", "Another note."],
+            success: "it worked, which is described here with so many words that one line is not \
+                      enough",
+            negative: "it is not so",
+            failure: "it did not work",
+            example: "program /tmp",
+        });
+        let expected = "\
+Usage: program [flags] DIR
+
+A paragraph of which the first line is exactly as long as a line may be. The
+rest follows.
+
+Flags:
+  -socket PATH           a path (default: /run/api.sock)
+  -retry-after DURATION  a text that is so long that it continues on a second
+                         line, and a third one for the default
+                         (default: words that stay together on one line)
+  -h, -help              show this help, then exit
+  -version               show the version, then exit
+
+One note.
+
+Another note.
+
+Exit status:
+  0  success: it worked, which is described here with so many words that one
+     line is not enough
+  1  no: it is not so
+  2  usage error: the command line is wrong
+  3  failure: it did not work
+
+Example:
+  program /tmp
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn status_that_never_occurs_is_left_out() {
+        let text = help(&Help {
+            usage: "program",
+            about: "About.",
+            flags: &[],
+            notes: &[],
+            success: "yes",
+            negative: "",
+            failure: "no",
+            example: "program",
+        });
+        assert!(text.contains("\n  0  success: yes\n  2  usage error: "), "{text}");
+    }
+
+    #[test]
+    fn line_has_80_columns_at_most() {
+        for (last, expected) in [("x", "x\n"), ("xy", "\n  xy\n")] {
+            let mut buffer = Vec::<u8, HELP_MAX>::new();
+            let text = std::format!("{} {last}", "w".repeat(58));
+            put_wrapped(&mut buffer, words(&text), 20, 2);
+            let text = String::from_utf8(buffer.to_vec()).unwrap();
+            assert_eq!(text.trim_start_matches('w').trim_start_matches(' '), expected);
+        }
+    }
+}
