@@ -5,7 +5,6 @@
 //! request. Nothing here does I/O.
 
 use crate::text::{Show, find, put, put_number};
-use core::time::Duration;
 use heapless::Vec;
 
 /// The longest head of a request, in bytes.
@@ -22,15 +21,6 @@ pub const PAGE_MAX: usize = 12 * 1024;
 
 /// The body of an answer.
 pub type Page = Vec<u8, PAGE_MAX>;
-
-/// Why something is not healthy or not ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unhealthy {
-    /// The API has not answered for this time, which is longer than that one.
-    Silence(Duration, Duration),
-    /// There has not been any status.
-    NoStatus,
-}
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +125,7 @@ impl Refusal {
 
 /// Writes the body of the answer to a question for health or readiness, and
 /// gives its status.
-pub fn write_state(state: Result<(), Unhealthy>, page: &mut Page) -> &'static str {
+pub fn write_state(state: Result<(), impl Show>, page: &mut Page) -> &'static str {
     match state {
         Ok(()) => {
             put(page, &["ok\n"]);

@@ -5,9 +5,9 @@
 
 use crate::api::status::{Image, OwnedImage, State};
 use crate::api::{Answer, Call, CallError, Command};
-use crate::http::request::{Page, Unhealthy};
+use crate::http::request::Page;
 use crate::text::duration::HumanDuration;
-use crate::text::{Show, put};
+use crate::text::{Show, display, put};
 use crate::updater::cycle::Now;
 use crate::updater::event::{Event, EventKind};
 use crate::updater::history::History;
@@ -84,6 +84,33 @@ impl Outcome {
         }
     }
 }
+
+/// Why the updater is not healthy or not ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unhealthy {
+    /// The API has not answered for too long.
+    Silence {
+        /// The time since the API last answered.
+        silence: Duration,
+        /// The longest time that is healthy.
+        limit: Duration,
+    },
+    /// The node's status is not known.
+    NoStatus,
+}
+
+impl Show for Unhealthy {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        match *self {
+            Self::Silence { silence, limit } => {
+                let (silence, limit) = (HumanDuration(silence), HumanDuration(limit));
+                put!(buffer, "no answer from the API for ", silence, " (limit ", limit, ")");
+            }
+            Self::NoStatus => put!(buffer, "the node's update status is not known yet"),
+        }
+    }
+}
+display!(Unhealthy);
 
 impl Metrics {
     /// The metrics at the start of the updater, at `now` on any clock that never
@@ -172,7 +199,7 @@ impl Metrics {
     pub fn health(&self, now: Duration) -> Result<(), Unhealthy> {
         let silence = now.saturating_sub(self.last_answer);
         match silence > self.silence_max {
-            true => Err(Unhealthy::Silence(silence, self.silence_max)),
+            true => Err(Unhealthy::Silence { silence, limit: self.silence_max }),
             false => Ok(()),
         }
     }
@@ -381,18 +408,6 @@ impl Show for Seconds {
             (tenths, 0, 0) => put!(buffer, ".", tenths),
             (tenths, hundredths, 0) => put!(buffer, ".", tenths, hundredths),
             (tenths, hundredths, rest) => put!(buffer, ".", tenths, hundredths, rest),
-        }
-    }
-}
-
-impl Show for Unhealthy {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        match self {
-            Self::NoStatus => put!(buffer, "the node's update status is not known yet"),
-            Self::Silence(silence, limit) => {
-                let (silence, limit) = (HumanDuration(*silence), HumanDuration(*limit));
-                put!(buffer, "no answer from the API for ", silence, " (limit ", limit, ")");
-            }
         }
     }
 }

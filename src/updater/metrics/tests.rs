@@ -13,7 +13,7 @@ use crate::updater::history::tests::summed;
 use exposition::Page as Read;
 use std::borrow::ToOwned;
 use std::format;
-use std::string::String;
+use std::string::{String, ToString};
 
 #[path = "../../../tests/programs/common/exposition.rs"]
 mod exposition;
@@ -199,7 +199,7 @@ fn what_is_noted_of_answers() {
 fn the_api_may_be_silent_for_so_long() {
     let more = Duration::from_millis(1);
     let mut metrics = Metrics::new(BEGIN, LIMIT);
-    let silent = |silence| Err(Unhealthy::Silence(silence, LIMIT));
+    let silent = |silence| Err(Unhealthy::Silence { silence, limit: LIMIT });
     // From the start on, and from each answer on, whatever it is.
     let mut heard = BEGIN;
     for text in ["refused", "204", "423", "404", "409 why", "500 why", "Idle", "silence", "garbage"]
@@ -382,6 +382,15 @@ fn seconds_have_up_to_three_decimals() {
         writer.sample(&[], &Seconds(Duration::from_millis(millis)));
         assert_eq!(str::from_utf8(&page), Ok(format!("x {written}\n").as_str()));
     }
+}
+
+#[test]
+fn reasons_of_an_unhealthy_updater() {
+    let [silence, limit] = [721, 720].map(Duration::from_secs);
+    let reason = Unhealthy::Silence { silence, limit };
+    assert_eq!(reason.to_string(), "no answer from the API for 12m1s (limit 12m)");
+    let reason = Unhealthy::NoStatus;
+    assert_eq!(reason.to_string(), "the node's update status is not known yet");
 }
 
 /// Whatever happens, one state is 1, nothing that is counted goes back, and it
