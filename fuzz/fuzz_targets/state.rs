@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut utc = Duration::from_secs(1_800_000_000);
     while !choices.is_over() {
         let status = any_status(&mut choices, &text);
-        lived.observe(utc, &status, &mut |event: Event| _ = event.kind());
+        let _ = lived.observe(utc, &status);
         if let (Some(chosen), Some(running)) = (status.chosen, status.running) {
             if let Some((entry, left)) = lived.hold_for(utc, chosen) {
                 assert!(entry.failed_boots > 0 && !left.is_zero());

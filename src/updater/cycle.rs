@@ -1,8 +1,8 @@
-//! One cycle of the updater: from whatever the node's state is to Ready, or to
-//! nothing to do, or to a failure.
+//! One cycle of the updater: from the node's state to Ready, to nothing to do, or
+//! to a failure.
 //!
 //! The cycle knows neither sockets nor clocks. It says which call to make after
-//! which pause, is given the answer and the time, and says what comes next:
+//! which pause, gets the answer and the time, and says what comes next:
 //!
 //! ```text
 //!              423: pause
@@ -16,32 +16,34 @@
 //!             └────────────────────────────────────────────┘ plan anew
 //! ```
 //!
-//! A 204 says that a command has started. That it is done, the status says: the
-//! timestamp of the last command is another one than before it was sent.
+//! A 204 means that a command has started. The status shows that it is done: the
+//! last command has another timestamp than before the command was sent.
 
 use crate::api::status::{LastCommand, Status, Text, copy};
 use crate::api::{Answer, Call, CallError, Command};
 use crate::updater::event::{Event, Update};
-use crate::updater::history::History;
+use crate::updater::history::{History, Outcome};
 use crate::updater::plan::{Inputs, Plan, plan};
 use crate::updater::window::Windows;
+use core::mem;
 use core::time::Duration;
 
-/// The pause before a status is asked for again, at first and at most. Reading
-/// the status takes the lock for a moment, which can make somebody else's
-/// command fail.
+/// The first and the longest pause before the status is read again. Reading the
+/// status takes the lock for a moment, which can make another client's command
+/// fail.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How long the status may be readable without telling of a command that has
-/// started, until that is taken for dead.
+/// How long the status may be readable without the result of a command that has
+/// started. After that, the command counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// When it is told for the first time that a command is still running; after four
-/// times that for the second time, and so on.
+/// When a running command is reported for the first time. The time to each next
+/// report is four times as long.
 const STILL_RUNNING: Duration = Duration::from_secs(60);
 /// How many commands one cycle starts. An update takes three, and three more if
 /// another version is chosen meanwhile.
 const COMMANDS_MAX: u8 = 8;
-/// How often one cycle looks again because the API does not allow a command.
+/// How often one cycle reads the status again because the API does not allow a
+/// command.
 const NOT_ALLOWED_MAX: u8 = 3;
 
 /// What the operator has set for all cycles.
@@ -49,21 +51,12 @@ const NOT_ALLOWED_MAX: u8 = 3;
 pub struct Settings {
     /// How long each command may take, in the order of [`Command::ALL`].
     pub timeouts: [Duration; Command::ALL.len()],
-    /// Whether an update that is Ready is replaced by one that is chosen since.
+    /// Whether an update that is Ready is replaced when another version is chosen.
     pub refresh_ready: bool,
-    /// Whether updates are left to others to activate.
+    /// Whether activating is left to others.
     pub stage_only: bool,
-    /// When updates may be prepared and activated; without one, always.
+    /// When updates may be prepared and activated. Without a window: always.
     pub windows: Windows,
-}
-
-/// A moment, on two clocks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Now {
-    /// The time since any fixed point; it never goes back.
-    pub now: Duration,
-    /// The time since 1970-01-01 00:00:00 UTC, which somebody may set.
-    pub utc: Duration,
 }
 
 impl Default for Settings {
@@ -85,6 +78,15 @@ impl Settings {
     }
 }
 
+/// The time on two clocks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Now {
+    /// The time since any fixed point; it never goes back.
+    pub now: Duration,
+    /// The time since 1970-01-01 00:00:00 UTC. Somebody may set this clock.
+    pub utc: Duration,
+}
+
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -98,141 +100,177 @@ pub enum Step {
 /// How a cycle ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The node is Ready, or there is nothing to do. An event told which.
+    /// The node is Ready, or there is nothing to do. An event said which.
     Done,
-    /// Something failed. An event told what.
+    /// Something failed. An event said what.
     Failed,
-    /// A call had no usable answer. No event told of it.
+    /// A call had no usable answer. No event said so.
     NoAnswer,
 }
 
-/// A cycle that is under way.
-// What is small comes first: reaching it takes less code.
+/// A cycle in progress.
 #[derive(Debug)]
-#[repr(C)]
 pub struct Cycle {
     phase: Phase,
-    /// The command that is sent, or was sent last.
-    command: Command,
-    /// The command that was sent last, once it is sure that it started.
-    started: Option<Command>,
+    /// Whether a refresh has succeeded.
     refreshed: bool,
+    /// How many commands were sent.
     commands: u8,
+    /// How often the API did not allow a command.
     not_allowed: u8,
-    /// Whether a command was sent, not answered, and never started.
+    /// Whether a command that got no answer never started.
     lost: bool,
-    pause: Duration,
-    /// Since when somebody else's command has held the lock.
-    busy_since: Option<Duration>,
-    /// Since when the command has been followed.
-    since: Duration,
-    /// Since when the status has been readable without telling of it.
-    silent_since: Option<Duration>,
-    /// After which time it is told that it is still running.
-    tell_after: Duration,
-    /// The timestamp of the last command before this one.
-    before: Text,
-    /// What the command that is sent, or was sent last, is about.
-    update: Update,
+    /// The command that was sent last, once it is certain that it started.
+    started: Option<Command>,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// What the next answer is about.
+#[derive(Debug)]
 enum Phase {
-    /// The status is asked for.
-    Look,
-    /// The command is sent.
-    Send,
-    /// The command runs, and the status is asked for.
-    Follow,
+    /// The status, to decide what to do.
+    Look(Waiting),
+    /// A command that is being sent.
+    Send(Sent, Waiting),
+    /// The status, to see what becomes of a command.
+    Follow(Following),
 }
 
-/// What a cycle goes by beside the answers.
+/// How long the lock of another client's command has been waited for.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    /// The pause before the status is read again.
+    pause: Duration,
+    /// Since when the lock has been held.
+    busy_since: Option<Duration>,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { pause: PAUSE, busy_since: None }
+    }
+}
+
+/// A command that was sent, or is being sent.
+#[derive(Debug)]
+struct Sent {
+    command: Command,
+    /// What it is about.
+    update: Update,
+    /// The timestamp of the last command before it.
+    timestamp_before: Text,
+}
+
+/// A command that runs, as far as the cycle knows.
+#[derive(Debug)]
+struct Following {
+    sent: Sent,
+    /// When it was sent.
+    since: Duration,
+    /// Since when the status has been readable without its result.
+    silent_since: Option<Duration>,
+    /// After which time it is reported as still running.
+    report_after: Duration,
+    /// The pause before the status is read again.
+    pause: Duration,
+}
+
+/// What a cycle needs beside the answer.
 pub struct Context<'a> {
     /// When the answer came.
     pub at: Now,
     /// What the operator has set.
     pub settings: &'a Settings,
-    /// What is known of earlier boots.
+    /// What is remembered of earlier boots.
     pub history: &'a mut History,
 }
 
+impl Context<'_> {
+    /// Compares the history with a status, and emits what became of activated
+    /// versions.
+    fn observe(&mut self, status: &Status, emit: &mut dyn FnMut(Event)) {
+        observe(self.history, self.at.utc, status, emit);
+    }
+}
+
+/// Compares the history with a status that was read at `utc`, the time since
+/// 1970-01-01 00:00:00 UTC, and emits what became of activated versions.
+pub fn observe(history: &mut History, utc: Duration, status: &Status, emit: &mut dyn FnMut(Event)) {
+    for finding in &history.observe(utc, status) {
+        let entry = &finding.entry();
+        emit(match finding.outcome {
+            Outcome::Updated => Event::Updated(entry),
+            Outcome::RolledBack { retry_in } => Event::RolledBack { entry, retry_in },
+        });
+    }
+}
+
 impl Cycle {
-    /// A cycle, and the call that it begins with.
-    #[inline(never)]
+    /// A new cycle, and its first call.
     pub fn begin() -> (Self, Call) {
         let cycle = Self {
-            phase: Phase::Look,
-            command: Command::Refresh,
-            pause: PAUSE,
-            busy_since: None,
+            phase: Phase::Look(Waiting::default()),
             refreshed: false,
             commands: 0,
             not_allowed: 0,
             lost: false,
-            update: Update::default(),
             started: None,
-            before: Text::new(),
-            since: Duration::ZERO,
-            silent_since: None,
-            tell_after: Duration::ZERO,
         };
         (cycle, Call::Status)
     }
 
-    /// Takes the answer to the last call, and says what comes next. `tell` is
-    /// told what happened.
-    #[inline(never)]
+    /// Takes the answer to the last call, and says what comes next. `emit` gets
+    /// each event.
     pub fn on_answer(
         &mut self,
-        mut given: Context,
+        mut context: Context,
         answer: &Result<Answer, CallError>,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
-        let given = &mut given;
-        match self.phase {
-            Phase::Look => self.on_status(given, answer, emit),
-            Phase::Send => self.on_sent(given, answer, emit),
-            Phase::Follow => self.on_progress(given, answer, emit),
+        let context = &mut context;
+        match mem::replace(&mut self.phase, Phase::Look(Waiting::default())) {
+            Phase::Look(waiting) => self.on_status(waiting, context, answer, emit),
+            Phase::Send(sent, waiting) => self.on_sent(sent, waiting, context, answer, emit),
+            Phase::Follow(following) => self.on_progress(following, context, answer, emit),
         }
     }
 
-    #[inline(never)]
     fn on_status(
         &mut self,
-        given: &mut Context,
+        waiting: Waiting,
+        context: &mut Context,
         answer: &Result<Answer, CallError>,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
         match answer {
-            Ok(Answer::Status(status)) => self.decide(given, Some(status), None, emit),
-            Ok(Answer::Uninitialized) => self.decide(given, None, None, emit),
-            Ok(Answer::Busy) => self.wait_for_others(given, emit),
-            // The other answers are none to this call.
+            Ok(Answer::Status(status)) => self.decide(waiting, context, Some(status), None, emit),
+            Ok(Answer::Uninitialized) => self.decide(waiting, context, None, None, emit),
+            Ok(Answer::Busy) => self.wait_for_others(waiting, context, emit),
+            // The API gives no other answer to this call.
             Ok(Answer::Started | Answer::NotAllowed(_)) | Err(_) => Step::End(End::NoAnswer),
         }
     }
 
-    /// Decides what to do about `status`, which `succeeded` has left behind.
-    #[inline(never)]
+    /// Decides what to do about `status`, after the command `succeeded`.
     fn decide(
         &mut self,
-        given: &mut Context,
+        waiting: Waiting,
+        context: &mut Context,
         status: Option<&Status>,
-        succeeded: Option<Command>,
+        succeeded: Option<&Sent>,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
-        let Context { at: Now { utc, .. }, settings, history } = given;
         if let Some(status) = status {
-            history.observe(*utc, status, emit);
+            context.observe(status, emit);
         }
+        let Context { at: Now { utc, .. }, settings, history } = context;
         let chosen = status.and_then(|status| status.chosen);
-        let held = chosen.and_then(|chosen| history.hold_for(*utc, chosen));
+        let hold = chosen.and_then(|chosen| history.hold_for(*utc, chosen));
         let plan = plan(Inputs {
             status,
             refreshed: self.refreshed,
             refresh_ready: settings.refresh_ready,
             stage_only: settings.stage_only,
-            held_back: held.is_some(),
+            held_back: hold.is_some(),
             closed: !settings.windows.is_open(*utc),
         });
         let command = match (plan, status) {
@@ -240,10 +278,10 @@ impl Cycle {
             // Without a status there is always something to do.
             (_, None) => return Step::End(End::NoAnswer),
             (plan, Some(status)) => {
-                emit(match (plan, &held) {
+                emit(match (plan, &hold) {
                     (Plan::Staged, _) => Event::Staged(status),
-                    (Plan::HeldBack, Some((held, left))) => {
-                        Event::HeldBack { entry: held, retry_in: *left }
+                    (Plan::HeldBack, Some((entry, left))) => {
+                        Event::HeldBack { entry, retry_in: *left }
                     }
                     (Plan::Closed, _) => {
                         let left = settings.windows.next_open(*utc).unwrap_or_default();
@@ -255,25 +293,25 @@ impl Cycle {
                 return Step::End(End::Done);
             }
         };
-        self.start(command, succeeded == Some(command), status, history, emit)
+        self.send(command, waiting, status, history, succeeded, emit)
     }
 
-    /// Sends `command`, unless it has just succeeded and is to do the same again.
-    #[inline(never)]
-    fn start(
+    /// Sends `command`, unless it has just succeeded and would do the same again.
+    fn send(
         &mut self,
         command: Command,
-        mut again: bool,
+        waiting: Waiting,
         status: Option<&Status>,
         history: &mut History,
+        succeeded: Option<&Sent>,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
         let running = status.and_then(|status| status.running).unwrap_or_default();
         let chosen = status.and_then(|status| status.chosen).unwrap_or_default();
         let update = Update::new(running, chosen);
-        again &= self.update == update;
-        self.update = update;
-        if again || self.commands == COMMANDS_MAX {
+        let is_repeated =
+            succeeded.is_some_and(|sent| sent.command == command && sent.update == update);
+        if is_repeated || self.commands == COMMANDS_MAX {
             emit(Event::CommandWithoutEffect { command });
             return Step::End(End::Failed);
         }
@@ -281,81 +319,77 @@ impl Cycle {
             history.activating(chosen, running);
         }
         let last = status.and_then(|status| status.last_command.as_ref());
-        self.before = copy(last.map_or("", |last| last.timestamp));
-        self.command = command;
-        self.phase = Phase::Send;
+        let timestamp_before = copy(last.map_or("", |last| last.timestamp));
+        self.phase = Phase::Send(Sent { command, update, timestamp_before }, waiting);
         Step::Call(Call::Start(command), Duration::ZERO)
     }
 
-    #[inline(never)]
     fn on_sent(
         &mut self,
-        given: &mut Context,
+        sent: Sent,
+        waiting: Waiting,
+        context: &mut Context,
         answer: &Result<Answer, CallError>,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
         self.started = None;
         let started = matches!(answer, Ok(Answer::Started));
-        // It may have started all the same: the status will tell.
+        // The command may have started nevertheless: the status will show it.
         let is_unknown =
             matches!(answer, Err(error) if error.may_have_been_sent() && !error.is_refusal());
-        if self.command == Command::Activate && !started && !is_unknown {
-            given.history.activation_refused();
+        if sent.command == Command::Activate && !started && !is_unknown {
+            context.history.activation_refused();
         }
         match answer {
             _ if started || is_unknown => {}
-            Ok(Answer::Busy) => {
-                self.phase = Phase::Look;
-                return self.wait_for_others(given, emit);
-            }
-            // The state is another one by now.
+            Ok(Answer::Busy) => return self.wait_for_others(waiting, context, emit),
+            // The state has changed since the status was read.
             Ok(Answer::NotAllowed(_)) if self.not_allowed < NOT_ALLOWED_MAX => {
                 self.not_allowed += 1;
-                self.phase = Phase::Look;
-                return self.ask_again();
+                return self.look_again(waiting);
             }
             Ok(Answer::NotAllowed(refusal)) => {
-                emit(Event::CommandRefused { command: self.command, refusal });
+                emit(Event::CommandRefused { command: sent.command, refusal });
                 return Step::End(End::Failed);
             }
             _ => return Step::End(End::NoAnswer),
         }
         if started {
-            self.note_start(emit);
+            self.note_start(&sent, emit);
         }
         self.commands += 1;
-        self.busy_since = None;
-        self.pause = PAUSE;
-        self.phase = Phase::Follow;
-        self.since = given.at.now;
-        self.silent_since = None;
-        self.tell_after = STILL_RUNNING;
-        self.ask_again()
+        self.follow(Following {
+            sent,
+            since: context.at.now,
+            silent_since: None,
+            report_after: STILL_RUNNING,
+            pause: PAUSE,
+        })
     }
 
-    #[inline(never)]
     fn on_progress(
         &mut self,
-        given: &mut Context,
+        mut following: Following,
+        context: &mut Context,
         answer: &Result<Answer, CallError>,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
-        let command = self.command;
-        let now = given.at.now;
-        let took = now.saturating_sub(self.since);
+        let command = following.sent.command;
+        let now = context.at.now;
+        let took = now.saturating_sub(following.since);
         let status = match answer {
             Ok(Answer::Status(status)) => Some(Some(status)),
             Ok(Answer::Uninitialized) => Some(None),
             Ok(Answer::Busy) => {
-                self.note_start(emit);
+                self.note_start(&following.sent, emit);
                 None
             }
             Ok(Answer::Started | Answer::NotAllowed(_)) | Err(_) => None,
         };
         let last = status.flatten().and_then(|status| status.last_command.as_ref());
         match (status, last) {
-            (Some(status), Some(last)) if last.timestamp != self.before => {
-                return self.on_finished(given, took, status, last, emit);
+            (Some(status), Some(last)) if last.timestamp != following.sent.timestamp_before => {
+                return self.on_finished(&following, took, context, status, last, emit);
             }
             // It never started. Once, that may be an accident.
             (Some(_), _) if self.started.is_none() && self.lost => {
@@ -363,100 +397,124 @@ impl Cycle {
             }
             (Some(status), _) if self.started.is_none() => {
                 self.lost = true;
-                return self.decide(given, status, None, emit);
+                return self.decide(following.waiting(), context, status, None, emit);
             }
             (Some(_), _) => {
-                let since = *self.silent_since.get_or_insert(now);
+                let since = *following.silent_since.get_or_insert(now);
                 if now.saturating_sub(since) >= SILENCE_MAX {
                     emit(Event::CommandVanished { command });
                     return Step::End(End::Failed);
                 }
             }
-            (None, _) => self.silent_since = None,
+            (None, _) => following.silent_since = None,
         }
-        let timeout = given.settings.timeout(command);
+        let timeout = context.settings.timeout(command);
         if took >= timeout {
             emit(Event::CommandOverdue { command, timeout });
             return Step::End(End::Failed);
         }
-        if took >= self.tell_after {
-            self.tell_after = took.saturating_mul(4);
+        if took >= following.report_after {
+            following.report_after = took.saturating_mul(4);
             emit(Event::StillRunning { command, took });
         }
-        self.ask_again()
+        self.follow(following)
     }
 
-    /// A command has ended since one was sent, which took `took`.
-    #[inline(never)]
+    /// A command has finished since ours was sent, `took` ago.
     fn on_finished(
         &mut self,
-        given: &mut Context,
+        following: &Following,
         took: Duration,
+        context: &mut Context,
         status: Option<&Status>,
         last: &LastCommand,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
-        let command = self.command;
-        let ours = last.name == command.name();
-        // If another command has ended since, the state alone tells.
-        if ours {
-            self.note_start(emit);
-            if !last.succeeded() {
-                // What was to be activated was not, and is not to be missed later.
-                if let Some(status) = status {
-                    given.history.observe(given.at.utc, status, emit);
-                }
-                emit(Event::CommandFailed { command, last, took });
-                return Step::End(End::Failed);
-            }
-            self.refreshed |= command == Command::Refresh;
-            let image = match command {
-                Command::Refresh => status.and_then(|status| status.chosen),
-                // Another version may have been chosen since it was decided.
-                _ => status.and_then(|status| status.staged),
-            };
-            let version = match (command, image) {
-                (_, Some(image)) => image.version,
-                (Command::Refresh, None) => "",
-                (_, None) => &self.update.chosen.version,
-            };
-            emit(Event::succeeded(command, version, took));
+        let sent = &following.sent;
+        let command = sent.command;
+        if last.name != command.name() {
+            // Another client's command has finished since. Only the state counts.
+            return self.decide(following.waiting(), context, status, None, emit);
         }
-        self.decide(given, status, Some(command).filter(|_| ours), emit)
+        self.note_start(sent, emit);
+        if !last.succeeded() {
+            // If this was an activate, the version does not count as activated.
+            if let Some(status) = status {
+                context.observe(status, emit);
+            }
+            emit(Event::CommandFailed { command, last, took });
+            return Step::End(End::Failed);
+        }
+        self.refreshed |= command == Command::Refresh;
+        let image = match command {
+            Command::Refresh => status.and_then(|status| status.chosen),
+            // Another version may have been chosen since the decision.
+            _ => status.and_then(|status| status.staged),
+        };
+        let version = match (command, image) {
+            (_, Some(image)) => image.version,
+            (Command::Refresh, None) => "",
+            (_, None) => &sent.update.chosen.version,
+        };
+        emit(Event::succeeded(command, version, took));
+        self.decide(following.waiting(), context, status, Some(sent), emit)
     }
 
-    /// Whether the command that was sent last is this one, and it is sure that
+    /// Whether the command that was sent last is this one, and it is certain that
     /// it started.
     pub fn has_started(&self, command: Command) -> bool {
         self.started == Some(command)
     }
 
-    fn note_start(&mut self, emit: &mut dyn FnMut(Event)) {
-        let known = self.started.replace(self.command).is_some();
-        if self.command == Command::Prepare && !known {
-            emit(Event::Preparing(&self.update));
+    fn note_start(&mut self, sent: &Sent, emit: &mut dyn FnMut(Event)) {
+        let was_known = self.started.replace(sent.command).is_some();
+        if sent.command == Command::Prepare && !was_known {
+            emit(Event::Preparing(&sent.update));
         }
     }
 
-    fn wait_for_others(&mut self, given: &Context, emit: &mut dyn FnMut(Event)) -> Step {
-        let now = given.at.now;
-        if self.busy_since.is_none() {
+    fn wait_for_others(
+        &mut self,
+        mut waiting: Waiting,
+        context: &Context,
+        emit: &mut dyn FnMut(Event),
+    ) -> Step {
+        let now = context.at.now;
+        if waiting.busy_since.is_none() {
             emit(Event::LockHeld);
         }
-        let busy = now.saturating_sub(*self.busy_since.get_or_insert(now));
-        // Longer than anybody's command may take.
-        if given.settings.timeouts.iter().all(|timeout| busy >= *timeout) {
+        let busy = now.saturating_sub(*waiting.busy_since.get_or_insert(now));
+        // Longer than any command may take.
+        if context.settings.timeouts.iter().all(|timeout| busy >= *timeout) {
             emit(Event::LockStuck { after: busy });
             return Step::End(End::Failed);
         }
-        self.ask_again()
+        self.look_again(waiting)
     }
 
-    fn ask_again(&mut self) -> Step {
-        let pause = self.pause;
-        self.pause = PAUSE_MAX.min(pause.saturating_mul(2));
+    fn look_again(&mut self, waiting: Waiting) -> Step {
+        let pause = waiting.pause;
+        self.phase = Phase::Look(Waiting { pause: longer(pause), ..waiting });
         Step::Call(Call::Status, pause)
     }
+
+    fn follow(&mut self, following: Following) -> Step {
+        let pause = following.pause;
+        self.phase = Phase::Follow(Following { pause: longer(pause), ..following });
+        Step::Call(Call::Status, pause)
+    }
+}
+
+impl Following {
+    /// For the next command: the lock is free, and the pauses continue.
+    fn waiting(&self) -> Waiting {
+        Waiting { pause: self.pause, busy_since: None }
+    }
+}
+
+/// The pause after this one.
+fn longer(pause: Duration) -> Duration {
+    PAUSE_MAX.min(pause.saturating_mul(2))
 }
 
 #[cfg(test)]

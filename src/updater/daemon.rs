@@ -1,33 +1,36 @@
 //! The updater: one cycle after the other, spread over the fleet, with backoff
-//! while the API cannot be used; or one cycle alone.
+//! while the API is unavailable; or a single cycle.
 //!
-//! It knows neither sockets nor clocks: like a cycle, it says which call to
-//! make after which pause, and is given the answer and the time.
+//! The daemon knows neither sockets nor clocks. Like a cycle, it says which call to
+//! make after which pause, and gets the answer and the time.
 
 use crate::api::{Answer, Call, CallError, ErrorKind};
 use crate::text::duration::millis;
-use crate::updater::cycle::{Context, Cycle, End, Now, Settings, Step};
+use crate::updater::cycle::{self, Context, Cycle, End, Now, Settings, Step};
 use crate::updater::event::Event;
 use crate::updater::history::History;
+use core::mem;
 use core::time::Duration;
 
-/// The longest time between two tries of a call that does not work.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// The time until the first new try of a call that does not work.
+/// The longest pause before a failed call is retried.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// The pause before the first retry of a failed call.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// The shortest time for which a window is open.
+const WINDOW_MIN: Duration = Duration::from_secs(60);
 
 /// When cycles begin.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
-    /// Whether there is one alone: at once, and without waiting for a socket
-    /// that is not there. The interval and the jitter do not matter then.
+    /// Whether there is a single cycle, which begins immediately and does not wait
+    /// for a missing socket. The interval and the jitter do not matter then.
     pub once: bool,
     /// The time from the end of a cycle to the beginning of the next.
     pub interval: Duration,
-    /// By how much that is made longer, at most, at random. If it is zero,
-    /// nothing else is random either but the pauses of a backoff.
+    /// The longest random time that is added to the interval. If it is zero, only
+    /// the pauses of a backoff are random.
     pub jitter: Duration,
-    /// How long the socket may stay away.
+    /// How long the socket may be missing or refused.
     pub give_up: Duration,
 }
 
@@ -37,40 +40,67 @@ pub enum Next {
     /// Make this call after this pause, and give the answer to
     /// [`Daemon::on_answer`].
     Call(Call, Duration),
-    /// End: the one cycle is over, or the socket stays away. An event told of
-    /// it.
+    /// End: the single cycle is over, or the socket has been unreachable for too
+    /// long. An event said so.
     End(End),
 }
 
+/// Whether the API can be used.
+#[derive(Debug, Clone, Copy)]
+enum Api {
+    /// No call has been answered or has failed yet.
+    Unknown,
+    /// Calls are answered.
+    Answering,
+    /// A call fails.
+    Failing(Outage),
+}
+
+/// A time in which a call fails.
+#[derive(Debug, Clone, Copy)]
+struct Outage {
+    /// The call that failed first. The outage is over when it is answered.
+    call: Call,
+    /// When that was.
+    since: Duration,
+    /// The kind of error that was reported last.
+    reported: ErrorKind,
+    /// Since when the socket has been missing or refused.
+    stale_since: Option<Duration>,
+    /// The pause before the next retry.
+    backoff: Duration,
+    /// Whether any call was answered before.
+    had_answers: bool,
+    /// Whether the next cycle begins at a random time when the API answers again:
+    /// all nodes of a fleet may notice that at the same time.
+    defers_cycle: bool,
+}
+
+impl Api {
+    fn outage(&mut self) -> Option<&mut Outage> {
+        match self {
+            Self::Failing(outage) => Some(outage),
+            Self::Unknown | Self::Answering => None,
+        }
+    }
+}
+
 /// The daemon.
-// What is small comes first: reaching it takes less code.
 #[derive(Debug)]
-#[repr(C)]
 pub struct Daemon {
     schedule: Schedule,
     random: u64,
-    /// The call that does not work, since when, and what was told of it.
-    outage: Option<(Call, Duration, ErrorKind)>,
-    /// Whether there has been any answer.
-    ever_answered: bool,
-    /// Since when nobody has listened on the socket.
-    stale_since: Option<Duration>,
-    backoff: Duration,
-    /// Whether a cycle that finds the API there is put off, to any time within
-    /// the interval: all nodes of a fleet may find it at the same time.
-    defer_next: bool,
+    api: Api,
     cycle: Cycle,
     /// What the operator has set for all cycles.
     pub settings: Settings,
-    /// What is known of earlier boots. Before the next call is made, what has
-    /// changed in it belongs into the file.
+    /// What is remembered of earlier boots. Save its changes before the next call.
     pub history: History,
 }
 
 impl Daemon {
-    /// A daemon, and what it begins with. `random` is a number that no other
-    /// node is given.
-    #[inline(never)]
+    /// A daemon, and what it begins with. `random` is a number that differs from
+    /// node to node.
     pub fn begin(
         settings: Settings,
         history: History,
@@ -78,24 +108,12 @@ impl Daemon {
         random: u64,
     ) -> (Self, Next) {
         let (cycle, call) = Cycle::begin();
-        let daemon = Self {
-            settings,
-            history,
-            schedule,
-            random,
-            cycle,
-            outage: None,
-            ever_answered: false,
-            stale_since: None,
-            backoff: BACKOFF_MIN,
-            defer_next: !schedule.once && !schedule.jitter.is_zero(),
-        };
+        let daemon = Self { settings, history, schedule, random, cycle, api: Api::Unknown };
         (daemon, Next::Call(call, Duration::ZERO))
     }
 
-    /// Takes the answer to `call`, which came at that moment, and says what comes
-    /// next. `tell` is told what happened.
-    #[inline(never)]
+    /// Takes the answer to `call`, which came at `at`, and says what comes next.
+    /// `emit` gets each event.
     pub fn on_answer(
         &mut self,
         at: Now,
@@ -104,26 +122,26 @@ impl Daemon {
         emit: &mut dyn FnMut(Event),
     ) -> Next {
         let now = at.now;
-        let lost = self.track_reachability(now, call, answer, emit);
-        if lost && self.is_time_to_give_up(now, answer, emit) {
+        let is_deferred = self.takes_deferral(answer);
+        let failed = self.track_reachability(now, call, answer, emit);
+        if failed && self.is_time_to_give_up(now, answer, emit) {
             return Next::End(End::NoAnswer);
         }
-        if self.defer_next && !lost {
-            self.defer_next = false;
-            // The node may be rebooted before that.
+        if is_deferred {
+            // The node may be rebooted before the cycle begins.
             if let Ok(Answer::Status(status)) = answer {
-                self.history.observe(at.utc, status, emit);
+                cycle::observe(&mut self.history, at.utc, status, emit);
             }
             let pause = self.random_up_to(self.schedule.interval);
             return Next::Call(call, self.or_before_window_closes(at.utc, pause));
         }
-        let given = Context { at, settings: &self.settings, history: &mut self.history };
-        let step = self.cycle.on_answer(given, answer, emit);
+        let context = Context { at, settings: &self.settings, history: &mut self.history };
+        let step = self.cycle.on_answer(context, answer, emit);
         if let (Step::End(end), true) = (step, self.schedule.once) {
             return Next::End(end);
         }
-        // The command had no answer, but the question what became of it has.
-        if let Some((Call::Start(unanswered), ..)) = self.outage
+        // The command got no answer, but the status has shown what became of it.
+        if let Api::Failing(Outage { call: Call::Start(unanswered), .. }) = self.api
             && self.cycle.has_started(unanswered)
         {
             self.recover(now, emit);
@@ -133,9 +151,11 @@ impl Daemon {
             Step::End(end) => end,
         };
         let pause = match end {
-            End::Failed if lost => self.back_off(now, call),
+            End::Failed if failed => self.back_off(now, call),
             End::NoAnswer => {
-                self.defer_next = call == Call::Status && !self.schedule.jitter.is_zero();
+                if let Some(outage) = self.api.outage() {
+                    outage.defers_cycle = call == Call::Status;
+                }
                 self.back_off(now, call)
             }
             End::Done | End::Failed => {
@@ -148,9 +168,21 @@ impl Daemon {
         Next::Call(call, pause)
     }
 
-    /// Tells when the API is lost, or in another way than before, and when it is
-    /// back. Gives whether it is lost.
-    #[inline(never)]
+    /// Whether this answer is the first after a start or an outage, after which the
+    /// next cycle begins at a random time.
+    fn takes_deferral(&mut self, answer: &Result<Answer, CallError>) -> bool {
+        if answer.is_err() || self.schedule.once || self.schedule.jitter.is_zero() {
+            return false;
+        }
+        match &mut self.api {
+            Api::Unknown => true,
+            Api::Answering => false,
+            Api::Failing(outage) => mem::take(&mut outage.defers_cycle),
+        }
+    }
+
+    /// Emits an event when a call fails, or fails for another reason than before,
+    /// and when the outage is over. Gives whether this call failed.
     fn track_reachability(
         &mut self,
         now: Duration,
@@ -159,109 +191,117 @@ impl Daemon {
         emit: &mut dyn FnMut(Event),
     ) -> bool {
         let Err(error) = answer else {
-            self.ever_answered = true;
-            self.stale_since = None;
-            if self.outage.is_some_and(|(lost, ..)| lost == call) {
-                self.recover(now, emit);
+            match &mut self.api {
+                Api::Failing(outage) if outage.call == call => self.recover(now, emit),
+                Api::Failing(outage) => {
+                    outage.had_answers = true;
+                    outage.stale_since = None;
+                }
+                Api::Unknown | Api::Answering => self.api = Api::Answering,
             }
             return false;
         };
         let kind = error.kind();
-        match &mut self.outage {
-            Some((_, _, told)) if *told == kind => {}
-            Some((_, _, told)) => {
-                *told = kind;
-                emit(Event::ApiLost { call, error: *error });
-            }
-            None => {
-                self.outage = Some((call, now, kind));
-                emit(Event::ApiLost { call, error: *error });
+        match &mut self.api {
+            Api::Failing(outage) if outage.reported == kind => return true,
+            Api::Failing(outage) => outage.reported = kind,
+            Api::Unknown | Api::Answering => {
+                self.api = Api::Failing(Outage {
+                    call,
+                    since: now,
+                    reported: kind,
+                    stale_since: None,
+                    backoff: BACKOFF_MIN,
+                    had_answers: matches!(self.api, Api::Answering),
+                    defers_cycle: matches!(self.api, Api::Unknown),
+                });
             }
         }
+        emit(Event::ApiLost { call, error: *error });
         true
     }
 
-    /// Whether the socket has been away for too long; tells if that is so.
-    #[inline(never)]
+    /// Whether the socket has been unreachable for too long; emits an event if so.
     fn is_time_to_give_up(
         &mut self,
         now: Duration,
         answer: &Result<Answer, CallError>,
         emit: &mut dyn FnMut(Event),
     ) -> bool {
-        let Some(error) = answer.as_ref().err().filter(|error| error.is_stale_socket()) else {
-            self.stale_since = None;
+        let (Err(error), Some(outage)) = (answer, self.api.outage()) else { return false };
+        if !error.is_stale_socket() {
+            outage.stale_since = None;
             return false;
-        };
-        if self.schedule.once && !self.ever_answered {
+        }
+        if self.schedule.once && !outage.had_answers {
             return true;
         }
-        let away = now.saturating_sub(*self.stale_since.get_or_insert(now));
-        let too_long = away >= self.schedule.give_up;
-        if too_long {
-            emit(Event::GaveUp { after: away, error: *error });
+        let after = now.saturating_sub(*outage.stale_since.get_or_insert(now));
+        if after < self.schedule.give_up {
+            return false;
         }
-        too_long
+        emit(Event::GaveUp { after, error: *error });
+        true
     }
 
     fn recover(&mut self, now: Duration, emit: &mut dyn FnMut(Event)) {
-        self.backoff = BACKOFF_MIN;
-        if let Some((_, since, _)) = self.outage.take() {
-            emit(Event::ApiBack { after: now.saturating_sub(since) });
+        if let Api::Failing(outage) = mem::replace(&mut self.api, Api::Answering) {
+            emit(Event::ApiBack { after: now.saturating_sub(outage.since) });
         }
     }
 
-    /// The time until the next cycle: the interval and a jitter.
+    /// The time until the next cycle: the interval and a random jitter.
     fn until_next_cycle(&mut self, utc: Duration) -> Duration {
         let jitter = self.random_up_to(self.schedule.jitter);
         self.or_before_window_closes(utc, self.schedule.interval.saturating_add(jitter))
     }
 
-    /// That pause, unless a window opens before its end and is closed by then.
-    /// Otherwise an opening is no reason to hurry: it is the same moment for all
-    /// nodes.
+    /// `pause`, or less if a window opens before its end and is closed again by
+    /// then. Otherwise the opening of a window does not shorten the pause, because it
+    /// is the same moment for all nodes.
     fn or_before_window_closes(&mut self, utc: Duration, pause: Duration) -> Duration {
         let windows = &self.settings.windows;
         match windows.next_open(utc) {
             Some(left) if left < pause && !windows.is_open(utc.saturating_add(pause)) => {
-                // It may be open for no longer than a minute.
-                left.saturating_add(self.random_up_to(self.schedule.jitter.min(PAUSE_MAX)))
+                left.saturating_add(self.random_up_to(self.schedule.jitter.min(WINDOW_MIN)))
             }
             _ => pause,
         }
     }
 
-    /// The time until `call`, which does not work, is tried again: twice as long
-    /// each time, less up to a half at random.
+    /// The pause before `call`, which fails, is retried. It doubles with each
+    /// retry, less up to a half at random.
     fn back_off(&mut self, now: Duration, call: Call) -> Duration {
-        // There is a refresh before each try of another command, and the update
-        // repository behind it.
+        // A retry of another command than the status begins with a refresh, which
+        // asks the update repository.
         let longest = match call {
-            Call::Status => PAUSE_MAX.min(self.schedule.interval),
+            Call::Status => BACKOFF_MAX.min(self.schedule.interval),
             Call::Start(_) | Call::Reboot => self.schedule.interval,
         };
-        let backoff = self.backoff.min(longest);
-        self.backoff = backoff.saturating_mul(2);
+        let mut backoff = BACKOFF_MIN.min(longest);
+        if let Some(outage) = self.api.outage() {
+            backoff = outage.backoff.min(longest);
+            outage.backoff = backoff.saturating_mul(2);
+        }
         let pause = backoff.saturating_sub(self.random_up_to(backoff / 2));
         self.within_give_up(now, pause)
     }
 
-    /// As much of `pause` as ends before it is time to give up: the last try is
+    /// `pause`, or less if it is time to give up before its end: the last try is
     /// made then.
-    fn within_give_up(&self, now: Duration, pause: Duration) -> Duration {
-        let left = self.stale_since.map_or(Duration::MAX, |since| {
-            let away = now.saturating_sub(since);
-            self.schedule.give_up.saturating_sub(away)
-        });
+    fn within_give_up(&mut self, now: Duration, pause: Duration) -> Duration {
+        let give_up = self.schedule.give_up;
+        let stale_since = self.api.outage().and_then(|outage| outage.stale_since);
+        let left = stale_since
+            .map_or(Duration::MAX, |since| give_up.saturating_sub(now.saturating_sub(since)));
         pause.min(left)
     }
 
     /// A random duration from zero to `duration`, in steps of a millisecond.
     fn random_up_to(&mut self, duration: Duration) -> Duration {
-        // SplitMix64, which makes the most of numbers that differ in few bits:
-        // those of nodes that booted together and have no better ones yet. Its last
-        // step is left out: it changes the lower half, which makes no difference of
-        // more than a millisecond unless the duration is over three weeks.
+        // SplitMix64 spreads numbers well that differ in few bits, as those of nodes
+        // that boot together may. Its last step is left out: it changes the lower half
+        // only, which matters only for durations above three weeks.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

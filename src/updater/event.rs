@@ -554,11 +554,11 @@ impl<'a> Event<'a> {
                 add_image(record, entry.image);
                 record.show("failed_boots", &entry.failed_boots);
                 record.duration("retry_in", retry_in);
-                record.text("running", entry.before);
+                record.text("running", entry.previous_version);
             }
             Self::Updated(entry) => {
                 add_image(record, entry.image);
-                record.text("before", entry.before);
+                record.text("before", entry.previous_version);
             }
             Self::ApiLost { call, error } => {
                 record.text("call", call.name());

@@ -6,7 +6,7 @@
 
 use crate::text::excerpt::Sanitized;
 use crate::updater::event::Event;
-use crate::updater::history::sum;
+use crate::updater::history::fnv1a;
 use crate::updater::log::{Format, Level, Record};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
@@ -84,7 +84,7 @@ fn fingerprint(event: &Event) -> u64 {
         Event::HeldBack { entry, .. } => entry.image.version,
         _ => "",
     };
-    sum(version.as_bytes()) ^ event.kind() as u64
+    fnv1a(version.as_bytes()) ^ event.kind() as u64
 }
 
 #[cfg(test)]

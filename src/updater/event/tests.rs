@@ -40,7 +40,7 @@ fn the_longest_records_fit() {
     };
     let update = Update::new(quotes, quotes);
     let mut entry = Entry::default();
-    (entry.image, entry.before, entry.failed_boots) = (quotes, QUOTES, u64::MAX);
+    (entry.image, entry.previous_version, entry.failed_boots) = (quotes, QUOTES, u64::MAX);
     let mut path = Vec::new();
     path.resize(100_000, b'"');
     let refused = CallError::Answer(AnswerError::Refused(reason));
@@ -288,7 +288,7 @@ fn every_event_tells_its_particulars() {
     let unknown = Status { chosen: None, running: None, staged: None, ..status };
     let update = Update::new(image("1"), image("3"));
     let mut entry = Entry::default();
-    (entry.image, entry.before, entry.failed_boots) = (image("3"), "1", 2);
+    (entry.image, entry.previous_version, entry.failed_boots) = (image("3"), "1", 2);
     let refusal = Refusal { code: 409, reason: &stderr };
     let error = CallError::SendTimeout;
     let (prepare, status_call) = (Command::Prepare, Call::Status);

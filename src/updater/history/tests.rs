@@ -3,7 +3,9 @@
 extern crate std;
 use super::*;
 use crate::api::document::STRING_MAX;
+use crate::updater::cycle::observe;
 use crate::updater::cycle::tests::Numbers;
+use crate::updater::event::Event;
 use crate::updater::log::Format;
 use std::string::{String, ToString};
 use std::vec::Vec as List;
@@ -65,7 +67,7 @@ impl Script {
     fn observe(&mut self, text: &str) -> List<String> {
         let mut told = List::new();
         let utc = Duration::from_secs(self.utc);
-        self.history.observe(utc, &status(text), &mut |event| told.push(short(&event)));
+        observe(&mut self.history, utc, &status(text), &mut |event| told.push(short(&event)));
         told
     }
 
@@ -468,10 +470,10 @@ fn one_more_takes_the_place_of_the_first() {
 fn entry(failed_boots: u64) -> Entry<'static> {
     Entry {
         image: image("1.26.1"),
-        before: "1.26.0",
+        previous_version: "1.26.0",
         boot: "7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4",
         failed_boots,
-        since: BEGIN,
+        failed_at: BEGIN,
     }
 }
 
@@ -501,7 +503,7 @@ fn the_sum_is_fnv_1a() {
         ("a", 0xaf63_dc4c_8601_ec8c),
         ("foobar", 0x8594_4171_f739_67e8),
     ] {
-        assert_eq!(sum(text.as_bytes()), expected, "{text}");
+        assert_eq!(fnv1a(text.as_bytes()), expected, "{text}");
     }
 }
 
@@ -511,11 +513,11 @@ pub(crate) fn any_history(numbers: &mut Numbers) -> History {
     let mut history = History::new(text("this-boot"), retry);
     for version in ["1.26.1", "1.26.2"] {
         let boot = *numbers.one_of(&["", "this-boot", "an-earlier-boot"]);
-        let before = *numbers.one_of(&["1.26.0", "1.26.0", "1.25.0"]);
+        let previous_version = *numbers.one_of(&["1.26.0", "1.26.0", "1.25.0"]);
         let failed_boots = numbers.below(3);
         if failed_boots > 0 || !boot.is_empty() {
-            let (image, since) = (image(version), numbers.below(400_000));
-            let entry = Entry { image, before, boot, failed_boots, since };
+            let (image, failed_at) = (image(version), numbers.below(400_000));
+            let entry = Entry { image, previous_version, boot, failed_boots, failed_at };
             entry.put(&mut history.lines);
         }
     }
@@ -528,10 +530,10 @@ fn longest() -> History {
     let texts = [0, 1, 2, 3, 4].map(full);
     let entry = |number: usize| Entry {
         image: Image { version: &texts[number], variant: &texts[0], arch: &texts[0] },
-        before: &texts[0],
+        previous_version: &texts[0],
         boot: &texts[0],
         failed_boots: u64::MAX,
-        since: u64::MAX,
+        failed_at: u64::MAX,
     };
     history(&[entry(1), entry(2), entry(3), entry(4)])
 }
@@ -553,7 +555,7 @@ fn the_longest_file_has_room() {
 
 /// The text with its sum behind it.
 pub(crate) fn summed(text: &str) -> List<u8> {
-    format!("{text}{SUM}{}\n", sum(text.as_bytes())).into_bytes()
+    format!("{text}{SUM}{}\n", fnv1a(text.as_bytes())).into_bytes()
 }
 
 /// Reads a file into a history that has an entry: it has another one then, or
@@ -608,14 +610,14 @@ fn a_file_is_read_as_strictly_as_it_is_written() {
     // What is no text, with the sum that it has.
     let mut file = format!("{HEADER}1.26.1\tv\ta\t1.26.0\t").into_bytes();
     file.extend_from_slice(b"\xff\t1\t2\t\n");
-    let line = format!("{SUM}{}\n", sum(&file));
+    let line = format!("{SUM}{}\n", fnv1a(&file));
     file.extend_from_slice(line.as_bytes());
     assert!(!reads(&file));
     for file in [&b""[..], b"\n", b"\n\n", b"sum 0\n", b"\0", &[0; 2048], &[b'\n'; 2048]] {
         assert!(!reads(file), "{file:?}");
     }
     // A sum is written in one way, or not at all.
-    let number = sum(HEADER.as_bytes());
+    let number = fnv1a(HEADER.as_bytes());
     for last in [
         format!("sum {number}"),
         format!("sum {number} \n"),
