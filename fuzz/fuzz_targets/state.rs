@@ -5,7 +5,6 @@
 use bottlerocket_fuzz::choices::{Choices, any_status};
 use bottlerocket_updater::api::status::copy;
 use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
-use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::history::{FILE_MAX, History};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
@@ -58,7 +57,7 @@ fn same_when_read(history: &History) {
     assert!(again.read(&file).is_ok(), "{}", String::from_utf8_lossy(&file));
     assert_eq!(again.write(), file);
     for entry in again.held() {
-        let texts = [&entry.image.version, &entry.image.variant, &entry.image.arch, &entry.before];
+        let texts = [&entry.image.version, &entry.image.variant, &entry.image.arch, &entry.previous_version];
         assert!(texts.into_iter().all(|text| is_plain(text)), "{entry:?}");
     }
 }

@@ -12,6 +12,11 @@ use crate::updater::history::History;
 use core::mem;
 use core::time::Duration;
 
+/// How long one call may take. The API answers in milliseconds, unless it is
+/// rebooting the node.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The shortest time beyond a whole cycle for which the API may be silent.
+const SILENCE_MIN: Duration = Duration::from_secs(60);
 /// The longest pause before a failed call is retried.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// The pause before the first retry of a failed call.
@@ -32,6 +37,15 @@ pub struct Schedule {
     pub jitter: Duration,
     /// How long the socket may be missing or refused.
     pub give_up: Duration,
+}
+
+impl Schedule {
+    /// How long the API may be silent while the updater counts as healthy: a cycle
+    /// and its pause, and the time until it gives up.
+    pub fn silence_max(&self) -> Duration {
+        let cycle = self.interval.saturating_add(self.jitter);
+        cycle.saturating_add(self.give_up.max(SILENCE_MIN))
+    }
 }
 
 /// What comes next.

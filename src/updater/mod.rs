@@ -9,4 +9,5 @@ pub mod log;
 pub mod metrics;
 pub mod plan;
 pub mod reporter;
+pub mod state_file;
 pub mod window;

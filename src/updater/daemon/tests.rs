@@ -22,7 +22,23 @@ const SCHEDULE: Schedule = Schedule {
     give_up: Duration::from_secs(300),
 };
 
-/// A moment at which both clocks show this.
+#[test]
+fn silence_may_last_a_cycle_and_the_time_until_it_gives_up() {
+    let seconds = Duration::from_secs;
+    let schedule = |interval, jitter, give_up| Schedule {
+        interval: seconds(interval),
+        jitter: seconds(jitter),
+        give_up: seconds(give_up),
+        once: false,
+    };
+    assert_eq!(schedule(600, 60, 300).silence_max(), seconds(960));
+    // At least a minute more than a cycle.
+    assert_eq!(schedule(10, 0, 0).silence_max(), seconds(70));
+    let endless = Schedule { give_up: Duration::MAX, ..SCHEDULE };
+    assert_eq!(endless.silence_max(), Duration::MAX);
+}
+
+/// A time at which both clocks show this.
 fn at(now: Duration) -> Now {
     Now { now, utc: now }
 }

@@ -1,0 +1,166 @@
+//! State files in directories of the tests' own.
+
+extern crate std;
+use super::*;
+use crate::api::status::Image;
+use std::ffi::CString;
+use std::format;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::string::{String, ToString};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::vec::Vec;
+
+/// A directory with a boot id, removed at the end of a test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("br-state-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("boot-id"), "boot-1\n").unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Opens the file: what it kept, and the events.
+    fn open(&self) -> (StateFile, History, Vec<String>) {
+        let mut events = Vec::new();
+        let (directory, boot_id) = (c_path(&self.0), c_path(&self.path("boot-id")));
+        let (file, history) =
+            StateFile::open(&directory, &boot_id, None, &mut |event| events.push(short(&event)));
+        (file, history, events)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn c_path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap()
+}
+
+/// The name of an event and, of a failure, what was tried.
+fn short(event: &Event) -> String {
+    match event {
+        Event::StateLost { tried, .. } => format!("{} {tried}", event.kind().name()),
+        _ => event.kind().name().to_string(),
+    }
+}
+
+fn image(version: &'static str) -> Image<'static> {
+    Image { version, variant: "aws-k8s-1.30", arch: "x86_64" }
+}
+
+/// Changes the history, and saves it: the events.
+fn change(file: &mut StateFile, history: &mut History, version: &'static str) -> Vec<String> {
+    let mut events = Vec::new();
+    history.activating(image(version), image("1.26.0"));
+    file.save(history, &mut |event| events.push(short(&event)));
+    events
+}
+
+#[test]
+fn what_is_saved_is_there_after_a_restart() {
+    let place = Place::new();
+    let (mut file, mut history, events) = place.open();
+    assert!(events.is_empty(), "{events:?}");
+    assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
+    assert!(!history.has_changed());
+    let (_, again, events) = place.open();
+    assert!(events.is_empty(), "{events:?}");
+    assert_eq!(again.write(), history.write());
+}
+
+#[test]
+fn unchanged_history_is_not_written() {
+    let place = Place::new();
+    let (mut file, mut history, _) = place.open();
+    file.save(&mut history, &mut |event| panic!("{event:?}"));
+    assert!(!place.path("state").exists());
+}
+
+#[test]
+fn without_a_directory_nothing_is_kept_or_reported() {
+    let mut fail = |event: Event| panic!("{event:?}");
+    let (mut file, mut history) = StateFile::open(c"", c"/nowhere", None, &mut fail);
+    history.activating(image("1.26.1"), image("1.26.0"));
+    file.save(&mut history, &mut fail);
+}
+
+#[test]
+fn damaged_file_is_set_aside_and_reported_once() {
+    let place = Place::new();
+    fs::write(place.path("state"), "damaged").unwrap();
+    let (mut file, mut history, events) = place.open();
+    assert_eq!(events, ["state_damaged"]);
+    assert_eq!(fs::read(place.path("state.damaged")).unwrap(), b"damaged");
+    assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
+    assert_eq!(place.open().2, [""; 0]);
+}
+
+#[test]
+fn link_or_directory_in_its_place_is_set_aside() {
+    let place = Place::new();
+    symlink("elsewhere", place.path("state")).unwrap();
+    assert_eq!(place.open().2, ["state_damaged"]);
+    assert!(place.path("state.damaged").is_symlink());
+    fs::remove_file(place.path("state.damaged")).unwrap();
+    fs::create_dir(place.path("state")).unwrap();
+    assert_eq!(place.open().2, ["state_damaged"]);
+    assert!(place.path("state.damaged").is_dir());
+}
+
+#[test]
+fn failure_is_reported_once_and_again_after_it_worked() {
+    let place = Place::new();
+    let (mut file, mut history, _) = place.open();
+    let blocked = place.path("state.new");
+    let lost = ["state_lost write the file"];
+    fs::create_dir(&blocked).unwrap();
+    assert_eq!(change(&mut file, &mut history, "1.26.1"), lost);
+    assert!(history.has_changed());
+    assert_eq!(change(&mut file, &mut history, "1.26.2"), [""; 0]);
+    fs::remove_dir(&blocked).unwrap();
+    assert_eq!(change(&mut file, &mut history, "1.26.3"), [""; 0]);
+    assert!(!history.has_changed());
+    fs::create_dir(&blocked).unwrap();
+    assert_eq!(change(&mut file, &mut history, "1.26.4"), lost);
+}
+
+#[test]
+fn without_a_boot_id_the_file_is_neither_read_nor_written() {
+    let place = Place::new();
+    fs::write(place.path("state"), "kept").unwrap();
+    for boot_id in [None, Some(""), Some("two words\u{7}")] {
+        fs::remove_file(place.path("boot-id")).unwrap_or_default();
+        if let Some(text) = boot_id {
+            fs::write(place.path("boot-id"), text).unwrap();
+        }
+        let (mut file, mut history, events) = place.open();
+        assert_eq!(events, ["state_lost read the boot id"]);
+        assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
+        assert_eq!(fs::read(place.path("state")).unwrap(), b"kept");
+    }
+}
+
+#[test]
+fn missing_directory_is_reported() {
+    let place = Place::new();
+    let mut events = Vec::new();
+    let (directory, boot_id) = (c_path(&place.path("missing")), c_path(&place.path("boot-id")));
+    let emit = &mut |event: Event| events.push(short(&event));
+    let (mut file, mut history) = StateFile::open(&directory, &boot_id, None, emit);
+    assert_eq!(events, ["state_lost open the directory"]);
+    assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
+}
