@@ -1,23 +1,6 @@
 //! Reboots the node through its API: Kured's reboot command.
 //!
-//! Kured takes any exit status but 0 for a failure: it dies, starts again,
-//! makes the node schedulable and lets go of its lock, while the node may be
-//! going down. After 0 it waits for the node to go down, for ever, with the
-//! lock that keeps all other nodes from being rebooted. So 0 must come whenever
-//! the reboot is on its way, and only then.
-//!
-//! That is not known if the connection breaks after the request was sent. The
-//! API server is stopped by a reboot like everything else, and does not come
-//! back then; if it crashed, it is there again within seconds. So it is asked
-//! again, which does no harm, until it has been away for [`AWAY`], whatever is left
-//! of the timeout:
-//!
-//! - it answers: that counts;
-//! - nobody listens for so long: the node is going down, 0;
-//! - it breaks off again, as the last of it may do while the node goes down, or as
-//!   one does that crashes each time: it is asked again, for as long anew;
-//! - it does so until the timeout, or [`BREAKS_MAX`] times, which is for some
-//!   seconds at least: 3.
+//! `src/reboot.rs` decides which calls to make, and what their answers mean.
 #![no_std]
 #![no_main]
 
@@ -26,33 +9,20 @@
 mod clock;
 mod start;
 
-use bottlerocket_updater::api::status::State;
-use bottlerocket_updater::api::{Answer, Call, CallError, Exchange, Failed};
-use bottlerocket_updater::cli::exit::{FAILURE, NEGATIVE, SUCCESS};
+use bottlerocket_updater::api::{Call, Exchange};
+use bottlerocket_updater::cli::exit::FAILURE;
 use bottlerocket_updater::cli::flags::{self, Flags};
 use bottlerocket_updater::cli::help::Help;
 use bottlerocket_updater::cli::value::Positive;
-use bottlerocket_updater::sys::client::{DEFAULT_SOCKET, call, call_until_free};
-use bottlerocket_updater::sys::deadline::{Deadline, Wait};
-use bottlerocket_updater::sys::stdio::{write_all, write_line};
-use bottlerocket_updater::text::duration::HumanDuration;
+use bottlerocket_updater::reboot::{CallTime, End, Reboot, Settings, Step};
+use bottlerocket_updater::sys::client::{self, DEFAULT_SOCKET};
+use bottlerocket_updater::sys::deadline::{Deadline, sleep_until};
+use bottlerocket_updater::sys::stdio::write_line;
+use bottlerocket_updater::text::errno::ErrnoText;
 use core::ffi::CStr;
-use core::time::Duration;
 use start::{Args, STDOUT, complain};
 
 start::program!(main);
-
-/// How long an API server that broke off stays away if the node is going down: longer
-/// than one that crashed, which systemd starts after five seconds (`RestartSec` in
-/// Bottlerocket's `apiserver.service`).
-const AWAY: Duration = Duration::from_secs(15);
-/// How long to wait until it is looked for again.
-const PAUSE: Duration = Duration::from_millis(250);
-/// How often it may break off again until it is plain that it does not go away.
-const BREAKS_MAX: u32 = 20;
-
-const GOING_DOWN: &[u8] =
-    b"the API stays away after the request: the node seems to be going down\n";
 
 bottlerocket_updater::flags! {
     /// What the operator has set.
@@ -80,89 +50,43 @@ const HELP: Help = Help {
 fn main(arguments: Args) -> u8 {
     let mut options = Options::default();
     let invocation = flags::read(arguments, &mut options, None);
-    start::invoke(invocation, &HELP, || {
-        let mut deadline = Deadline::after(clock::now, options.timeout.0);
-        let mut exchange = Exchange::new(Call::Status);
-        match options.if_ready.then(|| refuse(&options, &mut deadline, &mut exchange)).flatten() {
-            Some(status) => status,
-            None => reboot(&options, &mut deadline, &mut exchange),
-        }
-    })
+    start::invoke(invocation, &HELP, || reboot(&options))
 }
 
-fn fail(options: &Options, tried: &str, error: CallError) -> u8 {
-    let (socket, timeout) = (options.socket.to_bytes(), options.timeout.0);
-    complain(&[&Failed { tried, socket, error, timeout }]);
-    FAILURE
-}
-
-/// Refuses to reboot unless an update is Ready, and says why: the exit status,
-/// if that is so.
-fn refuse(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -> Option<u8> {
-    match call_until_free(options.socket, Call::Status, deadline, exchange) {
-        Ok(Answer::Status(status)) if status.state == State::Ready => return None,
-        Ok(Answer::Status(status)) => {
-            write_line(STDOUT, "not rebooting: ", &[&status]);
-        }
-        Ok(Answer::Uninitialized) => {
-            write_all(STDOUT, b"not rebooting: no refresh since the node booted\n");
-        }
-        Ok(_) => {
-            let timeout = HumanDuration(options.timeout.0);
-            write_line(STDOUT, "not rebooting: update lock held for ", &[&timeout]);
-        }
-        Err(error) => return Some(fail(options, "read the update status from", error)),
-    }
-    Some(NEGATIVE)
-}
-
-/// Asks for the reboot, and says what comes of it: the exit status.
-fn reboot(options: &Options, deadline: &mut Deadline, exchange: &mut Exchange) -> u8 {
-    let tried = "reboot the node through";
-    let mut last = match call(options.socket, Call::Reboot, deadline, exchange) {
-        Ok(_) => return on_its_way(b"the reboot is on its way\n"),
-        Err(error) => match error.as_disconnect() {
-            Some(broken) => broken,
-            None => return fail(options, tried, error),
-        },
-    };
-    complain(&[&last, &"; looking whether the API comes back"]);
-    let end = Deadline::after(clock::now, AWAY.max(deadline.remaining()));
-    for _ in 0..BREAKS_MAX {
-        let mut away = Deadline::after(clock::now, AWAY);
-        // Ends: with the pauses, for which there is so much time; a try has a deadline.
-        last = loop {
-            // The last try comes when that is over, however long this process was stopped.
-            let is_over = match away.pause(PAUSE) {
-                Ok(is_in_time) => !is_in_time,
-                // If the kernel does not let it wait, it was not looked for that long.
-                Err(_) => return fail(options, tried, last),
-            };
-            // A server that has come back may be busy rebooting.
-            let mut again = Deadline::after(clock::now, AWAY.max(end.remaining()));
-            match call(options.socket, Call::Reboot, &mut again, exchange) {
-                Ok(_) => return on_its_way(b"asked again: the reboot is on its way\n"),
-                Err(error) if error.is_stale_socket() => {
-                    if is_over {
-                        return on_its_way(GOING_DOWN);
-                    }
-                }
-                // It broke off before the request was there.
-                Err(CallError::Send(errno)) => break CallError::Send(errno),
-                Err(error) => match error.as_disconnect() {
-                    Some(broken) => break broken,
-                    None => return fail(options, tried, error),
-                },
+/// Makes the calls of a reboot until its result is known. Returns the exit status.
+fn reboot(options: &Options<'static>) -> u8 {
+    let Options { socket, timeout, if_ready, .. } = *options;
+    let settings = Settings { socket: socket.to_bytes(), timeout: timeout.0, if_ready };
+    let mut now = clock::now();
+    let (mut reboot, mut step) = Reboot::begin(settings, now);
+    let mut exchange = Exchange::new(Call::Status);
+    // Ends: when the result is known. Each call has a deadline, and `Reboot` limits
+    // the retries.
+    loop {
+        let (call, pause) = match step {
+            Step::Call(call, pause) => (call, pause),
+            Step::End(end) => return report(&end),
+        };
+        let begun = match sleep_until(clock::now, now.saturating_add(pause)) {
+            Ok(begun) => begun,
+            Err(errno) => {
+                complain(&[&"cannot wait: ", &ErrnoText(errno)]);
+                return FAILURE;
             }
         };
-        if end.remaining().is_zero() {
-            break;
-        }
+        let mut deadline = Deadline::at(clock::now, reboot.deadline(begun));
+        let answer = client::call(socket, call, &mut deadline, &mut exchange);
+        now = clock::now();
+        let time = CallTime { begun, ended: now };
+        step = reboot.on_answer(time, answer, |warning| complain(&[&warning]));
     }
-    fail(options, tried, last)
 }
 
-fn on_its_way(line: &[u8]) -> u8 {
-    write_all(STDOUT, line);
-    SUCCESS
+/// Prints the result in one line. Returns the exit status.
+fn report(end: &End) -> u8 {
+    match end {
+        End::Failed(_) => complain(&[end]),
+        _ => write_line(STDOUT, "", &[end]),
+    }
+    end.exit_status()
 }

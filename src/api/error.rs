@@ -216,6 +216,7 @@ display!(CallError<'_>);
 
 /// What an operator is told about a call without a usable answer. Displayed,
 /// it is one line: what was tried, on what, what came back and what to do.
+#[derive(Debug, Clone, Copy)]
 pub struct Failed<'a> {
     /// What was tried, as in "cannot ...".
     pub tried: &'a str,

@@ -80,19 +80,20 @@ impl Wait for Deadline {
     }
 }
 
-/// Waits until `clock` shows `time`. Returns at once if it already does.
+/// Waits until `clock` shows `time`, and returns what it shows then: `time`, or
+/// later.
 ///
 /// # Errors
 ///
 /// The kernel's error if it cannot wait. This is not expected.
-pub fn sleep_until(clock: Clock, time: Duration) -> Result<(), Errno> {
+pub fn sleep_until(clock: Clock, time: Duration) -> Result<Duration, Errno> {
     // Ends: at that time. The kernel waits until then, or until a signal.
     loop {
-        let remaining = time.saturating_sub(clock());
-        if remaining.is_zero() {
-            return Ok(());
+        let now = clock();
+        if now >= time {
+            return Ok(now);
         }
-        match poll(&mut [], Some(&timespec(remaining))) {
+        match poll(&mut [], Some(&timespec(time.saturating_sub(now)))) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }

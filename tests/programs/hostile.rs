@@ -250,7 +250,7 @@ fn what_breaks_off() {
             continue;
         }
         let mut twice = failed("reboot", "", why);
-        let first = format!("bottlerocket-reboot: {why}; looking whether the API comes back\n");
+        let first = format!("bottlerocket-reboot: {why}; checking whether the API comes back\n");
         twice.stderr.insert_str(0, &first);
         assert_eq!(run(&node, "reboot", &[]), twice, "{name}");
         let posts = &node.requested()[3..];

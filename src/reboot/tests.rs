@@ -1,0 +1,428 @@
+//! Reboots by a script: no sockets, no clock. A row has the call that is expected,
+//! the pause before it in milliseconds, and the answer.
+
+extern crate std;
+use super::*;
+use crate::api::status::Image;
+use crate::api::{AnswerError, Refusal};
+use crate::http::response::{HttpError, Progress};
+use crate::text::duration;
+use crate::text::excerpt::Excerpt;
+use rustix::io::Errno;
+use std::boxed::Box;
+use std::string::{String, ToString};
+use std::vec::Vec;
+use std::{format, vec};
+
+type Answered = Result<Answer<'static>, CallError<'static>>;
+
+/// An answer in short: `204`, `423`, `404`, a code with a reason, an update state, or
+/// a way to fail.
+fn answer(text: &str) -> Answered {
+    let (word, reason) = text.split_once(' ').unwrap_or((text, ""));
+    if let Ok(code) = word.parse::<u16>() {
+        let mut excerpt = Excerpt::default();
+        excerpt.push_bytes(reason.as_bytes());
+        let refusal = Refusal { code, reason: Box::leak(Box::new(excerpt)) };
+        return match (code, reason) {
+            (204, "") => Ok(Answer::Started),
+            (423, "") => Ok(Answer::Busy),
+            (404, "") => Ok(Answer::Uninitialized),
+            _ => Err(CallError::Answer(AnswerError::Refused(refusal))),
+        };
+    }
+    if let Some(state) = State::ALL.into_iter().find(|state| state.name() == word) {
+        let running = Some(Image { version: "1.26.0", variant: "aws-k8s-1.30", arch: "x86_64" });
+        let status = Status { state, running, chosen: None, staged: None, last_command: None };
+        return Ok(Answer::Status(status));
+    }
+    Err(match word {
+        "refused" => CallError::Connect(Errno::CONNREFUSED),
+        "missing" => CallError::Connect(Errno::NOENT),
+        "denied" => CallError::Connect(Errno::ACCESS),
+        "unsent" => CallError::Send(Errno::PIPE),
+        "full" => CallError::SendTimeout,
+        "break" => CallError::Answer(AnswerError::Truncated(Progress::Nothing)),
+        "reset" => CallError::Receive(Errno::CONNRESET),
+        "silence" => CallError::Timeout(Progress::Nothing),
+        "garbage" => CallError::Answer(AnswerError::Http(HttpError::NotHttp)),
+        "descriptors" => CallError::Setup(Errno::MFILE),
+        other => panic!("no answer {other}"),
+    })
+}
+
+/// Takes the duration behind `sign` off the front of a row's answer: `+10s silence`.
+fn delay(text: &mut &str, sign: char) -> Duration {
+    let Some((delay, rest)) = text.strip_prefix(sign).and_then(|text| text.split_once(' ')) else {
+        return Duration::ZERO;
+    };
+    *text = rest;
+    duration::parse(delay.as_bytes()).unwrap()
+}
+
+/// The call, the pause in milliseconds, and the answer. With `~20s` in front, the
+/// call begins so much later than asked for, because the process was stopped; with
+/// `+10s`, the answer takes so long. The calls that time out end at their deadline.
+type Row = (&'static str, u64, &'static str);
+
+/// A reboot that is under way.
+struct Script {
+    reboot: Reboot,
+    next: Step<'static>,
+    begin: Duration,
+    now: Duration,
+    warnings: Vec<String>,
+}
+
+impl Script {
+    fn new(settings: Settings) -> Self {
+        // Times may be counted from any point.
+        let begin = Duration::from_secs(86_400);
+        let (reboot, next) = Reboot::begin(settings, begin);
+        Self { reboot, next, begin, now: begin, warnings: Vec::new() }
+    }
+
+    #[track_caller]
+    fn row(&mut self, (call, pause, text): Row) {
+        let Step::Call(next, wait) = self.next else {
+            panic!("over with {:?}, but {call} {text} was to come", self.next);
+        };
+        assert_eq!((next.name(), wait.as_millis()), (call, pause.into()), "before {text:?}");
+        let mut text = text;
+        let stopped = delay(&mut text, '~');
+        let took = delay(&mut text, '+');
+        let begun = self.now + wait + stopped;
+        let answer = answer(text);
+        self.now = match answer {
+            Err(error) if error.is_too_late() => self.reboot.deadline(begun).max(begun),
+            _ => begun + took,
+        };
+        let time = CallTime { begun, ended: self.now };
+        let warn = |warning: Disconnected| self.warnings.push(warning.to_string());
+        self.next = self.reboot.on_answer(time, answer, warn);
+    }
+
+    /// Plays the rows, and checks the end: the exit status, the line that is printed,
+    /// and how many milliseconds all of it takes.
+    #[track_caller]
+    fn play(mut self, rows: &[Row], status: u8, line: &str, took: u128) {
+        rows.iter().for_each(|row| self.row(*row));
+        let Step::End(end) = self.next else { panic!("not over: {:?}", self.next) };
+        assert_eq!((end.exit_status(), &*end.to_string()), (status, line), "after {rows:?}");
+        assert_eq!((self.now - self.begin).as_millis(), took, "after {rows:?}");
+        // There is a warning for the first disconnect only.
+        let is_disconnected = matches!(self.reboot.phase, Phase::RequestAgain(_));
+        assert_eq!(self.warnings.len(), usize::from(is_disconnected), "{:?}", self.warnings);
+    }
+}
+
+const SOCKET: &[u8] = b"/run/api.sock";
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A reboot in any state, with this many seconds as its timeout.
+fn within(seconds: u64) -> Script {
+    let timeout = Duration::from_secs(seconds);
+    Script::new(Settings { socket: SOCKET, timeout, if_ready: false })
+}
+
+/// A reboot with `-if-ready`.
+fn if_ready(timeout: Duration) -> Script {
+    Script::new(Settings { socket: SOCKET, timeout, if_ready: true })
+}
+
+const ACCEPTED: &str = "the reboot is on its way";
+const AGAIN: &str = "requested again: the reboot is on its way";
+const GONE: &str = "the API has not come back: assuming that the node is rebooting";
+
+/// The line of a reboot that failed.
+fn not_rebooted(why: &str) -> String {
+    format!("cannot reboot the node through /run/api.sock: {why}")
+}
+
+/// The errors that end a reboot wherever they come, with their words.
+const ERRORS: [(&str, &str); 5] = [
+    ("500 inhibited", "the API answered 500: inhibited"),
+    ("423 Update lock held", "the API answered 423: Update lock held"),
+    ("garbage", "the answer is not HTTP/1.1"),
+    (
+        "denied",
+        "cannot connect: permission denied \
+         (needs uid 0 or group 274, and the SELinux type control_t)",
+    ),
+    ("descriptors", "cannot begin: too many open files"),
+];
+
+#[test]
+fn accepted_request_is_a_success() {
+    within(60).play(&[("reboot", 0, "204")], 0, ACCEPTED, 0);
+    // The server answers when systemd has.
+    within(60).play(&[("reboot", 0, "+3s 204")], 0, ACCEPTED, 3_000);
+}
+
+#[test]
+fn first_request_that_fails_is_a_failure() {
+    let unreachable = [
+        (
+            "refused",
+            "cannot connect: connection refused (is the API server running? if it made a new \
+             socket, restart the container that has the old one mounted)",
+        ),
+        (
+            "missing",
+            "cannot connect: no such file or directory \
+             (is this a Bottlerocket node, and is the socket mounted here?)",
+        ),
+        ("unsent", "cannot send the request: broken pipe"),
+    ];
+    for (answer, why) in ERRORS.into_iter().chain(unreachable) {
+        within(60).play(&[("reboot", 0, answer)], 3, &not_rebooted(why), 0);
+    }
+    for (answer, why) in [
+        ("full", "the API takes no connections in time (-timeout 1m)"),
+        ("silence", "sent, but no answer in time (-timeout 1m)"),
+    ] {
+        within(60).play(&[("reboot", 0, answer)], 3, &not_rebooted(why), 60_000);
+    }
+}
+
+#[test]
+fn if_ready_reboots_only_a_node_that_is_ready() {
+    let rows = [("status", 0, "+1s Ready"), ("reboot", 0, "+2s 204")];
+    if_ready(MINUTE).play(&rows, 0, ACCEPTED, 3_000);
+    for (answer, why) in [
+        ("Idle", "state Idle, no update chosen; running 1.26.0, variant aws-k8s-1.30, arch x86_64"),
+        ("404", "no refresh since the node booted"),
+    ] {
+        let line = format!("not rebooting: {why}");
+        if_ready(MINUTE).play(&[("status", 0, answer)], 1, &line, 0);
+    }
+    for state in State::ALL.into_iter().filter(|state| *state != State::Ready) {
+        let mut script = if_ready(MINUTE);
+        script.row(("status", 0, state.name()));
+        let Step::End(end) = script.next else { panic!("{state:?}: {:?}", script.next) };
+        assert_eq!(end.exit_status(), 1, "{state:?}");
+    }
+}
+
+/// Even if the connection breaks: nothing but the status was asked for.
+#[test]
+fn if_ready_fails_if_the_status_cannot_be_read() {
+    let disconnects = [
+        ("break", "the connection was closed without an answer"),
+        ("reset", "cannot receive the answer: connection reset"),
+        ("unsent", "cannot send the request: broken pipe"),
+    ];
+    for (answer, why) in ERRORS.into_iter().chain(disconnects) {
+        let line = format!("cannot read the update status from /run/api.sock: {why}");
+        if_ready(MINUTE).play(&[("status", 0, answer)], 3, &line, 0);
+        let rows = [("status", 0, "423"), ("status", 100, answer)];
+        if_ready(MINUTE).play(&rows, 3, &line, 100);
+    }
+    let line = "cannot read the update status from /run/api.sock: \
+                sent, but no answer in time (-timeout 1m)";
+    if_ready(MINUTE).play(&[("status", 0, "silence")], 3, line, 60_000);
+    // There was time for an answer, so that the one before says nothing.
+    let rows = [("status", 0, "423"), ("status", 100, "silence")];
+    if_ready(MINUTE).play(&rows, 3, line, 60_000);
+}
+
+#[test]
+fn if_ready_waits_for_the_lock() {
+    let locked = [
+        ("status", 0, "423"),
+        ("status", 100, "423"),
+        ("status", 200, "423"),
+        ("status", 400, "423"),
+        ("status", 800, "423"),
+    ];
+    let timeout = Duration::from_secs(3);
+    for (last, status, line) in [
+        ("423", 1, "not rebooting: update lock held for 3s"),
+        ("silence", 1, "not rebooting: update lock held for 3s"),
+        ("full", 1, "not rebooting: update lock held for 3s"),
+        ("404", 1, "not rebooting: no refresh since the node booted"),
+    ] {
+        let rows = [&locked[..], &[("status", 1_400, last)]].concat();
+        let took = if answer(last).is_err() { 3_000 } else { 2_900 };
+        if_ready(timeout).play(&rows, status, line, took);
+    }
+    let ready = [&locked[..2], &[("status", 200, "Ready"), ("reboot", 0, "204")]].concat();
+    if_ready(timeout).play(&ready, 0, ACCEPTED, 300);
+    // The timeout is for both calls.
+    let rows = [&ready[..3], &[("reboot", 0, "silence")]].concat();
+    let why = not_rebooted("sent, but no answer in time (-timeout 3s)");
+    if_ready(timeout).play(&rows, 3, &why, 3_000);
+}
+
+#[test]
+fn first_disconnect_is_a_warning() {
+    for (answer, warning) in [
+        (
+            "break",
+            "the connection was closed without an answer; checking whether the API comes back",
+        ),
+        (
+            "reset",
+            "cannot receive the answer: connection reset; checking whether the API comes back",
+        ),
+    ] {
+        let mut script = within(60);
+        for row in [("reboot", 0, answer), ("reboot", 250, answer), ("reboot", 250, "missing")] {
+            script.row(row);
+        }
+        assert_eq!(script.warnings, [warning]);
+    }
+}
+
+/// A server that crashed is back after six seconds or so.
+#[test]
+fn answer_after_a_disconnect_is_the_result() {
+    let answers = ERRORS.map(|(answer, why)| (answer, 3, not_rebooted(why)));
+    for (answer, status, line) in [&[("204", 0, AGAIN.into())], &answers[..]].concat() {
+        for unreachable in ["refused", "missing"] {
+            // How often the API is unreachable before the answer.
+            for count in [0, 1, 2, 24] {
+                let mut rows = vec![("reboot", 0, "+1s break")];
+                rows.extend(vec![("reboot", 250, unreachable); count]);
+                rows.push(("reboot", 250, answer));
+                let took = 1_250 + 250 * count as u128;
+                within(60).play(&rows, status, &line, took);
+            }
+        }
+    }
+}
+
+/// It may be busy rebooting. So it has the grace, and until the timeout.
+#[test]
+fn api_that_comes_back_has_time_to_answer() {
+    let silence = [("reboot", 0, "break"), ("reboot", 250, "silence")];
+    for (timeout, took, shown) in [(2, 15_250, "2s"), (20, 20_000, "20s"), (60, 60_000, "1m")] {
+        let why = format!("sent, but no answer in time (-timeout {shown})");
+        within(timeout).play(&silence, 3, &not_rebooted(&why), took);
+    }
+    let rows = [("reboot", 0, "+1s break"), ("reboot", 250, "+14s 204")];
+    within(2).play(&rows, 0, AGAIN, 15_250);
+}
+
+/// The requests, 250 ms apart, until the API has been unreachable for the grace.
+fn unreachable_for_the_grace(how: &'static str) -> Vec<Row> {
+    vec![("reboot", 250, how); 60]
+}
+
+/// The timeout makes no difference.
+#[test]
+fn api_that_stays_away_is_a_reboot() {
+    for timeout in [1, 3, 60, 3_600] {
+        for how in ["refused", "missing"] {
+            for first in ["+500ms break", "+500ms reset"] {
+                let mut rows = vec![("reboot", 0, first)];
+                rows.extend(unreachable_for_the_grace(how));
+                within(timeout).play(&rows, 0, GONE, 15_500);
+            }
+        }
+    }
+    let mut rows = vec![("status", 0, "Ready"), ("reboot", 0, "break")];
+    rows.extend(unreachable_for_the_grace("refused"));
+    if_ready(MINUTE).play(&rows, 0, GONE, 15_000);
+}
+
+/// However long each request takes, the last one is made at the end of the grace.
+#[test]
+fn last_request_is_made_at_the_end_of_the_grace() {
+    let mut rows = vec![("reboot", 0, "break")];
+    rows.extend([("reboot", 250, "+4s refused"); 3]);
+    rows.extend([("reboot", 250, "+1950ms refused"), ("reboot", 50, "refused")]);
+    within(60).play(&rows, 0, GONE, 15_000);
+    *rows.last_mut().unwrap() = ("reboot", 50, "204");
+    within(60).play(&rows, 0, AGAIN, 15_000);
+}
+
+/// The grace begins again: it may be the last of the API as the node goes down.
+#[test]
+fn api_that_stays_away_after_another_disconnect_is_a_reboot() {
+    for second in ["break", "+1s break", "reset", "unsent"] {
+        let mut rows = vec![("reboot", 0, "break"), ("reboot", 250, second)];
+        rows.extend(unreachable_for_the_grace("refused"));
+        let took = if second == "+1s break" { 16_250 } else { 15_250 };
+        within(60).play(&rows, 0, GONE, took);
+    }
+    let mut rows = vec![("reboot", 0, "break")];
+    rows.extend(vec![("reboot", 250, "refused"); 59]);
+    rows.push(("reboot", 250, "break"));
+    rows.extend(unreachable_for_the_grace("refused"));
+    within(60).play(&rows, 0, GONE, 30_000);
+}
+
+/// A server that crashes on each request, and is away for six seconds each time.
+fn crashes(count: usize) -> Vec<Row> {
+    let mut rows = vec![("reboot", 0, "break")];
+    for _ in 1..count {
+        rows.extend([("reboot", 250, "refused"); 23]);
+        rows.push(("reboot", 250, "break"));
+    }
+    rows
+}
+
+#[test]
+fn api_that_crashes_on_each_request_is_no_reboot() {
+    for count in 1..=10 {
+        let mut rows = crashes(count);
+        rows.extend([("reboot", 250, "refused"); 23]);
+        rows.push(("reboot", 250, "204"));
+        within(60).play(&rows, 0, AGAIN, 6_000 * count as u128);
+    }
+    // After the timeout, the next disconnect is the end.
+    let why = not_rebooted("the connection was closed without an answer");
+    within(60).play(&crashes(11), 3, &why, 60_000);
+    within(59).play(&crashes(11), 3, &why, 60_000);
+    // A short timeout gives way to the grace.
+    within(1).play(&crashes(4), 3, &why, 18_000);
+}
+
+/// A server that is there, and breaks the connection each time.
+#[test]
+fn connection_that_keeps_breaking_is_a_failure() {
+    let why = not_rebooted("the connection was closed without an answer");
+    for timeout in [1, 3, 60, 3_600] {
+        // Each at once: at least five seconds.
+        let mut rows = vec![("reboot", 0, "break")];
+        rows.extend([("reboot", 250, "break"); 20]);
+        within(timeout).play(&rows, 3, &why, 5_000);
+        // The one before may be answered.
+        *rows.last_mut().unwrap() = ("reboot", 250, "204");
+        within(timeout).play(&rows, 0, AGAIN, 5_000);
+    }
+    let why = not_rebooted("cannot send the request: broken pipe");
+    let mut rows = vec![("reboot", 0, "break")];
+    rows.extend([("reboot", 250, "unsent"); 20]);
+    within(60).play(&rows, 3, &why, 5_000);
+    // Each after four seconds: until the timeout, which is no shorter than the grace.
+    let why = not_rebooted("cannot receive the answer: connection reset");
+    for (timeout, count, took) in [(60, 15, 63_750), (3, 4, 17_000)] {
+        let mut rows = vec![("reboot", 0, "reset")];
+        rows.extend(vec![("reboot", 250, "+4s reset"); count]);
+        within(timeout).play(&rows, 3, &why, took);
+    }
+}
+
+/// Whoever stops the process does not make an API look as if it were gone.
+#[test]
+fn stopped_process_makes_its_last_request_after_the_grace() {
+    // It was stopped in a pause: the request comes after the grace.
+    for (answer, status, line) in [("~20s refused", 0, GONE), ("~20s 204", 0, AGAIN)] {
+        within(60).play(&[("reboot", 0, "break"), ("reboot", 250, answer)], status, line, 20_250);
+    }
+    // It was stopped after the request was refused, which is long ago by now.
+    for (answer, status, line) in [("refused", 0, GONE), ("204", 0, AGAIN)] {
+        let rows = [("reboot", 0, "break"), ("reboot", 250, "+20s refused"), ("reboot", 0, answer)];
+        within(60).play(&rows, status, line, 20_250);
+    }
+    // It was stopped after the disconnect: the grace begins when it goes on.
+    let mut rows = vec![("reboot", 0, "+20s break")];
+    rows.extend(unreachable_for_the_grace("refused"));
+    within(60).play(&rows, 0, GONE, 35_000);
+    // The last request has as much time as each.
+    let rows = [("reboot", 0, "break"), ("reboot", 250, "~2m silence")];
+    let why = not_rebooted("sent, but no answer in time (-timeout 1m)");
+    within(60).play(&rows, 3, &why, 135_250);
+}
