@@ -1,8 +1,8 @@
-"""What the tests of the images run with: the images, the Docker engine, and a
-simulated node. scripts/test/test-containers runs them.
+"""What the tests of the images share: the images, the Docker engine, and simulated
+nodes. scripts/test/test-containers runs these tests.
 
-Containers and images are gone when a run is over, whatever came of it; and what
-a killed run has left goes when the next one begins.
+Each run removes its containers and images at the end, also when tests fail. A run
+also removes what an earlier run left behind because it was killed.
 """
 
 import contextlib
@@ -22,14 +22,15 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
-# No step takes as long as this, on the slowest machine.
-PATIENCE = 60
-# Group 274 is what owns the API's socket on a node.
+# In seconds. No step takes this long, even on a slow machine under load.
+TIMEOUT = 60
+# The group that owns the API's socket on a node.
 API_GROUP = 274
 LABEL = "bottlerocket-updater.test-run"
 
-# As the DaemonSet has the updater run. The socket is mounted beside.
-DAEMON_SET = [
+# The options that correspond to the updater's container in its DaemonSet. The socket
+# is mounted in addition.
+UPDATER_OPTIONS = [
     "--user=65532:274",
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
@@ -38,15 +39,15 @@ DAEMON_SET = [
     "--memory=16m",
     "--cpus=0.1",
 ]
-DAEMON_SET_FLAGS = [
+UPDATER_FLAGS = [
     "-socket=/run/api.sock",
     "-metrics-address=:8080",
     "-state-dir=/var/lib/bottlerocket-updater",
 ]
-# As an emptyDir is, for whoever the container's user is.
-STATE = ["--tmpfs=/var/lib/bottlerocket-updater:mode=0777"]
-# As Kured's DaemonSet has the init container run.
-INIT_CONTAINER = [
+# Like an emptyDir: any user can write to it.
+STATE_OPTIONS = ["--tmpfs=/var/lib/bottlerocket-updater:mode=0777"]
+# The options that correspond to the init container in Kured's DaemonSet.
+INSTALL_OPTIONS = [
     "--user=0:0",
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
@@ -55,12 +56,12 @@ INIT_CONTAINER = [
     "--memory=16m",
     "--cpus=0.1",
 ]
-# As it has Kured itself run, but for the privileges.
-KURED = ["--pid=host", "--read-only", "--network=none"]
+# The options that correspond to Kured's container, without its privileges.
+KURED_OPTIONS = ["--pid=host", "--read-only", "--network=none"]
 PRIVILEGED = ["--privileged"]
-# All that this means but one capability, which is not needed. An engine that does
-# not have it itself, as in some virtual machines, can give nobody all of them.
-NEARLY_PRIVILEGED = [
+# The same as --privileged except for CAP_SYS_RESOURCE, which the tests do not need. An
+# engine without that capability, for example in a virtual machine, cannot grant it.
+PRIVILEGED_WITHOUT_SYS_RESOURCE = [
     "--cap-add=ALL",
     "--cap-drop=SYS_RESOURCE",
     "--security-opt=seccomp=unconfined",
@@ -71,42 +72,48 @@ INSTALL = "/usr/local/bin/bottlerocket-install"
 
 
 def run(*command, check=True, **options):
-    """Runs a command to its end, with what it said as text."""
+    """Runs a command and waits for it. Returns its exit status and its output."""
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=PATIENCE * 5, **options
+        command, capture_output=True, text=True, check=False, timeout=TIMEOUT * 5, **options
     )
     if check and done.returncode:
         pytest.fail(f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done
 
 
-class Lines:
-    """What a process says, line by line, as it comes."""
+def pages():
+    """Yields the texts of the README and of docs/."""
+    for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]:
+        yield path.read_text(encoding="utf-8")
+
+
+class Output:
+    """A process, and the lines that it prints, as soon as it prints them."""
 
     def __init__(self, *command):
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        self.said = []
-        self.coming = queue.Queue()
+        self.seen = []
+        self.lines = queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
         for line in self.process.stdout:
-            self.coming.put(line.rstrip("\n"))
-        self.coming.put(None)
+            self.lines.put(line.rstrip("\n"))
+        self.lines.put(None)
 
     def wait_for(self, pattern):
-        """The next line with the pattern in it."""
-        deadline = time.monotonic() + PATIENCE
+        """Waits for the next line that contains the pattern. Returns it."""
+        deadline = time.monotonic() + TIMEOUT
         while True:
             try:
-                line = self.coming.get(timeout=max(0, deadline - time.monotonic()))
+                line = self.lines.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
                 line = None
             if line is None:
-                pytest.fail(f"{pattern!r} has not come:\n" + "\n".join(self.said))
-            self.said.append(line)
+                pytest.fail(f"no line with {pattern!r}:\n" + "\n".join(self.seen))
+            self.seen.append(line)
             if re.search(pattern, line):
                 return line
 
@@ -116,12 +123,12 @@ class Lines:
 
 
 class Simulator:
-    """A node's API whose socket is root:274 0660, in a directory of its own."""
+    """A node's API. Its socket has owner root, group 274 and mode 0660, as on a node."""
 
     def __init__(self, *options):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="node-"))
         self.socket = self.directory / "api.sock"
-        # Sockets that are created in it belong to the group from the first.
+        # With the setgid bit, a new socket gets the group of the directory.
         os.chown(self.directory, 0, API_GROUP)
         self.directory.chmod(0o2755)
         self.options = options
@@ -130,7 +137,7 @@ class Simulator:
     def start(self):
         program = TARGET / "release" / "bottlerocket-simulator"
         quick = [f"--{command}-time=50ms" for command in ("refresh", "prepare", "activate")]
-        self.events = Lines(
+        self.events = Output(
             program, f"--socket={self.socket}", *quick, "--reboot-time=50ms", *self.options
         )
         self.events.wait_for("listens on")
@@ -139,13 +146,13 @@ class Simulator:
         assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (0, 274, 0o660)
 
     def restart(self):
-        """The API's server dies and comes back, with a new socket."""
+        """Kills the API's server and starts it again. It creates a new socket."""
         self.events.stop()
         self.start()
 
     def post(self, action):
-        """Has the API do something that none of the programs was asked for."""
-        connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
+        """Starts an action of the API without any of our programs."""
+        connection = http.client.HTTPConnection("localhost", timeout=TIMEOUT)
         connection.sock = socket.socket(socket.AF_UNIX)
         with contextlib.closing(connection):
             connection.sock.connect(str(self.socket))
@@ -158,7 +165,7 @@ class Simulator:
 
 
 class Docker:
-    """The engine, and what one run of the tests has in it."""
+    """The Docker engine, and the containers and images that one run has in it."""
 
     def __init__(self):
         self.run_id = str(os.getpid())
@@ -172,27 +179,27 @@ class Docker:
         return self(command, *fixed, *options, image, *arguments, check=False)
 
     def run(self, image, *arguments, options=()):
-        """Runs a container to its end: exit status and what it said."""
+        """Runs a container and waits for it. Returns its exit status and its output."""
         return self.create("run", image, *arguments, options=["--rm", *options])
 
     def start(self, image, *arguments, options=()):
-        """Starts a container that goes on running. Gives its id."""
+        """Starts a container in the background. Returns its ID."""
         done = self.create("run", image, *arguments, options=["--detach", *options])
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def inspect(self, container, what):
-        return self("inspect", "--format", f"{{{{{what}}}}}", container).stdout.strip()
+    def inspect(self, container, field):
+        return self("inspect", "--format", f"{{{{{field}}}}}", container).stdout.strip()
 
     def logs(self, container):
-        return Lines("docker", "logs", "--follow", container)
+        return Output("docker", "logs", "--follow", container)
 
     def wait(self, container):
-        """Waits until a container has ended. Gives its exit status."""
+        """Waits until a container has exited. Returns its exit status."""
         return int(self("wait", container).stdout)
 
     def build(self, name, dockerfile, context=None):
-        """Builds an image of a test's own."""
+        """Builds an image for a test. Returns its tag."""
         tag = self.tag(name)
         with tempfile.TemporaryDirectory() as empty:
             path = pathlib.Path(empty) / "Dockerfile"
@@ -201,9 +208,8 @@ class Docker:
         return tag
 
     def load(self, name, archive, architecture):
-        """Loads one architecture's image from an archive of several."""
+        """Loads the image for one architecture from an archive. Returns its tag."""
         tag = self.tag(f"{name}-{architecture}")
-        # Not the machine's own, which would not fit.
         override = f"--override-arch={architecture}"
         run("skopeo", override, "copy", f"oci-archive:{archive}", f"docker-daemon:{tag}")
         return tag
@@ -224,8 +230,8 @@ def remove_containers(docker, run_id):
         docker("rm", "--force", "--volumes", *left)
 
 
-def clear_leftovers(docker):
-    """Removes what runs have left that are not there any more."""
+def remove_leftovers(docker):
+    """Removes the containers and images of runs that no longer exist."""
 
     def is_over(run_id):
         return not pathlib.Path(f"/proc/{run_id}").exists()
@@ -242,31 +248,32 @@ def clear_leftovers(docker):
 @pytest.fixture(scope="session")
 def docker():
     if not shutil.which("docker") or run("docker", "version", check=False).returncode:
-        pytest.skip("there is no Docker engine")
+        pytest.skip("no Docker engine is running")
     docker = Docker()
-    clear_leftovers(docker)
+    remove_leftovers(docker)
     yield docker
     docker.clean()
 
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory):
-    """Both images, as scripts/release/build-images writes them, and what stands for Kured's own."""
+    """The archives of both images, built by scripts/release/build-images, and of the
+    base image that replaces Kured's."""
     directory = tmp_path_factory.mktemp("images")
-    base = stand_in_for_kured(directory)
+    base = build_kured_substitute(directory)
     run(ROOT / "scripts/release/build-images", "--kured", f"oci-archive:{base}")
     built = TARGET / "images"
     shutil.copy(built / "bottlerocket-updater.tar", directory)
-    # It only looks like one that could be published.
+    # Remove this image: it is not built from Kured's image, so it must not be published.
     (built / "kured.digest").unlink()
     shutil.move(built / "kured.tar", directory)
     return {name: directory / f"{name}.tar" for name in ("bottlerocket-updater", "kured", "base")}
 
 
-def stand_in_for_kured(directory):
-    """A base image with what Kured's has and the tests use: BusyBox.
+def build_kured_substitute(directory):
+    """Builds a base image with BusyBox, which is all that the tests use of Kured's image.
 
-    The real one is in a registry that the tests do not need.
+    Kured's image is in a registry. The tests need no registry.
     """
     root = directory / "base"
     (root / "bin").mkdir(parents=True)
@@ -287,29 +294,29 @@ def stand_in_for_kured(directory):
 
 @pytest.fixture(scope="session")
 def updater(docker, archives):
-    """The image with the four programs, for this machine."""
+    """The tag of the image with the four programs, for this machine."""
     return docker.load("updater", archives["bottlerocket-updater"], "amd64")
 
 
 @pytest.fixture(scope="session")
 def kured(docker, archives):
-    """The image with Kured and our programs, for this machine."""
+    """The tag of the image with Kured and our programs, for this machine."""
     return docker.load("kured", archives["kured"], "amd64")
 
 
 @pytest.fixture(scope="session")
-def as_kured(docker, kured):
-    """The options of a container that runs as Kured does."""
+def kured_options(docker, kured):
+    """The options of a container that runs like Kured, with its privileges."""
     entry = ["--entrypoint=/usr/bin/nsenter"]
-    tried = docker.run(kured, "--help", options=[*KURED, *PRIVILEGED, *entry])
+    tried = docker.run(kured, "--help", options=[*KURED_OPTIONS, *PRIVILEGED, *entry])
     if "unable to apply caps" in tried.stderr:
-        return [*KURED, *NEARLY_PRIVILEGED]
-    return [*KURED, *PRIVILEGED]
+        return [*KURED_OPTIONS, *PRIVILEGED_WITHOUT_SYS_RESOURCE]
+    return [*KURED_OPTIONS, *PRIVILEGED]
 
 
 @pytest.fixture
 def simulator():
-    """Makes simulators."""
+    """A function that starts a simulated node. The nodes stop after the test."""
     with contextlib.ExitStack() as stack:
 
         def start(*options):
@@ -327,7 +334,7 @@ def node(simulator):
 
 @pytest.fixture
 def containers(docker):
-    """Containers end with their test."""
+    """The Docker engine. It removes the test's containers after the test."""
     yield docker
     remove_containers(docker, docker.run_id)
 
@@ -336,6 +343,6 @@ def mount(source, target, *options):
     return f"--mount={','.join(['type=bind', f'source={source}', f'target={target}', *options])}"
 
 
-def socket_of(node):
-    """The socket as the DaemonSet mounts it."""
+def mount_socket(node):
+    """The option that mounts the socket as the DaemonSet does."""
     return mount(node.socket, "/run/api.sock", "readonly")

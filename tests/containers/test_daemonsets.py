@@ -1,24 +1,33 @@
-"""The tests run containers with the options that the DaemonSets have."""
+"""Checks that the options of the test containers correspond to the DaemonSets."""
 
 import yaml
-from conftest import DAEMON_SET, DAEMON_SET_FLAGS, INIT_CONTAINER, INSTALL, ROOT, STATE, UPDATER
+from conftest import (
+    INSTALL,
+    INSTALL_OPTIONS,
+    ROOT,
+    STATE_OPTIONS,
+    UPDATER,
+    UPDATER_FLAGS,
+    UPDATER_OPTIONS,
+)
 
 DEPLOY = ROOT / "deploy"
 
 
 def pod_of(name):
+    """Returns the pod spec of the DaemonSet in one directory of deploy/."""
     manifests = yaml.safe_load_all((DEPLOY / name / "daemonset.yaml").read_text("utf-8"))
     [daemon_set] = [manifest for manifest in manifests if manifest["kind"] == "DaemonSet"]
     return daemon_set["spec"]["template"]["spec"]
 
 
 def options_of(container):
-    """What a container of a pod is, in the words of the Docker engine."""
+    """Translates a container spec to options of the Docker engine."""
     security = container["securityContext"]
     assert security["allowPrivilegeEscalation"] is False
     assert security["readOnlyRootFilesystem"] is True
     assert security["privileged"] is False
-    # The engine's own profile, which its containers have by themselves.
+    # The engine uses its own profile by default.
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     limits = container["resources"]["limits"]
     return [
@@ -32,26 +41,26 @@ def options_of(container):
     ]
 
 
-def test_the_updater_is_run_as_its_daemonset_does():
+def test_updater_options_match_its_daemonset():
     [container] = pod_of("updater")["containers"]
-    assert options_of(container) == DAEMON_SET
+    assert options_of(container) == UPDATER_OPTIONS
     assert container["command"] == [UPDATER]
-    assert container["args"] == DAEMON_SET_FLAGS
+    assert container["args"] == UPDATER_FLAGS
     [socket, state] = container["volumeMounts"]
     assert (socket["mountPath"], socket["readOnly"]) == ("/run/api.sock", True)
-    assert f"--tmpfs={state['mountPath']}:mode=0777" in STATE
+    assert f"--tmpfs={state['mountPath']}:mode=0777" in STATE_OPTIONS
 
 
-def test_the_installer_is_run_as_kureds_daemonset_does():
+def test_install_options_match_kureds_daemonset():
     [container] = pod_of("kured")["initContainers"]
-    assert options_of(container) == INIT_CONTAINER
+    assert options_of(container) == INSTALL_OPTIONS
     assert container["command"] == [INSTALL]
     assert container["args"] == ["/host/opt/bottlerocket"]
     [mounted] = container["volumeMounts"]
     assert mounted["mountPath"] in ("/host/opt", "/host/opt/bottlerocket")
 
 
-def test_kured_is_run_as_its_daemonset_does():
+def test_kured_options_match_its_daemonset():
     pod = pod_of("kured")
     [container] = pod["containers"]
     assert pod["hostPID"] is True

@@ -1,8 +1,7 @@
-"""What happens on the host: the programs are installed there, and run there, by
-something that does as Kured does.
+"""Installs the programs on a host and runs them there as Kured does.
 
-The host is a container whose root has nothing but one static program, which
-waits. Whatever runs in its mount namespace has found all it needs in itself.
+The host is a container whose root filesystem contains only one static program, which
+waits. So a program that runs in its mount namespace needs no other files.
 """
 
 import contextlib
@@ -10,23 +9,23 @@ import pathlib
 import socket
 
 import pytest
-from conftest import INIT_CONTAINER, INSTALL, PATIENCE, ROOT, TARGET, mount, run
+from conftest import INSTALL, INSTALL_OPTIONS, ROOT, TARGET, TIMEOUT, mount, run
 
 HOST = """\
 FROM scratch
-COPY --from={} /usr/local/bin/bottlerocket-updater /waits
-ENTRYPOINT ["/waits", "-socket=/nothing", "-give-up=24h"]
+COPY --from={} /usr/local/bin/bottlerocket-updater /wait
+ENTRYPOINT ["/wait", "-socket=/nothing", "-give-up=24h"]
 """
 CHECKER = "/opt/bottlerocket/bottlerocket-checker"
 REBOOT = "/opt/bottlerocket/bottlerocket-reboot"
 
 
 class Host:
-    """A host with an empty root, and with /opt and /run of its own."""
+    """A host with an empty root filesystem and its own /opt and /run."""
 
-    def __init__(self, docker, updater, kured, as_kured, run_directory, opt):
+    def __init__(self, docker, updater, kured, kured_options, run_directory, opt):
         self.docker, self.updater, self.opt = docker, updater, opt
-        self.kured, self.as_kured = kured, as_kured
+        self.kured, self.kured_options = kured, kured_options
         self.options = ["--network=none", "--user=0:0", "--read-only"]
         self.options += [mount(run_directory, "/run"), mount(opt, "/opt")]
         self.image = docker.build("host", HOST.format(updater))
@@ -34,15 +33,22 @@ class Host:
         docker.logs(self.container).wait_for("msg=started")
         self.pid = docker.inspect(self.container, ".State.Pid")
 
-    def install(self, image=None, options=INIT_CONTAINER):
+    def install(self, image=None, options=INSTALL_OPTIONS):
         """Runs the init container."""
         options = [*options, f"--entrypoint={INSTALL}", mount(self.opt, "/host/opt")]
         return self.docker.run(image or self.updater, "/host/opt/bottlerocket", options=options)
 
     def nsenter(self, *command):
-        """The arguments with which Kured would have the command run."""
+        """Returns the image, the arguments and the options that run a command as Kured
+        runs it."""
         enter = ["--entrypoint=/usr/bin/nsenter"]
-        return self.kured, f"-m/proc/{self.pid}/ns/mnt", "--", *command, [*self.as_kured, *enter]
+        return (
+            self.kured,
+            f"-m/proc/{self.pid}/ns/mnt",
+            "--",
+            *command,
+            [*self.kured_options, *enter],
+        )
 
     def run(self, *command):
         image, *arguments, options = self.nsenter(*command)
@@ -51,15 +57,15 @@ class Host:
 
 @pytest.fixture
 def opt(tmp_path):
-    """What stands for the host's /opt: root's, and for others to read only."""
+    """The host's /opt. Only root can write to it."""
     opt = tmp_path / "opt"
     opt.mkdir(mode=0o755)
     return opt
 
 
 @pytest.fixture
-def host(containers, updater, kured, as_kured, node, opt):
-    return Host(containers, updater, kured, as_kured, node.directory, opt)
+def host(containers, updater, kured, kured_options, node, opt):
+    return Host(containers, updater, kured, kured_options, node.directory, opt)
 
 
 @pytest.fixture
@@ -69,20 +75,20 @@ def installed(host):
     return host
 
 
-def make_ready(node):
+def prepare_update(node):
     run(TARGET / "release/bottlerocket-updater", f"-socket={node.socket}", "-one-time")
 
 
-def test_nothing_of_the_host_is_needed(host):
+def test_host_has_no_other_programs(host):
     listed = run("sh", "-c", f"docker export {host.container} | tar -t").stdout.split()
     files = {name for name in listed if not name.endswith("/")}
-    # The others are the engine's, and empty.
+    # The engine adds these files, which are empty.
     engine = {".dockerenv", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf"}
-    assert files - engine - {"dev/console"} == {"waits"}
+    assert files - engine - {"dev/console"} == {"wait"}
     assert host.run("/bin/sh").returncode == 127
 
 
-def test_installs_with_no_capability(host, opt):
+def test_install_needs_no_capability(host, opt):
     done = host.install()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
@@ -100,26 +106,26 @@ def test_installs_with_no_capability(host, opt):
     assert [line.split()[0] for line in host.install().stdout.splitlines()] == ["unchanged"] * 2
 
 
-def test_installs_into_a_mount_of_its_own(host, opt):
-    """As the DaemonSet mounts no more of /opt than this directory."""
+def test_install_works_with_only_its_directory_mounted(host, opt):
+    """The DaemonSet mounts only this directory of /opt."""
     directory = opt / "bottlerocket"
     directory.mkdir(mode=0o755)
     into = "/host/opt/bottlerocket"
-    options = [*INIT_CONTAINER, f"--entrypoint={INSTALL}", mount(directory, into)]
+    options = [*INSTALL_OPTIONS, f"--entrypoint={INSTALL}", mount(directory, into)]
     done = host.docker.run(host.updater, into, options=options)
     assert (done.returncode, done.stderr) == (0, "")
     assert host.run(CHECKER).returncode == 1
 
 
-def test_only_root_can_install(host, opt):
-    done = host.install(options=[*INIT_CONTAINER, "--user=65532:274"])
+def test_install_fails_without_root(host, opt):
+    done = host.install(options=[*INSTALL_OPTIONS, "--user=65532:274"])
     assert done.returncode == 3
     assert "/host/opt/bottlerocket" in done.stderr
     assert "permission denied" in done.stderr
     assert list(opt.iterdir()) == []
 
 
-def test_the_image_with_kured_installs_the_same(host, kured, opt):
+def test_image_with_kured_installs_the_same_programs(host, kured, opt):
     assert host.install(kured).returncode == 0
     before = {path.name: path.stat().st_mtime_ns for path in (opt / "bottlerocket").iterdir()}
     assert len(before) == 2
@@ -129,7 +135,7 @@ def test_the_image_with_kured_installs_the_same(host, kured, opt):
     } == before
 
 
-def test_the_image_with_kured_can_be_built_from_its_dockerfile_alone(containers, archives, updater):
+def test_image_with_kured_builds_without_a_context(containers, archives, updater):
     base = containers.load("base", archives["base"], "amd64")
     tag = containers.tag("kured-alone")
     bases = [f"--build-arg=KURED={base}", f"--build-arg=PROGRAMS={updater}"]
@@ -140,19 +146,19 @@ def test_the_image_with_kured_can_be_built_from_its_dockerfile_alone(containers,
     assert checked.stdout.startswith("bottlerocket-checker ")
 
 
-def test_what_is_not_installed_is_no_reason_to_reboot(host):
-    # As Kured's reference of exit statuses has it: any but 0 and 1 is a warning.
+def test_missing_checker_exits_with_127(host):
+    # Kured logs a warning and does not reboot for any status except 0 and 1.
     assert host.run(CHECKER).returncode == 127
 
 
-def test_a_node_that_is_not_ready(installed):
+def test_checker_says_no_before_the_first_refresh(installed):
     checked = installed.run(CHECKER)
     assert (checked.returncode, checked.stderr) == (1, "")
     assert checked.stdout == "no: no refresh since the node booted\n"
 
 
-def test_a_node_that_is_ready_and_its_reboot(installed, node):
-    make_ready(node)
+def test_checker_says_yes_on_a_ready_node_until_its_reboot(installed, node):
+    prepare_update(node)
     checked = installed.run(CHECKER)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert checked.stdout.startswith("yes: state Ready, reboot brings 1.26.1; running 1.26.0")
@@ -163,7 +169,7 @@ def test_a_node_that_is_ready_and_its_reboot(installed, node):
     assert installed.run(CHECKER).returncode == 1
 
 
-def test_a_node_whose_api_is_gone(installed, node):
+def test_programs_fail_while_the_api_is_down(installed, node):
     node.events.stop()
     for program in (CHECKER, REBOOT):
         done = installed.run(program)
@@ -174,33 +180,37 @@ def test_a_node_whose_api_is_gone(installed, node):
     done = installed.run(CHECKER)
     assert done.returncode == 3
     assert "no such file or directory" in done.stderr
-    # The host has the directory of the socket, so that a new one is seen.
+    # The programs run on the host, so they see the new socket.
     node.start()
     assert installed.run(CHECKER).returncode == 1
 
 
-def test_a_refused_reboot(containers, updater, kured, as_kured, simulator, opt):
+def test_refused_reboot_fails_with_the_reason(
+    containers, updater, kured, kured_options, simulator, opt
+):
     node = simulator('--fail=reboot=1:Operation inhibited by "backup"')
-    host = Host(containers, updater, kured, as_kured, node.directory, opt)
+    host = Host(containers, updater, kured, kured_options, node.directory, opt)
     host.install()
     refused = host.run(REBOOT)
     assert (refused.returncode, refused.stdout) == (3, "")
     assert "backup" in refused.stderr
 
 
-def test_a_new_version_over_a_running_one(containers, updater, kured, as_kured, tmp_path, opt):
-    """An API of the test's own holds the checker that runs, until both programs
-    have been replaced."""
+def test_install_replaces_a_running_program(
+    containers, updater, kured, kured_options, tmp_path, opt
+):
+    """The test's own API server delays the running checker until both programs have
+    been replaced."""
     run_directory = tmp_path / "run"
     run_directory.mkdir()
-    host = Host(containers, updater, kured, as_kured, run_directory, opt)
+    host = Host(containers, updater, kured, kured_options, run_directory, opt)
     assert host.install().returncode == 0
     old = {path.name: path.read_bytes() for path in (opt / "bottlerocket").iterdir()}
     new_image, new = new_version(containers, updater, old, tmp_path)
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as api:
         api.bind(str(run_directory / "api.sock"))
         api.listen()
-        api.settimeout(PATIENCE)
+        api.settimeout(TIMEOUT)
         image, *arguments, options = host.nsenter(CHECKER, "-timeout=10m")
         running = containers.start(image, *arguments, options=options)
         connection, _ = api.accept()
@@ -211,7 +221,7 @@ def test_a_new_version_over_a_running_one(containers, updater, kured, as_kured, 
         assert (replaced.returncode, replaced.stderr) == (0, "")
         assert [line.split()[0] for line in replaced.stdout.splitlines()] == ["updated"] * 2
         assert {path.name: path.read_bytes() for path in (opt / "bottlerocket").iterdir()} == new
-        # It still has its own file.
+        # The running program still uses the old file.
         assert program.read_bytes() == old["bottlerocket-checker"]
 
         with contextlib.closing(connection):
@@ -220,7 +230,7 @@ def test_a_new_version_over_a_running_one(containers, updater, kured, as_kured, 
         assert containers.wait(running) == 0
         containers.logs(running).wait_for("^yes: state Ready")
 
-        # And from now on it is the new one that runs.
+        # The next start runs the new file.
         running = containers.start(image, *arguments, options=options)
         connection, _ = api.accept()
         program = pathlib.Path("/proc", containers.inspect(running, ".State.Pid"), "exe")
@@ -229,7 +239,7 @@ def test_a_new_version_over_a_running_one(containers, updater, kured, as_kured, 
 
 
 def new_version(docker, updater, old, directory):
-    """An image with programs that do the same, but are other files."""
+    """Builds an image with programs that behave the same but have other content."""
     context = directory / "new"
     context.mkdir()
     new = {name: program + b"a new version" for name, program in old.items()}

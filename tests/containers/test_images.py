@@ -1,4 +1,4 @@
-"""What is in the images, for both architectures."""
+"""Checks the content of the images, for both architectures."""
 
 import datetime
 import gzip
@@ -19,19 +19,19 @@ class Image:
         with tarfile.open(archive) as tar:
             self.files = {file.name: tar.extractfile(file).read() for file in tar if file.isfile()}
         self.index = self.blob(json.loads(self.files["index.json"])["manifests"][0])
-        [described] = [
+        [descriptor] = [
             manifest
             for manifest in self.index["manifests"]
             if manifest["platform"] == {"os": "linux", "architecture": architecture}
         ]
-        self.manifest = self.blob(described)
+        self.manifest = self.blob(descriptor)
         self.config = self.blob(self.manifest["config"])
 
-    def blob(self, described):
-        return json.loads(self.files[f"blobs/{described['digest'].replace(':', '/')}"])
+    def blob(self, descriptor):
+        return json.loads(self.files[f"blobs/{descriptor['digest'].replace(':', '/')}"])
 
     def layers(self):
-        """Each layer's entries, and what is in those that are files."""
+        """Yields each layer: its entries by name, and the content of the files."""
         for layer in self.manifest["layers"]:
             data = gzip.decompress(self.files[f"blobs/{layer['digest'].replace(':', '/')}"])
             with tarfile.open(fileobj=io.BytesIO(data)) as tar:
@@ -49,7 +49,7 @@ def git(*arguments):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_one_index_has_both_architectures(archives, architecture):
+def test_index_has_both_architectures(archives, architecture):
     image = Image(archives["bottlerocket-updater"], architecture)
     assert image.index["mediaType"] == "application/vnd.oci.image.index.v1+json"
     assert len(image.index["manifests"]) == 2
@@ -57,9 +57,9 @@ def test_one_index_has_both_architectures(archives, architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_programs_are_for_the_architecture(archives, architecture):
+def test_programs_are_for_the_architecture(archives, architecture):
     [layer] = Image(archives["bottlerocket-updater"], architecture).layers()
-    # The machine in an ELF header: EM_X86_64, EM_AARCH64.
+    # The field e_machine of an ELF header: EM_X86_64, EM_AARCH64.
     machine = {"amd64": 62, "arm64": 183}[architecture]
     for program in [*PROGRAMS, "bottlerocket-updater"]:
         _, head = layer[f"usr/local/bin/{program}"]
@@ -68,7 +68,7 @@ def test_the_programs_are_for_the_architecture(archives, architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_runs_the_updater_and_not_as_root(archives, architecture):
+def test_image_runs_the_updater_without_root(archives, architecture):
     config = Image(archives["bottlerocket-updater"], architecture).config["config"]
     assert config["User"] == "65532:274"
     assert config["Entrypoint"] == ["/usr/local/bin/bottlerocket-updater"]
@@ -78,7 +78,7 @@ def test_runs_the_updater_and_not_as_root(archives, architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_says_what_it_is(archives, architecture):
+def test_labels_describe_the_image(archives, architecture):
     image = Image(archives["bottlerocket-updater"], architecture)
     labels = {
         name.removeprefix("org.opencontainers.image."): value
@@ -100,7 +100,7 @@ def test_says_what_it_is(archives, architecture):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("name", ["bottlerocket-updater", "kured"])
-def test_everything_has_the_time_of_the_commit(archives, name, architecture):
+def test_timestamps_are_those_of_the_commit(archives, name, architecture):
     image = Image(archives[name], architecture)
     committed = int(git("log", "-1", "--format=%ct"))
     assert datetime.datetime.fromisoformat(image.config["created"]).timestamp() == committed
@@ -109,7 +109,7 @@ def test_everything_has_the_time_of_the_commit(archives, name, architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_kured_is_the_base_and_our_programs(archives, architecture):
+def test_kured_image_is_its_base_and_our_programs(archives, architecture):
     image = Image(archives["kured"], architecture)
     base, ours = image.layers()
     assert "usr/bin/kured" in base
@@ -118,6 +118,6 @@ def test_kured_is_the_base_and_our_programs(archives, architecture):
     [from_updater] = Image(archives["bottlerocket-updater"], architecture).layers()
     for name in files:
         assert ours[name][1] == from_updater[name][1]
-    # It is still Kured that runs, as whoever it runs as.
+    # The image still runs Kured, with the user of the base.
     assert image.config["config"]["Entrypoint"] == ["/usr/bin/kured"]
     assert "User" not in image.config["config"]

@@ -1,9 +1,17 @@
-"""What the updater remembers, on the host: an init container makes the directory,
-the updater writes there, and the uninstaller removes it, each as its pod does.
+"""Checks the state directory on the host: the init container creates it, the updater
+writes to it, and the uninstaller removes it. Each runs as in its pod.
 """
 
 import yaml
-from conftest import DAEMON_SET, DAEMON_SET_FLAGS, INIT_CONTAINER, INSTALL, ROOT, mount, socket_of
+from conftest import (
+    INSTALL,
+    INSTALL_OPTIONS,
+    ROOT,
+    UPDATER_FLAGS,
+    UPDATER_OPTIONS,
+    mount,
+    mount_socket,
+)
 from test_daemonsets import options_of, pod_of
 
 DIRECTORY = "/var/lib/bottlerocket-updater"
@@ -11,7 +19,8 @@ READY = "event=ready "
 
 
 def patched():
-    """What deploy/components/state-on-host puts into the updater's pod, by the place."""
+    """Returns the values that deploy/components/state-on-host puts into the updater's
+    DaemonSet, by path."""
     text = (ROOT / "deploy/components/state-on-host/kustomization.yaml").read_text("utf-8")
     [patch] = yaml.safe_load(text)["patches"]
     operations = yaml.safe_load(patch["patch"])
@@ -19,48 +28,46 @@ def patched():
 
 
 def run_as_pod(docker, image, container, mounts):
-    """Runs a container of a pod to its end, with its own command and options."""
+    """Runs a container of a pod, with its command and options, and waits for it."""
     [program], arguments = container["command"], container["args"]
     options = [*options_of(container), f"--entrypoint={program}", *mounts]
     done = docker.run(image, *arguments, options=options)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_state_on_the_host_from_the_first_day_to_the_last(
-    containers, updater, kured, node, tmp_path
-):
+def test_state_on_host_is_created_kept_and_removed(containers, updater, kured, node, tmp_path):
     host = tmp_path / "host"
-    made = host / "var/lib/bottlerocket-updater"
-    # As the kubelet makes it: for root alone to write to.
-    made.mkdir(parents=True, mode=0o755)
+    directory = host / "var/lib/bottlerocket-updater"
+    # The kubelet creates this directory, and only root can write to it.
+    directory.mkdir(parents=True, mode=0o755)
     (host / "opt/cni").mkdir(parents=True)
     (host / "var/lib/kubelet").mkdir()
 
     changes = patched()
-    [maker] = changes["/spec/template/spec/initContainers"]
-    assert [each["mountPath"] for each in maker["volumeMounts"]] == [DIRECTORY]
-    run_as_pod(containers, kured, maker, [mount(made, DIRECTORY)])
-    state = (made / "state").stat()
+    [init] = changes["/spec/template/spec/initContainers"]
+    assert [each["mountPath"] for each in init["volumeMounts"]] == [DIRECTORY]
+    run_as_pod(containers, kured, init, [mount(directory, DIRECTORY)])
+    state = (directory / "state").stat()
     assert (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (0, 274, 0o770)
 
-    flags = [*DAEMON_SET_FLAGS[:2], changes["/spec/template/spec/containers/0/args/2"]]
-    options = [*DAEMON_SET, socket_of(node), mount(made, DIRECTORY)]
+    flags = [*UPDATER_FLAGS[:2], changes["/spec/template/spec/containers/0/args/2"]]
+    options = [*UPDATER_OPTIONS, mount_socket(node), mount(directory, DIRECTORY)]
     container = containers.start(updater, *flags, "-jitter=0s", options=options)
     containers.logs(container).wait_for(READY)
-    remembered = (made / "state/state").read_bytes()
-    assert b"1.26.1" in remembered
+    saved = (directory / "state/state").read_bytes()
+    assert b"1.26.1" in saved
     containers("rm", "--force", container)
-    # Another pod of the node: what is there stays as it is.
-    run_as_pod(containers, kured, maker, [mount(made, DIRECTORY)])
-    assert (made / "state/state").read_bytes() == remembered
+    # A new pod on the node keeps the existing state.
+    run_as_pod(containers, kured, init, [mount(directory, DIRECTORY)])
+    assert (directory / "state/state").read_bytes() == saved
 
-    installed = [*INIT_CONTAINER, f"--entrypoint={INSTALL}", mount(host / "opt", "/host/opt")]
-    assert containers.run(updater, "/host/opt/bottlerocket", options=installed).returncode == 0
-    [remover] = pod_of("uninstall")["initContainers"]
-    seen = [each["mountPath"] for each in remover["volumeMounts"]]
-    assert seen == ["/host/opt", "/host/var/lib"]
-    # The paths in the container are those of this host.
-    mounts = [mount(f"{tmp_path}{path}", path) for path in seen]
-    run_as_pod(containers, kured, remover, mounts)
+    install = [*INSTALL_OPTIONS, f"--entrypoint={INSTALL}", mount(host / "opt", "/host/opt")]
+    assert containers.run(updater, "/host/opt/bottlerocket", options=install).returncode == 0
+    [remove] = pod_of("uninstall")["initContainers"]
+    mounted = [each["mountPath"] for each in remove["volumeMounts"]]
+    assert mounted == ["/host/opt", "/host/var/lib"]
+    # The container paths are below the directory that represents the host.
+    mounts = [mount(f"{tmp_path}{path}", path) for path in mounted]
+    run_as_pod(containers, kured, remove, mounts)
     left = sorted(str(path.relative_to(host)) for path in host.rglob("*"))
     assert left == ["opt", "opt/cni", "var", "var/lib", "var/lib/kubelet"]
