@@ -1,6 +1,6 @@
-"""A real Prometheus scrapes a running updater, in the pauses between its cycles
-as well, and evaluates the rules of deploy/monitoring on what it gets; promtool
-lints the pages. Everything listens on 127.0.0.1, and every wait has an end."""
+"""Lets a real Prometheus scrape a running updater, also between its cycles, and
+evaluate the rules of deploy/monitoring. promtool checks the metrics pages. All
+servers listen on 127.0.0.1, and every wait has a timeout."""
 
 import json
 import os
@@ -20,30 +20,30 @@ RELEASE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / 
 VERSION = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
 IMAGE = '{version="1.26.1",variant="aws-k8s-1.30",arch="x86_64"}'
 
-# Longer than anything takes here, on a machine under load.
-DEADLINE = 60
-# A pause that is longer than the updater's patience with whoever is silent.
+# In seconds. No step takes this long, even on a machine under load.
+TIMEOUT = 60
+# In seconds. Longer than the updater waits for a request on an open connection.
 SCRAPE_INTERVAL = 6
 
 
 def wait_for(what, condition):
-    """Waits until the condition is true, and returns what it is then."""
-    end = time.monotonic() + DEADLINE
+    """Waits until the condition is true. Returns its value."""
+    deadline = time.monotonic() + TIMEOUT
     while True:
         found = condition()
         if found:
             return found
-        assert time.monotonic() < end, f"no {what} within {DEADLINE} s"
+        assert time.monotonic() < deadline, f"no {what} within {TIMEOUT} s"
         time.sleep(0.05)
 
 
 def fetch(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read().decode()
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return response.read().decode()
 
 
 class Node:
-    """A simulated node on which 1.26.1 does not boot, and its updater."""
+    """A simulated node on which version 1.26.1 fails to boot, and its updater."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -62,7 +62,7 @@ class Node:
         self.port = 0
 
     def start_updater(self):
-        """Starts it, with one cycle at once and the next in an hour."""
+        """Starts the updater. It runs one cycle at once, and the next in an hour."""
         with open(self.log, "w") as log:
             self.updater = subprocess.Popen(
                 [RELEASE / "bottlerocket-updater", "-socket", self.socket]
@@ -80,17 +80,17 @@ class Node:
         return fetch(f"http://127.0.0.1:{self.port}/metrics")
 
     def reboot(self):
-        """Reboots the node, with its updater."""
+        """Reboots the node and restarts its updater."""
         program = RELEASE / "bottlerocket-reboot"
-        subprocess.run([program, "-if-ready", "-socket", self.socket], check=True, timeout=DEADLINE)
+        subprocess.run([program, "-if-ready", "-socket", self.socket], check=True, timeout=TIMEOUT)
         self.stop_updater()
         self.start_updater()
 
     def stop_updater(self):
         self.updater.terminate()
-        assert self.updater.wait(DEADLINE) == 0
+        assert self.updater.wait(TIMEOUT) == 0
 
-    def end(self):
+    def stop(self):
         for process in (self.updater, self.simulator):
             if process:
                 process.kill()
@@ -98,20 +98,19 @@ class Node:
 
 
 class Prometheus:
-    """A server of its own, with the rules that are shipped."""
+    """A Prometheus server with the rules of deploy/monitoring."""
 
     def __init__(self, directory, target):
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
         rules = yaml.safe_load((ROOT / "deploy/monitoring/prometheusrule.yaml").read_text())
         (directory / "rules.yaml").write_text(yaml.safe_dump(rules["spec"]))
-        every = f"{SCRAPE_INTERVAL}s"
         scrape = {
             "job_name": "bottlerocket-updater",
             "static_configs": [{"targets": [target], "labels": {"node": "node-1"}}],
         }
         configuration = {
-            "global": {"scrape_interval": every, "evaluation_interval": "1s"},
+            "global": {"scrape_interval": f"{SCRAPE_INTERVAL}s", "evaluation_interval": "1s"},
             "rule_files": ["rules.yaml"],
             "scrape_configs": [scrape],
         }
@@ -124,24 +123,24 @@ class Prometheus:
                 stderr=log,
             )
 
-    def ask(self, path, **parameters):
+    def get(self, path, **parameters):
+        """Returns the data of a request to the server's API, or None before it listens."""
         url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
             return json.loads(fetch(url))["data"]
         except OSError:
-            # It does not listen yet.
-            assert self.process.poll() is None, "prometheus has ended"
+            assert self.process.poll() is None, "Prometheus has exited"
             return None
 
     def value(self, query):
-        """The value of a query that has one sample, or none."""
-        data = self.ask("query", query=query)
+        """Returns the value of a query with one sample, or None without a sample."""
+        data = self.get("query", query=query)
         if not data or not data["result"]:
             return None
         (sample,) = data["result"]
         return float(sample["value"][1])
 
-    def end(self):
+    def stop(self):
         self.process.kill()
         self.process.wait()
 
@@ -150,24 +149,23 @@ class Prometheus:
 def node(tmp_path):
     node = Node(tmp_path)
     yield node
-    node.end()
+    node.stop()
 
 
 def lint(page):
-    """What promtool has to say about a page."""
+    """Returns the exit status and the output of promtool for a metrics page."""
     command = ["promtool", "check", "metrics"]
-    options = {"capture_output": True, "text": True, "timeout": DEADLINE}
+    options = {"capture_output": True, "text": True, "timeout": TIMEOUT}
     run = subprocess.run(command, check=False, input=page, **options)
     return run.returncode, run.stdout + run.stderr
 
 
-def test_promtool_would_complain():
-    """Of a name or a help that is not as it should be."""
-    code, said = lint("# TYPE some_milliseconds counter\nsome_milliseconds 1\n")
-    assert code == 3 and "no help text" in said and "_total" in said
+def test_promtool_reports_a_bad_name_and_a_missing_help_text():
+    code, output = lint("# TYPE some_milliseconds counter\nsome_milliseconds 1\n")
+    assert code == 3 and "no help text" in output and "_total" in output
 
 
-def test_pages_are_as_they_should_be(node):
+def test_promtool_accepts_the_metrics_pages(node):
     node.start_updater()
     assert lint(node.page()) == (0, "")
     node.wait_for_event("ready")
@@ -179,25 +177,25 @@ def test_pages_are_as_they_should_be(node):
     assert lint(page) == (0, "")
 
 
-def test_a_real_prometheus(node, tmp_path):
+def test_prometheus_scrapes_the_updater_and_evaluates_the_rules(node, tmp_path):
     node.start_updater()
     node.wait_for_event("ready")
     prometheus = Prometheus(tmp_path, f"127.0.0.1:{node.port}")
     try:
         scrape_and_query(node, prometheus)
     finally:
-        prometheus.end()
+        prometheus.stop()
 
 
 def scrape_and_query(node, prometheus):
     def target():
-        targets = prometheus.ask("targets") or {"activeTargets": []}
+        targets = prometheus.get("targets") or {"activeTargets": []}
         up = [target for target in targets["activeTargets"] if target["health"] == "up"]
         return up and up[0]
 
     assert wait_for("target that is up", target)["lastError"] == ""
     wait_for("sample", lambda: prometheus.value("bottlerocket_updater_build_info"))
-    labels = prometheus.ask("query", query="bottlerocket_updater_build_info")["result"][0]
+    labels = prometheus.get("query", query="bottlerocket_updater_build_info")["result"][0]
     assert labels["metric"]["version"] == VERSION
     for query, value in {
         'bottlerocket_update_state{state="Ready"}': 1,
@@ -214,9 +212,9 @@ def scrape_and_query(node, prometheus):
     }.items():
         assert prometheus.value(query) == value, query
     age = prometheus.value("bottlerocket_api_last_answer_age_seconds")
-    assert 0 <= age < DEADLINE
+    assert 0 <= age < TIMEOUT
 
-    # Every scrape in the long pause is answered, and told of that moment.
+    # The updater responds to every scrape between its cycles, with current values.
     scrapes = "count_over_time(up[5m])"
     wait_for("third scrape", lambda: (prometheus.value(scrapes) or 0) >= 3)
     assert prometheus.value("min_over_time(up[5m])") == 1
@@ -224,23 +222,23 @@ def scrape_and_query(node, prometheus):
     assert later >= age + SCRAPE_INTERVAL
 
     def alerts():
-        return {alert["labels"]["alertname"] for alert in prometheus.ask("alerts")["alerts"]}
+        return {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
 
-    # All rules can be evaluated on it, and only the right one says something,
-    # though it is too early for a message.
-    rules = wait_for("rules", lambda: prometheus.ask("rules"))["groups"][0]["rules"]
+    # Prometheus can evaluate all rules, and only the expected one is pending.
+    rules = wait_for("rules", lambda: prometheus.get("rules"))["groups"][0]["rules"]
     assert len(rules) > 3
     unhealthy = {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] == "err"}
     assert unhealthy == {}
-    wait_for("alert of Ready alone", lambda: alerts() == {"BottlerocketRebootPending"})
+    wait_for("pending alert about the reboot", lambda: alerts() == {"BottlerocketRebootPending"})
 
     node.reboot()
     node.wait_for_event("rolled_back")
     held = f"bottlerocket_update_held_back_failed_boots{IMAGE}"
-    wait_for("held back version", lambda: prometheus.value(held) == 1)
+    wait_for("held-back version", lambda: prometheus.value(held) == 1)
     assert prometheus.value('bottlerocket_update_state{state="Available"}') == 1
     assert prometheus.value('bottlerocket_updater_events_total{event="rolled_back"}') == 1
 
-    # Of the one refresh in this hour there was no scrape before, so it may be missed.
-    told = {"BottlerocketUpdateRolledBack", "BottlerocketRefreshMissing"}
-    wait_for("alert of that alone", lambda: alerts() == told)
+    # The only refresh in this hour happened before the first scrape, so the rule for
+    # missing refreshes is pending as well.
+    expected = {"BottlerocketUpdateRolledBack", "BottlerocketRefreshMissing"}
+    wait_for("pending alert about the rollback", lambda: alerts() == expected)
