@@ -10,6 +10,7 @@
 pub mod api;
 pub mod cli;
 pub mod http;
+pub mod install;
 pub mod reboot;
 pub mod sys;
 pub mod text;

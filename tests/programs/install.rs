@@ -234,9 +234,7 @@ fn mends_the_mode_and_nothing_else() {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         assert_eq!(
             run(&mut scratch.install(&["-from", "from", "opt"])),
-            done(
-                "unchanged opt/bottlerocket-checker\nmended the mode of opt/bottlerocket-reboot\n"
-            ),
+            done("unchanged opt/bottlerocket-checker\nfixed the mode of opt/bottlerocket-reboot\n"),
             "{mode:o}"
         );
         scratch.assert_installed("opt", 1);
@@ -418,7 +416,7 @@ fn refuses_what_is_no_program() {
             run(&mut scratch.install(&["-from", "from", "opt"])),
             failed(&format!(
                 "cannot use from/bottlerocket-reboot: {why}; \
-                 name the directory of the programs with -from"
+                 set -from to the directory that contains the programs"
             ))
         );
         // Neither has the program been touched that comes first and is good.
@@ -480,7 +478,7 @@ fn says_what_is_in_the_way() {
     symlink("nowhere", scratch.path("link")).unwrap();
     symlink("round", scratch.path("round")).unwrap();
     fs::create_dir_all(scratch.path("blocked/bottlerocket-checker")).unwrap();
-    let source = "; name the directory of the programs with -from";
+    let source = "; set -from to the directory that contains the programs";
     let target = "; move it away or choose another directory";
     for (from, into, why, advice) in [
         ("from", "file", "cannot open directory file: not a directory", target),
@@ -581,7 +579,7 @@ fn finds_its_directory_when_its_file_is_gone() {
         end,
         failed(&format!(
             "cannot open directory {missing}: no such file or directory; \
-             name the directory of the programs with -from"
+             set -from to the directory that contains the programs"
         ))
     );
 }
@@ -605,8 +603,8 @@ fn says_that_its_directory_cannot_be_told() {
     assert_eq!(
         run(command.arg("opt")),
         failed(
-            "cannot follow /proc/self/exe: name too long; \
-             name the directory of the programs with -from"
+            "cannot read link /proc/self/exe: name too long; \
+             set -from to the directory that contains the programs"
         )
     );
     assert_eq!(run(command.args(["-from", "from"])).status, Some(0));
@@ -750,7 +748,9 @@ fn does_not_wait_for_ever() {
     let start = Instant::now();
     assert_eq!(
         run(&mut scratch.install(&["-from", "from", "opt"])),
-        failed("cannot lock directory opt: another install has held it for 10 seconds; try again")
+        failed(
+            "cannot lock directory opt: another install has held the lock for 10 seconds; try again"
+        )
     );
     assert!(start.elapsed() >= Duration::from_secs(10));
     assert_eq!(scratch.list("opt"), [""; 0]);
@@ -1010,7 +1010,7 @@ fn says_that_the_file_system_is_full() {
             let failed = |what| {
                 format!(
                     "bottlerocket-install: cannot {what}: no space left on device; \
-                     make room and try again\n3\n"
+                     free some space and try again\n3\n"
                 )
             };
             let (failed, below) = (failed(what), failed(below));
@@ -1044,7 +1044,7 @@ fn says_that_the_file_system_is_read_only() {
          ls -A opt"
     );
     if let Some(out) = run_with_mounts(&scratch, &script) {
-        let why = "read-only file system; mount it writable";
+        let why = "read-only file system; mount the file system writable";
         assert_eq!(
             out,
             format!(
@@ -1068,8 +1068,8 @@ fn says_that_there_is_no_proc() {
         assert_eq!(
             out,
             format!(
-                "bottlerocket-install: cannot follow /proc/self/exe: no such file or directory; \
-                 name the directory of the programs with -from\n3\n{INSTALLED}"
+                "bottlerocket-install: cannot read link /proc/self/exe: no such file or directory; \
+                 set -from to the directory that contains the programs\n3\n{INSTALLED}"
             )
         );
     }

@@ -1,0 +1,255 @@
+//! The messages of `bottlerocket-install`: what it did to each file, and why it
+//! could not do it. The program itself has all the file access.
+
+use crate::text::errno::ErrnoText;
+use crate::text::{Show, display, put};
+use core::ffi::CStr;
+use heapless::VecView;
+use rustix::io::Errno;
+
+/// What was found under the name of a program before it was installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// The same program.
+    Same,
+    /// The same program, but not everybody can run it, or others than its owner
+    /// can change it.
+    WrongMode,
+    /// Another file, or something else that can be replaced.
+    Other,
+}
+
+impl Found {
+    /// What the install then did to the file, as the start of a line.
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::Nothing => "installed",
+            Self::Same => "unchanged",
+            Self::WrongMode => "fixed the mode of",
+            Self::Other => "updated",
+        }
+    }
+}
+
+/// What a directory is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The programs are copied from it.
+    Source,
+    /// The programs are copied into it.
+    Target,
+}
+
+/// The path of a directory, or of a file in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Path<'a> {
+    /// The path of the directory, as the operator has written it.
+    pub directory: &'a [u8],
+    /// The name of the file. Empty for the directory itself.
+    pub name: &'static CStr,
+}
+
+impl Show for Path<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let end = self.directory.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        let directory = self.directory.get(..end).unwrap_or_default();
+        put_path(buffer, directory);
+        if directory.is_empty() || !self.name.is_empty() {
+            put!(buffer, "/");
+        }
+        put_path(buffer, self.name.to_bytes());
+    }
+}
+
+/// Puts a path into a buffer, with an escape like `\n` or `\xff` for each byte
+/// that is not printable ASCII. What does not fit is left out.
+fn put_path(buffer: &mut VecView<u8>, path: &[u8]) {
+    for byte in path.escape_ascii() {
+        let _ = buffer.push(byte);
+    }
+}
+
+/// Why something could not be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A system call failed.
+    Errno(Errno),
+    /// A program to install is not a regular file.
+    NotRegular,
+    /// A program to install has no bytes.
+    Empty,
+    /// A program to install is larger than any program of this project.
+    TooLarge,
+    /// A program to install changed while it was copied.
+    Changed,
+    /// Another install held the lock for 10 seconds.
+    Locked,
+}
+
+impl From<Errno> for Cause {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl Show for Cause {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        match self {
+            Self::Errno(errno) => put!(buffer, ErrnoText(*errno)),
+            Self::NotRegular => put!(buffer, "not a regular file"),
+            Self::Empty => put!(buffer, "the file is empty"),
+            Self::TooLarge => put!(buffer, "the file is larger than 16 MiB"),
+            Self::Changed => put!(buffer, "the file changed while it was copied"),
+            Self::Locked => put!(buffer, "another install has held the lock for 10 seconds"),
+        }
+    }
+}
+
+/// What could not be done. Its text has advice for the operator.
+#[derive(Debug)]
+pub struct Failure<'a> {
+    /// What was tried, as in "cannot open directory".
+    pub tried: &'static str,
+    /// The directory or file that it was tried with.
+    pub path: Path<'a>,
+    /// What the directory is for.
+    pub role: Role,
+    /// Why it failed.
+    pub cause: Cause,
+}
+
+impl Failure<'_> {
+    /// What the operator can do. Empty if there is no advice.
+    fn advice(&self) -> &'static str {
+        match (self.cause, self.role) {
+            (Cause::Changed | Cause::Locked, _) => "try again",
+            (Cause::NotRegular | Cause::Empty | Cause::TooLarge, _) => SET_FROM,
+            (Cause::Errno(Errno::ACCESS | Errno::PERM), _) => {
+                "check the user, the mode and the SELinux label"
+            }
+            (Cause::Errno(Errno::NOSPC | Errno::DQUOT), _) => "free some space and try again",
+            (Cause::Errno(Errno::ROFS), _) => "mount the file system writable",
+            (Cause::Errno(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG), Role::Source) => {
+                SET_FROM
+            }
+            (Cause::Errno(Errno::NOENT), Role::Target) => "choose another directory",
+            (Cause::Errno(Errno::NOTDIR | Errno::ISDIR | Errno::EXIST), _) => {
+                "move it away or choose another directory"
+            }
+            (Cause::Errno(_), _) => "",
+        }
+    }
+}
+
+const SET_FROM: &str = "set -from to the directory that contains the programs";
+
+impl Show for Failure<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put!(buffer, "cannot ", self.tried, " ", self.path, ": ", self.cause);
+        let advice = self.advice();
+        if !advice.is_empty() {
+            put!(buffer, "; ", advice);
+        }
+    }
+}
+display!(Path<'_>, Failure<'_>);
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn actions() {
+        for (found, action) in [
+            (Found::Nothing, "installed"),
+            (Found::Same, "unchanged"),
+            (Found::WrongMode, "fixed the mode of"),
+            (Found::Other, "updated"),
+        ] {
+            assert_eq!(found.action(), action);
+        }
+    }
+
+    #[test]
+    fn paths() {
+        for (directory, name, shown) in [
+            (&b"opt"[..], c"", "opt"),
+            (b"opt/", c"", "opt"),
+            (b"/a/b//", c"file", "/a/b/file"),
+            (b"opt", c"file", "opt/file"),
+            (b"/", c"", "/"),
+            (b"//", c"file", "/file"),
+            (b".", c"file", "./file"),
+            (b"a b\n\xff\x1b", c"", "a b\\n\\xff\\x1b"),
+        ] {
+            let path = Path { directory, name };
+            assert_eq!(path.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn long_path_is_cut_off() {
+        let mut buffer = heapless::Vec::<u8, 8>::new();
+        put_path(&mut buffer, b"/a/long/path");
+        assert_eq!(buffer, b"/a/long/");
+    }
+
+    #[test]
+    fn failures_with_advice() {
+        use Role::{Source, Target};
+        let label = "; check the user, the mode and the SELinux label";
+        let from = "; set -from to the directory that contains the programs";
+        let space = "; free some space and try again";
+        let away = "; move it away or choose another directory";
+        for (role, cause, text, advice) in [
+            (Source, Cause::NotRegular, "not a regular file", from),
+            (Source, Cause::Empty, "the file is empty", from),
+            (Source, Cause::TooLarge, "the file is larger than 16 MiB", from),
+            (Source, Cause::Changed, "the file changed while it was copied", "; try again"),
+            (
+                Target,
+                Cause::Locked,
+                "another install has held the lock for 10 seconds",
+                "; try again",
+            ),
+            (Source, Cause::Errno(Errno::ACCESS), "permission denied", label),
+            (Target, Cause::Errno(Errno::PERM), "operation not permitted", label),
+            (Target, Cause::Errno(Errno::NOSPC), "no space left on device", space),
+            (Target, Cause::Errno(Errno::DQUOT), "disk quota exceeded", space),
+            (
+                Target,
+                Cause::Errno(Errno::ROFS),
+                "read-only file system",
+                "; mount the file system writable",
+            ),
+            (Source, Cause::Errno(Errno::NOENT), "no such file or directory", from),
+            (Source, Cause::Errno(Errno::NOTDIR), "not a directory", from),
+            (Source, Cause::Errno(Errno::NAMETOOLONG), "name too long", from),
+            (
+                Target,
+                Cause::Errno(Errno::NOENT),
+                "no such file or directory",
+                "; choose another directory",
+            ),
+            (Target, Cause::Errno(Errno::NOTDIR), "not a directory", away),
+            (Target, Cause::Errno(Errno::ISDIR), "is a directory", away),
+            (Target, Cause::Errno(Errno::EXIST), "file exists", away),
+            (Target, Cause::Errno(Errno::NAMETOOLONG), "name too long", ""),
+            (Target, Cause::Errno(Errno::IO), "input/output error", ""),
+            (Source, Cause::Errno(Errno::IO), "input/output error", ""),
+        ] {
+            let path = Path { directory: b"opt/", name: c"file" };
+            let failure = Failure { tried: "read", path, role, cause };
+            assert_eq!(failure.to_string(), std::format!("cannot read opt/file: {text}{advice}"));
+        }
+    }
+
+    #[test]
+    fn errno_is_a_cause() {
+        assert_eq!(Cause::from(Errno::IO), Cause::Errno(Errno::IO));
+    }
+}
