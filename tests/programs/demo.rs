@@ -1,7 +1,7 @@
 //! The simulator's demo with the real programs: what `cargo demo` shows.
 
+use crate::common::program_path;
 use bottlerocket_simulator::demo::Demo;
-use std::path::Path;
 use std::time::Duration;
 
 /// Each line in its place: `_` stands for anything.
@@ -72,7 +72,7 @@ fn fits(line: &str, pattern: &str) -> bool {
 
 #[test]
 fn the_story_with_the_real_programs() {
-    let checker = Path::new(env!("CARGO_BIN_EXE_bottlerocket-checker"));
+    let checker = program_path("checker");
     let programs = checker.parent().unwrap().to_path_buf();
     let demo = Demo { programs, colour: false, deadline: Duration::from_secs(30) };
     let mut out = Vec::new();

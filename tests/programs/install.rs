@@ -4,6 +4,7 @@
 //! Each test has a directory of its own, in which the program is started, so
 //! that the messages name short relative paths.
 
+use crate::common::program_path;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::ErrorKind;
@@ -16,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio, id};
 use std::time::{Duration, Instant};
 
-const INSTALL: &str = env!("CARGO_BIN_EXE_bottlerocket-install");
 const CHECKER: &str = "bottlerocket-checker";
 const REBOOT: &str = "bottlerocket-reboot";
 const LEFTOVER: &str = ".bottlerocket-checker.new";
@@ -61,13 +61,13 @@ impl Scratch {
     fn real_programs(&self, directory: &str) {
         fs::create_dir_all(self.path(directory)).unwrap();
         for name in [CHECKER, REBOOT] {
-            symlink(INSTALL, self.path(directory).join(name)).unwrap();
+            symlink(program_path("install"), self.path(directory).join(name)).unwrap();
         }
     }
 
     /// The program with these arguments, to be started in this directory.
     fn install<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
-        let mut command = Command::new(INSTALL);
+        let mut command = Command::new(program_path("install"));
         command.args(arguments).current_dir(&self.0);
         command
     }
@@ -75,7 +75,7 @@ impl Scratch {
     /// The same, but a shell does `first` before it becomes the program.
     fn install_after(&self, first: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("{first}; exec \"$0\" \"$@\""), INSTALL]);
+        command.args(["-c", &format!("{first}; exec \"$0\" \"$@\"")]).arg(program_path("install"));
         command.args(arguments).current_dir(&self.0);
         command
     }
@@ -539,11 +539,10 @@ fn installs_what_lies_beside_it() {
     let scratch = Scratch::new("beside");
     let end = run(&mut scratch.install(&["opt"]));
     assert_eq!(end, done(INSTALLED));
-    let built =
-        [env!("CARGO_BIN_EXE_bottlerocket-checker"), env!("CARGO_BIN_EXE_bottlerocket-reboot")];
+    let built = ["checker", "reboot"].map(program_path);
     for (name, built) in [CHECKER, REBOOT].into_iter().zip(built) {
         let installed = scratch.path("opt").join(name);
-        assert!(fs::read(&installed).unwrap() == fs::read(built).unwrap());
+        assert!(fs::read(&installed).unwrap() == fs::read(&built).unwrap());
         assert_eq!(
             run(Command::new(installed).arg("--version")).status,
             run(Command::new(built).arg("--version")).status
@@ -551,7 +550,7 @@ fn installs_what_lies_beside_it() {
     }
 
     // Called by the name of a link, it looks where it really lies.
-    symlink(INSTALL, scratch.path("link")).unwrap();
+    symlink(program_path("install"), scratch.path("link")).unwrap();
     let mut command = Command::new(scratch.path("link"));
     assert_eq!(run(command.arg("opt").current_dir(&scratch.0)), done(UNCHANGED));
 }
@@ -958,7 +957,11 @@ fn says_that_it_has_no_permission() {
 fn run_with_mounts(scratch: &Scratch, script: &str) -> Option<String> {
     let unshare = |command: &[&str]| {
         let mut unshare = Command::new("unshare");
-        unshare.arg("-Urm").args(command).env("install", INSTALL).current_dir(&scratch.0);
+        unshare
+            .arg("-Urm")
+            .args(command)
+            .env("install", program_path("install"))
+            .current_dir(&scratch.0);
         unshare.output().map(End::from)
     };
     let mount = "mount -t tmpfs none opt";

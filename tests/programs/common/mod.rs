@@ -24,15 +24,27 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// One of the four programs: its name without `bottlerocket-`.
-pub fn program(name: &str) -> Command {
-    let mut command = Command::new(match name {
+/// The path of one of the four programs, by its name without `bottlerocket-`:
+/// the one that cargo has built for the tests, or the one in the directory that
+/// the environment variable `TEST_PROGRAMS` names.
+pub fn program_path(name: &str) -> PathBuf {
+    let built = Path::new(match name {
         "checker" => env!("CARGO_BIN_EXE_bottlerocket-checker"),
         "reboot" => env!("CARGO_BIN_EXE_bottlerocket-reboot"),
         "updater" => env!("CARGO_BIN_EXE_bottlerocket-updater"),
         "install" => env!("CARGO_BIN_EXE_bottlerocket-install"),
         other => panic!("there is no program {other}"),
     });
+    match env::var_os("TEST_PROGRAMS") {
+        Some(directory) => Path::new(&directory).join(built.file_name().unwrap()),
+        None => built.to_path_buf(),
+    }
+}
+
+/// A command that runs one of the four programs, by its name without
+/// `bottlerocket-`.
+pub fn program(name: &str) -> Command {
+    let mut command = Command::new(program_path(name));
     command.stdin(Stdio::null());
     command
 }
