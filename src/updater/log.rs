@@ -90,39 +90,54 @@ impl Record {
     /// Adds a field with a text that has no control characters.
     #[inline(never)]
     pub fn text(&mut self, key: &str, value: &str) {
-        let is_json = self.format == Format::Json;
-        let (before, between) = match (is_json, self.line.is_empty()) {
-            (true, true) => ("{\"", "\":"),
-            (true, false) => (",\"", "\":"),
-            (false, true) => ("", "="),
-            (false, false) => (" ", "="),
-        };
-        // logfmt needs no quotes around these characters.
-        let is_bare =
-            |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'-'..=b':' | b'_' | b'+');
-        let is_quoted = is_json || value.is_empty() || !value.bytes().all(is_bare);
-        let quote = if is_quoted { "\"" } else { "" };
-        put(&mut self.line, &[before, key, between, quote]);
-        put_quoted(&mut self.line, value);
-        put(&mut self.line, &[quote]);
+        let is_first = self.line.is_empty();
+        match self.format {
+            Format::Logfmt => {
+                put!(&mut self.line, if is_first { "" } else { " " }, key, "=");
+                if is_bare(value) {
+                    put!(&mut self.line, value);
+                } else {
+                    put!(&mut self.line, Quoted(value));
+                }
+            }
+            Format::Json => {
+                let before = if is_first { "{" } else { "," };
+                put!(&mut self.line, before, Quoted(key), ":", Quoted(value));
+            }
+        }
     }
 
     /// Ends the record: the line, with its newline.
     pub fn finish(&mut self) -> &[u8] {
-        put(&mut self.line, &[if self.format == Format::Json { "}\n" } else { "\n" }]);
+        match self.format {
+            Format::Logfmt => put!(&mut self.line, "\n"),
+            Format::Json => put!(&mut self.line, "}\n"),
+        }
         &self.line
     }
 }
 
-/// Puts a text into a buffer, as it is written between the quotes of a log value
-/// or of a metric's label: quotes and backslashes are escaped.
-#[inline(never)]
-pub fn put_quoted(buffer: &mut VecView<u8>, text: &str) {
-    for byte in text.bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            let _ = buffer.push(b'\\');
+/// Whether logfmt needs no quotes around a value.
+fn is_bare(value: &str) -> bool {
+    let is_bare_byte =
+        |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'-'..=b':' | b'_' | b'+');
+    !value.is_empty() && value.bytes().all(is_bare_byte)
+}
+
+/// Shows a text in quotes, with a backslash before each quote and backslash: as the
+/// value of a log field, or of a metric's label.
+pub struct Quoted<'a>(pub &'a str);
+
+impl Show for Quoted<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put!(buffer, "\"");
+        for byte in self.0.bytes() {
+            if matches!(byte, b'"' | b'\\') {
+                put!(buffer, "\\");
+            }
+            let _ = buffer.push(byte);
         }
-        let _ = buffer.push(byte);
+        put!(buffer, "\"");
     }
 }
 
@@ -142,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn logfmt() {
+    fn logfmt_quotes_a_value_only_if_it_must() {
         assert_eq!(
             record(Format::Logfmt, &[]),
             "time=2026-11-22T05:32:12.007Z level=info event=so msg=\"it is so\"\n"
@@ -163,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn json() {
+    fn json_quotes_and_escapes_all() {
         assert_eq!(
             record(Format::Json, &[("key", "a \"b\" \\ é"), ("other", "")]),
             "{\"time\":\"2026-11-22T05:32:12.007Z\",\"level\":\"info\",\"event\":\"so\",\"msg\":\"it is so\",\

@@ -11,7 +11,7 @@ use crate::text::{Show, display, put};
 use crate::updater::cycle::Now;
 use crate::updater::event::{Event, EventKind};
 use crate::updater::history::History;
-use crate::updater::log::put_quoted;
+use crate::updater::log::Quoted;
 use crate::updater::window::Windows;
 use core::time::Duration;
 use heapless::VecView;
@@ -387,9 +387,7 @@ impl Writer<'_> {
         put!(self.page, self.metric);
         let mut before = "{";
         for (name, value) in labels {
-            put!(self.page, before, name, "=\"");
-            put_quoted(self.page, value);
-            put!(self.page, "\"");
+            put!(self.page, before, name, "=", Quoted(value));
             before = ",";
         }
         put!(self.page, if labels.is_empty() { " " } else { "} " }, value, "\n");

@@ -1,3 +1,5 @@
+//! The record of each event, and the names of events.
+
 extern crate std;
 use super::*;
 use crate::api::AnswerError;
@@ -9,7 +11,7 @@ use rustix::io::Errno;
 use std::string::String;
 use std::vec::Vec;
 
-/// Texts of the greatest length, of characters that need an escape each.
+/// The longest text, of characters that are escaped.
 const QUOTES: &str = match str::from_utf8(&[b'"'; STRING_MAX]) {
     Ok(quotes) => quotes,
     Err(_) => "",
@@ -17,7 +19,7 @@ const QUOTES: &str = match str::from_utf8(&[b'"'; STRING_MAX]) {
 const LONG: Duration = Duration::MAX;
 
 #[test]
-fn the_longest_records_fit() {
+fn longest_records_fit() {
     assert_eq!(copy(QUOTES), QUOTES);
     let mut excerpt = Excerpt::default();
     (0..100_000).for_each(|_| excerpt.push('"'));
@@ -87,12 +89,12 @@ fn the_longest_records_fit() {
         for format in [Format::Logfmt, Format::Json] {
             let mut record = event.record(format, LONG);
             if let Event::ApiLost { .. } = event {
-                // The program adds a path, and one that long is not used.
+                // The longest path of a socket.
                 record.show("socket", &Sanitized(path.get(..108).unwrap()));
             }
             let line = String::from_utf8(record.finish().to_vec()).unwrap();
-            // What finds no room is left out. Nothing is added in pieces
-            // as long as this, so nothing can have been.
+            // A piece without room is left out. No piece is as long as this, so none
+            // was left out.
             assert!(line.len() + 300 <= RECORD_MAX, "{}: {line}", line.len());
             assert!(line.ends_with('\n'), "{line}");
         }
@@ -100,7 +102,7 @@ fn the_longest_records_fit() {
 }
 
 #[test]
-fn every_event_has_its_name_and_its_class() {
+fn every_event_has_a_name_and_errors_have_a_class() {
     let excerpt = Excerpt::default();
     let refusal = Refusal { code: 409, reason: &excerpt };
     let last_command = LastCommand {
@@ -178,7 +180,7 @@ fn every_event_has_its_name_and_its_class() {
     for (event, name, class) in events {
         let kind = event.kind();
         assert_eq!((kind.name(), event.error_class()), (name, class));
-        // An event is an error if it has a class, and only then.
+        // An event has a class if and only if its level is error.
         assert_eq!(kind.level() == Level::Error, class.is_some(), "{name}");
         kinds.push(kind);
     }
@@ -186,8 +188,8 @@ fn every_event_has_its_name_and_its_class() {
     assert_eq!(kinds, EventKind::ALL);
 }
 
-/// The kind that is declared after this one. A kind that is new has no place
-/// here: this does not compile then.
+/// The kind that is declared after this one. A new kind does not compile until it
+/// has a line here.
 fn successor(kind: EventKind) -> Option<EventKind> {
     Some(match kind {
         EventKind::Started => EventKind::ServingMetrics,
@@ -226,7 +228,7 @@ fn successor(kind: EventKind) -> Option<EventKind> {
 fn all_kinds_are_listed_in_order() {
     let mut declared = Vec::new();
     let mut next = EventKind::ALL.first().copied();
-    // Ends: each kind has another successor, and the last one has none.
+    // Ends: the kinds are in one line, and the last one has no successor.
     while let Some(kind) = next {
         assert_eq!(kind as usize, declared.len());
         declared.push(kind);
@@ -235,7 +237,7 @@ fn all_kinds_are_listed_in_order() {
     assert_eq!(declared, EventKind::ALL);
 }
 
-/// The log, the metrics and the code have one name for an event.
+/// An event has the same name in the log, in the metrics and in the code.
 #[test]
 fn names_are_the_variants_in_snake_case() {
     for kind in EventKind::ALL {
@@ -252,8 +254,8 @@ fn names_are_the_variants_in_snake_case() {
     }
 }
 
-/// A record without what stands in all of them.
-fn told(event: &Event) -> String {
+/// The event's own fields in its record.
+fn fields(event: &Event) -> String {
     let mut record = event.record(Format::Logfmt, Duration::ZERO);
     let line = String::from_utf8(record.finish().to_vec()).unwrap();
     let kind = event.kind();
@@ -266,7 +268,7 @@ fn told(event: &Event) -> String {
 }
 
 #[test]
-fn every_event_tells_its_particulars() {
+fn every_event_has_its_fields() {
     let image = |version| Image { version, variant: "v", arch: "a" };
     let mut stderr = Excerpt::default();
     stderr.push_bytes(b"no room");
@@ -384,6 +386,6 @@ fn every_event_tells_its_particulars() {
         ),
         (Event::Stopped { signal: "SIGTERM" }, "signal=SIGTERM".into()),
     ] {
-        assert_eq!(told(&event), expected, "{event:?}");
+        assert_eq!(fields(&event), expected, "{event:?}");
     }
 }

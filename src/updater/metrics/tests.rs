@@ -1,4 +1,4 @@
-//! Pages after a story that is told by a script, and after any other.
+//! Pages after a scripted series of answers, and after any series of answers.
 
 extern crate std;
 use super::*;
@@ -19,7 +19,7 @@ use std::string::{String, ToString};
 mod exposition;
 
 const LIMIT: Duration = Duration::from_secs(960);
-/// Friday, 1970-01-02: any day will do.
+/// Friday, 1970-01-02, 00:00 UTC. Another day would do as well.
 const BEGIN: Duration = Duration::from_secs(86_400);
 
 const SCHEDULE: Schedule = Schedule {
@@ -29,7 +29,7 @@ const SCHEDULE: Schedule = Schedule {
     give_up: Duration::from_secs(300),
 };
 
-/// A daemon that is under way, and what is noted of it.
+/// A running daemon and its metrics.
 struct Script {
     metrics: Metrics,
     daemon: Daemon,
@@ -52,7 +52,7 @@ impl Script {
         Now { now: self.now, utc: self.now }
     }
 
-    /// Notes the answer to the next call as the program does.
+    /// Passes on the answer to the next call, as the program does.
     fn give(&mut self, pause: Duration, call: Call, answer: &Result<Answer, CallError>) {
         self.now += pause;
         let at = self.at();
@@ -83,7 +83,7 @@ impl Script {
     }
 }
 
-/// One version that did not boot, twice.
+/// A history that was read from a file with these entries.
 fn history(entries: &str) -> History {
     let file = summed(&format!("bottlerocket-updater 1\n{entries}"));
     let boot = Text::try_from("this-boot").unwrap();
@@ -92,6 +92,7 @@ fn history(entries: &str) -> History {
     history
 }
 
+/// A version that did not boot twice.
 const TWICE: &str = "1.25.9\taws-k8s-1.30\tx86_64\t1.26.0\t\t2\t86400\t\n";
 
 fn windows(text: &str) -> Settings {
@@ -101,7 +102,7 @@ fn windows(text: &str) -> Settings {
 }
 
 #[test]
-fn the_page_after_an_update() {
+fn page_after_an_update() {
     let mut script = Script::new(windows("Fri 00:00-00:30"), history(TWICE));
     script.play(&["refused", "404", "204", "Available 1.26.1 - refresh@1", "+63s 204"]);
     script.play(&["423", "423", "Staged 1.26.1 1.26.1 prepare@2"]);
@@ -117,7 +118,7 @@ fn the_page_after_an_update() {
 }
 
 #[test]
-fn the_page_at_the_start() {
+fn page_at_the_start() {
     let script = Script::new(Settings::default(), History::default());
     let page = script.read();
     for (name, value) in [
@@ -144,14 +145,14 @@ fn the_page_at_the_start() {
     ] {
         assert_eq!(page.find(name), [], "{name}");
     }
-    // All counters are there from the beginning: else the first of each is lost
-    // to whoever asks for an increase.
+    // All counters exist from the start: otherwise `increase()` in Prometheus
+    // misses the first event of each.
     assert_eq!(page.find("update_commands_total").len(), Command::ALL.len() * Outcome::ALL.len());
     assert_eq!(page.find("updater_events_total").len(), EventKind::ALL.len());
 }
 
 #[test]
-fn what_is_noted_of_answers() {
+fn answers_set_the_state_the_images_and_whether_the_api_is_reachable() {
     let mut script = Script::new(Settings::default(), History::default());
     let state = |page: &Read| {
         let states = page.find("update_state");
@@ -160,14 +161,14 @@ fn what_is_noted_of_answers() {
         let [is] = &is[..] else { panic!("{states:?}") };
         is.split('"').nth(1).unwrap().to_owned()
     };
-    // The state, whether the API is reachable and the node's status is known,
-    // and which versions run and are chosen.
+    // An answer, the state that is shown then, whether the API is reachable, and how
+    // many images are running and chosen.
     for (text, is, reachable, running, chosen) in [
         ("refused", "Unknown", 0.0, 0, 0),
         ("404", "Unknown", 1.0, 0, 0),
         ("423", "Unknown", 1.0, 0, 0),
         ("Available 1.26.1 - refresh@1", "Available", 1.0, 1, 1),
-        // What was known still holds.
+        // These answers keep the last status.
         ("423", "Available", 1.0, 1, 1),
         ("204", "Available", 1.0, 1, 1),
         ("409 why", "Available", 1.0, 1, 1),
@@ -180,7 +181,7 @@ fn what_is_noted_of_answers() {
         ("Idle - - refresh@2", "Idle", 1.0, 1, 0),
         ("Staged 1.26.1 1.26.1 prepare@3", "Staged", 1.0, 1, 1),
         ("Ready - 1.26.1 prepare@3", "Ready", 1.0, 1, 0),
-        // It has rebooted, or the API server has restarted.
+        // The node has rebooted, or the API server has restarted.
         ("404", "Unknown", 1.0, 1, 0),
     ] {
         script.give(Duration::from_secs(1), Call::Status, &answer(text));
@@ -196,18 +197,18 @@ fn what_is_noted_of_answers() {
 }
 
 #[test]
-fn the_api_may_be_silent_for_so_long() {
+fn api_that_is_silent_for_too_long_is_unhealthy() {
     let more = Duration::from_millis(1);
     let mut metrics = Metrics::new(BEGIN, LIMIT);
     let silent = |silence| Err(Unhealthy::Silence { silence, limit: LIMIT });
-    // From the start on, and from each answer on, whatever it is.
+    // The silence begins at the start, and again at each answer of the API.
     let mut heard = BEGIN;
     for text in ["refused", "204", "423", "404", "409 why", "500 why", "Idle", "silence", "garbage"]
     {
         assert_eq!(metrics.health(heard), Ok(()));
         assert_eq!(metrics.health(heard + LIMIT), Ok(()));
         assert_eq!(metrics.health(heard + LIMIT + more), silent(LIMIT + more));
-        // A clock that goes back is no reason for a restart.
+        // A clock that goes back does not make the updater unhealthy.
         assert_eq!(metrics.health(Duration::ZERO), Ok(()));
         let now = heard + 2 * LIMIT;
         let answer = answer(text);
@@ -224,7 +225,7 @@ fn the_api_may_be_silent_for_so_long() {
 }
 
 #[test]
-fn the_last_error() {
+fn last_error_has_a_class_and_an_age() {
     let mut script = Script::new(Settings::default(), History::default());
     let class = |script: &Script| {
         let page = script.read();
@@ -245,13 +246,13 @@ fn the_last_error() {
     }
     script.play(&["404", "204", "Idle - - refresh!Failed@1"]);
     assert_eq!(class(&script), ("command_failed".into(), 0.0));
-    // It stays until there is another one.
+    // The last error stays until the next error.
     script.play(&["Idle - - refresh!Failed@1", "204", "Idle - - refresh@2"]);
     assert_eq!(class(&script), ("command_failed".into(), 600.2));
 }
 
 #[test]
-fn what_became_of_commands() {
+fn commands_are_counted_by_outcome() {
     let command = Command::Activate;
     let took = Duration::from_secs(1);
     let (refused, silence) = (answer("500 why"), answer("silence"));
@@ -270,7 +271,7 @@ fn what_became_of_commands() {
         (Event::CommandVanished { command }, Some("vanished")),
         (Event::CommandRefused { command, refusal }, Some("refused")),
         (Event::ApiCall { call: Call::Start(command), answer: &refused, took }, Some("refused")),
-        // It may have been carried out all the same.
+        // The API may have started the command.
         (Event::ApiCall { call: Call::Start(command), answer: &silence, took }, None),
         (Event::ApiCall { call: Call::Status, answer: &refused, took }, None),
         (Event::StillRunning { command, took }, None),
@@ -292,17 +293,17 @@ fn what_became_of_commands() {
 }
 
 #[test]
-fn windows_are_told() {
+fn page_shows_whether_a_window_is_open_and_when_the_next_one_opens() {
     let script = Script::new(windows("Sat 01:00-02:00"), History::default());
     let page = script.read();
     assert_eq!(page.get("update_window_open"), 0.0);
-    // 25 hours behind the midnight at which it begins.
+    // The window opens 25 hours after BEGIN.
     assert_eq!(page.get("update_window_next_open_timestamp_seconds"), 86_400.0 + 25.0 * 3_600.0);
     let script = Script::new(windows("Sat 01:00-02:00; Fri 00:00-00:01"), History::default());
     assert_eq!(script.read().get("update_window_open"), 1.0);
 }
 
-/// The longest strings, of characters that need an escape each.
+/// The longest text, of characters that are escaped.
 fn quotes(first: usize) -> String {
     let mut quotes = format!("{first}");
     while quotes.len() < STRING_MAX {
@@ -312,7 +313,7 @@ fn quotes(first: usize) -> String {
 }
 
 #[test]
-fn the_longest_page_has_room() {
+fn longest_page_fits() {
     let (most, long) = (u64::MAX, quotes(0));
     let entries: String = (1..5)
         .map(|number| format!("{}\t{long}\t{long}\t{long}\t\t{most}\t{most}\t\n", quotes(number)))
@@ -353,9 +354,9 @@ fn the_longest_page_has_room() {
     let others = 8;
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     assert_eq!(samples.count(), states + commands + images + others + EventKind::ALL.len());
-    // It is full of escapes.
+    // All of the quotes are there, escaped.
     assert_eq!(page.matches("\\\"").count(), 6 * 3 * (STRING_MAX - 1));
-    // What is counted stays at the largest number.
+    // A counter stays at the largest number.
     script.metrics.note_event(Duration::MAX, &Event::LockHeld);
     script.metrics.note_event(Duration::MAX, &Event::CommandVanished { command: Command::Prepare });
     script.read().follows(&read);
@@ -393,10 +394,10 @@ fn reasons_of_an_unhealthy_updater() {
     assert_eq!(reason.to_string(), "the node's update status is not known yet");
 }
 
-/// Whatever happens, one state is 1, nothing that is counted goes back, and it
-/// fits together.
+/// After any answers one state is 1, no counter goes down, and the metrics agree
+/// with each other.
 #[test]
-fn any_sequence_of_answers() {
+fn any_sequence_of_answers_keeps_the_metrics_consistent() {
     let any = AnyAnswer::new();
     for seed in 0..12 {
         let mut numbers = Numbers(seed);
@@ -420,7 +421,7 @@ fn any_sequence_of_answers() {
             assert_eq!(page.get("update_held_back_versions"), held.len() as f64);
             let opens = page.find("update_window_next_open").len() as f64;
             assert_eq!(page.get("update_window_open") + opens, 1.0);
-            // Outcomes and events are two views of the same.
+            // Each outcome is counted as often as its event.
             for (outcome, event) in [("failed", "command_failed"), ("vanished", "command_vanished")]
             {
                 let commands = page.find("update_commands_total");
@@ -435,7 +436,7 @@ fn any_sequence_of_answers() {
 }
 
 #[test]
-fn a_start_that_is_answered_with_an_error_was_refused() {
+fn command_that_is_answered_with_an_error_counts_as_refused() {
     let mut script = Script::new(Settings::default(), History::default());
     script.play(&["404", "500 why"]);
     let refused = "update_commands_total{command=\"refresh\",outcome=\"refused\"}";
