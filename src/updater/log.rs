@@ -80,7 +80,6 @@ impl Record {
     }
 
     /// Adds a field with the text of `value`, of up to 1,024 bytes.
-    #[inline(never)]
     pub fn show(&mut self, key: &str, value: &dyn Show) {
         let mut text = Vec::<u8, VALUE_MAX>::new();
         value.show(&mut text);
@@ -88,7 +87,6 @@ impl Record {
     }
 
     /// Adds a field with a text that has no control characters.
-    #[inline(never)]
     pub fn text(&mut self, key: &str, value: &str) {
         let is_first = self.line.is_empty();
         match self.format {

@@ -372,14 +372,18 @@ struct Writer<'p> {
 impl Writer<'_> {
     /// Begins a metric that goes up and down.
     fn gauge(&mut self, metric: &'static str, help: &str) {
-        self.metric = metric;
-        put!(self.page, "# HELP ", metric, " ", help, "\n# TYPE ", metric, " gauge\n");
+        self.begin(metric, "gauge", help);
     }
 
     /// Begins a metric that only goes up.
     fn counter(&mut self, metric: &'static str, help: &str) {
+        self.begin(metric, "counter", help);
+    }
+
+    fn begin(&mut self, metric: &'static str, kind: &str, help: &str) {
         self.metric = metric;
-        put!(self.page, "# HELP ", metric, " ", help, "\n# TYPE ", metric, " counter\n");
+        put!(self.page, "# HELP ", metric, " ", help, "\n");
+        put!(self.page, "# TYPE ", metric, " ", kind, "\n");
     }
 
     /// Writes a sample of the metric.
