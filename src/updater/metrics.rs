@@ -222,20 +222,20 @@ impl Metrics {
         let mut page = Writer { page, metric: "" };
 
         page.gauge("bottlerocket_updater_build_info", "Version of the updater.");
-        page.sample(&[("version", env!("CARGO_PKG_VERSION"))], &1u8);
+        page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
 
         page.gauge(
             "bottlerocket_update_state",
             "State of the node's update: 1 for the current state, 0 for all others.",
         );
         for state in State::ALL {
-            page.sample(&[("state", state.name())], &u8::from(self.state == Some(state)));
+            page.sample(&[("state", state.name())], u64::from(self.state == Some(state)));
         }
-        page.sample(&[("state", "Unknown")], &u8::from(self.state.is_none()));
+        page.sample(&[("state", "Unknown")], u64::from(self.state.is_none()));
 
         page.gauge("bottlerocket_os_info", "Operating system image that the node is running.");
         if let Some(running) = &self.running {
-            page.sample(&image_labels(running.image()), &1u8);
+            page.sample(&image_labels(running.image()), 1);
         }
 
         page.gauge(
@@ -243,21 +243,21 @@ impl Metrics {
             "Operating system image that the node would prepare next.",
         );
         if let Some(chosen) = &self.chosen {
-            page.sample(&image_labels(chosen.image()), &1u8);
+            page.sample(&image_labels(chosen.image()), 1);
         }
 
         page.gauge(
             "bottlerocket_update_held_back_versions",
             "Number of versions that the updater remembers because they did not boot.",
         );
-        page.sample(&[], &history.held().count());
+        page.sample(&[], history.held().count() as u64);
 
         page.gauge(
             "bottlerocket_update_held_back_failed_boots",
             "Number of times that the version did not boot.",
         );
         for held in history.held() {
-            page.sample(&image_labels(held.image), &held.failed_boots);
+            page.sample(&image_labels(held.image), held.failed_boots);
         }
 
         let is_open = windows.is_open(at.utc);
@@ -265,38 +265,38 @@ impl Metrics {
             "bottlerocket_update_window_open",
             "1 if an update may begin now, 0 if it waits for a window.",
         );
-        page.sample(&[], &u8::from(is_open));
+        page.sample(&[], u64::from(is_open));
 
         page.gauge(
             "bottlerocket_update_window_next_open_timestamp_seconds",
             "Unix time at which the next window opens; absent while an update may begin.",
         );
         if !is_open && let Some(left) = windows.next_open(at.utc) {
-            page.sample(&[], &Seconds(at.utc.saturating_add(left)));
+            page.seconds(&[], at.utc.saturating_add(left));
         }
 
         page.gauge(
             "bottlerocket_api_reachable",
             "1 if the API answered the last call, even with an error; 0 if it did not.",
         );
-        page.sample(&[], &u8::from(self.api_reachable));
+        page.sample(&[], u64::from(self.api_reachable));
 
         page.gauge(
             "bottlerocket_api_last_answer_age_seconds",
             "Time since the API last answered, or since the updater started if it never has.",
         );
-        page.sample(&[], &age(at.now, self.last_answer));
+        page.seconds(&[], at.now.saturating_sub(self.last_answer));
 
         let class = self.last_error.map_or("none", |error| error.class);
         page.gauge("bottlerocket_updater_last_error_info", "Class of the last error, or none.");
-        page.sample(&[("class", class)], &1u8);
+        page.sample(&[("class", class)], 1);
 
         let error_at = self.last_error.map_or(at.now, |error| error.at);
         page.gauge(
             "bottlerocket_updater_last_error_age_seconds",
             "Time since the last error, or 0 if there was none.",
         );
-        page.sample(&[], &age(at.now, error_at));
+        page.seconds(&[], at.now.saturating_sub(error_at));
 
         page.counter(
             "bottlerocket_update_commands_total",
@@ -305,7 +305,7 @@ impl Metrics {
         for (command, metrics) in self.by_command() {
             for (outcome, count) in Outcome::ALL.into_iter().zip(metrics.outcomes) {
                 let labels = [("command", command.name()), ("outcome", outcome.name())];
-                page.sample(&labels, &count);
+                page.sample(&labels, count.into());
             }
         }
 
@@ -315,7 +315,7 @@ impl Metrics {
         );
         for (command, metrics) in self.by_command() {
             if let Some(success) = metrics.last_success {
-                page.sample(&[("command", command.name())], &age(at.now, success.at));
+                page.seconds(&[("command", command.name())], at.now.saturating_sub(success.at));
             }
         }
 
@@ -325,7 +325,7 @@ impl Metrics {
         );
         for (command, metrics) in self.by_command() {
             if let Some(success) = metrics.last_success {
-                page.sample(&[("command", command.name())], &Seconds(success.took));
+                page.seconds(&[("command", command.name())], success.took);
             }
         }
 
@@ -334,7 +334,7 @@ impl Metrics {
             "Number of events, by their name in the log.",
         );
         for (kind, count) in EventKind::ALL.into_iter().zip(self.events) {
-            page.sample(&[("event", kind.name())], &count);
+            page.sample(&[("event", kind.name())], count.into());
         }
     }
 
@@ -348,11 +348,6 @@ fn increment(counters: &mut [u32], index: usize) {
     if let Some(counter) = counters.get_mut(index) {
         *counter = counter.saturating_add(1);
     }
-}
-
-/// The time from `then` to `now`.
-fn age(now: Duration, then: Duration) -> Seconds {
-    Seconds(now.saturating_sub(then))
 }
 
 /// The name and the value of a label.
@@ -386,31 +381,36 @@ impl Writer<'_> {
         put!(self.page, "# TYPE ", metric, " ", kind, "\n");
     }
 
-    /// Writes a sample of the metric.
-    fn sample(&mut self, labels: &[Label], value: &dyn Show) {
+    /// Writes a sample whose value is a whole number.
+    fn sample(&mut self, labels: &[Label], value: u64) {
+        self.begin_sample(labels);
+        put!(self.page, value, "\n");
+    }
+
+    /// Writes a sample whose value is in seconds, to the millisecond, without trailing
+    /// zeros.
+    fn seconds(&mut self, labels: &[Label], value: Duration) {
+        self.begin_sample(labels);
+        put!(self.page, value.as_secs());
+        let millis = value.subsec_millis();
+        match (millis / 100, millis / 10 % 10, millis % 10) {
+            (0, 0, 0) => {}
+            (tenths, 0, 0) => put!(self.page, ".", tenths),
+            (tenths, hundredths, 0) => put!(self.page, ".", tenths, hundredths),
+            (tenths, hundredths, rest) => put!(self.page, ".", tenths, hundredths, rest),
+        }
+        put!(self.page, "\n");
+    }
+
+    /// Writes all of a sample that is before its value.
+    fn begin_sample(&mut self, labels: &[Label]) {
         put!(self.page, self.metric);
         let mut before = "{";
         for (name, value) in labels {
             put!(self.page, before, name, "=", Quoted(value));
             before = ",";
         }
-        put!(self.page, if labels.is_empty() { " " } else { "} " }, value, "\n");
-    }
-}
-
-/// Shows a duration in seconds, to the millisecond, without trailing zeros.
-struct Seconds(Duration);
-
-impl Show for Seconds {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        put!(buffer, self.0.as_secs());
-        let millis = self.0.subsec_millis();
-        match (millis / 100, millis / 10 % 10, millis % 10) {
-            (0, 0, 0) => {}
-            (tenths, 0, 0) => put!(buffer, ".", tenths),
-            (tenths, hundredths, 0) => put!(buffer, ".", tenths, hundredths),
-            (tenths, hundredths, rest) => put!(buffer, ".", tenths, hundredths, rest),
-        }
+        put!(self.page, if labels.is_empty() { " " } else { "} " });
     }
 }
 

@@ -380,7 +380,7 @@ fn seconds_have_up_to_three_decimals() {
     ] {
         let mut page = Page::new();
         let mut writer = Writer { page: &mut page, metric: "x" };
-        writer.sample(&[], &Seconds(Duration::from_millis(millis)));
+        writer.seconds(&[], Duration::from_millis(millis));
         assert_eq!(str::from_utf8(&page), Ok(format!("x {written}\n").as_str()));
     }
 }
