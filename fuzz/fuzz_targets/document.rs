@@ -4,26 +4,35 @@
 
 use bottlerocket_fuzz::json::{Json, Trouble, parse, parse_leniently, unescape};
 use bottlerocket_fuzz::{in_any_pieces, summary};
-use bottlerocket_updater::api::document::{Condenser, JsonError, STRING_MAX};
+use bottlerocket_updater::api::document::{JsonErrorKind, STRING_MAX, StatusParser};
 use bottlerocket_updater::api::status::{DocumentError, Image, Status};
-use bottlerocket_updater::text::excerpt::Excerpt;
+use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     in_any_pieces(bytes, |pieces| {
-        let mut condenser = Condenser::default();
+        let mut parser = StatusParser::default();
+        let mut pushed = Ok(());
         for piece in pieces {
-            if let Err(error) = condenser.push(piece) {
+            pushed = pushed.and_then(|()| parser.push(piece));
+        }
+        let document = match pushed.and_then(|()| parser.finish()) {
+            Ok(document) => document,
+            Err(error) => {
                 not_understood(bytes, DocumentError::Json(error));
                 return format!("{error:?}");
             }
-        }
-        match Status::read(&condenser) {
+        };
+        match Status::read(document) {
             Ok(status) => {
                 understood(bytes, &status);
                 summary(&status)
             }
             Err(error) => {
+                if error == DocumentError::NotPlain {
+                    let text = std::str::from_utf8(document.json);
+                    assert!(!text.is_ok_and(is_plain), "{text:?} is plain");
+                }
                 not_understood(bytes, error);
                 error.to_string()
             }
@@ -91,10 +100,13 @@ fn not_understood(bytes: &[u8], error: DocumentError) {
     assert!(!text.contains(|c: char| c.is_control()) && text.len() < 200, "{text:?}");
     let document = parse(bytes);
     match error {
-        DocumentError::Json(JsonError::Malformed(_) | JsonError::Truncated) => {
-            assert!(!document.is_ok_and(|document| document.is_object()), "it is JSON");
-        }
-        DocumentError::Json(JsonError::TooMuch) => panic!("{text}"),
+        DocumentError::Json(error) => match error.kind {
+            JsonErrorKind::Malformed | JsonErrorKind::Truncated => {
+                assert!(!document.is_ok_and(|document| document.is_object()), "it is JSON");
+            }
+            JsonErrorKind::BufferFull => panic!("{text}"),
+            JsonErrorKind::WrongType | JsonErrorKind::DuplicateMember => {}
+        },
         DocumentError::NoState => {
             if let Ok(document) = parse_leniently(bytes) {
                 // A name with escapes is none that is known.

@@ -1,508 +1,552 @@
-//! Condenses a status document while it streams in.
+//! A push parser for status documents: it filters a document while it comes in.
 //!
-//! The document may be of any length: an update command's `stderr` has been
-//! seen 150 KB long, and fields may come that nobody knows yet. What comes out
-//! is a JSON array of at most [`CONDENSED_MAX`] bytes: the letters of the known
-//! members and their values, in turn, long strings shortened, and null for an
-//! end, ready for a parser that wants its input whole; and an excerpt of `stderr`, with the escapes resolved. So this:
+//! A document can have any length: update commands have left 150 KB in `stderr`,
+//! and new versions of the API may add members. So the parser keeps only the known
+//! members. They make up a compact JSON object of at most [`DOCUMENT_MAX`] bytes,
+//! which serde-json-core can read in one piece. For example, this document:
 //!
 //! ```json
 //! {"update_state": "Staged",
 //!  "available_updates": ["1.26.1", "1.26.0"],
+//!  "chosen_update": null,
 //!  "staging_partition": {"image": {"version": "1.26.1"}, "next_to_boot": false},
-//!  "most_recent_command": {"cmd_type": "prepare", "stderr": "much"}}
+//!  "most_recent_command": {"cmd_type": "prepare", "exit_status": 1, "stderr": "..."}}
 //! ```
 //!
-//! becomes this:
+//! becomes this one, on one line:
 //!
 //! ```json
-//! ["a","Staged","h","1.26.1","k","prepare",null]
+//! {"update_state":"Staged",
+//!  "staging_partition":{"image":{"version":"1.26.1"}},
+//!  "most_recent_command":{"cmd_type":"prepare","exit_status":"1"}}
 //! ```
 //!
-//! The grammar is checked on the way, of what is kept and of what is not:
-//! structure, strings, escapes and literals, and that no known member comes
-//! twice. Of what is left out, three things are not: whether a number is
-//! well-formed and a string is UTF-8, and which kind of bracket closes what is
-//! nested more than [`KINDS`] levels deep.
+//! Each known member has an [`Action`]: see [`known_member`]. A member that is null
+//! is left out. Strings keep their escapes and are shortened to [`STRING_MAX`]
+//! bytes. `stderr` becomes an [`Excerpt`], without escapes.
 //!
-//! The result does not depend on how the document was split on its way here.
+//! The parser refuses what is not JSON, and a known member that occurs twice. It
+//! checks structure, strings, escapes and literals of the whole document. Three
+//! things are not checked, and only in values that are left out: whether a number
+//! is well-formed, whether a string is UTF-8, and which kind of bracket closes a
+//! level that is nested deeper than [`TRACKED_DEPTH`].
+//!
+//! The states, and what leads from one to the next:
+//!
+//! ```text
+//! Start --{--> KeyOrEnd --"--> String --"--> Colon --:--> Value
+//! Value, ValueOrEnd --"--> String    --{--> KeyOrEnd
+//!                   --t,1--> Word    --[--> ValueOrEnd
+//! String --\--> Escape --n--> String
+//!                      --u--> Hex --four digits--> String
+//! end of a value, ] or } --> CommaOrEnd --,--> Key in an object, Value in an array
+//! end of the document --> Done
+//! ```
+//!
+//! The result does not depend on how the document is split into pieces.
 
 use crate::text::excerpt::Excerpt;
-use crate::text::{Show, cut, display, put, put_number};
+use crate::text::{Show, display, put};
+use core::str;
 use heapless::{Vec, VecView};
 
-/// The longest condensed document, in bytes.
-pub const CONDENSED_MAX: usize = 1536;
-/// How many bytes are kept of a string, quotes aside.
+/// The longest filtered document, in bytes.
+pub const DOCUMENT_MAX: usize = 1152;
+/// How many bytes of a string are kept, without its quotes.
 pub const STRING_MAX: usize = 64;
-/// The longest escape, `\u0000`, or character, in bytes.
-const UNIT_MAX: usize = 6;
-/// The longest number or literal that is kept.
-const WORD_MAX: usize = 24;
-/// How many levels of nesting are known as objects or arrays.
-pub const KINDS: u32 = 256;
+/// The length of the longest escape, `\u0000`. No character is longer.
+const ESCAPE_MAX: usize = 6;
+/// The longest key, number or literal that is kept. All known keys are shorter.
+const TOKEN_MAX: usize = 24;
+/// How many levels of nesting are known to be objects or arrays.
+pub const TRACKED_DEPTH: u32 = 256;
+/// The deepest known object: `image` in a partition in the document.
+const KNOWN_DEPTH: usize = 3;
+
+/// Why a document cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JsonError {
+    /// What is wrong.
+    pub kind: JsonErrorKind,
+    /// How many bytes of the document come before the error.
+    pub offset: u64,
+}
 
 /// What is wrong with a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JsonError {
-    /// It is no JSON object; the offset in bytes of where it stops being one.
-    Malformed(u64),
-    /// A known member is not of its type; the offset in bytes of the value, or
-    /// of what follows it if that is a number or a literal.
-    WrongType(u64),
-    /// It ends too early.
+pub enum JsonErrorKind {
+    /// The document is not a JSON object.
+    Malformed,
+    /// A known member has a value of another type. The offset is that of the value,
+    /// or the end of the value if it is a number or a literal.
+    WrongType,
+    /// A known member occurs twice. The offset is the end of the second key.
+    DuplicateMember,
+    /// The document ends too early.
     Truncated,
-    /// A known member comes twice; the offset in bytes of the second one.
-    Twice(u64),
-    /// There is no room for it, which cannot be.
-    TooMuch,
+    /// The output buffer is full. Unreachable: the largest document fits.
+    BufferFull,
 }
 
 impl Show for JsonError {
     fn show(&self, buffer: &mut VecView<u8>) {
-        let (what, at) = match self {
-            Self::Malformed(at) => ("malformed JSON", at),
-            Self::WrongType(at) => ("a value of another type", at),
-            Self::Twice(at) => ("a member comes twice,", at),
-            Self::Truncated => return put(buffer, &["truncated JSON"]),
-            Self::TooMuch => return put(buffer, &["too much of it"]),
+        let kind = match self.kind {
+            JsonErrorKind::Malformed => "malformed JSON",
+            JsonErrorKind::WrongType => "a value of the wrong type",
+            JsonErrorKind::DuplicateMember => "duplicate member",
+            JsonErrorKind::Truncated => "truncated JSON",
+            JsonErrorKind::BufferFull => "too many known members",
         };
-        put(buffer, &[what, " at byte "]);
-        put_number(buffer, *at);
+        put!(buffer, kind, " at byte ", self.offset);
     }
 }
 display!(JsonError);
 
-/// An object of which members are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Root,
-    Chosen,
-    Active,
-    ActiveImage,
-    Staging,
-    StagingImage,
+/// An object that has known members.
+#[derive(Debug, Clone, Copy)]
+enum Parent {
+    Document,
+    Partition,
+    Image,
     Command,
 }
 
-/// A value that is kept. In the condensed document it goes by its letter: the
-/// first of them is `a`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the members of the document have the same names")]
-pub enum Field {
+/// What to do with a value.
+#[derive(Debug, Clone, Copy)]
+enum Action {
+    /// Leave it out.
+    Drop,
+    /// Keep it. Decisions depend on it, so it must be a string or null.
+    KeepString,
+    /// Keep it if it is a string. Nothing depends on it.
+    KeepIfString,
+    /// Keep it, as a string, if it is a whole number. Nothing depends on it.
+    KeepIfInteger,
+    /// Keep its known members. It must be an object or null.
+    Enter(Parent),
+    /// Make an excerpt of it if it is a string.
+    Excerpt,
+}
+
+/// A known member. In one object, each can occur once.
+#[derive(Debug, Clone, Copy)]
+enum Member {
     UpdateState,
-    ChosenVersion,
-    ChosenVariant,
-    ChosenArch,
-    ActiveVersion,
-    ActiveVariant,
-    ActiveArch,
-    StagingVersion,
-    StagingVariant,
-    StagingArch,
+    ChosenUpdate,
+    ActivePartition,
+    StagingPartition,
+    MostRecentCommand,
+    Image,
+    Version,
+    Variant,
+    Arch,
     CmdType,
     CmdStatus,
     Timestamp,
     ExitStatus,
+    Stderr,
 }
 
-impl Field {
-    /// How many fields there are.
-    pub const COUNT: usize = Self::ExitStatus as usize + 1;
-
-    /// The letter of the first field.
-    pub const FIRST: u8 = b'a';
+/// The member of `parent` that is called `key`, and what to do with its value.
+/// `None` if there is no such known member.
+fn known_member(parent: Parent, key: &str) -> Option<(Member, Action)> {
+    use Action::{Enter, Excerpt, KeepIfInteger, KeepIfString, KeepString};
+    Some(match (parent, key) {
+        (Parent::Document, "update_state") => (Member::UpdateState, KeepString),
+        (Parent::Document, "chosen_update") => (Member::ChosenUpdate, Enter(Parent::Image)),
+        (Parent::Document, "active_partition") => {
+            (Member::ActivePartition, Enter(Parent::Partition))
+        }
+        (Parent::Document, "staging_partition") => {
+            (Member::StagingPartition, Enter(Parent::Partition))
+        }
+        (Parent::Document, "most_recent_command") => {
+            (Member::MostRecentCommand, Enter(Parent::Command))
+        }
+        (Parent::Partition, "image") => (Member::Image, Enter(Parent::Image)),
+        (Parent::Image, "version") => (Member::Version, KeepString),
+        (Parent::Image, "variant") => (Member::Variant, KeepString),
+        (Parent::Image, "arch") => (Member::Arch, KeepString),
+        (Parent::Command, "cmd_type") => (Member::CmdType, KeepString),
+        (Parent::Command, "cmd_status") => (Member::CmdStatus, KeepIfString),
+        (Parent::Command, "timestamp") => (Member::Timestamp, KeepIfString),
+        (Parent::Command, "exit_status") => (Member::ExitStatus, KeepIfInteger),
+        (Parent::Command, "stderr") => (Member::Stderr, Excerpt),
+        _ => return None,
+    })
 }
-
-/// What becomes of a value.
-#[derive(Debug, Clone, Copy)]
-enum Fate {
-    /// It is left out.
-    Drop,
-    /// It is kept: a string, or null.
-    Keep(Field),
-    /// It is kept as a string: a number, or null.
-    KeepNumber(Field),
-    /// It is an object, or null, of which the known members are kept.
-    Open(Place),
-    /// There is an excerpt of it, if it is a string.
-    Excerpt,
-}
-
-/// The members that are known: where they are, and what becomes of them.
-const MEMBERS: [(Place, Fate); 21] = [
-    (Place::Root, Fate::Keep(Field::UpdateState)),
-    (Place::Root, Fate::Open(Place::Chosen)),
-    (Place::Root, Fate::Open(Place::Active)),
-    (Place::Root, Fate::Open(Place::Staging)),
-    (Place::Root, Fate::Open(Place::Command)),
-    (Place::Chosen, Fate::Keep(Field::ChosenVersion)),
-    (Place::Chosen, Fate::Keep(Field::ChosenVariant)),
-    (Place::Chosen, Fate::Keep(Field::ChosenArch)),
-    (Place::Active, Fate::Open(Place::ActiveImage)),
-    (Place::ActiveImage, Fate::Keep(Field::ActiveVersion)),
-    (Place::ActiveImage, Fate::Keep(Field::ActiveVariant)),
-    (Place::ActiveImage, Fate::Keep(Field::ActiveArch)),
-    (Place::Staging, Fate::Open(Place::StagingImage)),
-    (Place::StagingImage, Fate::Keep(Field::StagingVersion)),
-    (Place::StagingImage, Fate::Keep(Field::StagingVariant)),
-    (Place::StagingImage, Fate::Keep(Field::StagingArch)),
-    (Place::Command, Fate::Keep(Field::CmdType)),
-    (Place::Command, Fate::Keep(Field::CmdStatus)),
-    (Place::Command, Fate::Keep(Field::Timestamp)),
-    (Place::Command, Fate::KeepNumber(Field::ExitStatus)),
-    (Place::Command, Fate::Excerpt),
-];
-
-/// Their names, in the same order. A slice of a string each would be twice as
-/// large as they are.
-const NAMES: &str = "\
-update_state chosen_update active_partition staging_partition most_recent_command \
-version variant arch \
-image \
-version variant arch \
-image \
-version variant arch \
-cmd_type cmd_status timestamp exit_status stderr \
-";
 
 /// What may come next.
 #[derive(Debug, Clone, Copy)]
-enum Expect {
-    Object,
+enum State {
+    /// The document.
+    Start,
+    /// A value.
     Value,
+    /// The first value of an array, or the end of the array.
     ValueOrEnd,
+    /// A key.
     Key,
+    /// The first key of an object, or the end of the object.
     KeyOrEnd,
+    /// The colon after a key.
     Colon,
+    /// The comma after a value, or the end of the object or array.
     CommaOrEnd,
+    /// The rest of a string.
     String,
+    /// The rest of an escape.
     Escape,
-    /// Hexadecimal digits of an escape.
-    Hex,
+    /// The rest of an escape's four hexadecimal digits: how many are missing, and
+    /// the value of the others.
+    Hex { missing: u8, value: u16 },
+    /// The rest of a number or a literal.
     Word,
-    Nothing,
+    /// Nothing but white space: the document has ended.
+    Done,
 }
 
-/// What is wrong at a byte of a document.
+/// Where the bytes of a string go.
 #[derive(Debug, Clone, Copy)]
-enum Wrong {
-    Malformed,
-    Type,
-    Twice,
+enum Sink {
+    /// The string is a key.
+    Key,
+    /// Into the filtered document: as many bytes as there is still room for.
+    Document { room: usize },
+    /// Into the excerpt of `stderr`.
+    Stderr,
+    /// The string is left out.
+    Nowhere,
 }
 
-/// A status document, as far as it has come.
-// What is small comes first: reaching it takes less code.
+/// A known object that is open.
 #[derive(Debug)]
-#[repr(C)]
-pub struct Condenser {
-    expect: Expect,
-    fate: Fate,
-    /// Whether the string that is being read is a key.
-    is_key: bool,
-    /// How many digits of an escape are missing, and the value of those that came.
-    missing: u8,
-    hex: u16,
-    /// The first half of a character that is escaped in two halves.
-    high_surrogate: Option<u16>,
-    /// Whether something found no room, which cannot be.
-    is_full: bool,
-    /// The objects around this point of which members are kept. They are the
-    /// outermost ones: a level below `places.len()` is not kept.
-    places: Vec<Place, 3>,
-    /// How deep the nesting is, and a bit for each level that is an object.
-    depth: u32,
-    kinds: [u64; KINDS as usize / 64],
-    /// The key or word that is being read, as far as it fits, and whether it
-    /// did.
-    token: Vec<u8, WORD_MAX>,
-    token_fits: bool,
-    /// How many bytes of a string are kept already.
-    string: usize,
-    offset: u64,
-    /// A bit for each of [`MEMBERS`] that has come.
-    seen: u32,
-    stderr: Excerpt,
-    out: Vec<u8, CONDENSED_MAX>,
+struct Level {
+    parent: Parent,
+    /// A bit for each [`Member`] that has come.
+    seen: u16,
 }
 
-impl Default for Condenser {
+/// A status document, as far as it has come in.
+#[derive(Debug)]
+pub struct StatusParser {
+    state: State,
+    /// What to do with the value that comes next, or is coming in.
+    action: Action,
+    /// Where the bytes of the string go that is coming in.
+    sink: Sink,
+    /// The known objects that are open, outermost first. Objects that are nested
+    /// deeper are unknown.
+    levels: Vec<Level, KNOWN_DEPTH>,
+    /// How many objects and arrays are open.
+    depth: u32,
+    /// A bit for each of the outermost open levels: whether it is an object.
+    objects: [u64; TRACKED_DEPTH as usize / 64],
+    /// The last key. A key that is too long is cut off: no known key is that long.
+    key: Vec<u8, TOKEN_MAX>,
+    /// The number or literal that is coming in, and whether it fits.
+    word: Vec<u8, TOKEN_MAX>,
+    word_fits: bool,
+    /// The first half of a surrogate pair in `stderr`.
+    high_surrogate: Option<u16>,
+    /// How many bytes have come in.
+    offset: u64,
+    stderr: Excerpt,
+    document: Vec<u8, DOCUMENT_MAX>,
+}
+
+/// A status document that has come in completely.
+#[derive(Debug, Clone, Copy)]
+pub struct StatusDocument<'a> {
+    /// The known members, as JSON. Their strings may contain invalid UTF-8.
+    pub json: &'a [u8],
+    /// The excerpt of the last command's `stderr`.
+    pub stderr: &'a Excerpt,
+}
+
+impl Default for StatusParser {
     fn default() -> Self {
         Self {
-            expect: Expect::Object,
-            fate: Fate::Open(Place::Root),
-            is_key: false,
-            missing: 0,
-            hex: 0,
-            high_surrogate: None,
-            is_full: false,
-            places: Vec::new(),
+            state: State::Start,
+            action: Action::Enter(Parent::Document),
+            sink: Sink::Nowhere,
+            levels: Vec::new(),
             depth: 0,
-            kinds: [0; _],
-            token: Vec::new(),
-            token_fits: true,
-            string: 0,
+            objects: [0; _],
+            key: Vec::new(),
+            word: Vec::new(),
+            word_fits: true,
+            high_surrogate: None,
             offset: 0,
-            seen: 0,
             stderr: Excerpt::default(),
-            out: Vec::new(),
+            document: Vec::new(),
         }
     }
 }
 
-impl Condenser {
+impl StatusParser {
     /// Takes the next bytes of the document.
     ///
     /// # Errors
     ///
-    /// The document is malformed; nothing more can be made of it.
+    /// The document is not understood. The parser cannot be used any more.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsonError> {
         for byte in bytes {
-            self.push_byte(*byte).map_err(|wrong| match wrong {
-                Wrong::Malformed => JsonError::Malformed(self.offset),
-                Wrong::Type => JsonError::WrongType(self.offset),
-                Wrong::Twice => JsonError::Twice(self.offset),
-            })?;
+            self.push_byte(*byte).map_err(|kind| JsonError { kind, offset: self.offset })?;
             self.offset += 1;
         }
         Ok(())
     }
 
-    /// The condensed document, and the excerpt of `stderr`.
+    /// Returns the known members and the excerpt of `stderr`.
     ///
     /// # Errors
     ///
-    /// The document has not come to its end, or there was no room for what it
-    /// repeats.
-    pub fn finish(&self) -> Result<(&[u8], &Excerpt), JsonError> {
-        match self.expect {
-            _ if self.is_full => Err(JsonError::TooMuch),
-            Expect::Nothing => Ok((&self.out, &self.stderr)),
-            _ => Err(JsonError::Truncated),
+    /// The document is truncated.
+    pub fn finish(&self) -> Result<StatusDocument<'_>, JsonError> {
+        match self.state {
+            State::Done => Ok(StatusDocument { json: &self.document, stderr: &self.stderr }),
+            _ => Err(JsonError { kind: JsonErrorKind::Truncated, offset: self.offset }),
         }
     }
 
-    // Apart, it keeps its registers to itself: the programs are smaller.
     #[inline(never)]
-    fn push_byte(&mut self, byte: u8) -> Result<(), Wrong> {
-        match self.expect {
-            Expect::String => return self.in_string(byte),
-            Expect::Escape => return self.in_escape(byte),
-            Expect::Hex => return self.in_hex(byte),
-            // What has no room is only ever a number, whose letters are those of one.
-            Expect::Word
-                if is_in_number(byte) || byte.is_ascii_alphabetic() && !self.token.is_full() =>
+    fn push_byte(&mut self, byte: u8) -> Result<(), JsonErrorKind> {
+        match self.state {
+            State::String => return self.push_in_string(byte),
+            State::Escape => return self.push_in_escape(byte),
+            State::Hex { missing, value } => return self.push_in_hex(byte, missing, value),
+            // Literals are short, so only numbers may be longer than the buffer.
+            State::Word
+                if is_in_number(byte) || byte.is_ascii_alphabetic() && !self.word.is_full() =>
             {
-                self.push_token(byte);
+                self.word_fits &= self.word.push(byte).is_ok();
                 return Ok(());
             }
-            Expect::Word => self.end_word()?,
+            State::Word => self.end_word()?,
             _ => {}
         }
-        match (self.expect, byte) {
+        match (self.state, byte) {
             (_, b' ' | b'\t' | b'\n' | b'\r') => {}
-            (Expect::Object | Expect::Value | Expect::ValueOrEnd, b'{') => self.open(true)?,
-            (Expect::Value | Expect::ValueOrEnd, b'[') => self.open(false)?,
-            (Expect::Value | Expect::ValueOrEnd, b'"') => {
-                self.begin_string()?;
+            (State::Start | State::Value | State::ValueOrEnd, b'{') => self.open_object()?,
+            (State::Value | State::ValueOrEnd, b'[') => self.open_array()?,
+            (State::Value | State::ValueOrEnd, b'"') => self.begin_string()?,
+            (State::Value | State::ValueOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+                self.word.clear();
+                self.word_fits = self.word.push(byte).is_ok();
+                self.state = State::Word;
             }
-            (Expect::Value | Expect::ValueOrEnd, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
-                self.begin_token();
-                self.push_token(byte);
-                self.expect = Expect::Word;
+            (State::Key | State::KeyOrEnd, b'"') => {
+                self.key.clear();
+                (self.state, self.sink) = (State::String, Sink::Key);
             }
-            (Expect::Key | Expect::KeyOrEnd, b'"') => {
-                self.begin_token();
-                (self.expect, self.is_key) = (Expect::String, true);
-            }
-            (Expect::Colon, b':') => self.expect = Expect::Value,
-            (Expect::CommaOrEnd, b',') => {
-                self.expect = match self.in_object() {
-                    Some(true) => Expect::Key,
-                    Some(false) => Expect::Value,
-                    // Below the levels that are known, either may come.
-                    None => Expect::ValueOrEnd,
+            (State::Colon, b':') => self.state = State::Value,
+            (State::CommaOrEnd, b',') => {
+                self.state = match self.is_in_object() {
+                    Some(true) => State::Key,
+                    Some(false) => State::Value,
+                    // Deeper than the tracked levels, a key is read like a value.
+                    None => State::ValueOrEnd,
                 };
             }
-            // A key below the levels that are known was taken for a value.
-            (Expect::CommaOrEnd, b':') if self.in_object().is_none() => {
-                self.expect = Expect::Value;
+            (State::CommaOrEnd, b':') if self.is_in_object().is_none() => {
+                self.state = State::Value;
             }
-            (Expect::KeyOrEnd | Expect::CommaOrEnd, b'}') if self.in_object() != Some(false) => {
-                self.close();
+            (State::KeyOrEnd | State::CommaOrEnd, b'}') if self.is_in_object() != Some(false) => {
+                self.close()?;
             }
-            (Expect::ValueOrEnd | Expect::CommaOrEnd, b']') if self.in_object() != Some(true) => {
-                self.close();
+            (State::ValueOrEnd | State::CommaOrEnd, b']') if self.is_in_object() != Some(true) => {
+                self.close()?;
             }
-            (Expect::ValueOrEnd, b'}') if self.in_object().is_none() => self.close(),
-            _ => return Err(Wrong::Malformed),
+            (State::ValueOrEnd, b'}') if self.is_in_object().is_none() => self.close()?,
+            _ => return Err(JsonErrorKind::Malformed),
         }
         Ok(())
     }
 
-    #[inline(never)]
-    fn emit(&mut self, text: &[u8]) {
-        self.is_full |= self.out.extend_from_slice(text).is_err();
-    }
-
-    /// Whether the innermost level is an object, if that is known.
-    fn in_object(&self) -> Option<bool> {
+    /// Whether the innermost open level is an object, if it is tracked.
+    fn is_in_object(&self) -> Option<bool> {
         let level = self.depth.checked_sub(1)?;
-        let word = self.kinds.get(level as usize / 64)?;
-        Some(word & 1 << (level % 64) != 0)
+        let bits = self.objects.get(level as usize / 64)?;
+        Some(bits & 1 << (level % 64) != 0)
     }
 
-    fn open(&mut self, object: bool) -> Result<(), Wrong> {
-        match (self.fate, object) {
-            (Fate::Open(place), true) => {
-                if self.depth == 0 {
-                    self.emit(b"[");
+    /// Whether the innermost open level is a known object.
+    fn is_in_known_object(&self) -> bool {
+        self.depth as usize == self.levels.len()
+    }
+
+    fn open_object(&mut self) -> Result<(), JsonErrorKind> {
+        match self.action {
+            Action::Enter(parent) => {
+                if self.depth > 0 {
+                    self.keep_key()?;
                 }
-                self.is_full |= self.places.push(place).is_err();
+                keep(&mut self.document, b"{")?;
+                let level = Level { parent, seen: 0 };
+                self.levels.push(level).map_err(|_| JsonErrorKind::BufferFull)?;
             }
-            (Fate::Open(_), false) | (Fate::Keep(_) | Fate::KeepNumber(_), _) => {
-                return Err(Wrong::Type);
-            }
-            (Fate::Drop | Fate::Excerpt, _) => self.fate = Fate::Drop,
+            Action::KeepString => return Err(JsonErrorKind::WrongType),
+            _ => self.action = Action::Drop,
         }
-        if let Some(word) = self.kinds.get_mut(self.depth as usize / 64) {
-            let bit = 1 << (self.depth % 64);
-            *word = if object { *word | bit } else { *word & !bit };
-        }
-        // A document has less bytes than that.
-        self.depth = self.depth.saturating_add(1);
-        self.expect = match self.in_object() {
-            Some(true) => Expect::KeyOrEnd,
-            Some(false) | None => Expect::ValueOrEnd,
-        };
+        self.open(true);
         Ok(())
     }
 
-    fn close(&mut self) {
-        if self.is_kept() {
-            self.places.pop();
+    fn open_array(&mut self) -> Result<(), JsonErrorKind> {
+        match self.action {
+            Action::Enter(_) | Action::KeepString => return Err(JsonErrorKind::WrongType),
+            _ => self.action = Action::Drop,
+        }
+        self.open(false);
+        Ok(())
+    }
+
+    fn open(&mut self, is_object: bool) {
+        if let Some(bits) = self.objects.get_mut(self.depth as usize / 64) {
+            let bit = 1 << (self.depth % 64);
+            *bits = if is_object { *bits | bit } else { *bits & !bit };
+        }
+        // No document has so many bytes that this saturates.
+        self.depth = self.depth.saturating_add(1);
+        self.state = match self.is_in_object() {
+            Some(true) => State::KeyOrEnd,
+            Some(false) | None => State::ValueOrEnd,
+        };
+    }
+
+    fn close(&mut self) -> Result<(), JsonErrorKind> {
+        if self.is_in_known_object() {
+            self.levels.pop();
+            keep(&mut self.document, b"}")?;
         }
         self.depth = self.depth.saturating_sub(1);
         self.end_value();
-        if self.depth == 0 {
-            self.emit(b"null]");
-        }
-    }
-
-    /// Whether the innermost level is an object of which members are kept.
-    fn is_kept(&self) -> bool {
-        self.depth as usize == self.places.len()
+        Ok(())
     }
 
     fn end_value(&mut self) {
-        self.fate = Fate::Drop;
-        self.expect = if self.depth == 0 { Expect::Nothing } else { Expect::CommaOrEnd };
+        self.action = Action::Drop;
+        self.state = if self.depth == 0 { State::Done } else { State::CommaOrEnd };
     }
 
-    fn end_key(&mut self) -> Result<(), Wrong> {
-        self.expect = Expect::Colon;
-        self.fate = Fate::Drop;
-        let Some(place) = self.places.last().copied() else { return Ok(()) };
-        if !self.is_kept() || !self.token_fits {
+    fn end_key(&mut self) -> Result<(), JsonErrorKind> {
+        self.state = State::Colon;
+        self.action = Action::Drop;
+        if !self.is_in_known_object() {
             return Ok(());
         }
-        let mut names = NAMES;
-        for (member, (at, fate)) in MEMBERS.iter().enumerate() {
-            let name = cut(&mut names, b' ');
-            if *at == place && name.as_bytes() == self.token {
-                if self.seen & 1 << member != 0 {
-                    return Err(Wrong::Twice);
-                }
-                self.seen |= 1 << member;
-                self.fate = *fate;
-                break;
+        let Some(level) = self.levels.last_mut() else { return Ok(()) };
+        if let Some((member, action)) =
+            known_member(level.parent, str::from_utf8(&self.key).unwrap_or_default())
+        {
+            let bit = 1 << member as u16;
+            if level.seen & bit != 0 {
+                return Err(JsonErrorKind::DuplicateMember);
             }
-        }
-        if let Fate::Keep(field) | Fate::KeepNumber(field) = self.fate {
-            self.emit(&[b'"', Field::FIRST + field as u8, b'"', b',']);
+            level.seen |= bit;
+            self.action = action;
         }
         Ok(())
     }
 
-    fn begin_token(&mut self) {
-        self.token.clear();
-        self.token_fits = true;
+    /// Puts the last key into the filtered document, ready for its value.
+    fn keep_key(&mut self) -> Result<(), JsonErrorKind> {
+        let separator: &[u8] = if self.document.ends_with(b"{") { b"\"" } else { b",\"" };
+        keep(&mut self.document, separator)?;
+        keep(&mut self.document, &self.key)?;
+        keep(&mut self.document, b"\":")
     }
 
-    fn push_token(&mut self, byte: u8) {
-        self.token_fits &= self.token.push(byte).is_ok();
-    }
-
-    fn end_word(&mut self) -> Result<(), Wrong> {
-        let null = self.token == b"null";
-        let literal = null || self.token == b"true" || self.token == b"false";
-        let number = self.token.iter().copied().all(is_in_number);
-        if !literal && !number {
-            return Err(Wrong::Malformed);
+    fn end_word(&mut self) -> Result<(), JsonErrorKind> {
+        let is_null = self.word == b"null";
+        let is_number = self.word.iter().all(|byte| is_in_number(*byte));
+        if !is_null && !is_number && self.word != b"true" && self.word != b"false" {
+            return Err(JsonErrorKind::Malformed);
         }
-        match self.fate {
-            Fate::Keep(_) | Fate::KeepNumber(_) if null => self.emit(b"null,"),
-            // A number that is none of those that are known: nothing depends on it.
-            Fate::KeepNumber(_) if number && !self.is_integer() => self.emit(b"null,"),
-            Fate::KeepNumber(_) if number => {
-                self.emit(b"\"");
-                self.is_full |= self.out.extend_from_slice(&self.token).is_err();
-                self.emit(b"\",");
+        match self.action {
+            Action::KeepString | Action::Enter(_) if !is_null => {
+                return Err(JsonErrorKind::WrongType);
             }
-            Fate::Open(_) if null => {}
-            Fate::Drop | Fate::Excerpt => {}
-            Fate::Keep(_) | Fate::KeepNumber(_) | Fate::Open(_) => return Err(Wrong::Type),
+            Action::KeepIfInteger if self.is_integer() => {
+                self.keep_key()?;
+                keep(&mut self.document, b"\"")?;
+                keep(&mut self.document, &self.word)?;
+                keep(&mut self.document, b"\"")?;
+            }
+            _ => {}
         }
         self.end_value();
         Ok(())
     }
 
-    fn begin_string(&mut self) -> Result<(), Wrong> {
-        match self.fate {
-            Fate::Keep(_) => self.emit(b"\""),
-            Fate::Open(_) | Fate::KeepNumber(_) => return Err(Wrong::Type),
-            Fate::Drop | Fate::Excerpt => {}
-        }
-        self.string = 0;
-        (self.expect, self.is_key) = (Expect::String, false);
+    /// Whether the word is a whole number that fits.
+    fn is_integer(&self) -> bool {
+        let digits = self.word.strip_prefix(b"-").unwrap_or(&self.word);
+        self.word_fits && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    }
+
+    fn begin_string(&mut self) -> Result<(), JsonErrorKind> {
+        self.sink = match self.action {
+            Action::KeepString | Action::KeepIfString => {
+                self.keep_key()?;
+                keep(&mut self.document, b"\"")?;
+                Sink::Document { room: STRING_MAX }
+            }
+            Action::Enter(_) => return Err(JsonErrorKind::WrongType),
+            Action::Excerpt => Sink::Stderr,
+            Action::Drop | Action::KeepIfInteger => Sink::Nowhere,
+        };
+        self.state = State::String;
         Ok(())
     }
 
-    fn in_string(&mut self, byte: u8) -> Result<(), Wrong> {
+    fn push_in_string(&mut self, byte: u8) -> Result<(), JsonErrorKind> {
         match byte {
             b'"' => return self.end_string(),
-            ..0x20 => return Err(Wrong::Malformed),
-            b'\\' => self.expect = Expect::Escape,
+            ..0x20 => return Err(JsonErrorKind::Malformed),
+            b'\\' => self.state = State::Escape,
             _ => {}
         }
-        match (self.is_key, self.fate) {
-            (true, _) => self.push_token(byte),
-            (false, Fate::Keep(_)) => {
-                // Once a character or an escape has found no room, none does.
-                let continued = matches!(byte, 0x80..0xc0);
-                if self.string > STRING_MAX - UNIT_MAX && !continued {
-                    self.string = STRING_MAX;
-                }
-                self.keep_in_string(byte);
-            }
-            (false, Fate::Excerpt) if byte != b'\\' => {
-                self.end_surrogate();
-                self.stderr.push_byte(byte);
-            }
-            (false, _) => {}
+        if let Sink::Document { room } = &mut self.sink
+            && *room < ESCAPE_MAX
+            && !matches!(byte, 0x80..0xc0)
+        {
+            // This byte begins a character or an escape that may not fit. To keep
+            // none in part, the string ends here.
+            *room = 0;
+        }
+        self.keep_in_string(byte)?;
+        if byte != b'\\' {
+            self.push_to_stderr(|stderr| stderr.push_byte(byte));
         }
         Ok(())
     }
 
-    fn keep_in_string(&mut self, byte: u8) {
-        if self.string < STRING_MAX {
-            self.string += 1;
-            self.emit(&[byte]);
+    /// Keeps a byte of a key, or of a string that is kept, as it is written.
+    fn keep_in_string(&mut self, byte: u8) -> Result<(), JsonErrorKind> {
+        match &mut self.sink {
+            Sink::Key => {
+                let _ = self.key.push(byte);
+            }
+            Sink::Document { room } if *room > 0 => {
+                *room -= 1;
+                keep(&mut self.document, &[byte])?;
+            }
+            Sink::Document { .. } | Sink::Stderr | Sink::Nowhere => {}
+        }
+        Ok(())
+    }
+
+    /// Adds to the excerpt, if the string goes there.
+    fn push_to_stderr(&mut self, push: impl FnOnce(&mut Excerpt)) {
+        if matches!(self.sink, Sink::Stderr) {
+            self.end_surrogate();
+            push(&mut self.stderr);
         }
     }
 
-    fn in_escape(&mut self, byte: u8) -> Result<(), Wrong> {
+    fn push_in_escape(&mut self, byte: u8) -> Result<(), JsonErrorKind> {
         let character = match byte {
             b'"' | b'\\' | b'/' => char::from(byte),
             b'b' => '\u{8}',
@@ -510,40 +554,32 @@ impl Condenser {
             b'n' => '\n',
             b'r' => '\r',
             b't' => '\t',
-            b'u' => '\0',
-            _ => return Err(Wrong::Malformed),
-        };
-        self.expect = if byte == b'u' { Expect::Hex } else { Expect::String };
-        (self.missing, self.hex) = (4, 0);
-        match (self.is_key, self.fate) {
-            (true, _) => self.push_token(byte),
-            (false, Fate::Keep(_)) => self.keep_in_string(byte),
-            (false, Fate::Excerpt) if byte != b'u' => {
-                self.end_surrogate();
-                self.stderr.push(character);
+            b'u' => {
+                self.state = State::Hex { missing: 4, value: 0 };
+                return self.keep_in_string(byte);
             }
-            (false, _) => {}
-        }
-        Ok(())
+            _ => return Err(JsonErrorKind::Malformed),
+        };
+        self.state = State::String;
+        self.push_to_stderr(|stderr| stderr.push(character));
+        self.keep_in_string(byte)
     }
 
-    fn in_hex(&mut self, byte: u8) -> Result<(), Wrong> {
-        let digit = char::from(byte).to_digit(16).ok_or(Wrong::Malformed)?;
-        self.hex = self.hex << 4 | digit as u16;
-        self.missing = self.missing.saturating_sub(1);
-        let is_last = self.missing == 0;
-        if is_last {
-            self.expect = Expect::String;
+    fn push_in_hex(&mut self, byte: u8, missing: u8, value: u16) -> Result<(), JsonErrorKind> {
+        let digit = char::from(byte).to_digit(16).ok_or(JsonErrorKind::Malformed)?;
+        let value = value << 4 | digit as u16;
+        if missing > 1 {
+            self.state = State::Hex { missing: missing - 1, value };
+        } else {
+            self.state = State::String;
+            if matches!(self.sink, Sink::Stderr) {
+                self.push_utf16(value);
+            }
         }
-        match (self.is_key, self.fate) {
-            (true, _) => self.push_token(byte),
-            (false, Fate::Keep(_)) => self.keep_in_string(byte),
-            (false, Fate::Excerpt) if is_last => self.push_utf16(self.hex),
-            (false, _) => {}
-        }
-        Ok(())
+        self.keep_in_string(byte)
     }
 
+    /// Adds a UTF-16 code unit to the excerpt.
     fn push_utf16(&mut self, unit: u16) {
         let code = match (self.high_surrogate, unit) {
             (Some(high), 0xdc00..0xe000) => {
@@ -561,33 +597,31 @@ impl Condenser {
         }
     }
 
-    /// What comes next is not the second half of a character.
+    /// Replaces the first half of a surrogate pair if the second half is missing.
     fn end_surrogate(&mut self) {
         if self.high_surrogate.take().is_some() {
             self.stderr.push(char::REPLACEMENT_CHARACTER);
         }
     }
 
-    fn end_string(&mut self) -> Result<(), Wrong> {
-        if self.is_key {
-            return self.end_key();
-        }
-        self.end_surrogate();
-        if matches!(self.fate, Fate::Keep(_)) {
-            self.emit(b"\",");
+    fn end_string(&mut self) -> Result<(), JsonErrorKind> {
+        match self.sink {
+            Sink::Key => return self.end_key(),
+            Sink::Document { .. } => keep(&mut self.document, b"\"")?,
+            Sink::Stderr => self.end_surrogate(),
+            Sink::Nowhere => {}
         }
         self.end_value();
         Ok(())
     }
-
-    /// Whether the word that has been read is a whole number that can be kept.
-    fn is_integer(&self) -> bool {
-        let digits = self.token.strip_prefix(b"-").unwrap_or(&self.token);
-        self.token_fits && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
-    }
 }
 
-/// Whether a number may have this byte in it.
+/// Adds bytes to the filtered document.
+fn keep(document: &mut VecView<u8>, bytes: &[u8]) -> Result<(), JsonErrorKind> {
+    document.extend_from_slice(bytes).map_err(|_| JsonErrorKind::BufferFull)
+}
+
+/// Whether the byte can be in a number.
 fn is_in_number(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')
 }

@@ -1,7 +1,7 @@
 //! One call of the API: the bytes that come back, and the answer.
 
 use crate::api::call::Call;
-use crate::api::document::Condenser;
+use crate::api::document::{JsonError, StatusParser};
 use crate::api::error::{AnswerError, Refusal};
 use crate::api::status::{DocumentError, Status};
 use crate::http::response::{Progress, Response};
@@ -32,7 +32,7 @@ pub struct Exchange {
     call: Call,
     reason: Excerpt,
     response: Response,
-    document: Condenser,
+    document: StatusParser,
 }
 
 /// The status code while an update command holds the lock.
@@ -48,7 +48,7 @@ impl Exchange {
         Self {
             call,
             response: Response::default(),
-            document: Condenser::default(),
+            document: StatusParser::default(),
             reason: Excerpt::default(),
         }
     }
@@ -66,10 +66,7 @@ impl Exchange {
     pub fn push(&mut self, bytes: &[u8]) -> Result<bool, AnswerError<'static>> {
         let body = self.response.push(bytes).map_err(AnswerError::Http)?;
         match (self.call, self.response.code()) {
-            (Call::Status, Some(200)) => self
-                .document
-                .push(body)
-                .map_err(|error| AnswerError::Document(DocumentError::Json(error)))?,
+            (Call::Status, Some(200)) => self.document.push(body).map_err(not_json)?,
             _ => self.reason.push_bytes(body),
         }
         Ok(self.response.progress() == Progress::Complete)
@@ -95,7 +92,8 @@ impl Exchange {
             (_, progress) => return Err(AnswerError::Truncated(progress)),
         };
         if (self.call, code) == (Call::Status, 200) {
-            return match Status::read(&self.document) {
+            let document = self.document.finish().map_err(not_json)?;
+            return match Status::read(document) {
                 Ok(status) => Ok(Answer::Status(status)),
                 Err(error) => Err(AnswerError::Document(error)),
             };
@@ -110,4 +108,8 @@ impl Exchange {
             _ => return Err(AnswerError::Refused(refusal)),
         })
     }
+}
+
+fn not_json(error: JsonError) -> AnswerError<'static> {
+    AnswerError::Document(DocumentError::Json(error))
 }

@@ -4,14 +4,12 @@
 //! Members and values that are not known yet are no error, except for a state
 //! that is not known: nothing can be decided then.
 
-use crate::api::document::{Condenser, Field, JsonError, STRING_MAX};
+use crate::api::document::{JsonError, STRING_MAX, StatusDocument};
 use crate::text::excerpt::{Excerpt, is_plain};
 use crate::text::{Show, display, put};
-use core::fmt;
+use core::str;
 use heapless::{String, VecView};
-use serde::de::{Deserializer as _, Error, SeqAccess, Visitor};
-use serde_json_core::de::Deserializer;
-use serde_json_core::str::EscapedStr;
+use serde::Deserialize;
 
 /// A copy of a string of the document.
 pub type Text = String<STRING_MAX>;
@@ -131,50 +129,44 @@ pub struct Status<'a> {
     pub last_command: Option<LastCommand<'a>>,
 }
 
-/// The values of the fields, by their number. What is not known is empty.
-struct Values<'a> {
-    texts: [&'a str; Field::COUNT],
-    /// A bit for each field that is known.
-    known: u32,
+/// The known members of a status document, with the document's own names. The
+/// parser leaves all others out, and those that are null.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Members<'a> {
+    update_state: Option<&'a str>,
+    #[serde(borrow)]
+    chosen_update: Option<ImageMembers<'a>>,
+    #[serde(borrow)]
+    active_partition: Option<PartitionMembers<'a>>,
+    #[serde(borrow)]
+    staging_partition: Option<PartitionMembers<'a>>,
+    #[serde(borrow)]
+    most_recent_command: Option<CommandMembers<'a>>,
 }
 
-impl<'a> Values<'a> {
-    /// The image of which the version has this number.
-    #[inline(never)]
-    fn image(&self, number: usize) -> Option<Image<'a>> {
-        match self.texts.get(number..) {
-            Some([version, variant, arch, ..]) if self.known >> number & 1 == 1 => {
-                Some(Image { version, variant, arch })
-            }
-            _ => None,
-        }
-    }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartitionMembers<'a> {
+    #[serde(borrow)]
+    image: Option<ImageMembers<'a>>,
 }
 
-impl<'de> Visitor<'de> for &mut Values<'de> {
-    type Value = ();
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImageMembers<'a> {
+    version: Option<&'a str>,
+    variant: Option<&'a str>,
+    arch: Option<&'a str>,
+}
 
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a status document")
-    }
-
-    #[inline(never)]
-    fn visit_seq<S: SeqAccess<'de>>(self, mut pairs: S) -> Result<(), S::Error> {
-        // Ends: each turn takes two texts of the condensed document.
-        while let Some(Some(EscapedStr(letter))) = pairs.next_element()? {
-            let value = pairs.next_element::<Option<EscapedStr>>()?.flatten();
-            let field = letter.bytes().next().unwrap_or_default().wrapping_sub(Field::FIRST);
-            match (self.texts.get_mut(usize::from(field)), value) {
-                (Some(place), Some(EscapedStr(text))) if is_plain(text) => {
-                    *place = text;
-                    self.known |= 1 << field;
-                }
-                (Some(_), None) => {}
-                _ => return Err(S::Error::custom("no plain text")),
-            }
-        }
-        Ok(())
-    }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommandMembers<'a> {
+    cmd_type: Option<&'a str>,
+    cmd_status: Option<&'a str>,
+    timestamp: Option<&'a str>,
+    exit_status: Option<&'a str>,
 }
 
 /// Why a status document is not understood.
@@ -209,34 +201,58 @@ impl Show for DocumentError<'_> {
 display!(DocumentError<'_>);
 
 impl<'a> Status<'a> {
-    /// Reads the document that `condenser` was given.
+    /// Reads a document that has come in completely.
     ///
     /// # Errors
     ///
-    /// It is not understood.
-    // Apart, it keeps its registers to itself: the programs are smaller.
-    #[inline(never)]
-    pub fn read(condenser: &'a Condenser) -> Result<Self, DocumentError<'a>> {
-        let (condensed, stderr) = condenser.finish().map_err(DocumentError::Json)?;
-        let mut values = Values { texts: [""; _], known: 0 };
-        let mut deserializer = Deserializer::new(condensed, None);
-        deserializer.deserialize_seq(&mut values).map_err(|_| DocumentError::NotPlain)?;
-        let [word, ..] = values.texts;
-        // The state is the first of the fields.
-        if values.known & 1 == 0 {
-            return Err(DocumentError::NoState);
-        }
-        let state = State::ALL.into_iter().find(|state| state.name() == word);
-        let state = state.ok_or(DocumentError::UnknownState(word))?;
-        let chosen = values.image(Field::ChosenVersion as usize);
-        let running = values.image(Field::ActiveVersion as usize);
-        let staged = values.image(Field::StagingVersion as usize);
-        let [.., name, outcome, timestamp, exit_status] = values.texts;
-        let is_known = values.known & (7 << Field::CmdType as u32) != 0;
-        let last_command =
-            is_known.then_some(LastCommand { name, outcome, timestamp, exit_status, stderr });
-        Ok(Self { state, chosen, running, staged, last_command })
+    /// The document is not understood.
+    pub fn read(document: StatusDocument<'a>) -> Result<Self, DocumentError<'a>> {
+        // The parser keeps each known member once and as a string, so a document in
+        // plain text can always be read.
+        let text = str::from_utf8(document.json).ok().filter(|text| is_plain(text));
+        let members = text.and_then(|text| serde_json_core::from_str::<Members>(text).ok());
+        let (members, _) = members.ok_or(DocumentError::NotPlain)?;
+        let state = members.update_state.ok_or(DocumentError::NoState)?;
+        let state = State::ALL
+            .into_iter()
+            .find(|known| known.name() == state)
+            .ok_or(DocumentError::UnknownState(state))?;
+        Ok(Self {
+            state,
+            chosen: members.chosen_update.and_then(image),
+            running: members.active_partition.and_then(image_of_partition),
+            staged: members.staging_partition.and_then(image_of_partition),
+            last_command: members
+                .most_recent_command
+                .and_then(|command| last_command(command, document.stderr)),
+        })
     }
+}
+
+fn image_of_partition(members: PartitionMembers) -> Option<Image> {
+    members.image.and_then(image)
+}
+
+/// The image, if its version is known.
+fn image(members: ImageMembers) -> Option<Image> {
+    Some(Image {
+        version: members.version?,
+        variant: members.variant.unwrap_or_default(),
+        arch: members.arch.unwrap_or_default(),
+    })
+}
+
+/// The command, if anything is known of it but its exit status.
+fn last_command<'a>(members: CommandMembers<'a>, stderr: &'a Excerpt) -> Option<LastCommand<'a>> {
+    let CommandMembers { cmd_type, cmd_status, timestamp, exit_status } = members;
+    cmd_type.or(cmd_status).or(timestamp)?;
+    Some(LastCommand {
+        name: cmd_type.unwrap_or_default(),
+        outcome: cmd_status.unwrap_or_default(),
+        timestamp: timestamp.unwrap_or_default(),
+        exit_status: exit_status.unwrap_or_default(),
+        stderr,
+    })
 }
 
 /// One line: the state, why it is not Ready or what the reboot will bring, and

@@ -3,6 +3,7 @@
 
 extern crate std;
 use super::*;
+use crate::api::document::{DOCUMENT_MAX, StatusParser};
 use crate::api::status::DocumentError;
 use crate::http::response::{HttpError, Progress};
 use crate::text::excerpt::Excerpt;
@@ -279,20 +280,20 @@ fn documents_that_are_not_understood() {
     let malformed =
         |at: u64| format!("the status document is not understood: malformed JSON at byte {at}");
     let wrong = |at: u64| {
-        format!("the status document is not understood: a value of another type at byte {at}")
+        format!("the status document is not understood: a value of the wrong type at byte {at}")
     };
-    let truncated = "the status document is not understood: truncated JSON".to_string();
+    let truncated =
+        |at: u64| format!("the status document is not understood: truncated JSON at byte {at}");
     let stateless = "the status document does not tell the update state".to_string();
-    let twice = |at: u64| {
-        format!("the status document is not understood: a member comes twice, at byte {at}")
-    };
+    let twice =
+        |at: u64| format!("the status document is not understood: duplicate member at byte {at}");
     for (body, error) in [
-        ("", truncated.clone()),
-        (" ", truncated.clone()),
-        ("{", truncated.clone()),
-        ("{\"update_state\":\"Ready\"", truncated.clone()),
-        ("{\"update_state\":\"Ready", truncated.clone()),
-        ("{\"a\":{\"update_state\":\"Ready\"}", truncated),
+        ("", truncated(0)),
+        (" ", truncated(1)),
+        ("{", truncated(1)),
+        ("{\"update_state\":\"Ready\"", truncated(23)),
+        ("{\"update_state\":\"Ready", truncated(22)),
+        ("{\"a\":{\"update_state\":\"Ready\"}", truncated(29)),
         ("[]", malformed(0)),
         ("\"Ready\"", malformed(0)),
         ("null", malformed(0)),
@@ -342,8 +343,13 @@ fn documents_that_are_not_understood() {
         ("{\"update_state\":\"Ready\",\"chosen_update\":\"1.26.1\"}", wrong(40)),
         ("{\"update_state\":\"Ready\",\"chosen_update\":[]}", wrong(40)),
         ("{\"update_state\":\"Ready\",\"chosen_update\":1}", wrong(41)),
-        ("{\"update_state\":\"Ready\",\"most_recent_command\":{\"exit_status\":\"1\"}}", wrong(61)),
-        ("{\"update_state\":\"Ready\",\"most_recent_command\":{\"exit_status\":true}}", wrong(65)),
+        ("{\"update_state\":\"Ready\",\"chosen_update\":{\"version\":1}}", wrong(52)),
+        ("{\"update_state\":\"Ready\",\"chosen_update\":{\"variant\":[]}}", wrong(51)),
+        ("{\"update_state\":\"Ready\",\"chosen_update\":{\"arch\":{}}}", wrong(48)),
+        ("{\"update_state\":\"Ready\",\"staging_partition\":[]}", wrong(44)),
+        ("{\"update_state\":\"Ready\",\"staging_partition\":{\"image\":\"1\"}}", wrong(53)),
+        ("{\"update_state\":\"Ready\",\"most_recent_command\":true}", wrong(50)),
+        ("{\"update_state\":\"Ready\",\"most_recent_command\":{\"cmd_type\":1}}", wrong(59)),
         ("{\"update_state\":\"\"}", "the update state \"\" is not known".into()),
         ("{\"update_state\":\"ready\"}", "the update state \"ready\" is not known".into()),
         ("{\"update_state\":\"Ready \"}", "the update state \"Ready \" is not known".into()),
@@ -492,6 +498,64 @@ fn what_is_chosen_and_what_is_staged() {
 }
 
 #[test]
+fn values_of_any_type_in_members_that_decide_nothing() {
+    let values = ["null", "true", "false", "-1.5e3", "\"\"", "[]", "[1,[\"x\"]]", "{}"];
+    let object = "{\"update_state\":1,\"version\":[],\"cmd_type\":{\"cmd_type\":null}}";
+    for value in values.into_iter().chain([object]) {
+        for (name, shown) in [
+            ("cmd_status", "; refresh  17 [reason]"),
+            ("timestamp", "; refresh Failed 17 [reason]"),
+            ("exit_status", "; refresh Failed  [reason]"),
+            ("stderr", "; refresh Failed 17 []"),
+        ] {
+            let mut members = [
+                ("cmd_status", "\"Failed\""),
+                ("timestamp", "\"t\""),
+                ("exit_status", "17"),
+                ("stderr", "\"reason\""),
+            ];
+            members
+                .iter_mut()
+                .filter(|(other, _)| *other == name)
+                .for_each(|member| member.1 = value);
+            let members = members.map(|(name, value)| format!(",\"{name}\":{value}")).concat();
+            let meaning = document(&format!(
+                "{{\"update_state\":\"Idle\",\"most_recent_command\":{{\"cmd_type\":\"refresh\"{members}}}}}"
+            ));
+            assert!(meaning.ends_with(shown), "{name} {value}: {meaning}");
+        }
+    }
+}
+
+#[test]
+fn filtered_document_is_compact_json_of_the_known_members() {
+    for (document, filtered) in [
+        ("{}", "{}"),
+        ("{\"a\":{\"b\":[1,\"c\"]}}", "{}"),
+        ("{ \"update_state\" : null , \"chosen_update\" : null }", "{}"),
+        ("{\"chosen_update\":{},\"active_partition\":{\"image\":null}}", CHOSEN_AND_ACTIVE),
+        (
+            "{\"update_state\": \"Staged\", \"available_updates\": [\"1.26.1\", \"1.26.0\"],\
+             \"chosen_update\": null, \"staging_partition\": {\"image\": {\"arch\": \"x86_64\", \
+             \"version\": \"1.26.1\", \"new\": {}}, \"next_to_boot\": false}, \
+             \"most_recent_command\": {\"cmd_type\": \"prepare\", \"cmd_status\": 1, \
+             \"exit_status\": 17, \"stderr\": \"much\", \"timestamp\": \"\\u0032\\n\\\"\"}}",
+            "{\"update_state\":\"Staged\",\
+             \"staging_partition\":{\"image\":{\"arch\":\"x86_64\",\"version\":\"1.26.1\"}},\
+             \"most_recent_command\":{\"cmd_type\":\"prepare\",\"exit_status\":\"17\",\
+             \"timestamp\":\"\\u0032\\n\\\"\"}}",
+        ),
+    ] {
+        let mut parser = StatusParser::default();
+        parser.push(document.as_bytes()).unwrap();
+        let json = parser.finish().unwrap().json;
+        assert_eq!(str::from_utf8(json).unwrap(), filtered, "{document}");
+    }
+}
+
+const CHOSEN_AND_ACTIVE: &str = "{\"chosen_update\":{},\"active_partition\":{}}";
+
+#[test]
 fn exit_statuses() {
     for (written, shown) in [
         ("0", "0"),
@@ -515,15 +579,20 @@ fn exit_statuses() {
 }
 
 #[test]
-fn the_largest_document_that_can_be_kept_is_kept() {
+fn the_largest_filtered_document_fits() {
     let long = "x".repeat(100);
     let image = format!("{{\"arch\":\"{long}\",\"version\":\"{long}\",\"variant\":\"{long}\"}}");
-    let meaning = document(&format!(
-        "{{\"update_state\":\"Staged\",\"chosen_update\":{image},\"active_partition\":\
+    let body = format!(
+        "{{\"update_state\":\"Staged{long}\",\"chosen_update\":{image},\"active_partition\":\
          {{\"image\":{image}}},\"staging_partition\":{{\"image\":{image}}},\
          \"most_recent_command\":{{\"cmd_type\":\"{long}\",\"cmd_status\":\"{long}\",\
          \"timestamp\":\"{long}\",\"exit_status\":-12345678901234567890123,\"stderr\":\"\"}}}}"
-    ));
+    );
+    let mut parser = StatusParser::default();
+    parser.push(body.as_bytes()).unwrap();
+    let length = parser.finish().unwrap().json.len();
+    assert!((DOCUMENT_MAX - 128..=DOCUMENT_MAX).contains(&length), "{length}");
+    let meaning = document(&body.replace(&format!("Staged{long}"), "Staged"));
     assert!(meaning.starts_with("state Staged, xxx"), "{meaning}");
 }
 

@@ -267,7 +267,7 @@ fn what_says_no() {
     let cases: &[(Vec<u8>, Option<String>, Option<String>)] = &[
         (
             with_body("200 OK", ""),
-            Some("the status document is not understood: truncated JSON".into()),
+            Some("the status document is not understood: truncated JSON at byte 0".into()),
             Some(answered("200, without a reason")),
         ),
         (with_body("200 OK", READY), None, Some(answered(&format!("200: {READY}")))),
@@ -342,9 +342,9 @@ fn what_says_no() {
 fn what_is_no_status() {
     let wrong = |what: &str| format!("the status document is not understood: {what}");
     let malformed = |at: usize| wrong(&format!("malformed JSON at byte {at}"));
-    let other_type = |at: usize| wrong(&format!("a value of another type at byte {at}"));
-    let truncated = || wrong("truncated JSON");
-    let twice = |at: usize| wrong(&format!("a member comes twice, at byte {at}"));
+    let other_type = |at: usize| wrong(&format!("a value of the wrong type at byte {at}"));
+    let truncated = |at: usize| wrong(&format!("truncated JSON at byte {at}"));
+    let twice = |at: usize| wrong(&format!("duplicate member at byte {at}"));
     let stateless = || "the status document does not tell the update state".to_string();
     let not_plain =
         || "the status document has a name or version that is no plain text".to_string();
@@ -352,7 +352,7 @@ fn what_is_no_status() {
     let state = |value: &str| format!("{{\"update_state\":{value}}}").into_bytes();
     let text = |text: &str| text.as_bytes().to_vec();
     let cases: &[(&str, Vec<u8>, String)] = &[
-        ("nothing but space", text(" \r\n"), truncated()),
+        ("nothing but space", text(" \r\n"), truncated(3)),
         ("a string", text("\"Ready\""), malformed(0)),
         ("an array", text("[{\"update_state\":\"Ready\"}]"), malformed(0)),
         ("a number", text("0"), malformed(0)),
@@ -368,8 +368,8 @@ fn what_is_no_status() {
         ("a comma too few", text("{\"update_state\":\"Ready\" \"a\":1}"), malformed(24)),
         ("bytes behind", text(&format!("{READY}x")), malformed(24)),
         ("a second document behind", text(&format!("{READY}{READY}")), malformed(24)),
-        ("cut", text(&READY[..23]), truncated()),
-        ("cut in the state", text(&READY[..21]), truncated()),
+        ("cut", text(&READY[..23]), truncated(23)),
+        ("cut in the state", text(&READY[..21]), truncated(21)),
         ("a bracket that closes nothing", text(&format!("{READY}}}")), malformed(24)),
         ("a bracket of the other kind", text("{\"update_state\":\"Ready\"]"), malformed(23)),
         ("brackets that cross", text("{\"a\":[{]},\"update_state\":\"Ready\"}"), malformed(7)),
