@@ -1,5 +1,8 @@
-//! Brings the node to Ready whenever an update is on offer, and keeps looking:
-//! the daemon that runs on every node.
+//! The daemon that runs on every node: prepares and activates each update, so that
+//! the next reboot starts it.
+//!
+//! The library decides what to do and when. This program reads the options, makes
+//! the calls, and serves the metrics while it waits.
 #![no_std]
 #![no_main]
 
@@ -14,21 +17,21 @@ mod stop;
 use bottlerocket_updater::api::{Call, Exchange};
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
 use bottlerocket_updater::cli::flags;
-use bottlerocket_updater::http::request;
+use bottlerocket_updater::http::request::{self, Endpoint, Page};
 use bottlerocket_updater::sys::client;
 use bottlerocket_updater::sys::random::random;
 use bottlerocket_updater::sys::server::{Handler, Server, Turn};
 use bottlerocket_updater::sys::stdio;
 use bottlerocket_updater::text::errno::ErrnoText;
 use bottlerocket_updater::text::excerpt::Sanitized;
-use bottlerocket_updater::updater::config::{HELP, Options};
+use bottlerocket_updater::updater::config::{HELP, Listen, Options};
 use bottlerocket_updater::updater::cycle::{End, Now};
 use bottlerocket_updater::updater::daemon::{CALL_TIMEOUT, Daemon, Next};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::metrics::Metrics;
 use bottlerocket_updater::updater::reporter::Reporter;
 use bottlerocket_updater::updater::state_file::StateFile;
-use core::ffi::CStr;
+use core::ffi::{CStr, c_int};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
 use environment::Environment;
@@ -36,8 +39,7 @@ use start::{Args, STDERR, STDOUT, complain};
 
 start::program!(main);
 
-/// How to log, and what a signal means: for the signal handler, which is given
-/// nothing else.
+/// The state that the signal handler needs, which gets no arguments.
 static REPORTER: Reporter = Reporter::new();
 static ONE_TIME: AtomicBool = AtomicBool::new(false);
 
@@ -53,31 +55,19 @@ fn main(arguments: Args) -> u8 {
         REPORTER.configure(options.log_format, options.log_level);
         ONE_TIME.store(options.one_time, Relaxed);
         stop::at_once(stop);
-        match update(&options) {
-            Some(End::Done) => SUCCESS,
-            Some(End::Failed | End::NoAnswer) | None => FAILURE,
+        match run(&options) {
+            Ok(End::Done) => SUCCESS,
+            Ok(End::Failed | End::NoAnswer) | Err(()) => FAILURE,
         }
     })
 }
 
-/// Makes the calls that the daemon asks for, when it asks for them, until it
-/// ends. `None` if it could not begin.
-#[inline(never)]
-fn update(options: &Options) -> Option<End> {
-    let Options { socket, metrics_address: listen, .. } = *options;
+/// Runs the daemon, or one cycle, until it ends. After an `Err`, a message has told
+/// why the program cannot work.
+fn run(options: &Options<'static>) -> Result<End, ()> {
+    let socket = options.socket;
     let schedule = options.schedule();
-    let mut server = match listen.text {
-        b"" => None,
-        _ if schedule.once => None,
-        text => match Server::listen(listen.address, listen.port) {
-            Ok(listening) => Some(listening),
-            Err(errno) => {
-                let address = Sanitized(text);
-                complain(&[&"cannot listen on ", &address, &": ", &ErrnoText(errno)]);
-                return None;
-            }
-        },
-    };
+    let mut server = options.listen().map(listen).transpose()?;
     let mut now = clock::now();
     let mut metrics = Metrics::new(now, schedule.silence_max());
     let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
@@ -85,37 +75,34 @@ fn update(options: &Options) -> Option<End> {
         emit(Event::Started { socket: socket.to_bytes(), interval: schedule.interval });
     }
     if let Some((_, port)) = server {
-        emit(Event::ServingMetrics { address: listen.text, port });
+        emit(Event::ServingMetrics { address: options.metrics_address.text, port });
     }
     let Options { state_dir, boot_id, retry_failed_boot, .. } = *options;
     let (mut state_file, history) =
         StateFile::open(state_dir, boot_id, retry_failed_boot.0, &mut emit);
-    let mut exchange = Exchange::new(Call::Status);
     let random = random(now.subsec_nanos().into());
     let (mut daemon, mut next) = Daemon::begin(options.settings(), history, schedule, random);
-    // Ends: when the daemon says so. That may be never, but each turn has a pause or a
-    // call, and a call has a deadline.
+    let mut exchange = Exchange::new(Call::Status);
+    // Ends: when the daemon ends, which may be never. Each turn waits or makes a call,
+    // and both have a deadline.
     loop {
         let (call, pause) = match next {
             Next::Call(call, pause) => (call, pause),
-            Next::End(end) => return Some(end),
+            Next::End(end) => return Ok(end),
         };
-        let tell_scraper = |now, asked, page: &mut request::Page| match asked {
-            request::Endpoint::Health => request::write_state(metrics.health(now), page),
-            request::Endpoint::Readiness => request::write_state(metrics.readiness(), page),
-            request::Endpoint::Metrics => {
+        let respond = |now, endpoint, page: &mut Page| match endpoint {
+            Endpoint::Health => request::write_state(metrics.health(now), page),
+            Endpoint::Readiness => request::write_state(metrics.readiness(), page),
+            Endpoint::Metrics => {
                 let at = Now { now, utc: clock::utc() };
                 metrics.write(at, &daemon.history, &daemon.settings.windows, page);
                 request::OK
             }
         };
         let until = now.saturating_add(pause);
-        let server = server.as_mut().map(|(server, _)| (server, &tell_scraper as Handler));
+        let server = server.as_mut().map(|(server, _)| (server, &respond as Handler));
         let mut turn = Turn { clock: clock::now, now, until, server };
-        if let Err(errno) = turn.sleep() {
-            complain(&[&"cannot wait: ", &ErrnoText(errno)]);
-            return None;
-        }
+        turn.sleep().map_err(|errno| complain(&[&"cannot wait: ", &ErrnoText(errno)]))?;
         // Time spent stopped, or blocked on writing the log, does not count against the
         // call's timeout.
         turn.now = clock::now();
@@ -131,8 +118,15 @@ fn update(options: &Options) -> Option<End> {
     }
 }
 
-/// Tells of an event.
-#[inline(never)]
+/// Starts the server of metrics and health checks. Returns it with its port.
+fn listen(at: Listen) -> Result<(Server, u16), ()> {
+    Server::listen(at.address, at.port).map_err(|errno| {
+        let address = Sanitized(at.text);
+        complain(&[&"cannot listen on ", &address, &": ", &ErrnoText(errno)]);
+    })
+}
+
+/// Counts an event and logs it.
 fn note(metrics: &mut Metrics, now: Duration, socket: &CStr, event: &Event) {
     metrics.note_event(now, event);
     log(event, socket.to_bytes());
@@ -145,9 +139,9 @@ fn log(event: &Event, socket: &[u8]) {
     }
 }
 
-/// Ends the program, because it was asked to. What the node is doing goes on,
-/// and the next start finds it.
-extern "C" fn stop(signal: core::ffi::c_int) -> ! {
+/// Exits because of a signal. An update in progress continues on the node, and the
+/// next start of the updater picks it up.
+extern "C" fn stop(signal: c_int) -> ! {
     let name = if signal == stop::SIGINT { "SIGINT" } else { "SIGTERM" };
     if stop::has_room(STDERR) {
         log(&Event::Stopped { signal: name }, b"");

@@ -32,7 +32,6 @@ struct Timespec {
 }
 
 /// The time on a clock, zero before 1970.
-#[inline(never)]
 fn read(clock: c_int) -> Duration {
     let mut time = Timespec { seconds: 0, nanoseconds: 0 };
     // SAFETY: this is the kernel's layout, and the kernel writes no more than that.

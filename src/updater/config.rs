@@ -130,6 +130,13 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// Where to serve metrics and health checks, if anywhere. A single cycle serves
+    /// nothing.
+    pub fn listen(&self) -> Option<Listen<'a>> {
+        let is_off = self.one_time || self.metrics_address.text.is_empty();
+        (!is_off).then_some(self.metrics_address)
+    }
+
     /// How each cycle works.
     pub fn settings(&self) -> Settings {
         let Self { refresh_timeout, prepare_timeout, activate_timeout, .. } = self;

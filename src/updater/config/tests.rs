@@ -145,6 +145,20 @@ fn environment_is_read_only_for_a_run() {
 }
 
 #[test]
+fn single_cycle_serves_no_metrics() {
+    for (arguments, text) in [
+        (&[][..], None),
+        (&["-metrics-address=off"], None),
+        (&["-metrics-address=:8080"], Some(":8080")),
+        (&["-metrics-address=:8080", "-one-time"], None),
+    ] {
+        let (options, _) = read(arguments, &[]);
+        let shown = options.listen().map(|listen| listen.to_string());
+        assert_eq!(shown.as_deref(), text, "{arguments:?}");
+    }
+}
+
+#[test]
 fn help_names_a_variable_that_exists() {
     let variable = format!("{ENVIRONMENT_PREFIX}LOG_LEVEL");
     assert!(HELP.notes.iter().any(|note| note.contains(&format!("{variable} sets -log-level"))));
