@@ -14,7 +14,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ const STATUS_LOCKED: &str = "Unable to obtain shared lock for reading update sta
 fn fresh(extension: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("simulator-{}-{count}.{extension}", std::process::id());
+    let name = format!("simulator-{}-{count}.{extension}", process::id());
     std::env::temp_dir().join(name)
 }
 
@@ -932,6 +933,31 @@ fn the_server_goes_and_comes_back() {
     fs::remove_file(mounted).unwrap();
 }
 
+/// A child process that another thread starts has the listening socket open until
+/// it executes its program. The kernel must not accept connections for it.
+#[test]
+fn connections_are_refused_while_other_threads_start_processes() {
+    let simulator = start(instant());
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    process::Command::new("true").status().unwrap();
+                }
+            });
+        }
+        let connected = (0..200).filter(|_| {
+            simulator.restart().unwrap();
+            simulator.refuse();
+            UnixStream::connect(simulator.path()).is_ok()
+        });
+        let connected = connected.count();
+        is_done.store(true, Ordering::Relaxed);
+        assert_eq!(connected, 0);
+    });
+}
+
 #[test]
 fn where_a_socket_can_be() {
     let taken = start(instant());
@@ -1214,7 +1240,7 @@ fn stand_ins(checker: &str, updater: &str, reboot: &str) -> PathBuf {
         let path = directory.join(format!("bottlerocket-{name}"));
         // Not by this process: while it has the file open, a child that another
         // test starts has it, too, and nobody may execute it.
-        let wrote = std::process::Command::new("sh")
+        let wrote = process::Command::new("sh")
             .args([
                 "-c",
                 "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$2\" && chmod 755 \"$2\"",

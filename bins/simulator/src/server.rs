@@ -13,11 +13,11 @@ use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -165,12 +165,24 @@ impl Shared {
     }
 }
 
-/// A thread that takes connections from one socket.
+/// A thread that accepts connections on one socket.
 struct Listening {
-    stop: Arc<AtomicBool>,
+    /// The listening socket. The standard library only shuts down streams.
+    socket: UnixStream,
     thread: JoinHandle<()>,
     device: u64,
     inode: u64,
+}
+
+impl Listening {
+    /// Refuses connections from now on.
+    fn stop(self) {
+        // Closing the socket is not enough. A child process that another thread
+        // starts has a copy of it until it executes its program, and the kernel
+        // goes on to accept connections. This also wakes the thread.
+        let _ = self.socket.shutdown(Shutdown::Both);
+        let _ = self.thread.join();
+    }
 }
 
 /// A node that is served on a socket, until this value is dropped.
@@ -352,7 +364,7 @@ impl Simulator {
     /// refused.
     pub fn refuse(&self) {
         if let Some(listening) = self.listening().take() {
-            self.stop_listening(listening);
+            listening.stop();
         }
         self.shared.inner().hang_up(None);
     }
@@ -382,23 +394,12 @@ impl Simulator {
         let listener = UnixListener::bind(&self.path).map_err(named)?;
         fs::set_permissions(&self.path, Permissions::from_mode(0o660)).map_err(named)?;
         let metadata = fs::symlink_metadata(&self.path).map_err(named)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = {
-            let (shared, stop) = (self.shared.clone(), stop.clone());
-            thread::spawn(move || accept(&shared, &listener, &stop))
-        };
-        *self.listening() =
-            Some(Listening { stop, thread, device: metadata.dev(), inode: metadata.ino() });
+        let socket = UnixStream::from(OwnedFd::from(listener.try_clone().map_err(named)?));
+        let shared = self.shared.clone();
+        let thread = thread::spawn(move || accept(&shared, &listener));
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        *self.listening() = Some(Listening { socket, thread, device, inode });
         Ok(())
-    }
-
-    fn stop_listening(&self, listening: Listening) {
-        listening.stop.store(true, atomic::Ordering::Relaxed);
-        // A connection wakes the thread, if the socket still is the one it
-        // listens on. If somebody took that away, the thread is left behind.
-        if self.is_ours(&listening) && UnixStream::connect(&self.path).is_ok() {
-            let _ = listening.thread.join();
-        }
     }
 
     fn is_ours(&self, listening: &Listening) -> bool {
@@ -413,7 +414,7 @@ impl Drop for Simulator {
         self.shared.inner().stopping = true;
         if let Some(listening) = self.listening().take() {
             let ours = self.is_ours(&listening);
-            self.stop_listening(listening);
+            listening.stop();
             if ours {
                 let _ = fs::remove_file(&self.path);
             }
@@ -466,11 +467,8 @@ fn make_room(path: &Path) -> io::Result<()> {
     }
 }
 
-fn accept(shared: &Arc<Shared>, listener: &UnixListener, stop: &AtomicBool) {
+fn accept(shared: &Arc<Shared>, listener: &UnixListener) {
     for stream in listener.incoming() {
-        if stop.load(atomic::Ordering::Relaxed) {
-            return;
-        }
         match stream.and_then(|stream| Ok((stream.try_clone()?, stream))) {
             Ok((copy, stream)) => {
                 let id = {
@@ -484,6 +482,8 @@ fn accept(shared: &Arc<Shared>, listener: &UnixListener, stop: &AtomicBool) {
                     Connection { shared: shared.clone(), id, stream, received: Vec::new() };
                 thread::spawn(move || connection.serve());
             }
+            // The socket has been shut down.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => return,
             // Out of file descriptors, most likely: some will come free.
             Err(_) => {
                 if !shared.pause(Duration::from_millis(10)) {
