@@ -3,8 +3,8 @@
 //! and every word that an operator reads.
 
 use crate::common::{
-    Directory, Node, Parrot, RUN_MAX, Ran, forbid, program, program_of_a_stranger, redirected, run,
-    run_into, run_within,
+    Directory, Node, Parrot, RUN_MAX, Ran, forbid, leave_stale_socket, program,
+    program_of_a_stranger, redirected, run, run_into, run_within,
 };
 use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::{
@@ -13,7 +13,7 @@ use bottlerocket_simulator::{
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::UnixDatagram;
 use std::process::{self, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -281,7 +281,7 @@ fn tells_what_is_wrong_with_the_socket() {
     let directory = Directory::new();
     let path = |name: &str| directory.path().join(name);
     File::create(path("file")).unwrap();
-    drop(UnixListener::bind(path("stale")).unwrap());
+    leave_stale_socket(&path("stale"));
     let _datagrams = UnixDatagram::bind(path("datagrams")).unwrap();
     symlink("loop", path("loop")).unwrap();
     let too_long = "x".repeat(109 - path("").as_os_str().len());

@@ -2,15 +2,14 @@
 //! but 0 for a reboot that does not come, and 0 for one that does.
 
 use crate::common::{
-    Directory, Node, Parrot, RUN_MAX, Ran, forbid, program, program_of_a_stranger, redirected, run,
-    run_into, run_within,
+    Directory, Node, Parrot, RUN_MAX, Ran, forbid, leave_stale_socket, program,
+    program_of_a_stranger, redirected, run, run_into, run_within,
 };
 use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::{Ending, Fault, Lock, Options, Rule, UNTIL_TOLD};
 use bottlerocket_updater::reboot::SHUTDOWN_GRACE;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -249,7 +248,7 @@ fn tells_what_is_wrong_with_the_socket() {
     let directory = Directory::new();
     let path = |name: &str| directory.path().join(name);
     File::create(path("file")).unwrap();
-    drop(UnixListener::bind(path("stale")).unwrap());
+    leave_stale_socket(&path("stale"));
     let refused = "cannot connect: connection refused (is the API server running? \
                    if it made a new socket, restart the container that has the old one mounted)";
     for (socket, why) in [

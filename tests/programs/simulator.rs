@@ -12,7 +12,7 @@ use bottlerocket_simulator::{
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -978,7 +978,7 @@ fn where_a_socket_can_be() {
     fs::remove_file(&file).unwrap();
 
     let stale = fresh("sock");
-    drop(UnixListener::bind(&stale).unwrap());
+    Simulator::start(&stale, instant()).unwrap().refuse();
     let simulator = Simulator::start(&stale, instant()).unwrap();
     let mode = fs::metadata(&stale).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);

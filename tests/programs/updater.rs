@@ -2,7 +2,7 @@
 
 use crate::common::daemon::{AT_ONCE, LONG, Running, Told, pid};
 use crate::common::records::{Format, Record};
-use crate::common::{Directory, program, run};
+use crate::common::{Directory, leave_stale_socket, program, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
 use bottlerocket_simulator::State::{self, Ready, Staged};
 use bottlerocket_simulator::{
@@ -573,7 +573,7 @@ fn one_cycle_waits_for_no_socket() {
     fs::write(&file, "").unwrap();
     let below_a_file = file.join("api.sock");
     let stale = directory.path().join("stale");
-    drop(UnixListener::bind(&stale).unwrap());
+    leave_stale_socket(&stale);
     let not_a_directory = MISSING.replace("no such file or directory", "not a directory");
     let long = directory.path().join("x".repeat(200));
     for (socket, error) in [

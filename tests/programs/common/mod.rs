@@ -13,7 +13,9 @@ use bottlerocket_simulator::{self as simulator, Options, Simulator};
 use std::env;
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -76,6 +78,14 @@ impl Drop for Directory {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Leaves a socket file on which nobody listens.
+pub fn leave_stale_socket(path: &Path) {
+    let listener = UnixListener::bind(path).unwrap();
+    // Closing it is not enough: a child process that another thread starts has a copy
+    // of it until it executes its program.
+    UnixStream::from(OwnedFd::from(listener)).shutdown(Shutdown::Both).unwrap();
 }
 
 /// What a run came to.
