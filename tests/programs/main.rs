@@ -27,10 +27,10 @@ mod install;
 mod memory;
 // The updater's server of metrics and health.
 mod metrics;
-// The operators' page against the program.
-mod operating;
 // The reboot program.
 mod reboot;
+// The reference pages in `docs/`, compared with the programs.
+mod reference;
 // The simulated node.
 mod simulator;
 // A day of an updater, and 10,000 checks.
