@@ -1,5 +1,4 @@
-//! aarch64: the entry point and the two system calls that rustix does not
-//! offer.
+//! aarch64: the entry point, and the two system calls that rustix does not offer.
 
 use core::arch::{asm, global_asm};
 use core::ffi::{c_int, c_void};
@@ -7,9 +6,8 @@ use core::ffi::{c_int, c_void};
 const EXIT_GROUP: usize = 94;
 const RT_SIGACTION: usize = 134;
 
-// The kernel enters with a stack pointer that is a multiple of 16, as a
-// function expects it; frame pointer and link register of 0 mark the outermost
-// frame for a debugger.
+// The kernel sets a stack pointer that is a multiple of 16, as functions expect. A
+// frame pointer and a link register of 0 mark the outermost frame for debuggers.
 global_asm!(
     ".globl _start",
     ".type _start, @function",
@@ -22,24 +20,24 @@ global_asm!(
     start = sym crate::bottlerocket_start,
 );
 
-/// Ends all threads of the process.
+/// Exits from the process.
 pub fn exit_group(status: c_int) -> ! {
-    // SAFETY: the call takes a number and does not return.
+    // SAFETY: the call only takes a number, and never returns.
     unsafe {
         asm!("svc 0", in("x8") EXIT_GROUP, in("x0") status, options(noreturn, nostack));
     }
 }
 
-/// `rt_sigaction`: the kernel's answer, 0 or a negative error number.
+/// `rt_sigaction`. Returns 0 or a negative error number.
 ///
 /// # Safety
 ///
-/// `action` points at a `struct sigaction` as the kernel of this architecture
-/// has it, with a mask of 8 bytes.
+/// `action` points to a `struct sigaction` in the layout of the kernel for this
+/// architecture, with a mask of 8 bytes.
 pub unsafe fn rt_sigaction(signal: c_int, action: *const c_void) -> isize {
     let answer;
-    // SAFETY: the kernel reads `action`, which the caller vouches for, and
-    // writes nothing, since the pointer for the old action is null.
+    // SAFETY: the kernel reads `action`, which the caller promises is valid. It writes
+    // nothing, because the pointer for the old action is null.
     unsafe {
         asm!(
             "svc 0",
@@ -54,11 +52,10 @@ pub unsafe fn rt_sigaction(signal: c_int, action: *const c_void) -> isize {
     answer
 }
 
-// What the compiler brings for atomics asks the kernel, before `main` and with
-// libc's help, which instructions the processor has. It does not get to run
-// here, so that the atomics take those that every processor has; yet it is
-// linked, into unoptimised programs at least, and these are the names that it
-// refers to.
+// The compiler's library for atomics has code that asks libc, before `main`, which
+// instructions the processor has. Here this code never runs, so atomics use the
+// instructions that every processor has. Unoptimised programs link it all the same,
+// and it refers to these names.
 
 #[unsafe(no_mangle)]
 extern "C" fn getauxval(_kind: usize) -> usize {

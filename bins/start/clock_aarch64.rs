@@ -9,9 +9,9 @@ const CLOCK_GETTIME: usize = 113;
 ///
 /// # Safety
 ///
-/// A `struct timespec` can be written at `time`.
+/// `time` points to a writable `struct timespec`.
 pub unsafe fn clock_gettime(clock: c_int, time: *mut c_void) {
-    // SAFETY: the kernel writes to `time`, which the caller vouches for.
+    // SAFETY: the kernel writes only to `time`, which the caller promises is writable.
     unsafe {
         asm!(
             "svc 0",

@@ -1,17 +1,17 @@
-//! For a program that reads its environment.
+//! The environment of the process.
 
 use crate::start::Args;
 use core::ffi::{CStr, c_char};
 
-/// The variables of the environment, `NAME=value` each.
+/// The variables of the environment, each as `NAME=value`.
 pub struct Environment(*const *const c_char);
 
 impl Environment {
-    /// Those of the process that has these arguments.
+    /// The environment of the process that has these arguments.
     pub fn beside(arguments: &Args) -> Self {
-        // SAFETY: `next` points at the first of `left` pointers that are left,
-        // a null pointer follows these, and the first variable's pointer that
-        // (see `Args::from_stack`).
+        // SAFETY: `next` points to the first of `left` pointers to arguments. Behind
+        // them are a null pointer and the pointer to the first variable (see
+        // `Args::from_stack`).
         Self(unsafe { arguments.next.add(arguments.left + 1) })
     }
 }
@@ -20,9 +20,8 @@ impl Iterator for Environment {
     type Item = &'static CStr;
 
     fn next(&mut self) -> Option<&'static CStr> {
-        // SAFETY: as long as no null pointer was found, the next one is there,
-        // and points at a string that ends in a NUL and lives as long as the
-        // process (see `Args::from_stack`).
+        // SAFETY: before the null pointer, each pointer points to a string that ends
+        // in a NUL and lives as long as the process (see `Args::from_stack`).
         unsafe {
             if (*self.0).is_null() {
                 return None;

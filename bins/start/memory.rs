@@ -1,32 +1,31 @@
-//! The memory functions, under names of their own so that a test can link them
-//! beside libc's.
+//! The memory functions. Their names differ from libc's, so that a test can link
+//! both.
 //!
-//! A plain loop would be compiled into a call of the very function that it is
-//! meant to be. On x86_64 the copies and the fill are one string instruction
-//! each; everywhere else an empty `asm!` in the loop keeps the compiler from
-//! seeing what the loop does.
+//! The compiler turns a plain loop into a call of the function that the loop
+//! implements. To prevent this, the copies and the fill are single string
+//! instructions on x86_64, and all other loops contain an empty `asm!`.
 
 use core::arch::asm;
 
-/// Keeps the loop around it a loop: the compiler must take it that anything in
-/// memory may have been read or written here.
+/// Keeps the loop around it a loop: the compiler must assume that this reads and
+/// writes any memory.
 #[inline(always)]
 fn keep_the_loop() {
-    // SAFETY: it is empty.
+    // SAFETY: the assembly is empty.
     unsafe { asm!("", options(nostack, preserves_flags)) };
 }
 
-/// Copies `len` bytes, the first one first.
+/// Copies `len` bytes, starting with the first.
 ///
 /// # Safety
 ///
-/// `len` bytes can be read at `from` and written at `to`; if the two overlap,
-/// `to` comes first.
+/// `len` bytes are readable at `from` and writable at `to`. If the two ranges
+/// overlap, `to` is before `from`.
 #[inline(always)]
 pub unsafe fn copy_forward(to: *mut u8, from: *const u8, len: usize) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the instruction touches the bytes that the caller speaks of; the
-    // direction flag is clear on entry, as the ABI has it.
+    // SAFETY: the instruction reads and writes only the caller's bytes. The ABI
+    // guarantees that the direction flag is clear.
     unsafe {
         asm!(
             "rep movsb",
@@ -44,16 +43,16 @@ pub unsafe fn copy_forward(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// Copies `len` bytes, wherever the two places lie.
+/// Copies `len` bytes between ranges that may overlap in any way.
 ///
 /// # Safety
 ///
-/// `len` bytes can be read at `from` and written at `to`.
+/// `len` bytes are readable at `from` and writable at `to`.
 #[inline(always)]
 pub unsafe fn copy_overlapping(to: *mut u8, from: *const u8, len: usize) {
-    // In wrapping arithmetic a place before `from` is far behind it.
+    // If `to` is before `from`, the difference wraps around to a large number.
     if to.addr().wrapping_sub(from.addr()) >= len {
-        // SAFETY: `to` is not inside what is read, or comes before it.
+        // SAFETY: `to` is before `from`, or behind the bytes that are read.
         unsafe { copy_forward(to, from, len) };
         return;
     }
@@ -68,7 +67,7 @@ pub unsafe fn copy_overlapping(to: *mut u8, from: *const u8, len: usize) {
 ///
 /// # Safety
 ///
-/// `len` bytes can be written at `to`.
+/// `len` bytes are writable at `to`.
 #[inline(always)]
 pub unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     #[cfg(target_arch = "x86_64")]
@@ -90,11 +89,11 @@ pub unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     }
 }
 
-/// The difference of the first two bytes that differ, 0 if none do.
+/// The difference of the first two bytes that differ, or 0 if all are equal.
 ///
 /// # Safety
 ///
-/// `len` bytes can be read at `left` and at `right`.
+/// `len` bytes are readable at `left` and at `right`.
 #[inline(always)]
 pub unsafe fn compare(left: *const u8, right: *const u8, len: usize) -> i32 {
     for at in 0..len {
@@ -108,11 +107,11 @@ pub unsafe fn compare(left: *const u8, right: *const u8, len: usize) -> i32 {
     0
 }
 
-/// How many bytes stand before the first NUL.
+/// The number of bytes before the first NUL.
 ///
 /// # Safety
 ///
-/// A NUL can be reached by reading from `string` on.
+/// All bytes from `string` to the first NUL are readable.
 #[inline(always)]
 pub unsafe fn length(string: *const u8) -> usize {
     let mut len = 0;

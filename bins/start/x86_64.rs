@@ -1,4 +1,4 @@
-//! x86_64: the entry point and the two system calls that rustix does not offer.
+//! x86_64: the entry point, and the two system calls that rustix does not offer.
 
 use core::arch::{asm, global_asm};
 use core::ffi::{c_int, c_void};
@@ -6,9 +6,9 @@ use core::ffi::{c_int, c_void};
 const RT_SIGACTION: usize = 13;
 const EXIT_GROUP: usize = 231;
 
-// The kernel enters with a stack pointer that is a multiple of 16. The call
-// pushes a return address, as a function expects it; the frame pointer of 0
-// marks the outermost frame for a debugger.
+// The kernel sets a stack pointer that is a multiple of 16, and the call pushes a
+// return address, as functions expect. A frame pointer of 0 marks the outermost
+// frame for debuggers.
 global_asm!(
     ".globl _start",
     ".type _start, @function",
@@ -20,24 +20,24 @@ global_asm!(
     start = sym crate::bottlerocket_start,
 );
 
-/// Ends all threads of the process.
+/// Exits from the process.
 pub fn exit_group(status: c_int) -> ! {
-    // SAFETY: the call takes a number and does not return.
+    // SAFETY: the call only takes a number, and never returns.
     unsafe {
         asm!("syscall", in("rax") EXIT_GROUP, in("rdi") status, options(noreturn, nostack));
     }
 }
 
-/// `rt_sigaction`: the kernel's answer, 0 or a negative error number.
+/// `rt_sigaction`. Returns 0 or a negative error number.
 ///
 /// # Safety
 ///
-/// `action` points at a `struct sigaction` as the kernel of this architecture
-/// has it, with a mask of 8 bytes.
+/// `action` points to a `struct sigaction` in the layout of the kernel for this
+/// architecture, with a mask of 8 bytes.
 pub unsafe fn rt_sigaction(signal: c_int, action: *const c_void) -> isize {
     let answer;
-    // SAFETY: the kernel reads `action`, which the caller vouches for, and
-    // writes nothing, since the pointer for the old action is null.
+    // SAFETY: the kernel reads `action`, which the caller promises is valid. It writes
+    // nothing, because the pointer for the old action is null.
     unsafe {
         asm!(
             "syscall",
