@@ -134,9 +134,7 @@ fn note(metrics: &mut Metrics, now: Duration, socket: &CStr, event: &Event) {
 
 /// Logs an event, unless the log level excludes it.
 fn log(event: &Event, socket: &[u8]) {
-    if let Some(mut record) = REPORTER.report(event, socket, clock::utc()) {
-        stdio::write_all(STDERR, record.finish());
-    }
+    REPORTER.report(event, socket, clock::utc(), |line| stdio::write_all(STDERR, line));
 }
 
 /// Exits because of a signal. An update in progress continues on the node, and the

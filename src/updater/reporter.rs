@@ -7,7 +7,7 @@
 use crate::text::excerpt::Sanitized;
 use crate::updater::event::Event;
 use crate::updater::history::fnv1a;
-use crate::updater::log::{Format, Level, Record};
+use crate::updater::log::{Format, Level};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
@@ -37,20 +37,20 @@ impl Reporter {
         self.level.store(level as u8, Relaxed);
     }
 
-    /// The record to write for an event at `utc`, the time since 1970-01-01 00:00:00
-    /// UTC, unless the log level excludes the event. `socket` is the path of the
-    /// API's socket.
-    pub fn report(&self, event: &Event, socket: &[u8], utc: Duration) -> Option<Record> {
+    /// Calls `write` with the line to write for an event at `utc`, the time since
+    /// 1970-01-01 00:00:00 UTC, unless the log level excludes the event. `socket` is
+    /// the path of the API's socket.
+    pub fn report(&self, event: &Event, socket: &[u8], utc: Duration, write: impl FnOnce(&[u8])) {
         let level = self.level_of(event);
         if level as u8 > self.level.load(Relaxed) {
-            return None;
+            return;
         }
         let format = if self.is_json.load(Relaxed) { Format::Json } else { Format::Logfmt };
         let mut record = event.record(format, utc);
         if let Event::ApiLost { .. } = event {
             record.show("socket", &Sanitized(socket));
         }
-        Some(record)
+        write(record.finish());
     }
 
     /// The level at which an event is logged: its own if it is news, or else
