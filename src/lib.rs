@@ -1,7 +1,20 @@
-//! What the node programs share: the update API's protocol and documents, the
-//! decision what to do about a node's state, and what does I/O.
+//! The library of the programs that run on a node.
 //!
-//! Nothing here allocates or reads a clock, and only [`sys`] touches sockets
+//! Its rooms, from the lowest to the highest. A room imports only the rooms above it
+//! in this table, and no two modules import each other.
+//!
+//! | room | what it is for | which programs use it |
+//! |---|---|---|
+//! | [`text`] | words for people: one-line excerpts, durations, times, the kernel's errors | all |
+//! | [`cli`] | Go-style flags, the table of flags, the help, exit statuses | all |
+//! | [`http`] | HTTP: the responses that the client reads, the requests that the server reads | checker, reboot, updater |
+//! | [`api`] | the node's update API: calls, answers, errors, the status | checker, reboot, updater |
+//! | [`sys`] | all input and output: sockets, files, time limits, the standard streams | all |
+//! | [`reboot`] | the decision of the reboot program | reboot |
+//! | [`updater`] | the plan, the cycle, the daemon, windows, history, log, metrics | updater |
+//!
+//! Nothing here allocates, panics or reads a clock by itself: code that waits gets the
+//! time as an argument and returns when it wants to go on. Only [`sys`] touches sockets
 //! and files.
 #![no_std]
 #![forbid(unsafe_code)]

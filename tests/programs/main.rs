@@ -31,6 +31,8 @@ mod metrics;
 mod reboot;
 // The reference pages in `docs/`, compared with the programs.
 mod reference;
+// The rooms of the library: no import goes up.
+mod rooms;
 // The simulated node.
 mod simulator;
 // A day of an updater, and 10,000 checks.

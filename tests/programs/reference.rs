@@ -1,27 +1,34 @@
-//! The page for operators says of the updater what is true, and all of it.
+//! The pages in `docs/` describe the programs as they are, and completely.
 
 use crate::common::{Directory, Node, RUN_MAX, program, run};
 use bottlerocket_simulator::Options;
 use bottlerocket_updater::updater::event::EventKind;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 
-fn file(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+const PROGRAMS: [&str; 4] = ["checker", "reboot", "updater", "install"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The cells of the rows of the table in the section with this heading.
+fn file(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The cells of the rows of the table in a section of the reference, without its
+/// head.
 fn table(heading: &str) -> Vec<Vec<String>> {
-    let page = file("docs/operating.md");
+    let page = file("docs/reference.md");
     let (_, section) = page.split_once(&format!("\n## {heading}\n")).expect(heading);
     let section = section.split("\n## ").next().unwrap();
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
     let rows: Vec<Vec<String>> = rows
         .map(|row| {
             let row = row.strip_prefix('|').and_then(|row| row.strip_suffix('|')).expect(row);
@@ -42,62 +49,138 @@ fn words(cell: &str) -> Vec<String> {
     cell.split_whitespace().map(|word| word.trim_matches('`').to_owned()).collect()
 }
 
-#[test]
-fn it_has_every_flag_with_its_variable_and_its_default() {
-    let ran = run(program("updater").arg("-print-config"));
-    assert_eq!(ran.status, Some(0));
-    let real: Vec<_> = ran
-        .stdout
-        .lines()
-        .map(|line| {
-            let (flag, value) = line.split_once('=').unwrap();
-            let value = value.split(" (").next().unwrap();
-            // This one was asked for.
-            let value = if flag == "-print-config" { "false" } else { value };
-            (flag.to_owned(), if value.is_empty() { "none" } else { value }.to_owned())
-        })
-        .collect();
-    let mut told = Vec::new();
-    for row in table("Flags and the environment") {
-        let [flag, variable, default, _] = row.try_into().unwrap();
-        let flag = flag.trim_matches('`');
-        let name = flag.trim_start_matches('-').to_uppercase().replace('-', "_");
-        assert_eq!(variable, format!("`BOTTLEROCKET_UPDATER_{name}`"));
-        told.push((flag.to_owned(), default.trim_matches('`').to_owned()));
-    }
-    assert_eq!(sorted(told.clone()), sorted(real));
+fn help(name: &str) -> String {
+    let ran = run(program(name).arg("-help"));
+    assert_eq!(ran.status, Some(0), "{name}");
+    ran.stdout
+}
 
-    // And so has the help.
-    let help = run(program("updater").arg("-help")).stdout;
-    let flags = help.lines().filter_map(|line| line.strip_prefix("  -"));
-    let helped: BTreeSet<_> =
-        flags.map(|line| format!("-{}", line.split([' ', ',']).next().unwrap())).collect();
-    let told: BTreeSet<_> = told.into_iter().map(|(flag, _)| flag).collect();
-    let others = ["-h", "-version"].map(String::from);
-    assert_eq!(helped, told.into_iter().chain(others).collect());
+/// The section of a help text with this heading, to the next empty line.
+fn section<'a>(help: &'a str, heading: &str) -> &'a str {
+    let (_, section) = help.split_once(&format!("\n{heading}:\n")).expect(heading);
+    section.split("\n\n").next().unwrap()
+}
+
+/// The flags in a help text, with their arguments, and their defaults.
+fn flags_in_help(help: &str) -> Vec<(String, String)> {
+    let flags = section(help, "Flags").split("\n  -").map(|flag| flag.trim_start_matches("  -"));
+    let flags =
+        flags.map(|flag| format!("-{}", flag.split_whitespace().collect::<Vec<_>>().join(" ")));
+    flags
+        .filter(|flag| !flag.starts_with("-h, ") && !flag.starts_with("-version "))
+        .map(|flag| {
+            let default = flag.rsplit_once("(default: ").map_or("", |(_, rest)| rest);
+            let names = flag.split(' ');
+            let is_name = |word: &&str| {
+                word.starts_with('-') || word.len() > 1 && word.chars().all(char::is_uppercase)
+            };
+            let name = names.take_while(is_name).collect::<Vec<_>>().join(" ");
+            (name, default.trim_end_matches(')').to_owned())
+        })
+        .collect()
+}
+
+/// Each program with the rows of the table of flags that are about it.
+fn documented_flags() -> BTreeMap<String, Vec<(String, String)>> {
+    let mut flags = BTreeMap::<String, Vec<_>>::new();
+    let mut name = String::new();
+    for row in table("Flags") {
+        let [program, flag, default, _] = row.try_into().unwrap();
+        if !program.is_empty() {
+            name = program;
+        }
+        let plain = |cell: &str| cell.replace('`', "");
+        flags.entry(name.clone()).or_default().push((plain(&flag), plain(&default)));
+    }
+    flags
 }
 
 #[test]
-fn it_has_every_event_with_its_level_and_its_fields() {
+fn reference_has_every_flag_of_every_program_with_its_default() {
+    let documented = documented_flags();
+    assert_eq!(documented.keys().map(String::as_str).collect::<Vec<_>>(), {
+        let mut programs = PROGRAMS;
+        programs.sort_unstable();
+        programs
+    });
+    for name in PROGRAMS {
+        assert_eq!(documented[name], flags_in_help(&help(name)), "{name}");
+    }
+}
+
+#[test]
+fn print_config_shows_every_flag_of_the_updater() {
+    let ran = run(program("updater").arg("-print-config"));
+    assert_eq!(ran.status, Some(0));
+    let shown = ran.stdout.lines().map(|line| line.split('=').next().unwrap().to_owned());
+    let documented = documented_flags().remove("updater").unwrap();
+    let documented = documented.iter().map(|(flag, _)| flag.split(' ').next().unwrap().to_owned());
+    assert_eq!(sorted::<String>(shown.collect()), sorted(documented.collect()));
+}
+
+#[test]
+fn every_flag_of_the_updater_has_the_variable_that_the_reference_promises() {
+    for (flag, _) in &documented_flags()["updater"] {
+        let flag = flag.split(' ').next().unwrap();
+        // The command line has this one already, and wins.
+        if flag == "-print-config" {
+            continue;
+        }
+        let name = flag.trim_start_matches('-').to_uppercase().replace('-', "_");
+        // No flag takes this.
+        let variable = format!("BOTTLEROCKET_UPDATER_{name}");
+        let mut updater = program("updater");
+        let ran = run(updater.env(&variable, "\u{7}=").arg("-print-config"));
+        if ran.status == Some(0) {
+            let shown = ran.stdout.lines().find(|line| line.starts_with(&format!("{flag}=")));
+            assert!(shown.is_some_and(|line| line.ends_with(" (environment)")), "{variable}");
+        } else {
+            assert_eq!(ran.status, Some(2), "{variable}");
+            assert!(ran.stderr.contains("environment"), "{variable}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn reference_has_the_exit_statuses_of_every_program() {
+    let rows = table("Exit statuses");
+    for (column, name) in PROGRAMS.iter().enumerate() {
+        let documented = rows.iter().filter(|row| !row[column + 2].is_empty());
+        let documented: Vec<_> = documented.map(|row| (row[0].clone(), row[1].clone())).collect();
+        let help = help(name);
+        let lines =
+            section(&help, "Exit status").lines().filter_map(|line| line.strip_prefix("  "));
+        let lines = lines.filter(|line| line.starts_with(|first: char| first.is_ascii_digit()));
+        let helped: Vec<_> = lines
+            .map(|line| {
+                let (status, text) = line.split_once("  ").unwrap();
+                (status.to_owned(), text.split(':').next().unwrap().to_owned())
+            })
+            .collect();
+        assert_eq!(documented, helped, "{name}");
+    }
+}
+
+#[test]
+fn reference_has_every_event_with_its_level_and_its_fields() {
     let real: Vec<_> = EventKind::ALL
         .into_iter()
         .map(|kind| {
-            let name = kind.name();
             let documented =
-                crate::common::records::DOCUMENTED.iter().find(|event| event.0 == name);
-            let (_, _, _, fields) = documented.expect(name);
+                crate::common::records::DOCUMENTED.iter().find(|event| event.0 == kind.name());
+            let (_, _, _, fields) = documented.expect(kind.name());
             let fields = fields.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-            (name.to_owned(), kind.level().name().to_owned(), fields)
+            (kind.name().to_owned(), kind.level().name().to_owned(), fields)
         })
         .collect();
-    let told: Vec<_> = table("The log")
+    let documented: Vec<_> = table("Events")
         .into_iter()
         .map(|row| {
             let [event, level, fields, _] = row.try_into().unwrap();
             (event.trim_matches('`').to_owned(), level, words(&fields))
         })
         .collect();
-    assert_eq!(sorted(told), sorted(real));
+    assert_eq!(sorted(documented), sorted(real));
 }
 
 /// What the updater serves on a node that went back to the old version.
@@ -139,7 +222,7 @@ fn metrics() -> String {
 }
 
 #[test]
-fn it_has_every_metric_with_its_type_and_its_labels() {
+fn reference_has_every_metric_with_its_type_and_its_labels() {
     let answer = metrics();
     let (head, page) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -152,39 +235,92 @@ fn it_has_every_metric_with_its_type_and_its_labels() {
         let labels: Vec<_> = labels.map(|(label, _)| label.to_owned()).collect();
         real.push((name.to_owned(), kind.to_owned(), labels));
     }
-    let told: Vec<_> = table("Metrics")
+    let documented: Vec<_> = table("Metrics")
         .into_iter()
         .map(|row| {
             let [name, kind, labels, _] = row.try_into().unwrap();
             (name.trim_matches('`').to_owned(), kind, words(&labels))
         })
         .collect();
-    assert_eq!(told, real);
+    assert_eq!(documented, real);
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let text = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = text.chars().filter(|one| one.is_alphanumeric() || " -_".contains(*one));
+            kept.map(|one| if one == ' ' { '-' } else { one }).collect()
+        })
+        .collect()
+}
+
+/// The pages that people read.
+fn pages() -> Vec<PathBuf> {
+    let documents = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut pages: Vec<_> =
+        documents.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect();
+    for page in ["README.md", ".github/SECURITY.md", "scripts/README.md"] {
+        pages.push(root().join(page));
+    }
+    pages
 }
 
 #[test]
-fn the_readme_has_no_flag_that_is_not_there() {
-    let readme = file("README.md");
-    assert!(readme.contains("(docs/operating.md#flags-and-the-environment)"));
-    let told: Vec<_> =
-        table("Flags and the environment").iter().map(|row| row[0].replace('`', "")).collect();
-    let (_, flags) = readme.split_once("\n## Flags\n").unwrap();
-    let rows = flags.split("\n## ").next().unwrap().lines();
-    let mut updaters = 0;
-    let mut program = String::new();
-    for row in rows.filter(|row| row.starts_with("| ") && row.contains("| `-")) {
-        let mut cells = row.trim_matches('|').split('|').map(str::trim);
-        let name = cells.next().unwrap();
-        if !name.is_empty() {
-            program = name.into();
-        }
-        if program.contains("updater") {
-            let flag = cells.next().unwrap().trim_matches('`').split(' ').next().unwrap();
-            assert!(told.iter().any(|told| told == flag), "{flag}");
-            updaters += 1;
+fn links_between_pages_lead_somewhere() {
+    let mut links = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link}", page.display());
+            let is_there = anchor.is_empty()
+                || anchors(&fs::read_to_string(&target).unwrap()).contains(anchor);
+            assert!(is_there, "{}: {link}", page.display());
+            links += 1;
         }
     }
-    assert!(updaters > 5);
+    assert!(links > 60, "{links}");
+}
+
+#[test]
+fn every_alert_links_to_its_section_of_the_runbook() {
+    let rules = file("deploy/monitoring/prometheusrule.yaml");
+    let anchors = anchors(&file("docs/operating.md"));
+    let links = rules.lines().filter_map(|line| line.split_once("docs/operating.md#"));
+    let links: Vec<_> = links.map(|(_, anchor)| anchor.trim()).collect();
+    assert_eq!(links.len(), rules.lines().filter(|line| line.contains("- alert: ")).count());
+    for anchor in links {
+        assert!(anchors.contains(anchor), "{anchor}");
+    }
+}
+
+#[test]
+fn paths_that_pages_name_exist() {
+    let roots = ["src/", "bins/", "tests/", "scripts/", "deploy/", "docs/", "fuzz/", ".ci/"];
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let path = quoted.split_whitespace().next().unwrap_or_default();
+            let is_old = page.ends_with("CHANGELOG.md");
+            if roots.iter().any(|root| path.starts_with(root)) && !is_old && !path.contains('*') {
+                assert!(root().join(path).exists(), "{}: {path}", page.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn readme_is_short() {
+    let lines = file("README.md").lines().count();
+    assert!(lines < 180, "{lines} lines: details belong in docs/");
 }
 
 #[test]
