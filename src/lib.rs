@@ -11,6 +11,7 @@
 //! | [`api`] | the node's update API: calls, answers, errors, the status | checker, reboot, updater |
 //! | [`sys`] | all input and output: sockets, files, time limits, the standard streams | all |
 //! | [`reboot`] | the decision of the reboot program | reboot |
+//! | [`install`] | the messages of the install program | install |
 //! | [`updater`] | the plan, the cycle, the daemon, windows, history, log, metrics | updater |
 //!
 //! Nothing here allocates, panics or reads a clock by itself: code that waits gets the
