@@ -22,7 +22,7 @@
 use crate::api::status::{LastCommand, Status, Text, copy};
 use crate::api::{Answer, Call, CallError, Command};
 use crate::updater::event::{Event, Update};
-use crate::updater::history::{History, Outcome};
+use crate::updater::history::{Finding, History};
 use crate::updater::plan::{Inputs, Plan, plan};
 use crate::updater::window::Windows;
 use core::mem;
@@ -196,10 +196,11 @@ impl Context<'_> {
 /// 1970-01-01 00:00:00 UTC, and emits what became of activated versions.
 pub fn observe(history: &mut History, utc: Duration, status: &Status, emit: &mut dyn FnMut(Event)) {
     for finding in &history.observe(utc, status) {
-        let entry = &finding.entry();
-        emit(match finding.outcome {
-            Outcome::Updated => Event::Updated(entry),
-            Outcome::RolledBack { retry_in } => Event::RolledBack { entry, retry_in },
+        emit(match finding {
+            Finding::Updated(entry) => Event::Updated(entry),
+            Finding::RolledBack { entry, retry_in } => {
+                Event::RolledBack { entry, retry_in: *retry_in }
+            }
         });
     }
 }

@@ -124,7 +124,7 @@ pub enum Event<'a> {
     /// A cycle ended: the chosen version did not boot, and is held back.
     HeldBack {
         /// What is known about the version.
-        entry: &'a Entry<'a>,
+        entry: &'a Entry,
         /// The time until it is tried again; [`Duration::MAX`] for never.
         retry_in: Duration,
     },
@@ -132,12 +132,12 @@ pub enum Event<'a> {
     /// the version before it.
     RolledBack {
         /// What is known about the version.
-        entry: &'a Entry<'a>,
+        entry: &'a Entry,
         /// The time until it is tried again; [`Duration::MAX`] for never.
         retry_in: Duration,
     },
     /// A version was activated in an earlier boot, and is running now.
-    Updated(&'a Entry<'a>),
+    Updated(&'a Entry),
     /// A call of the API has no usable answer: the first one, or the first with
     /// this kind of error.
     ApiLost {
@@ -546,19 +546,19 @@ impl<'a> Event<'a> {
                 record.timestamp("opens", opens);
             }
             Self::HeldBack { entry, retry_in } => {
-                add_image(record, entry.image);
+                add_image(record, entry.image.image());
                 record.show("failed_boots", &entry.failed_boots);
                 record.duration("retry_in", retry_in);
             }
             Self::RolledBack { entry, retry_in } => {
-                add_image(record, entry.image);
+                add_image(record, entry.image.image());
                 record.show("failed_boots", &entry.failed_boots);
                 record.duration("retry_in", retry_in);
-                record.text("running", entry.previous_version);
+                record.text("running", &entry.previous_version);
             }
             Self::Updated(entry) => {
-                add_image(record, entry.image);
-                record.text("before", entry.previous_version);
+                add_image(record, entry.image.image());
+                record.text("before", &entry.previous_version);
             }
             Self::ApiLost { call, error } => {
                 record.text("call", call.name());

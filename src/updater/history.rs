@@ -26,22 +26,19 @@
 //! boot in which the version was activated; it is empty once the outcome is known.
 //! `failed at` is when a boot of it last failed, in seconds since 1970.
 
-use crate::api::document::STRING_MAX;
 use crate::api::status::{Image, OwnedImage, State, Status, Text, copy};
 use crate::text::duration::whole_number;
 use crate::text::excerpt::is_plain;
-use crate::text::{cut, put};
+use crate::text::put;
+use core::str;
 use core::time::Duration;
-use core::{iter, mem, str};
-use heapless::{Vec, VecView};
+use heapless::Vec;
 
-/// The largest file, in bytes.
+/// The longest file, in bytes.
 pub const FILE_MAX: usize = 2048;
 /// How many versions are remembered. One more replaces the first.
-const LINES_MAX: usize = 4;
-/// The longest line, in bytes, with its newline.
-const LINE_MAX: usize = 385;
-/// How often the hold-back is doubled.
+const ENTRIES_MAX: usize = 4;
+/// How often the time for which a version is held back doubles.
 const DOUBLINGS_MAX: u32 = 16;
 
 /// The first line of the file: its kind, and the version of its format.
@@ -52,30 +49,47 @@ const SUM: &str = "sum ";
 /// What is remembered across boots.
 #[derive(Debug, Default)]
 pub struct History {
+    /// The id of this boot.
     boot: Text,
+    /// The time for which a version is held back after its first failed boot. `None`
+    /// for ever.
     retry: Option<Duration>,
-    /// The lines of the file that are about versions.
-    lines: Lines,
+    /// The versions. The one that was activated last comes last.
+    entries: Entries,
+    /// Whether the entries differ from those in the file.
     changed: bool,
 }
 
-/// A line for each version, with its newline.
-type Lines = Vec<u8, { LINES_MAX * LINE_MAX }>;
+type Entries = Vec<Entry, ENTRIES_MAX>;
 
 /// A version that was activated, or did not boot, or both.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Entry<'a> {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entry {
     /// The version.
-    pub image: Image<'a>,
-    /// The version that ran when it was activated. It runs again if the version does
-    /// not boot.
-    pub previous_version: &'a str,
-    /// The boot in which it was activated; empty once the outcome is known.
-    boot: &'a str,
-    /// How often it did not boot.
+    pub image: OwnedImage,
+    /// The version that ran when this one was activated. It runs again if this one
+    /// does not boot.
+    pub previous_version: Text,
+    /// The boot in which the version was activated. Empty once the outcome is known.
+    boot: Text,
+    /// How often the version did not boot.
     pub failed_boots: u64,
-    /// When that was last noticed, in seconds since 1970.
+    /// When the last failed boot was noticed, in seconds since 1970.
     failed_at: u64,
+}
+
+/// What became of a version that was activated in an earlier boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// It runs, and its entry is removed.
+    Updated(Entry),
+    /// It did not boot, and the version before it runs again.
+    RolledBack {
+        /// What is remembered of the version.
+        entry: Entry,
+        /// The time until it is tried again; [`Duration::MAX`] for never.
+        retry_in: Duration,
+    },
 }
 
 /// The file is not as [`History::write`] writes it.
@@ -84,259 +98,183 @@ pub struct Damaged;
 
 impl History {
     /// An empty history, in the boot with the id `boot`. A version that did not boot
-    /// is tried again after `retry`, after twice that the next time, and so on;
+    /// is tried again after `retry`, the next time after twice that, and so on;
     /// without `retry`, never.
     pub fn new(boot: Text, retry: Option<Duration>) -> Self {
         Self { boot, retry, ..Self::default() }
     }
 
-    /// The versions that did not boot, held back now or not.
-    pub fn held(&self) -> impl Iterator<Item = Entry<'_>> {
-        let mut entries = entries(&self.lines);
-        // Ends: with the entries.
-        iter::from_fn(move || entries.find(|entry| entry.failed_boots > 0))
+    /// The versions that did not boot, whether or not they are held back now.
+    pub fn held(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.failed_boots > 0)
     }
 
-    /// Whether the history differs from the file. Then it must be saved before the
-    /// next call is made.
+    /// Whether the history differs from the file. If so, save it before the next call
+    /// is made.
     pub fn has_changed(&self) -> bool {
         self.changed
     }
 
-    /// The file has this history now.
+    /// Notes that the file has this history now.
     pub fn set_saved(&mut self) {
         self.changed = false;
     }
 
-    /// Takes over what a status says that was read at `utc`, the time since
-    /// 1970-01-01 00:00:00 UTC. Gives what became of versions that were activated
-    /// in another boot.
-    pub fn observe(&mut self, utc: Duration, status: &Status) -> Vec<Finding, LINES_MAX> {
+    /// Compares the history with a status that was read at `utc`, the time since
+    /// 1970-01-01 00:00:00 UTC. Returns what became of versions that were activated in
+    /// an earlier boot.
+    pub fn observe(&mut self, utc: Duration, status: &Status) -> Vec<Finding, ENTRIES_MAX> {
         let mut findings = Vec::new();
-        let Some(running) = &status.running else { return findings };
-        let ready = if status.state == State::Ready { status.staged } else { None };
-        let old = mem::take(&mut self.lines);
-        for mut entry in entries(&old) {
-            let is_activated = !entry.boot.is_empty();
-            let is_over = is_activated && entry.boot != self.boot;
-            if entry.image == *running {
-                if is_over {
-                    // There is room: each finding is of another line.
-                    let _ = findings.push(Finding::new(Outcome::Updated, &entry));
-                }
-                continue;
-            }
-            if is_over && entry.previous_version == running.version {
+        let Some(running) = status.running else { return findings };
+        let ready = status.staged.filter(|_| status.state == State::Ready);
+        let before = self.entries.clone();
+        for entry in &mut self.entries {
+            let is_running = entry.image.image() == running;
+            let is_in_earlier_boot = !entry.boot.is_empty() && entry.boot != self.boot;
+            // There is room for the findings: an entry has one at most.
+            if is_in_earlier_boot && is_running {
+                let _ = findings.push(Finding::Updated(entry.clone()));
+            } else if is_in_earlier_boot && entry.previous_version == running.version {
                 entry.failed_boots = entry.failed_boots.saturating_add(1);
                 entry.failed_at = utc.as_secs();
-                let retry_in = entry.pause(self.retry);
-                let _ = findings.push(Finding::new(Outcome::RolledBack { retry_in }, &entry));
+                let retry_in = entry.hold(self.retry);
+                let _ = findings.push(Finding::RolledBack { entry: entry.clone(), retry_in });
             }
-            // The outcome is known, or the node runs a third version (so nothing can
-            // be concluded), or the activation never happened or was cancelled.
-            if is_over || ready != Some(entry.image) {
-                entry.boot = "";
+            // The outcome is known, or the node runs a third version (so nothing can be
+            // concluded), or the activation never happened or was cancelled.
+            if is_in_earlier_boot || ready != Some(entry.image.image()) {
+                entry.boot.clear();
             }
-            // If the clock was set back, the hold-back must not become longer by that.
+            // If somebody sets the clock back, the version is not held back for longer.
             entry.failed_at = entry.failed_at.min(utc.as_secs());
-            entry.put(&mut self.lines);
         }
-        self.changed |= self.lines != old;
+        self.entries.retain(|entry| entry.image.image() != running);
+        self.finish_change(&before);
         if let Some(staged) = ready {
-            self.activating(staged, *running);
+            self.activating(staged, running);
         }
         findings
     }
 
-    /// Takes back [`History::activating`]: the API has refused the command.
-    pub fn activation_refused(&mut self) {
-        let old = mem::take(&mut self.lines);
-        for mut entry in entries(&old) {
-            if entry.boot == self.boot {
-                entry.boot = "";
-            }
-            entry.put(&mut self.lines);
-        }
-        self.changed |= self.lines != old;
-    }
-
     /// Remembers that `image` is about to be activated while `running` runs.
     pub fn activating(&mut self, image: Image, running: Image) {
-        let old = mem::take(&mut self.lines);
-        let mut others = entries(&old).filter(|entry| entry.image != image).count();
-        let mut activated = Entry::default();
-        for entry in entries(&old) {
-            if entry.image == image {
-                activated = entry;
-                continue;
-            }
-            // If there is no room for one more, it replaces the first.
-            if others < LINES_MAX {
-                entry.put(&mut self.lines);
-            }
-            others -= 1;
+        let before = self.entries.clone();
+        let known = before.iter().find(|entry| entry.image.image() == image);
+        let mut entry = known.cloned().unwrap_or_default();
+        entry.image = OwnedImage::new(image);
+        entry.previous_version = copy(running.version);
+        entry.boot = self.boot.clone();
+        self.entries.retain(|other| other.image != entry.image);
+        if self.entries.is_full() {
+            self.entries.remove(0);
         }
-        activated.image = image;
-        activated.previous_version = running.version;
-        activated.boot = &self.boot;
-        activated.put(&mut self.lines);
-        self.changed |= self.lines != old;
+        let _ = self.entries.push(entry);
+        self.finish_change(&before);
     }
 
-    /// Whether `image` is held back at `utc`, the time since 1970-01-01 00:00:00 UTC:
-    /// its entry, and the time that is left; [`Duration::MAX`] for ever.
-    pub fn hold_for(&self, utc: Duration, image: Image) -> Option<(Entry<'_>, Duration)> {
-        let entry = self.held().find(|entry| entry.image == image)?;
+    /// Takes back [`History::activating`], because the API refused the command.
+    pub fn activation_refused(&mut self) {
+        let before = self.entries.clone();
+        for entry in &mut self.entries {
+            if entry.boot == self.boot {
+                entry.boot.clear();
+            }
+        }
+        self.finish_change(&before);
+    }
+
+    /// Removes the entries that are no longer needed, and notes whether the file needs
+    /// to change.
+    fn finish_change(&mut self, before: &Entries) {
+        self.entries.retain(Entry::is_needed);
+        self.changed |= self.entries != *before;
+    }
+
+    /// If `image` is held back at `utc`, the time since 1970-01-01 00:00:00 UTC: its
+    /// entry, and the time that is left; [`Duration::MAX`] for ever.
+    pub fn hold_for(&self, utc: Duration, image: Image) -> Option<(&Entry, Duration)> {
+        let entry = self.held().find(|entry| entry.image.image() == image)?;
         let passed = Duration::from_secs(utc.as_secs().saturating_sub(entry.failed_at));
-        let left = match entry.pause(self.retry) {
+        let left = match entry.hold(self.retry) {
             Duration::MAX => Duration::MAX,
-            pause => pause.saturating_sub(passed),
+            hold => hold.saturating_sub(passed),
         };
         (!left.is_zero()).then_some((entry, left))
     }
 
-    /// The contents of the file. There is room: a test has the longest.
+    /// The contents of the file.
     pub fn write(&self) -> Vec<u8, FILE_MAX> {
-        let mut file = Vec::new();
-        put!(&mut file, HEADER, text(&self.lines));
-        let sum = fnv1a(&file);
-        put!(&mut file, SUM, sum, "\n");
-        file
+        write(&self.entries)
     }
 
     /// Reads the contents of the file.
     ///
     /// # Errors
     ///
-    /// [`History::write`] has not written this; nothing is taken from it.
+    /// [`History::write`] does not write such a file. The history stays as it was.
     pub fn read(&mut self, file: &[u8]) -> Result<(), Damaged> {
-        self.lines = read(file).ok_or(Damaged)?;
+        let text = str::from_utf8(file).map_err(|_| Damaged)?;
+        let mut entries = Entries::new();
+        for entry in text.lines().filter_map(Entry::read) {
+            entries.push(entry).map_err(|_| Damaged)?;
+        }
+        // This also checks the header, the checksum, and that there is nothing else.
+        if write(&entries) != file {
+            return Err(Damaged);
+        }
+        self.entries = entries;
         Ok(())
     }
 }
 
-/// What became of a version that was activated in another boot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What became of it.
-    pub outcome: Outcome,
-    image: OwnedImage,
-    previous_version: Text,
-    failed_boots: u64,
+/// The contents of a file with these entries. There is room: a test writes the
+/// longest file.
+fn write(entries: &Entries) -> Vec<u8, FILE_MAX> {
+    let mut file = Vec::new();
+    put!(&mut file, HEADER);
+    for entry in entries {
+        let Entry { image, previous_version, boot, failed_boots, failed_at } = entry;
+        let OwnedImage { version, variant, arch } = image;
+        for text in [version, variant, arch, previous_version, boot] {
+            put!(&mut file, text.as_str(), "\t");
+        }
+        put!(&mut file, failed_boots, "\t", failed_at, "\t\n");
+    }
+    let sum = fnv1a(&file);
+    put!(&mut file, SUM, sum, "\n");
+    file
 }
 
-/// What can become of a version that was activated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It runs.
-    Updated,
-    /// It did not boot, and the version before it runs again.
-    RolledBack {
-        /// The time until it is tried again; [`Duration::MAX`] for never.
-        retry_in: Duration,
-    },
-}
-
-impl Finding {
-    fn new(outcome: Outcome, entry: &Entry) -> Self {
-        Self {
-            outcome,
-            image: OwnedImage::new(entry.image),
-            previous_version: copy(entry.previous_version),
-            failed_boots: entry.failed_boots,
-        }
+impl Entry {
+    /// Reads the line of an entry. `None` if it has other fields, or a text that no
+    /// status has.
+    fn read(line: &str) -> Option<Self> {
+        let mut fields = line.split('\t');
+        let mut text = || Text::try_from(fields.next().filter(|field| is_plain(field))?).ok();
+        let image = OwnedImage { version: text()?, variant: text()?, arch: text()? };
+        let (previous_version, boot) = (text()?, text()?);
+        let mut number = || whole_number(fields.next()?.as_bytes());
+        let (failed_boots, failed_at) = (number()?, number()?);
+        let entry = Self { image, previous_version, boot, failed_boots, failed_at };
+        Some(entry).filter(Self::is_needed)
     }
 
-    /// What is known of the version.
-    pub fn entry(&self) -> Entry<'_> {
-        Entry {
-            image: self.image.image(),
-            previous_version: &self.previous_version,
-            failed_boots: self.failed_boots,
-            ..Entry::default()
-        }
-    }
-}
-
-impl<'a> Entry<'a> {
-    /// Reads a line. A missing field is empty, or zero.
-    fn read(mut line: &'a str) -> Self {
-        let mut entry = Self::default();
-        let Image { version, variant, arch } = &mut entry.image;
-        for text in [version, variant, arch, &mut entry.previous_version, &mut entry.boot] {
-            *text = cut(&mut line, b'\t');
-        }
-        for number in [&mut entry.failed_boots, &mut entry.failed_at] {
-            *number = whole_number(cut(&mut line, b'\t').as_bytes()).unwrap_or(0);
-        }
-        entry
+    /// Whether there is anything to remember of the version.
+    fn is_needed(&self) -> bool {
+        !self.boot.is_empty() || self.failed_boots > 0
     }
 
-    /// Whether a status may have each of its texts.
-    fn is_plain(&self) -> bool {
-        let Image { version, variant, arch } = &self.image;
-        let texts = [version, variant, arch, &self.previous_version, &self.boot];
-        texts.iter().all(|text| text.len() <= STRING_MAX && is_plain(text))
-    }
-
-    /// Appends its line, unless there is nothing to remember. There is room: a test
-    /// has the longest.
-    fn put(&self, lines: &mut VecView<u8>) {
-        if self.boot.is_empty() && self.failed_boots == 0 {
-            return;
-        }
-        let Image { version, variant, arch } = &self.image;
-        for text in [version, variant, arch, &self.previous_version, &self.boot] {
-            put!(lines, text, "\t");
-        }
-        for number in [&self.failed_boots, &self.failed_at] {
-            put!(lines, *number, "\t");
-        }
-        put!(lines, "\n");
-    }
-
-    /// How long it is held back after its last failed boot.
-    fn pause(&self, retry: Option<Duration>) -> Duration {
+    /// The time for which the version is held back after its last failed boot.
+    fn hold(&self, retry: Option<Duration>) -> Duration {
         let doublings = self.failed_boots.saturating_sub(1).min(DOUBLINGS_MAX.into());
         retry.map_or(Duration::MAX, |retry| retry.saturating_mul(1 << doublings))
     }
 }
 
-fn text(bytes: &[u8]) -> &str {
-    str::from_utf8(bytes).unwrap_or_default()
-}
-
-/// The versions, one per line, as many as there may be.
-fn entries(lines: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    let mut rest = text(lines);
-    let next = move |_| (!rest.is_empty()).then(|| Entry::read(cut(&mut rest, b'\n')));
-    (0..LINES_MAX).map_while(next)
-}
-
-/// The lines of a file that are about versions, if the file is undamaged.
-fn read(file: &[u8]) -> Option<Lines> {
-    let text = str::from_utf8(file).ok()?;
-    let last = text.strip_suffix('\n')?.bytes().rposition(|byte| byte == b'\n')? + 1;
-    let (before, last) = text.split_at_checked(last)?;
-    let found = last.strip_prefix(SUM)?.strip_suffix('\n')?;
-    if whole_number(found.as_bytes())? != fnv1a(before.as_bytes()) {
-        return None;
-    }
-    let lines = before.strip_prefix(HEADER)?.as_bytes();
-    let mut again = Lines::new();
-    for entry in entries(lines) {
-        if !entry.is_plain() {
-            return None;
-        }
-        entry.put(&mut again);
-    }
-    (again == lines).then_some(again)
-}
-
-/// The FNV-1a hash of `bytes`. It protects against accidents, not against attacks.
+/// The FNV-1a hash of `bytes`. It detects accidents, not attacks.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325;
-    bytes.iter().fold(start, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -257,7 +257,7 @@ impl Metrics {
             "Number of times that the version did not boot.",
         );
         for held in history.held() {
-            page.sample(&image_labels(held.image), held.failed_boots);
+            page.sample(&image_labels(held.image.image()), held.failed_boots);
         }
 
         let is_open = windows.is_open(at.utc);

@@ -81,7 +81,7 @@ impl Default for Reporter {
 fn fingerprint(event: &Event) -> u64 {
     let version = match event {
         Event::WindowClosed { status, .. } => status.chosen.map_or("", |image| image.version),
-        Event::HeldBack { entry, .. } => entry.image.version,
+        Event::HeldBack { entry, .. } => &entry.image.version,
         _ => "",
     };
     fnv1a(version.as_bytes()) ^ event.kind() as u64

@@ -4,7 +4,7 @@ extern crate std;
 use super::*;
 use crate::api::AnswerError;
 use crate::api::document::STRING_MAX;
-use crate::api::status::{Image, State, copy};
+use crate::api::status::{Image, OwnedImage, State, copy};
 use crate::text::excerpt::Excerpt;
 use crate::updater::log::{Format, RECORD_MAX};
 use rustix::io::Errno;
@@ -42,7 +42,8 @@ fn longest_records_fit() {
     };
     let update = Update::new(quotes, quotes);
     let mut entry = Entry::default();
-    (entry.image, entry.previous_version, entry.failed_boots) = (quotes, QUOTES, u64::MAX);
+    entry.image = OwnedImage::new(quotes);
+    (entry.previous_version, entry.failed_boots) = (copy(QUOTES), u64::MAX);
     let mut path = Vec::new();
     path.resize(100_000, b'"');
     let refused = CallError::Answer(AnswerError::Refused(reason));
@@ -290,7 +291,8 @@ fn every_event_has_its_fields() {
     let unknown = Status { chosen: None, running: None, staged: None, ..status };
     let update = Update::new(image("1"), image("3"));
     let mut entry = Entry::default();
-    (entry.image, entry.previous_version, entry.failed_boots) = (image("3"), "1", 2);
+    entry.image = OwnedImage::new(image("3"));
+    (entry.previous_version, entry.failed_boots) = (copy("1"), 2);
     let refusal = Refusal { code: 409, reason: &stderr };
     let error = CallError::SendTimeout;
     let (prepare, status_call) = (Command::Prepare, Call::Status);

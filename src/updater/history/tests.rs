@@ -107,7 +107,7 @@ impl Script {
                 "held" => {
                     let utc = Duration::from_secs(self.utc);
                     if let Some((entry, left)) = self.history.hold_for(utc, image(rest)) {
-                        told.push(short(&Event::HeldBack { entry: &entry, retry_in: left }));
+                        told.push(short(&Event::HeldBack { entry, retry_in: left }));
                     }
                 }
                 _ => told = self.observe(step),
@@ -125,11 +125,11 @@ impl Script {
         assert!(file.len() < FILE_MAX);
         let mut read = History::default();
         read.read(&file).unwrap();
-        assert_eq!(read.lines, self.history.lines);
+        assert_eq!(read.entries, self.history.entries);
         assert_eq!(read.write(), file);
         assert!(!read.has_changed());
-        for (at, entry) in entries(&self.history.lines).enumerate() {
-            assert!(entries(&self.history.lines).take(at).all(|other| other.image != entry.image));
+        for (at, entry) in self.history.entries.iter().enumerate() {
+            assert!(self.history.entries[..at].iter().all(|other| other.image != entry.image));
         }
     }
 }
@@ -467,27 +467,25 @@ fn one_more_takes_the_place_of_the_first() {
     assert_eq!(script.step("held 1.26.3"), "held_back 1.26.3 2 48h");
 }
 
-fn entry(failed_boots: u64) -> Entry<'static> {
+fn entry(failed_boots: u64) -> Entry {
     Entry {
-        image: image("1.26.1"),
-        previous_version: "1.26.0",
-        boot: "7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4",
+        image: OwnedImage::new(image("1.26.1")),
+        previous_version: text("1.26.0"),
+        boot: text("7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4"),
         failed_boots,
         failed_at: BEGIN,
     }
 }
 
 fn history(entries: &[Entry]) -> History {
-    let mut history = History::default();
-    entries.iter().for_each(|entry| entry.put(&mut history.lines));
-    history
+    History { entries: entries.iter().cloned().collect(), ..History::default() }
 }
 
 #[test]
 fn the_file() {
     let empty = History::default().write();
     assert_eq!(str::from_utf8(&empty), Ok("bottlerocket-updater 1\nsum 3849901367990969504\n"));
-    let file = history(&[entry(0), Entry { boot: "", ..entry(3) }]).write();
+    let file = history(&[entry(0), Entry { boot: text(""), ..entry(3) }]).write();
     let expected = "bottlerocket-updater 1\n\
         1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4\t0\t1795325532\t\n\
         1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t\t3\t1795325532\t\n\
@@ -516,9 +514,14 @@ pub(crate) fn any_history(numbers: &mut Numbers) -> History {
         let previous_version = *numbers.one_of(&["1.26.0", "1.26.0", "1.25.0"]);
         let failed_boots = numbers.below(3);
         if failed_boots > 0 || !boot.is_empty() {
-            let (image, failed_at) = (image(version), numbers.below(400_000));
-            let entry = Entry { image, previous_version, boot, failed_boots, failed_at };
-            entry.put(&mut history.lines);
+            let entry = Entry {
+                image: OwnedImage::new(image(version)),
+                previous_version: text(previous_version),
+                boot: text(boot),
+                failed_boots,
+                failed_at: numbers.below(400_000),
+            };
+            history.entries.push(entry).unwrap();
         }
     }
     history
@@ -528,10 +531,15 @@ pub(crate) fn any_history(numbers: &mut Numbers) -> History {
 fn longest() -> History {
     let full = |first: usize| format!("{first}{}", "\"".repeat(STRING_MAX - 1));
     let texts = [0, 1, 2, 3, 4].map(full);
+    let any = text(&texts[0]);
     let entry = |number: usize| Entry {
-        image: Image { version: &texts[number], variant: &texts[0], arch: &texts[0] },
-        previous_version: &texts[0],
-        boot: &texts[0],
+        image: OwnedImage {
+            version: text(&texts[number]),
+            variant: any.clone(),
+            arch: any.clone(),
+        },
+        previous_version: any.clone(),
+        boot: any.clone(),
         failed_boots: u64::MAX,
         failed_at: u64::MAX,
     };
@@ -541,16 +549,15 @@ fn longest() -> History {
 #[test]
 fn the_longest_file_has_room() {
     let history = longest();
-    assert_eq!(entries(&history.lines).count(), LINES_MAX);
+    assert_eq!(history.entries.len(), ENTRIES_MAX);
     let file = history.write();
     let line = 5 * (STRING_MAX + 1) + 2 * "18446744073709551615\t".len() + 1;
-    assert!(line < LINE_MAX);
     let last = file.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap();
     assert_eq!(file.len(), HEADER.len() + 4 * line + last + 1);
     assert!(file.len() + 100 < FILE_MAX, "{}", file.len());
     let mut read = History::default();
     assert_eq!(read.read(&file), Ok(()));
-    assert_eq!(read.lines, history.lines);
+    assert_eq!(read.entries, history.entries);
 }
 
 /// The text with its sum behind it.
@@ -563,7 +570,7 @@ pub(crate) fn summed(text: &str) -> List<u8> {
 fn reads(file: &[u8]) -> bool {
     let mut read = history(&[entry(7)]);
     let taken = read.read(file).is_ok();
-    assert!(taken || read.lines == history(&[entry(7)]).lines, "{file:?}");
+    assert!(taken || read.entries == history(&[entry(7)]).entries, "{file:?}");
     taken
 }
 
@@ -575,7 +582,7 @@ fn a_file_is_read_as_strictly_as_it_is_written() {
     assert!(reads(&text(&[LINE])));
     assert!(reads(&text(&[LINE; 4])));
     assert!(!reads(&text(&[LINE; 5])));
-    let long = format!("{}\n", "x".repeat(LINE_MAX + 1));
+    let long = format!("{}\n", "x".repeat(400));
     assert!(!reads(&text(&[&long])));
     assert!(!reads(&text(&[LINE.trim_end()])));
     // Nor what cannot be shown on a line, or was written by somebody else.
@@ -667,7 +674,7 @@ fn lines_of_no_use() {
             script
                 .history
                 .held()
-                .for_each(|entry| _ = short(&Event::HeldBack { entry: &entry, retry_in: utc }));
+                .for_each(|entry| _ = short(&Event::HeldBack { entry, retry_in: utc }));
             script.history.set_saved();
             match step.split_once(' ') {
                 Some(("activate", _)) => {
@@ -680,7 +687,7 @@ fn lines_of_no_use() {
         }
         // In the end, only what is known of this boot is left.
         assert!(
-            entries(&script.history.lines).all(|entry| entry.image != image("1.26.1")),
+            script.history.entries.iter().all(|entry| entry.image.image() != image("1.26.1")),
             "{line:?}"
         );
     }
@@ -688,7 +695,7 @@ fn lines_of_no_use() {
 
 #[test]
 fn a_damaged_file_is_noticed_wherever_the_damage_is() {
-    let two = history(&[entry(0), Entry { boot: "", ..entry(3) }]);
+    let two = history(&[entry(0), Entry { boot: text(""), ..entry(3) }]);
     for history in [History::default(), two, longest()] {
         let file = history.write();
         assert!(reads(&file));
@@ -786,12 +793,12 @@ fn any_sequence_of_boots() {
                     let again = script.observe(&format!("{state} {running} {version}"));
                     assert_eq!(again, [""; 0], "seed {seed}");
                     // What runs is not held back.
-                    assert!(script.history.held().all(|held| held.image != image(running)));
+                    assert!(script.history.held().all(|held| held.image.image() != image(running)));
                 }
             }
-            most = most.max(entries(&script.history.lines).count());
+            most = most.max(script.history.entries.len());
         }
     }
     assert!(rolled_back > 100 && updated > 100, "{rolled_back} {updated}");
-    assert_eq!(most, LINES_MAX);
+    assert_eq!(most, ENTRIES_MAX);
 }

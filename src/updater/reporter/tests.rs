@@ -2,7 +2,7 @@
 
 extern crate std;
 use super::*;
-use crate::api::status::{Image, State, Status};
+use crate::api::status::{Image, OwnedImage, State, Status};
 use crate::api::{Answer, Call, CallError, Command};
 use crate::updater::event::EventKind;
 use crate::updater::history::Entry;
@@ -42,9 +42,9 @@ fn status(version: &str) -> Status<'_> {
     Status { state, chosen, running, staged: chosen, last_command: None }
 }
 
-fn held(version: &str) -> Entry<'_> {
+fn held(version: &str) -> Entry {
     let mut entry = Entry::default();
-    entry.image = image(version).unwrap_or_default();
+    entry.image = image(version).map(OwnedImage::new).unwrap_or_default();
     entry
 }
 
