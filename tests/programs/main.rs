@@ -1,43 +1,39 @@
-//! The tests of whole programs, in one executable: they mostly wait, so they run
-//! side by side, in more threads than there are processors (`.cargo/config.toml`).
+//! The tests of whole programs, in one executable. They mostly wait, so more of them
+//! run at a time than there are processors (`.cargo/config.toml`).
 
 mod common;
 
-// The checker: its exit status and its words.
+// The checker: its exit status and its output.
 mod checker;
-// The updater while the wall clock is set.
-mod clock;
-// The command lines of all programs.
+// The flags of all four programs.
 mod command_line;
 // Several clients that use the API of one node at the same time.
 mod concurrency;
 // The updater's settings: flags, environment variables, defaults.
 mod configuration;
-// What `cargo demo` shows.
+// The output of `cargo demo`.
 mod demo;
-// System calls that fail, and programs that are killed at any point.
-mod faults;
-// The simulated fleet.
-mod fleet;
-// Answers that no API server should give.
+// Responses that no API server should send.
 mod hostile;
-// `bottlerocket-install`.
+// The install program.
 mod install;
 // The programs' own memory functions.
 mod memory;
-// The updater's server of metrics and health.
+// The updater's metrics and health server.
 mod metrics;
 // The reboot program.
 mod reboot;
 // The reference pages in `docs/`, compared with the programs.
 mod reference;
-// The rooms of the library: no import goes up.
-mod rooms;
-// The simulated node.
-mod simulator;
-// A day of an updater, and 10,000 checks.
-mod soak;
+// Tests that `cargo test` skips.
+mod slow;
 // The updater's state file.
 mod state;
 // Whole runs of the updater.
 mod updater;
+
+// The simulated node and the simulated fleet. These are the tests of another package.
+// Cargo runs only those of the root package by default, because the simulator is not a
+// default member: `cargo build` must not need `std`. So they are included here.
+#[path = "../../bins/simulator/tests/simulator/main.rs"]
+mod simulator;

@@ -1,5 +1,7 @@
 //! The simulated node against byte-exact captures of a real one.
 
+mod fleet;
+
 use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::State::{self, Available, Idle, Ready, Staged};
 use bottlerocket_simulator::cli::{self, Order};
@@ -35,6 +37,14 @@ fn fresh(extension: &str) -> PathBuf {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("simulator-{}-{count}.{extension}", process::id());
     std::env::temp_dir().join(name)
+}
+
+/// The captured requests and answers. They are in the root package, and these tests
+/// run as a part of that package and of the simulator's.
+fn transcripts() -> PathBuf {
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut directories = packages.map(|package| package.join("tests/transcripts"));
+    directories.find(|directory| directory.is_dir()).expect("the transcripts are there")
 }
 
 fn start(options: Options) -> Simulator {
@@ -206,7 +216,7 @@ fn answers_are_those_of_the_captured_server() {
         ("unknown-path-404", nothing),
     ];
 
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let directory = transcripts();
     let mut captured: Vec<String> = fs::read_dir(&directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
