@@ -25,6 +25,8 @@ mod metrics;
 mod reboot;
 // The reference pages in `docs/`, compared with the programs.
 mod reference;
+// The rooms of the library: no import goes up, and there is no circle.
+mod rooms;
 // Tests that `cargo test` skips.
 mod slow;
 // The updater's state file.
