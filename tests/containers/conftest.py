@@ -1,4 +1,4 @@
-"""What the tests of the images share: the images, the Docker engine, and simulated
+"""Fixtures for the tests of the images: the images, the Docker engine, and simulated
 nodes. scripts/test/test-containers runs these tests.
 
 Each run removes its containers and images at the end, also when tests fail. A run

@@ -17,7 +17,9 @@ def commands():
     the command, and the output that the page shows.
 
     A line with one "#" is a command of root's shell, so it does not end the section."""
-    heading = re.compile(r"^#+ How do I run the commands by hand\?\n(.*?)(?=^##+ |\Z)", re.DOTALL | re.MULTILINE)
+    heading = re.compile(
+        r"^#+ How do I run the commands by hand\?\n(.*?)(?=^##+ |\Z)", re.DOTALL | re.MULTILINE
+    )
     [section] = [found for page in pages() for found in heading.findall(page)]
     for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL):
         yield from re.findall(r"^([#$]) (.*)\n((?:(?![#$] ).*\n)*)", block, re.MULTILINE)

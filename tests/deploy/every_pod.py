@@ -22,7 +22,7 @@ from rendering import BOTTLEROCKET_NODES, CUSTOM, VERSION
 IMAGE = "ghcr.io/bottlerocket-updater/bottlerocket-updater"
 KURED_IMAGE = "ghcr.io/kubereboot/kured"
 KURED_VERSION = "1.23.0"
-# What overlays/custom names instead.
+# The images of overlays/custom.
 MIRROR = "registry.example.com/bottlerocket-updater"
 KURED_MIRROR = "registry.example.com/kured"
 

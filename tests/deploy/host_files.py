@@ -1,5 +1,5 @@
-"""Properties of what concerns files on the host: the volume with the programs, and
-the DaemonSet that removes the files."""
+"""Properties of the objects that manage files on the host: the volume with the
+programs, and the DaemonSet that removes them."""
 
 from properties import DELETED, STATE_DIRECTORY, UNINSTALL_POD, must_hold, path_on_host
 from rendering import PERSISTENT_VOLUME, UNINSTALL

@@ -22,7 +22,7 @@ class Case(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What one run of promtool has to evaluate."""
+    """The input of one run of promtool."""
 
     cases: list
     # Pairs of an alert's name in the cases, and a rule, which may have another name.
@@ -36,7 +36,7 @@ def expand(text, labels):
 
 
 def expected_alerts(rule, labels):
-    """Returns what promtool must find of a rule. Without labels, it must not fire."""
+    """Returns the alerts that promtool must find for a rule: none without labels."""
     if labels is None:
         return []
     labels = {**rule["labels"], **labels}
@@ -99,7 +99,7 @@ def evaluate(directory, evaluation):
 def evaluate_all(directory, evaluations):
     """Runs promtool for each evaluation, as many at once as there are processors.
 
-    Returns what all of them found, as evaluate() does.
+    Returns the results of all of them together, as evaluate() does.
     """
     directory.mkdir()
     with ThreadPoolExecutor(os.cpu_count()) as pool:

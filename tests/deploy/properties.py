@@ -1,7 +1,7 @@
-"""The registry of the properties that all rendered manifests must have, and what
-the modules with the properties share.
+"""The registry of the properties that all rendered manifests must have, and helpers
+for the modules that define them.
 
-A property is a function. It takes what was rendered from one directory and yields
+A property is a function. It takes the rendered objects of one directory and yields
 one message for each violation. If the object that it checks is not in that
 directory, it yields nothing: test_kustomizations.py checks which objects exist.
 """
@@ -9,7 +9,7 @@ directory, it yields nothing: test_kustomizations.py checks which objects exist.
 import re
 from typing import NamedTuple
 
-# In a mutation, instead of a value: remove what is at the path.
+# The value of a mutation that deletes the key.
 DELETED = object()
 
 UPDATER_POD = ("DaemonSet bottlerocket-updater", "spec", "template", "spec")

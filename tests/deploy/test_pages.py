@@ -1,4 +1,4 @@
-"""Checks what the README and docs/ say about deploy/: versions and paths."""
+"""Checks the versions and the paths of deploy/ that the README and docs/ mention."""
 
 import re
 

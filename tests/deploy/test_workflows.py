@@ -8,7 +8,7 @@ from rendering import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").iterdir())
 
-# The jobs that may write, and what they may write.
+# The jobs that may write, with their permissions.
 WRITES = {
     ("release.yml", "publish"): {"contents": "write", "packages": "write"},
 }

@@ -1,4 +1,4 @@
-"""Properties of the updater: its pod, its namespace, and what its pod may reach."""
+"""Properties of the updater: its pod, its namespace, its network and its metrics."""
 
 from properties import (
     DELETED,

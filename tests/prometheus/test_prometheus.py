@@ -26,14 +26,14 @@ TIMEOUT = 60
 SCRAPE_INTERVAL = 6
 
 
-def wait_for(what, condition):
+def wait_for(name, condition):
     """Waits until the condition is true. Returns its value."""
     deadline = time.monotonic() + TIMEOUT
     while True:
         found = condition()
         if found:
             return found
-        assert time.monotonic() < deadline, f"no {what} within {TIMEOUT} s"
+        assert time.monotonic() < deadline, f"no {name} within {TIMEOUT} s"
         time.sleep(0.05)
 
 
