@@ -130,8 +130,8 @@ pub struct Row {
 impl Row {
     /// The name of the flag, without the dash.
     pub fn name(&self) -> &'static str {
-        let flag = self.usage.split(' ').next().unwrap_or_default();
-        flag.trim_start_matches('-')
+        let end = self.usage.bytes().position(|byte| byte == b' ').unwrap_or(self.usage.len());
+        self.usage.get(1..end).unwrap_or_default()
     }
 }
 

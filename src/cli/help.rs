@@ -95,7 +95,7 @@ fn put_paragraph(buffer: &mut VecView<u8>, text: &str) {
 }
 
 fn words(text: &str) -> impl Iterator<Item = &[u8]> {
-    text.split(' ').map(str::as_bytes)
+    text.as_bytes().split(|byte| *byte == b' ')
 }
 
 /// Puts words into a buffer, with a space between two of them, or a newline where

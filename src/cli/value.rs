@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use std::string::{String, ToString};
 
-    fn text(value: &dyn Show) -> String {
+    fn text(value: &impl Show) -> String {
         let mut buffer = heapless::Vec::<u8, 1024>::new();
         value.show(&mut buffer);
         String::from_utf8(buffer.to_vec()).unwrap()
