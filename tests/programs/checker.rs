@@ -3,12 +3,12 @@
 //! and every word that an operator reads.
 
 use crate::common::{
-    Directory, Node, Parrot, RUN_MAX, Ran, forbid, leave_stale_socket, program,
-    program_of_a_stranger, redirected, run, run_into, run_within,
+    CannedServer, Directory, Node, RUN_MAX, Ran, forbid, leave_stale_socket, program,
+    program_as_other_user, redirected, run, run_into, run_within,
 };
 use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::{
-    self as simulator, Fault, Lock, Options, Rule, Simulator, UNTIL_TOLD, View,
+    self as simulator, Fault, Lock, MANUAL, Options, Rule, Simulator, View,
 };
 use std::fs::{self, File};
 use std::io;
@@ -195,7 +195,7 @@ fn a_lock_that_stays_held_is_a_no() {
         ("somebody's lock, available", &|| node_after(&STEPS[..1], held)),
         ("somebody's lock, ready", &|| node_after(&STEPS, held)),
         ("a refresh that runs on", &|| {
-            let node = Node::start(Options { refresh_time: UNTIL_TOLD, ..Node::instant() });
+            let node = Node::start(Options { refresh_time: MANUAL, ..Node::instant() });
             assert_eq!(run(node.program("checker").arg("-refresh")), said(1, JUST_BOOTED));
             assert_eq!(node.look(|view| view.node.busy()), Some(Refresh));
             node
@@ -322,7 +322,7 @@ fn tells_that_permission_is_denied() {
     let node = Node::after(&STEPS);
     let directory = Directory::new();
     forbid(node.path());
-    let mut command = program_of_a_stranger("checker", &directory);
+    let mut command = program_as_other_user("checker", &directory);
     let mut ran = run(command.arg("-socket").arg(node.path()));
     ran.stderr = node.mask(&ran.stderr);
     let why = "SOCKET: cannot connect: permission denied \
@@ -391,7 +391,7 @@ fn understands_the_captured_answers_however_they_come() {
         thread::scope(|scope| {
             for (how, pieces) in ways {
                 scope.spawn(move || {
-                    let server = Parrot::start(pieces);
+                    let server = CannedServer::start(pieces);
                     // Only a lock that stays held makes use of the time.
                     let timeout = if line == LOCKED { LOCK_TIMEOUT } else { ["-timeout", "1m"] };
                     let mut ran = run(server.program("checker").args(timeout));

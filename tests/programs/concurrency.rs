@@ -5,7 +5,7 @@ use crate::common::daemon::{LONG, Running, Told};
 use crate::common::records::Format;
 use crate::common::{Directory, Node, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
-use bottlerocket_simulator::{Event, Happening, Node as Simulated, Options, Request, State};
+use bottlerocket_simulator::{Event, EventKind, Node as Simulated, Options, Request, State};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,7 +126,7 @@ impl Watched {
         }
         let mut started = BTreeMap::new();
         for event in &events {
-            if let Happening::Started(command) = event.what {
+            if let EventKind::Started(command) = event.kind {
                 *started.entry(command.name()).or_default() += 1;
             }
         }
@@ -169,14 +169,14 @@ fn moments(events: &[Event]) -> Vec<Moment> {
     let mut last = Moment { from: Duration::ZERO, state: None, busy: false, boots: 0 };
     let mut moments = vec![last];
     for event in events {
-        match event.what {
-            Happening::Started(command) => {
+        match event.kind {
+            EventKind::Started(command) => {
                 assert!(!last.busy, "{} is started beside another command", command.name());
                 last.busy = true;
             }
-            Happening::Ended { .. } => last.busy = false,
-            Happening::Changed { to, .. } => last.state = to,
-            Happening::Booted { .. } => (last.boots, last.busy) = (last.boots + 1, false),
+            EventKind::Ended { .. } => last.busy = false,
+            EventKind::Changed { to, .. } => last.state = to,
+            EventKind::Booted { .. } => (last.boots, last.busy) = (last.boots + 1, false),
             _ => continue,
         }
         last.from = event.at;

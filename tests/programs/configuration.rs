@@ -5,7 +5,7 @@ use crate::common::daemon::{LONG, Running, Told};
 use crate::common::records::{Format, Record};
 use crate::common::{Node, Ran, program, run};
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
-use bottlerocket_simulator::{Options, State, UNTIL_TOLD, View, calendar};
+use bottlerocket_simulator::{MANUAL, Options, State, View, calendar};
 use rustix::process::Signal;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -349,7 +349,7 @@ fn levels_of_the_log() {
 /// One line for each thing that happens, and fewer than fifteen for an update.
 #[test]
 fn the_story_of_an_update_is_short() {
-    let node = Node::start(Options { prepare_time: UNTIL_TOLD, ..Node::instant() });
+    let node = Node::start(Options { prepare_time: MANUAL, ..Node::instant() });
     let mut command = node.program("updater");
     command.args(["-interval=1h", "-jitter=0s", "-metrics-address=127.0.0.1:0"]);
     let mut updater = Running::start(&mut command);

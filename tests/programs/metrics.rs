@@ -5,7 +5,7 @@ use crate::common::exposition::Page;
 use crate::common::records::{Format, Record};
 use crate::common::{Node, program, redirected, run};
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
-use bottlerocket_simulator::{Fault, Options, Rule, State, UNTIL_TOLD};
+use bottlerocket_simulator::{Fault, MANUAL, Options, Rule, State};
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use rustix::process::Signal;
@@ -127,7 +127,7 @@ fn no_offer() -> Options {
 
 #[test]
 fn health_readiness_and_metrics_of_an_update() {
-    let node = Node::start(Options { refresh_time: UNTIL_TOLD, ..Node::instant() });
+    let node = Node::start(Options { refresh_time: MANUAL, ..Node::instant() });
     let serving = Serving::of(&node, &SELDOM);
     let refreshes = node.wait_until(LONG, |view| view.node.busy() == Some(Refresh));
     assert!(refreshes);

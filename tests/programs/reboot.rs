@@ -2,11 +2,11 @@
 //! but 0 for a reboot that does not come, and 0 for one that does.
 
 use crate::common::{
-    Directory, Node, Parrot, RUN_MAX, Ran, forbid, leave_stale_socket, program,
-    program_of_a_stranger, redirected, run, run_into, run_within,
+    CannedServer, Directory, Node, RUN_MAX, Ran, forbid, leave_stale_socket, program,
+    program_as_other_user, redirected, run, run_into, run_within,
 };
 use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
-use bottlerocket_simulator::{Ending, Fault, Lock, Options, Rule, UNTIL_TOLD};
+use bottlerocket_simulator::{Ending, Fault, Lock, MANUAL, Options, Rule};
 use bottlerocket_updater::reboot::SHUTDOWN_GRACE;
 use std::fs::{self, File};
 use std::io;
@@ -61,7 +61,7 @@ fn reboots_in_any_state_and_asks_for_nothing_else() {
 /// The server answers when systemd has, which takes a second or more.
 #[test]
 fn waits_for_systemd() {
-    let node = Node::start(Options { reboot_time: UNTIL_TOLD, ..Node::instant() });
+    let node = Node::start(Options { reboot_time: MANUAL, ..Node::instant() });
     thread::scope(|scope| {
         let ran = scope.spawn(|| run(&mut node.program("reboot")));
         assert!(node.wait_until(RUN_MAX, |view| view.node.busy() == Some(Reboot)));
@@ -228,7 +228,7 @@ fn understands_the_captured_answers_however_they_come() {
         let trailed = [whole.clone(), transcript("reboot-204")].concat();
         let ways = [("whole", vec![whole]), ("bytewise", bytewise), ("trailed", vec![trailed])];
         for (how, pieces) in ways {
-            let server = Parrot::start(pieces);
+            let server = CannedServer::start(pieces);
             let mut ran = run(&mut server.program("reboot"));
             ran.stderr = server.mask(&ran.stderr);
             // What is in the status is not looked at here.
@@ -283,7 +283,7 @@ fn tells_that_permission_is_denied() {
     let node = Node::after(&STEPS);
     let directory = Directory::new();
     forbid(node.path());
-    let mut command = program_of_a_stranger("reboot", &directory);
+    let mut command = program_as_other_user("reboot", &directory);
     let ran = masked(&node, run(command.arg("-socket").arg(node.path())));
     let why = "cannot connect: permission denied \
                (needs uid 0 or group 274, and the SELinux type control_t)";

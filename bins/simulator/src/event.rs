@@ -12,12 +12,12 @@ pub struct Event {
     /// When, since the Unix epoch.
     pub at: Duration,
     /// What.
-    pub what: Happening,
+    pub kind: EventKind,
 }
 
 /// What can happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub enum EventKind {
     /// A request was answered.
     Answered {
         /// Such as `GET`.
@@ -72,30 +72,30 @@ pub enum Happening {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", calendar::time_of_day(self.at))?;
-        match &self.what {
-            Happening::Answered { method, path, status, text } => {
+        match &self.kind {
+            EventKind::Answered { method, path, status, text } => {
                 write!(f, "{} {}: {status}", method.escape_debug(), path.escape_debug())?;
                 first_line(f, text)
             }
-            Happening::Dropped { method, path } => {
+            EventKind::Dropped { method, path } => {
                 write!(f, "{} {}: not carried out", method.escape_debug(), path.escape_debug())
             }
-            Happening::TooSlow => f.write_str("no complete request in time: 408"),
-            Happening::NotARequest => f.write_str("not a request: 400"),
-            Happening::Started(command) => write!(f, "{} started", command.name()),
-            Happening::Ended { command, exit_status: 0, stderr } => {
+            EventKind::TooSlow => f.write_str("no complete request in time: 408"),
+            EventKind::NotARequest => f.write_str("not a request: 400"),
+            EventKind::Started(command) => write!(f, "{} started", command.name()),
+            EventKind::Ended { command, exit_status: 0, stderr } => {
                 write!(f, "{} done", command.name())?;
                 first_line(f, stderr)
             }
-            Happening::Ended { command, exit_status, stderr } => {
+            EventKind::Ended { command, exit_status, stderr } => {
                 write!(f, "{} failed, exit status {exit_status}", command.name())?;
                 first_line(f, stderr)
             }
-            Happening::Changed { from, to } => {
+            EventKind::Changed { from, to } => {
                 let name = |state: &Option<State>| state.map_or("no status", State::name);
                 write!(f, "state: {} -> {}", name(from), name(to))
             }
-            Happening::Booted { boot_id, version, instead_of } => {
+            EventKind::Booted { boot_id, version, instead_of } => {
                 write!(f, "booted {version}, boot id {boot_id}")?;
                 match instead_of {
                     Some(other) => write!(f, ": {other} did not come up, fell back"),

@@ -32,8 +32,8 @@ mod node;
 mod server;
 mod status;
 
-pub use event::{Event, Happening};
+pub use event::{Event, EventKind};
 pub use fault::{Fault, Rule, Then};
-pub use node::{Command, Ending, LATEST, Lock, Node, Options, Refusal, UNTIL_TOLD};
+pub use node::{Command, Ending, LATEST, Lock, MANUAL, Node, Options, Refusal};
 pub use server::{Request, Simulator, View};
-pub use status::{Image, Partition, Recent, State, Status};
+pub use status::{Image, LastCommand, Partition, State, Status};

@@ -14,15 +14,15 @@
 //! time or a later one, so nothing here needs a thread. While it runs it holds
 //! the update lock. A reboot does not care about the lock.
 
-use crate::event::{Event, Happening};
+use crate::event::{Event, EventKind};
 use crate::http::Answer;
-use crate::status::{Image, Partition, Recent, State, Status};
+use crate::status::{Image, LastCommand, Partition, State, Status};
 use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// A running time without end: the command runs until [`Node::finish`].
-pub const UNTIL_TOLD: Duration = Duration::MAX;
+pub const MANUAL: Duration = Duration::MAX;
 
 /// The version lock that means "whatever is newest".
 pub const LATEST: &str = "latest";
@@ -165,15 +165,15 @@ pub struct Options {
     pub version_lock: String,
     /// Versions whose image does not boot.
     pub no_boot: Vec<String>,
-    /// How long a refresh takes, or [`UNTIL_TOLD`].
+    /// How long a refresh takes, or [`MANUAL`].
     pub refresh_time: Duration,
-    /// How long a prepare takes, or [`UNTIL_TOLD`].
+    /// How long a prepare takes, or [`MANUAL`].
     pub prepare_time: Duration,
-    /// How long an activate takes, or [`UNTIL_TOLD`].
+    /// How long an activate takes, or [`MANUAL`].
     pub activate_time: Duration,
-    /// How long a deactivate takes, or [`UNTIL_TOLD`].
+    /// How long a deactivate takes, or [`MANUAL`].
     pub deactivate_time: Duration,
-    /// How long the server is stuck in a reboot request, or [`UNTIL_TOLD`].
+    /// How long the server is stuck in a reboot request, or [`MANUAL`].
     pub reboot_time: Duration,
     /// Commands that always end otherwise than with success.
     pub endings: Vec<(Command, Ending)>,
@@ -392,7 +392,7 @@ impl Node {
             Some(Command::Reboot) => {
                 let ends = now.checked_add(self.options.reboot_time);
                 self.reboot = Some(Running { command: Command::Reboot, ends });
-                self.note(now, Happening::Started(Command::Reboot));
+                self.note(now, EventKind::Started(Command::Reboot));
                 return Reply::Rebooting;
             }
             Some(command) => match self.start(command, now) {
@@ -419,8 +419,8 @@ impl Node {
         std::mem::take(&mut self.events)
     }
 
-    fn note(&mut self, at: Duration, what: Happening) {
-        self.events.push(Event { at, what });
+    fn note(&mut self, at: Duration, kind: EventKind) {
+        self.events.push(Event { at, kind });
     }
 
     fn status_answer(&self) -> Answer {
@@ -456,7 +456,7 @@ impl Node {
         }
         let ends = now.checked_add(*self.options.time(command));
         self.running = Some(Running { command, ends });
-        self.note(now, Happening::Started(command));
+        self.note(now, EventKind::Started(command));
         Ok(())
     }
 
@@ -464,7 +464,7 @@ impl Node {
         let ending = self.ending(command);
         self.note(
             at,
-            Happening::Ended {
+            EventKind::Ended {
                 command,
                 exit_status: ending.exit_status,
                 stderr: ending.stderr.clone(),
@@ -493,7 +493,7 @@ impl Node {
                 _ => {}
             }
         }
-        status.recent = Some(Recent {
+        status.last_command = Some(LastCommand {
             command,
             timestamp: at,
             exit_status: ending.exit_status,
@@ -530,7 +530,7 @@ impl Node {
         let ending = self.ending(Command::Reboot);
         self.note(
             now,
-            Happening::Ended {
+            EventKind::Ended {
                 command: Command::Reboot,
                 exit_status: ending.exit_status,
                 stderr: ending.stderr.clone(),
@@ -556,7 +556,7 @@ impl Node {
         self.boots += 1;
         self.note(
             now,
-            Happening::Booted {
+            EventKind::Booted {
                 boot_id: self.boot_id(),
                 version: self.options.running.clone(),
                 instead_of,
@@ -579,7 +579,7 @@ impl Node {
         self.status = status;
         let to = self.state();
         if from != to {
-            self.note(at, Happening::Changed { from, to });
+            self.note(at, EventKind::Changed { from, to });
         }
     }
 
@@ -600,7 +600,7 @@ fn first_status() -> Status {
         chosen: None,
         active: None,
         staging: None,
-        recent: None,
+        last_command: None,
     }
 }
 

@@ -5,7 +5,7 @@
 //! `Shared::worker`. Everything else is behind `Shared::inner`, and whoever
 //! changes it says so through `Shared::changed`, so nobody has to poll.
 
-use crate::event::{Event, Happening};
+use crate::event::{Event, EventKind};
 use crate::fault::{self, Fault, Rule, Then};
 use crate::http::{self, Answer, Parsed, Parts};
 use crate::node::{Command, Lock, Node, Options, Refusal, Reply};
@@ -74,15 +74,15 @@ impl Inner {
         self.take_events();
     }
 
-    fn note(&mut self, at: Duration, what: Happening) {
+    fn note(&mut self, at: Duration, kind: EventKind) {
         self.take_events();
-        self.events.push(Event { at, what });
+        self.events.push(Event { at, kind });
     }
 
     /// To be called before anybody can see what has become of the node.
     fn take_events(&mut self) {
         let events = self.node.take_events();
-        if events.iter().any(|event| matches!(event.what, Happening::Booted { .. })) {
+        if events.iter().any(|event| matches!(event.kind, EventKind::Booted { .. })) {
             // Whoever asked for the file must not go on with an old one.
             write_boot_id(&self.node).expect("the file of the boot id can be replaced");
         }
@@ -535,8 +535,8 @@ impl Connection {
             };
             let next = match self.read_request(within) {
                 Ok(request) => self.handle(&request),
-                Err(NoRequest::Bad) => self.refuse(400, Happening::NotARequest),
-                Err(NoRequest::TooLate) if first => self.refuse(408, Happening::TooSlow),
+                Err(NoRequest::Bad) => self.refuse(400, EventKind::NotARequest),
+                Err(NoRequest::TooLate) if first => self.refuse(408, EventKind::TooSlow),
                 Err(NoRequest::TooLate | NoRequest::Gone) => return,
             };
             match next {
@@ -576,9 +576,9 @@ impl Connection {
         }
     }
 
-    fn refuse(&mut self, status: u16, what: Happening) -> io::Result<Next> {
+    fn refuse(&mut self, status: u16, kind: EventKind) -> io::Result<Next> {
         let now = self.shared.clock.now();
-        self.shared.inner().note(now, what);
+        self.shared.inner().note(now, kind);
         self.shared.changed.notify_all();
         self.stream.write_all(&Answer::text(status, "").bytes(true, now))?;
         Ok(Next::Close)
@@ -630,7 +630,7 @@ impl Connection {
         let (method, path) = (request.method.clone(), request.path.clone());
         let fault = fault::pick(&mut inner.rules, &method, &path);
         if matches!(fault, Some(Fault::Instead(..) | Fault::Flood(..))) {
-            inner.note(now, Happening::Dropped { method, path });
+            inner.note(now, EventKind::Dropped { method, path });
             return Some((None, fault));
         }
         let answer = match inner.node.request(&method, &path, now) {
@@ -655,8 +655,8 @@ impl Connection {
             200 => String::new(),
             _ => answer.body.clone(),
         };
-        let what = Happening::Answered { method, path, status: answer.status, text };
-        guard.note(shared.clock.now(), what);
+        let kind = EventKind::Answered { method, path, status: answer.status, text };
+        guard.note(shared.clock.now(), kind);
         shared.changed.notify_all();
         Some((Some(answer), fault))
     }

@@ -58,7 +58,7 @@ pub struct Partition {
 
 /// The command that ended last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recent {
+pub struct LastCommand {
     /// Which one; never [`Command::Reboot`].
     pub command: Command,
     /// When it ended, since the Unix epoch.
@@ -83,7 +83,7 @@ pub struct Status {
     /// What was written since the last boot.
     pub staging: Option<Partition>,
     /// The command that ended last since the last boot.
-    pub recent: Option<Recent>,
+    pub last_command: Option<LastCommand>,
 }
 
 impl Status {
@@ -100,7 +100,7 @@ impl Status {
         json.push_str(",\"staging_partition\":");
         or_null(&mut json, self.staging.as_ref(), partition);
         json.push_str(",\"most_recent_command\":");
-        or_null(&mut json, self.recent.as_ref(), recent);
+        or_null(&mut json, self.last_command.as_ref(), last_command);
         json.push('}');
         json
     }
@@ -141,15 +141,15 @@ fn partition(json: &mut String, partition: &Partition) {
     json.push_str(if partition.next_to_boot { "true}" } else { "false}" });
 }
 
-fn recent(json: &mut String, recent: &Recent) {
+fn last_command(json: &mut String, last: &LastCommand) {
     json.push_str("{\"cmd_type\":");
-    string(json, recent.command.name());
+    string(json, last.command.name());
     json.push_str(",\"cmd_status\":");
-    string(json, if recent.exit_status == 0 { "Success" } else { "Failed" });
+    string(json, if last.exit_status == 0 { "Success" } else { "Failed" });
     json.push_str(",\"timestamp\":");
-    string(json, &calendar::timestamp(recent.timestamp));
-    let _ = write!(json, ",\"exit_status\":{},\"stderr\":", recent.exit_status);
-    string(json, &recent.stderr);
+    string(json, &calendar::timestamp(last.timestamp));
+    let _ = write!(json, ",\"exit_status\":{},\"stderr\":", last.exit_status);
+    string(json, &last.stderr);
     json.push('}');
 }
 

@@ -216,14 +216,14 @@ impl Deref for Node {
 
 /// A server without a node behind it: it reads a request, writes the same
 /// pieces one by one whatever the request is, and closes.
-pub struct Parrot {
+pub struct CannedServer {
     directory: Directory,
     stop: Arc<AtomicBool>,
     requests: Arc<Mutex<Vec<String>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Parrot {
+impl CannedServer {
     pub fn start(pieces: Vec<Vec<u8>>) -> Self {
         let directory = Directory::new();
         let listener = UnixListener::bind(directory.socket()).unwrap();
@@ -263,7 +263,7 @@ impl Parrot {
     }
 }
 
-impl Drop for Parrot {
+impl Drop for CannedServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // The thread waits for a connection.
@@ -300,7 +300,7 @@ fn repeat(mut stream: UnixStream, pieces: &[Vec<u8>]) {
 
 /// The program as somebody whom the node's API does not let in, if it is asked
 /// for by a socket that only its owner may use.
-pub fn program_of_a_stranger(name: &str, directory: &Directory) -> Command {
+pub fn program_as_other_user(name: &str, directory: &Directory) -> Command {
     let original = program(name);
     let path = original.get_args().last().unwrap_or(original.get_program());
     // Everybody can get at this copy, unlike perhaps at the place of the build.
@@ -320,7 +320,7 @@ pub fn program_of_a_stranger(name: &str, directory: &Directory) -> Command {
     command
 }
 
-/// Takes a socket's permissions away from whoever [`program_of_a_stranger`]
+/// Takes a socket's permissions away from whoever [`program_as_other_user`]
 /// runs as.
 pub fn forbid(socket: &Path) {
     // As on a node, or, for an owner who is not root, less.

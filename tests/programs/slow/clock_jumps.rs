@@ -9,7 +9,7 @@ use crate::common::daemon::{LONG, Running};
 use crate::common::records::{Format, Record};
 use crate::common::{Directory, Node, program, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Prepare, Refresh};
-use bottlerocket_simulator::{Options, State, UNTIL_TOLD, calendar};
+use bottlerocket_simulator::{MANUAL, Options, State, calendar};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -155,7 +155,7 @@ fn an_update_ends_whatever_the_clock_does() {
     side_by_side(cases.collect(), |(phase, (jump, year))| {
         let what = format!("{jump} in {}", phase.name());
         let at = Elsewhen::new(Node::instant());
-        at.set_time(phase, UNTIL_TOLD);
+        at.set_time(phase, MANUAL);
         let mut updater = Running::start(&mut at.updater(&["-one-time"]));
         at.wait_for_busy(phase);
         at.wait_for_looks(1);
@@ -186,7 +186,7 @@ fn deadlines_and_intervals_do_not_follow_the_wall_clock() {
     side_by_side(JUMPS.into(), |(jump, _)| {
         // A command that does not end, neither earlier nor later.
         let at = Elsewhen::new(Node::instant());
-        at.set_time(Prepare, UNTIL_TOLD);
+        at.set_time(Prepare, MANUAL);
         let begin = Instant::now();
         let mut updater = at.daemon(&["-prepare-timeout=2s"]);
         at.wait_for_busy(Prepare);
@@ -266,7 +266,7 @@ fn windows_follow_the_wall_clock() {
     }
 
     // It opens, and closes while the node prepares, which comes to its end.
-    at.set_time(Prepare, UNTIL_TOLD);
+    at.set_time(Prepare, MANUAL);
     at.set("2026-11-23 10:30:00");
     at.wait_for_busy(Prepare);
     assert_eq!((is_open(), opens()), (Some(1.0), None));

@@ -6,7 +6,7 @@ use crate::common::exposition::Page;
 use crate::common::records::{Format, Record};
 use crate::common::{Directory, Node, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
-use bottlerocket_simulator::{Fault, Happening, Lock, Options, Rule, Simulator, State, Then};
+use bottlerocket_simulator::{EventKind, Fault, Lock, Options, Rule, Simulator, State, Then};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;
@@ -312,7 +312,7 @@ fn assert_counters(day: &Day, page: &Page, told: &[Record], requests_before: usi
     assert!(close(own, answered), "{own} requests, {answered} answers");
     let mut ended = BTreeMap::new();
     for event in day.node.events(Duration::ZERO) {
-        if let Happening::Ended { command, exit_status, .. } = event.what {
+        if let EventKind::Ended { command, exit_status, .. } = event.kind {
             let outcome = if exit_status == 0 { "success" } else { "failed" };
             *ended.entry((command.name(), outcome)).or_insert(0) += 1;
         }

@@ -242,7 +242,7 @@ fn the_file_is_nobody_elses_and_stays_as_it_is() {
 #[test]
 fn a_program_that_ends_at_the_wrong_moment_has_not_forgotten() {
     let node = Remembering::broken();
-    node.node.change(|node, _| *node.options.time(Activate) = bottlerocket_simulator::UNTIL_TOLD);
+    node.node.change(|node, _| *node.options.time(Activate) = bottlerocket_simulator::MANUAL);
     let mut updater = Running::start(&mut node.updater(&["-one-time"]));
     let activates = node.node.wait_until(LONG, |view| view.node.busy() == Some(Activate));
     assert!(activates);

@@ -6,7 +6,7 @@ use crate::common::{Directory, leave_stale_socket, program, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
 use bottlerocket_simulator::State::{self, Ready, Staged};
 use bottlerocket_simulator::{
-    Ending, Fault, Lock, Options, Request, Rule, Simulator, Then, UNTIL_TOLD,
+    Ending, Fault, Lock, MANUAL, Options, Request, Rule, Simulator, Then,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -35,7 +35,7 @@ impl Node {
 
     /// Somebody else's command that runs until told.
     fn begin(&self, action: Action) {
-        self.set_time(action, UNTIL_TOLD);
+        self.set_time(action, MANUAL);
         let mut stream = UnixStream::connect(self.simulator.path()).unwrap();
         let request = format!("POST {} HTTP/1.1\r\nHost: localhost\r\n\r\n", action.path());
         stream.write_all(request.as_bytes()).unwrap();
@@ -539,7 +539,7 @@ fn a_command_that_takes_too_long() {
         [(Refresh, &[][..]), (Prepare, &[FOUND]), (Activate, &[FOUND, PREPARED])],
         |(action, story)| {
             let node = Node::new(instant());
-            node.set_time(action, UNTIL_TOLD);
+            node.set_time(action, MANUAL);
             let flag = format!("-{}-timeout=1s", action.name());
             let told = node.one_time(&[&flag]);
             let overdue = overdue(action);
@@ -673,7 +673,7 @@ fn a_command_whose_answer_is_lost() {
 fn a_run_of_one_cycle_that_is_stopped() {
     side_by_side([Signal::TERM, Signal::INT], |signal| {
         let node = Node::new(instant());
-        node.set_time(Prepare, UNTIL_TOLD);
+        node.set_time(Prepare, MANUAL);
         let mut updater = Running::start(&mut node.updater(&["-one-time"]));
         updater.wait_for("preparing it");
         node.wait_for_looks(1);
@@ -778,7 +778,7 @@ fn the_api_restarts_in_each_phase() {
     side_by_side([None, Some(Refresh), Some(Prepare), Some(Activate)], |action| {
         let node = Node::new(instant());
         if let Some(action) = action {
-            node.set_time(action, UNTIL_TOLD);
+            node.set_time(action, MANUAL);
         } else {
             node.simulator.change(|node, _| node.options.offer.clear());
         }
@@ -910,7 +910,7 @@ fn times_without_measure() {
 fn a_new_daemon_picks_up_what_the_old_one_began() {
     side_by_side([Refresh, Prepare, Activate], |action| {
         let node = Node::new(instant());
-        node.set_time(action, UNTIL_TOLD);
+        node.set_time(action, MANUAL);
         let updater = Running::start(&mut node.updater(&OFTEN));
         node.wait_for_busy(action);
         node.wait_for_looks(1);
@@ -999,7 +999,7 @@ fn signals_end_the_daemon_as_process_1() {
     }
     for signal in [Signal::TERM, Signal::INT] {
         let node = Node::new(instant());
-        node.set_time(Prepare, UNTIL_TOLD);
+        node.set_time(Prepare, MANUAL);
         let inner = node.updater(&OFTEN);
         let mut command = Command::new("unshare");
         command.args(options).arg(inner.get_program()).args(inner.get_args());

@@ -8,8 +8,7 @@ use bottlerocket_simulator::cli::{self, Order};
 use bottlerocket_simulator::demo::Demo;
 use bottlerocket_simulator::fleet::{Fleet, Outage, Outages};
 use bottlerocket_simulator::{
-    Ending, Fault, LATEST, Lock, Node, Options, Refusal, Rule, Simulator, Then, UNTIL_TOLD,
-    calendar,
+    Ending, Fault, LATEST, Lock, MANUAL, Node, Options, Refusal, Rule, Simulator, Then, calendar,
 };
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -135,14 +134,14 @@ fn without_times(bytes: &[u8]) -> String {
 fn captured_node() -> Options {
     Options {
         offer: vec!["1.26.0".into(), "1.26.1".into()],
-        refresh_time: UNTIL_TOLD,
+        refresh_time: MANUAL,
         ..Options::default()
     }
 }
 
 fn refresh_runs(simulator: &Simulator) {
     let mut stream = connect(simulator);
-    simulator.change(|node, _| node.options.refresh_time = UNTIL_TOLD);
+    simulator.change(|node, _| node.options.refresh_time = MANUAL);
     stream.write_all(b"POST /actions/refresh-updates HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     assert!(simulator.wait_until(LONG, |view| view.node.busy() == Some(Refresh)));
 }
@@ -296,21 +295,21 @@ fn every_action_in_every_state() {
         (Some(Ready), Reboot, 204, "", None),
     ] {
         let simulator = in_state(before);
-        let recent = |simulator: &Simulator| {
-            simulator.look(|view| view.node.status().and_then(|status| status.recent.clone()))
+        let last = |simulator: &Simulator| {
+            simulator.look(|view| view.node.status().and_then(|status| status.last_command.clone()))
         };
-        let recent_before = recent(&simulator);
+        let last_before = last(&simulator);
         let case = format!("{before:?} {command:?}");
         assert_eq!(post(&simulator, command), (status, body.into()), "{case}");
         assert_eq!(state(&simulator), after, "{case}");
-        let recent = recent(&simulator);
+        let last = last(&simulator);
         match (command, status) {
-            (Reboot, _) => assert_eq!(recent, None, "{case}"),
+            (Reboot, _) => assert_eq!(last, None, "{case}"),
             (_, 204) => {
-                assert_ne!(recent, recent_before, "{case}");
-                assert_eq!(recent.map(|recent| recent.command), Some(command), "{case}");
+                assert_ne!(last, last_before, "{case}");
+                assert_eq!(last.map(|last| last.command), Some(command), "{case}");
             }
-            _ => assert_eq!(recent, recent_before, "{case}"),
+            _ => assert_eq!(last, last_before, "{case}"),
         }
     }
 }
@@ -412,9 +411,9 @@ fn failed_commands() {
             let status = view.node.status().unwrap();
             let case = format!("{before:?} {command:?}");
             assert_eq!(status.state, after, "{case}");
-            let recent = status.recent.as_ref().unwrap();
-            assert_eq!(recent.command, command, "{case}");
-            assert_eq!((recent.exit_status, &*recent.stderr), (9, "because"), "{case}");
+            let last = status.last_command.as_ref().unwrap();
+            assert_eq!(last.command, command, "{case}");
+            assert_eq!((last.exit_status, &*last.stderr), (9, "because"), "{case}");
             if let Some(old) = old {
                 assert_eq!(status.available, old.available, "{case}");
                 assert_eq!(status.chosen, old.chosen, "{case}");
@@ -440,8 +439,8 @@ fn failures_add_up_and_stop() {
             simulator.change(|node, _| node.succeed(Refresh));
         }
         run(&simulator, &[Refresh]);
-        let recent = simulator.look(|view| view.node.status().unwrap().recent.clone().unwrap());
-        seen.push((recent.exit_status, recent.stderr));
+        let last = simulator.look(|view| view.node.status().unwrap().last_command.clone().unwrap());
+        seen.push((last.exit_status, last.stderr));
     }
     let expected = [(1, "first"), (0, "a warning"), (3, "always"), (3, "always"), (0, "")];
     assert_eq!(seen, expected.map(|(status, text)| (status, text.to_string())));
@@ -457,12 +456,14 @@ fn junk_says_success_and_changes_nothing() {
     });
     assert_eq!(post(&simulator, Refresh), (204, String::new()));
     let new = simulator.look(|view| view.node.status().cloned().unwrap());
-    assert!(new.recent.as_ref().unwrap().timestamp > old.recent.as_ref().unwrap().timestamp);
-    assert_eq!(new.recent.as_ref().unwrap().exit_status, 0);
-    let recent = None;
+    assert!(
+        new.last_command.as_ref().unwrap().timestamp > old.last_command.as_ref().unwrap().timestamp
+    );
+    assert_eq!(new.last_command.as_ref().unwrap().exit_status, 0);
+    let last_command = None;
     assert_eq!(
-        bottlerocket_simulator::Status { recent, ..new },
-        bottlerocket_simulator::Status { recent: None, ..old },
+        bottlerocket_simulator::Status { last_command, ..new },
+        bottlerocket_simulator::Status { last_command: None, ..old },
     );
 }
 
@@ -475,7 +476,7 @@ fn the_lock_is_held_as_long_as_a_command_runs() {
         (Some(Ready), Deactivate, Staged),
     ] {
         let simulator = in_state(before);
-        simulator.change(|node, _| *node.options.time(command) = UNTIL_TOLD);
+        simulator.change(|node, _| *node.options.time(command) = MANUAL);
         assert_eq!(post(&simulator, command), (204, String::new()));
         assert_eq!(simulator.look(|view| view.node.busy()), Some(command));
         assert_eq!(ask(&simulator, "GET", STATUS), (423, STATUS_LOCKED.into()));
@@ -498,7 +499,7 @@ fn a_command_ends_by_itself() {
     assert_eq!(post(&simulator, Refresh), (204, String::new()));
     assert!(simulator.wait_until(LONG, |view| view.node.state() == Some(Available)));
     let spent = simulator.look(|view| {
-        let ended = view.node.status().unwrap().recent.as_ref().unwrap().timestamp;
+        let ended = view.node.status().unwrap().last_command.as_ref().unwrap().timestamp;
         ended - view.requests[0].at
     });
     assert_eq!(spent, Options::default().refresh_time);
@@ -669,7 +670,7 @@ fn a_boot_id_that_has_no_place() {
 #[test]
 fn a_reboot_blocks_everything_and_hangs_up() {
     let simulator =
-        start(Options { refresh_time: UNTIL_TOLD, reboot_time: UNTIL_TOLD, ..Options::default() });
+        start(Options { refresh_time: MANUAL, reboot_time: MANUAL, ..Options::default() });
     // The lock of a command that runs does not keep a node from rebooting.
     assert_eq!(post(&simulator, Refresh).0, 204);
     let mut idle = connect(&simulator);
@@ -1005,7 +1006,7 @@ fn a_simulator_stops_whatever_it_is_doing() {
         ("drip", Some(Fault::Drip(forever))),
         ("flood", Some(Fault::Flood(vec![], vec![b'x'; 4096]))),
     ] {
-        let simulator = start(Options { reboot_time: UNTIL_TOLD, ..Options::default() });
+        let simulator = start(Options { reboot_time: MANUAL, ..Options::default() });
         let method = if fault.is_some() { "GET" } else { "POST" };
         if let Some(fault) = fault {
             simulator.inject(fault);

@@ -12,7 +12,7 @@ use crate::common::cases::side_by_side;
 use crate::common::daemon::{LONG, Running};
 use crate::common::{Directory, Node, Ran, program, run_within};
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
-use bottlerocket_simulator::{Ending, Event, Fault, Happening, Options, Rule, State};
+use bottlerocket_simulator::{Ending, Event, EventKind, Fault, Options, Rule, State};
 use rustix::process::{Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -466,7 +466,7 @@ fn an_api_that_stops_in_each_phase_and_goes_on() {
         assert!(log.contains("ready, waiting for the reboot"), "{path}: {log}");
         let events = node.events(Duration::ZERO);
         let started = |command| {
-            let started = |event: &&Event| event.what == Happening::Started(command);
+            let started = |event: &&Event| event.kind == EventKind::Started(command);
             events.iter().filter(started).count()
         };
         assert_eq!((started(Prepare), started(Activate)), (1, 1), "{path}: {log}");
