@@ -320,7 +320,7 @@ fn a_reboot_when_the_server_is_stopped_or_killed() {
                 run.join().unwrap()
             });
             assert_eq!(ran.status, Some(0), "{ran:?}");
-            assert!(ran.stdout.contains("asked again"), "{ran:?}");
+            assert!(ran.stdout.contains("requested again"), "{ran:?}");
             server.wait_for("booted");
         }),
         ("killed during it, and no other one started", |server| {
@@ -332,7 +332,7 @@ fn a_reboot_when_the_server_is_stopped_or_killed() {
                 run.join().unwrap()
             });
             assert_eq!(ran.status, Some(0), "{ran:?}");
-            assert!(ran.stdout.contains("the API stays away"), "{ran:?}");
+            assert!(ran.stdout.contains("the API has not come back"), "{ran:?}");
         }),
     ];
     side_by_side(cases.to_vec(), |(what, case)| {
