@@ -17,7 +17,7 @@ mod stop;
 use bottlerocket_updater::api::{Call, Exchange};
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
 use bottlerocket_updater::cli::flags;
-use bottlerocket_updater::http::request::{self, Endpoint, Page};
+use bottlerocket_updater::http::page::Page;
 use bottlerocket_updater::sys::client;
 use bottlerocket_updater::sys::random::random;
 use bottlerocket_updater::sys::server::{Handler, Server, Turn};
@@ -29,6 +29,7 @@ use bottlerocket_updater::updater::cycle::{End, Now};
 use bottlerocket_updater::updater::daemon::{CALL_TIMEOUT, Daemon, Next};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::metrics::Metrics;
+use bottlerocket_updater::updater::pages;
 use bottlerocket_updater::updater::reporter::Reporter;
 use bottlerocket_updater::updater::state_file::StateFile;
 use core::ffi::{CStr, c_int};
@@ -90,14 +91,8 @@ fn run(options: &Options<'static>) -> Result<End, ()> {
             Next::Call(call, pause) => (call, pause),
             Next::End(end) => return Ok(end),
         };
-        let respond = |now, endpoint, page: &mut Page| match endpoint {
-            Endpoint::Health => request::write_state(metrics.health(now), page),
-            Endpoint::Readiness => request::write_state(metrics.readiness(), page),
-            Endpoint::Metrics => {
-                let at = Now { now, utc: clock::utc() };
-                metrics.write(at, &daemon.history, &daemon.settings.windows, page);
-                request::OK
-            }
+        let respond = |now, path: &[u8], page: &mut Page| {
+            pages::respond(path, Now { now, utc: clock::utc() }, &metrics, &daemon, page)
         };
         let until = now.saturating_add(pause);
         let server = server.as_mut().map(|(server, _)| (server, &respond as Handler));

@@ -1,157 +1,116 @@
-//! The server of metrics and health: one HTTP/1.1 request and its answer.
+//! What the metrics server reads: one request.
 //!
-//! Of a request only the first line counts; the rest of the head is waited for,
-//! up to [`HEAD_MAX`] bytes, and not looked at. Each connection is for one
-//! request. Nothing here does I/O.
+//! Only the first line of a request is parsed. The rest of its head is received, up
+//! to [`HEAD_MAX`] bytes, and ignored. Each connection has one request.
 
-use crate::text::{Show, find, put, put_number};
-use heapless::Vec;
+use crate::http::page::Code;
+use crate::text::{Show, display, put};
+use heapless::{Vec, VecView};
 
 /// The longest head of a request, in bytes.
 pub const HEAD_MAX: usize = 8192;
-/// How much of the first line is looked at. Those that are answered with more
-/// than an error are shorter.
+/// How many bytes of the first line are kept. A longer path has no page.
 const LINE_MAX: usize = 64;
-/// How a request begins that wants no body.
-const HEAD: &[u8] = b"HEAD ";
-/// The longest head of an answer, in bytes.
-const ANSWER_HEAD_MAX: usize = 192;
-/// The longest body of an answer, in bytes.
-pub const PAGE_MAX: usize = 12 * 1024;
 
-/// The body of an answer.
-pub type Page = Vec<u8, PAGE_MAX>;
-
-/// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `/metrics`
-    Metrics,
-    /// `/healthz`
-    Health,
-    /// `/readyz`
-    Readiness,
-}
-
-/// A request, as far as it has come.
+/// A request, as far as it has been received.
 #[derive(Debug, Default)]
 pub struct Request {
+    /// The start of the first line.
     line: Vec<u8, LINE_MAX>,
-    /// How many bytes have come.
-    come: usize,
+    /// How many bytes have been received.
+    received: usize,
     /// Whether the first line is complete.
     has_line: bool,
-    /// Whether the line that is coming is empty so far.
-    is_empty_line: bool,
+    /// Whether the current line is empty so far.
+    is_line_empty: bool,
 }
 
-/// What is made of a request once enough of it has come.
+/// A request whose head is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parsed {
-    /// It is answered with this.
-    Answer(Endpoint),
-    /// It is refused.
-    Refuse(&'static Refusal),
+pub enum Parsed<'r> {
+    /// A GET or HEAD request for this path, which begins with a slash. A query is
+    /// left out.
+    Path(&'r [u8]),
+    /// A request that is refused.
+    Refused(Refusal),
 }
 
-/// How a request is refused: the status line, and what stands in the body.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Refusal(&'static str, &'static str);
+/// Why a request is refused. Displayed, it is the body of the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The first line is not one of HTTP/1.1, or it is too long.
+    NotHttp,
+    /// The method is neither GET nor HEAD.
+    Method,
+    /// The head is longer than [`HEAD_MAX`].
+    HeadTooLarge,
+}
 
-const BAD: Refusal = Refusal("400 Bad Request", "this is not HTTP/1.1\n");
-const METHOD: Refusal = Refusal("405 Method Not Allowed\r\nallow: GET, HEAD", "GET or HEAD\n");
-const UNKNOWN: Refusal = Refusal("404 Not Found", "there are /metrics, /healthz and /readyz\n");
-const TOO_LARGE: Refusal =
-    Refusal("431 Request Header Fields Too Large", "the request is too large\n");
+impl Refusal {
+    /// The status code of the response.
+    pub fn code(self) -> Code {
+        match self {
+            Self::NotHttp => Code::BadRequest,
+            Self::Method => Code::MethodNotAllowed,
+            Self::HeadTooLarge => Code::HeadTooLarge,
+        }
+    }
+}
+
+impl Show for Refusal {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put!(
+            buffer,
+            match self {
+                Self::NotHttp => "this is not a request in HTTP/1.1\n",
+                Self::Method => "the method must be GET or HEAD\n",
+                Self::HeadTooLarge => "the request is too large\n",
+            }
+        );
+    }
+}
+display!(Refusal);
 
 impl Request {
-    /// Takes the next bytes of a request: what is made of it, if enough has come.
-    pub fn push(&mut self, bytes: &[u8]) -> Option<Parsed> {
+    /// Takes the next bytes of a request. Returns `None` until the head is complete.
+    /// Bytes behind the head are ignored.
+    pub fn push(&mut self, bytes: &[u8]) -> Option<Parsed<'_>> {
         for byte in bytes {
-            self.come += 1;
+            self.received += 1;
             match byte {
-                b'\n' if self.is_empty_line && self.has_line => return Some(self.verdict()),
-                b'\n' => (self.has_line, self.is_empty_line) = (true, true),
+                b'\n' if self.is_line_empty && self.has_line => return Some(self.parse()),
+                b'\n' => (self.has_line, self.is_line_empty) = (true, true),
                 b'\r' => {}
-                _ => self.is_empty_line = false,
+                _ => self.is_line_empty = false,
             }
-            if self.come == HEAD_MAX {
-                return Some(Parsed::Refuse(&TOO_LARGE));
+            if self.received == HEAD_MAX {
+                return Some(Parsed::Refused(Refusal::HeadTooLarge));
             }
             if !self.has_line {
-                // What does not fit is no path that is known.
+                // What does not fit is left out: `parse` then finds no end of the path.
                 let _ = self.line.push(*byte);
             }
         }
         None
     }
 
-    fn verdict(&self) -> Parsed {
+    fn parse(&self) -> Parsed<'_> {
         let line = self.line.as_slice();
-        let target = match line.strip_prefix(b"GET ").or(line.strip_prefix(HEAD)) {
-            Some(target) => target,
-            None if line.first().is_some_and(u8::is_ascii_uppercase) => {
-                return Parsed::Refuse(&METHOD);
-            }
-            None => return Parsed::Refuse(&BAD),
+        let Some(target) = line.strip_prefix(b"GET ").or(line.strip_prefix(b"HEAD ")) else {
+            let is_method = line.first().is_some_and(u8::is_ascii_uppercase);
+            return Parsed::Refused(if is_method { Refusal::Method } else { Refusal::NotHttp });
         };
         let end = target.iter().position(|byte| matches!(byte, b' ' | b'?'));
-        let path = target.get(..end.unwrap_or(0)).unwrap_or_default();
-        let asked = match find("/metrics /healthz /readyz ", path, |byte| byte) {
-            Some((0, _)) => Endpoint::Metrics,
-            Some((1, _)) => Endpoint::Health,
-            Some(_) => Endpoint::Readiness,
-            None if path.starts_with(b"/") => return Parsed::Refuse(&UNKNOWN),
-            None => return Parsed::Refuse(&BAD),
-        };
-        Parsed::Answer(asked)
+        match end.and_then(|end| target.get(..end)) {
+            Some(path) if path.starts_with(b"/") => Parsed::Path(path),
+            _ => Parsed::Refused(Refusal::NotHttp),
+        }
     }
 
-    /// Whether only the head of the answer is wanted, whatever that is.
+    /// Whether the response has no body.
     pub fn is_head(&self) -> bool {
-        self.line.starts_with(HEAD)
+        self.line.starts_with(b"HEAD ")
     }
-}
-
-impl Refusal {
-    /// Writes the body of the answer that refuses a request, and gives its
-    /// status.
-    pub fn write(&self, page: &mut Page) -> &'static str {
-        let Self(status, reason) = *self;
-        put(page, &[reason]);
-        status
-    }
-}
-
-/// Writes the body of the answer to a question for health or readiness, and
-/// gives its status.
-pub fn write_state(state: Result<(), impl Show>, page: &mut Page) -> &'static str {
-    match state {
-        Ok(()) => {
-            put(page, &["ok\n"]);
-            OK
-        }
-        Err(problem) => {
-            problem.show(page);
-            put(page, &["\n"]);
-            "503 Service Unavailable"
-        }
-    }
-}
-
-/// The status of an answer that is as it should be.
-pub const OK: &str = "200 OK";
-
-/// The head of an answer with this status, and a body of so many bytes. There is
-/// room: a test has the longest.
-pub fn head(status: &str, length: usize) -> Vec<u8, ANSWER_HEAD_MAX> {
-    let mut head = Vec::new();
-    let fields = "\r\nconnection: close\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n\
-                  content-length: ";
-    put(&mut head, &["HTTP/1.1 ", status, fields]);
-    put_number(&mut head, length as u64);
-    put(&mut head, &["\r\n\r\n"]);
-    head
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The server of metrics and probes.
 
-use crate::http::request::{self, Endpoint, Page, Parsed, Request};
+use crate::http::page::{self, Code, PAGE_MAX, Page};
+use crate::http::request::{Parsed, Request};
 use crate::sys::deadline::{Clock, Wait, timespec};
+use crate::text::put;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use heapless::Vec;
@@ -26,7 +28,7 @@ const UNREAD_MILLIS: u32 = 5_000;
 const BACKLOG: i32 = 16;
 /// The size of the kernel's buffer for what is sent to a scraper: all of it has
 /// room there, so that nobody waits for a scraper to take it.
-const SEND_BUFFER: usize = 4 * request::PAGE_MAX;
+const SEND_BUFFER: usize = 4 * PAGE_MAX;
 
 /// Listens for scrapers, and answers them.
 pub struct Server {
@@ -43,9 +45,9 @@ struct Scraper {
     until: Duration,
 }
 
-/// Writes the body of an answer to what is asked at this time of the clock that
-/// never goes back, and gives the answer's status.
-pub type Handler<'a> = &'a dyn Fn(Duration, Endpoint, &mut Page) -> &'static str;
+/// Writes the page at a path, as it is at this time of the clock that never goes
+/// back. Returns the status code of the response.
+pub type Handler<'a> = &'a dyn Fn(Duration, &[u8], &mut Page) -> Code;
 
 impl Server {
     /// Listens on `address`, or, if it is `None`, on each address of this
@@ -105,13 +107,16 @@ impl Scraper {
             Err(_) => 0,
         };
         let bytes = buffer.get(..received).unwrap_or_default();
-        let Some(verdict) = self.request.push(bytes) else { return !bytes.is_empty() };
+        let Some(parsed) = self.request.push(bytes) else { return !bytes.is_empty() };
         let mut page = Page::new();
-        let status = match verdict {
-            Parsed::Answer(asked) => tell(now, asked, &mut page),
-            Parsed::Refuse(refusal) => refusal.write(&mut page),
+        let code = match parsed {
+            Parsed::Path(path) => tell(now, path, &mut page),
+            Parsed::Refused(refusal) => {
+                put!(&mut page, refusal);
+                refusal.code()
+            }
         };
-        let head = request::head(status, page.len());
+        let head = page::head(code, page.len());
         if self.request.is_head() {
             page.clear();
         }

@@ -5,7 +5,7 @@
 
 use crate::api::status::{Image, OwnedImage, State};
 use crate::api::{Answer, Call, CallError, Command};
-use crate::http::request::Page;
+use crate::http::page::Page;
 use crate::text::duration::HumanDuration;
 use crate::text::{Show, display, put};
 use crate::updater::cycle::Now;

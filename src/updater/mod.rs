@@ -7,6 +7,7 @@ pub mod event;
 pub mod history;
 pub mod log;
 pub mod metrics;
+pub mod pages;
 pub mod plan;
 pub mod reporter;
 pub mod state_file;

@@ -201,14 +201,22 @@ fn what_is_not_served() {
     };
     let large = format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(8_192));
     for (request, status, body) in [
-        ("GET / HTTP/1.1\r\n\r\n", "404 Not Found", "there are /metrics, /healthz and /readyz\n"),
+        (
+            "GET / HTTP/1.1\r\n\r\n",
+            "404 Not Found",
+            "the pages are /metrics, /healthz and /readyz\n",
+        ),
         (
             "POST /metrics HTTP/1.1\r\nContent-Length: 2\r\n\r\nab",
             "405 Method Not Allowed\r\nallow: GET, HEAD",
-            "GET or HEAD\n",
+            "the method must be GET or HEAD\n",
         ),
-        ("HEAD / HTTP/1.1\r\n\r\n", "404 Not Found", "there are /metrics, /healthz and /readyz\n"),
-        ("\r\n\r\n", "400 Bad Request", "this is not HTTP/1.1\n"),
+        (
+            "HEAD / HTTP/1.1\r\n\r\n",
+            "404 Not Found",
+            "the pages are /metrics, /healthz and /readyz\n",
+        ),
+        ("\r\n\r\n", "400 Bad Request", "this is not a request in HTTP/1.1\n"),
         (&large[..8_192], "431 Request Header Fields Too Large", "the request is too large\n"),
     ] {
         let whole = answer(status, body);

@@ -1,4 +1,4 @@
-//! Requests in every split, and what is made of them.
+//! Requests, in every division into two parts.
 
 extern crate std;
 use super::*;
@@ -6,9 +6,9 @@ use std::string::String;
 use std::vec::Vec as List;
 use std::{format, vec};
 
-/// What is made of a request, and after how many bytes: what is asked for, or the
-/// code of the refusal, and whether a body is wanted.
-type Made = Option<(usize, Result<Endpoint, &'static str>, bool)>;
+/// What a request is parsed as: after how many bytes, the path or the refusal, and
+/// whether the response has a body.
+type Made = Option<(usize, Result<String, Refusal>, bool)>;
 
 /// Takes a request in parts of these lengths, the last one over and over.
 fn push_in(parts: &[usize], bytes: &[u8]) -> Made {
@@ -17,51 +17,57 @@ fn push_in(parts: &[usize], bytes: &[u8]) -> Made {
     let mut at = 0;
     while at < bytes.len() {
         let end = bytes.len().min(at + parts.next().unwrap());
-        if let Some(verdict) = request.push(&bytes[at..end]) {
-            let made = match verdict {
-                Parsed::Answer(asked) => Ok(asked),
-                Parsed::Refuse(refusal) => Err(refusal.0.split(' ').next().unwrap()),
+        if let Some(parsed) = request.push(&bytes[at..end]) {
+            let made = match parsed {
+                Parsed::Path(path) => Ok(String::from_utf8(path.to_vec()).unwrap()),
+                Parsed::Refused(refusal) => Err(refusal),
             };
-            return Some((request.come, made, !request.is_head()));
+            return Some((request.received, made, !request.is_head()));
         }
         at = end;
     }
     None
 }
 
-/// The same whole, byte by byte, and in two parts wherever it can be cut.
+/// The same whole, byte by byte, and in two parts wherever it can be divided.
 #[track_caller]
 fn push(bytes: &[u8]) -> Made {
     let made = push_in(&[bytes.len().max(1)], bytes);
     assert_eq!(push_in(&[1], bytes), made);
-    let cuts = if bytes.len() > 100 { 37 } else { 1 };
-    for cut in (1..bytes.len()).step_by(cuts) {
-        assert_eq!(push_in(&[cut, bytes.len()], bytes), made, "cut at {cut}");
+    let step = if bytes.len() > 100 { 37 } else { 1 };
+    for first in (1..bytes.len()).step_by(step) {
+        assert_eq!(push_in(&[first, bytes.len()], bytes), made, "{first} bytes first");
     }
     made
 }
 
 #[track_caller]
-fn is(text: &str, made: Result<Endpoint, &'static str>) {
-    let made = Some((text.len(), made, !text.starts_with("HEAD ")));
+fn is(text: &str, made: Result<&str, Refusal>) {
+    let made = Some((text.len(), made.map(String::from), !text.starts_with("HEAD ")));
     assert_eq!(push(text.as_bytes()), made, "{text:?}");
-    // What follows is not looked at.
+    // What follows is ignored.
     let more = push(format!("{text}GET / HTTP/1.1\r\n\r\n\0").as_bytes());
     assert_eq!(more, made, "{text:?}");
-    // Nor is it too early for an answer by a byte.
+    // A byte less is not enough.
     assert_eq!(push(&text.as_bytes()[..text.len() - 1]), None, "{text:?}");
 }
 
 #[test]
-fn what_is_served() {
-    for (path, asked) in [
-        ("/metrics", Endpoint::Metrics),
-        ("/healthz", Endpoint::Health),
-        ("/readyz", Endpoint::Readiness),
-        ("/metrics?", Endpoint::Metrics),
-        ("/metrics?name[]=up&x=?", Endpoint::Metrics),
-        ("/healthz?verbose=1", Endpoint::Health),
-        (&format!("/metrics?{}", "x".repeat(300)), Endpoint::Metrics),
+fn path_of_a_get_or_head_request() {
+    for (target, path) in [
+        ("/metrics", "/metrics"),
+        ("/healthz", "/healthz"),
+        ("/readyz", "/readyz"),
+        ("/metrics?", "/metrics"),
+        ("/metrics?name[]=up&x=?", "/metrics"),
+        ("/healthz?verbose=1", "/healthz"),
+        (&format!("/metrics?{}", "x".repeat(300)), "/metrics"),
+        ("/", "/"),
+        ("/metrics/", "/metrics/"),
+        ("//metrics", "//metrics"),
+        ("/metrics#x", "/metrics#x"),
+        ("/%6detrics", "/%6detrics"),
+        ("/../metrics", "/../metrics"),
     ] {
         for method in ["GET", "HEAD"] {
             for rest in [
@@ -76,71 +82,66 @@ fn what_is_served() {
                 "\r\nno header at all\r\n\0\u{1b}\r\n\r\n",
                 "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
             ] {
-                is(&format!("{method} {path} HTTP/1.1{rest}"), Ok(asked));
+                is(&format!("{method} {target} HTTP/1.1{rest}"), Ok(path));
             }
         }
     }
 }
 
 #[test]
-fn what_is_refused() {
-    for (line, code) in [
-        ("GET / HTTP/1.1", "404"),
-        ("GET /metric HTTP/1.1", "404"),
-        ("GET /metrics/ HTTP/1.1", "404"),
-        ("GET //metrics HTTP/1.1", "404"),
-        ("GET /Metrics HTTP/1.1", "404"),
-        ("GET /metrics#x HTTP/1.1", "404"),
-        ("GET /%6detrics HTTP/1.1", "404"),
-        ("GET /../metrics HTTP/1.1", "404"),
-        ("GET /favicon.ico HTTP/1.1", "404"),
-        ("HEAD /x?y HTTP/1.1", "404"),
-        ("POST / HTTP/1.1", "405"),
-        ("POST /metrics HTTP/1.1", "405"),
-        ("PUT /healthz HTTP/1.1", "405"),
-        ("DELETE /readyz HTTP/1.1", "405"),
-        ("OPTIONS /metrics HTTP/1.1", "405"),
-        ("GETS /metrics HTTP/1.1", "405"),
-        ("PRI * HTTP/2.0", "405"),
-        ("GET", "405"),
-        ("/metrics HTTP/1.1", "400"),
-        ("/healthz?x HTTP/1.1", "400"),
-        ("", "400"),
-        ("x", "400"),
-        ("GET /metrics", "400"),
-        ("GET metrics HTTP/1.1", "400"),
-        ("GET http://localhost/metrics HTTP/1.1", "400"),
-        ("GET ?/metrics HTTP/1.1", "400"),
-        ("GET  /metrics HTTP/1.1", "400"),
-        ("GET /metrics\0HTTP/1.1", "400"),
-        ("get /metrics HTTP/1.1", "400"),
-        (" /metrics HTTP/1.1", "400"),
-        ("\0 /metrics HTTP/1.1", "400"),
-        ("\0\0\0\0", "400"),
-        ("\u{16}\u{3}\u{1}\u{2}", "400"),
+fn other_requests_are_refused() {
+    use Refusal::{Method, NotHttp};
+    for (line, refusal) in [
+        ("POST / HTTP/1.1", Method),
+        ("POST /metrics HTTP/1.1", Method),
+        ("PUT /healthz HTTP/1.1", Method),
+        ("DELETE /readyz HTTP/1.1", Method),
+        ("OPTIONS /metrics HTTP/1.1", Method),
+        ("GETS /metrics HTTP/1.1", Method),
+        ("PRI * HTTP/2.0", Method),
+        ("GET", Method),
+        ("/metrics HTTP/1.1", NotHttp),
+        ("/healthz?x HTTP/1.1", NotHttp),
+        ("", NotHttp),
+        ("x", NotHttp),
+        ("GET /metrics", NotHttp),
+        ("GET metrics HTTP/1.1", NotHttp),
+        ("GET http://localhost/metrics HTTP/1.1", NotHttp),
+        ("GET ?/metrics HTTP/1.1", NotHttp),
+        ("GET  /metrics HTTP/1.1", NotHttp),
+        ("GET /metrics\0HTTP/1.1", NotHttp),
+        ("get /metrics HTTP/1.1", NotHttp),
+        (" /metrics HTTP/1.1", NotHttp),
+        ("\0 /metrics HTTP/1.1", NotHttp),
+        ("\0\0\0\0", NotHttp),
+        ("\u{16}\u{3}\u{1}\u{2}", NotHttp),
     ] {
         for end in ["\r\n\r\n", "\n\n", "\r\nHost: a\r\n\r\n"] {
-            is(&format!("{line}{end}"), Err(code));
+            is(&format!("{line}{end}"), Err(refusal));
         }
     }
     // An empty line in front is the first line.
-    is("\r\n\r\n", Err("400"));
-    is("\r\nGET /metrics HTTP/1.1\r\n\r\n", Err("400"));
-    // Of lines around the length that is looked at, and of longer ones.
+    is("\r\n\r\n", Err(NotHttp));
+    is("\r\nGET /metrics HTTP/1.1\r\n\r\n", Err(NotHttp));
+}
+
+/// Around the number of bytes that are kept, and far beyond it.
+#[test]
+fn only_the_path_must_fit_into_the_line() {
     for length in (30..100).chain([1_000]) {
         let x = "x".repeat(length);
         let request = |start: &str| format!("{start}{x} HTTP/1.1\r\n\r\n");
-        is(&request("GET /metrics?"), Ok(Endpoint::Metrics));
-        is(&request("HEAD /healthz?"), Ok(Endpoint::Health));
-        is(&request("GET /metricz?"), Err("404"));
-        is(&request("POST /metrics?"), Err("405"));
-        let cut = "GET /metrics".len() + length >= LINE_MAX;
-        is(&request("GET /metrics"), Err(if cut { "400" } else { "404" }));
+        is(&request("GET /metrics?"), Ok("/metrics"));
+        is(&request("HEAD /healthz?"), Ok("/healthz"));
+        is(&request("POST /metrics?"), Err(Refusal::Method));
+        let path = format!("/metrics{x}");
+        let fits = "GET ".len() + path.len() < LINE_MAX;
+        is(&request("GET /metrics"), if fits { Ok(&path) } else { Err(Refusal::NotHttp) });
     }
 }
 
 #[test]
-fn what_is_not_complete_is_waited_for() {
+fn incomplete_head_is_not_parsed() {
     for text in [
         "",
         "G",
@@ -159,8 +160,8 @@ fn what_is_not_complete_is_waited_for() {
 }
 
 #[test]
-fn heads_that_are_too_large() {
-    let too_large = Some((HEAD_MAX, Err("431"), true));
+fn head_that_is_too_large_is_refused() {
+    let too_large = Some((HEAD_MAX, Err(Refusal::HeadTooLarge), true));
     for byte in [b'x', b'\0', b' ', b'\r', 0xff] {
         assert_eq!(push(&[byte; HEAD_MAX]), too_large, "{byte}");
         assert_eq!(push(&[byte; HEAD_MAX - 1]), None, "{byte}");
@@ -174,18 +175,18 @@ fn heads_that_are_too_large() {
     };
     let most = head(HEAD_MAX);
     assert_eq!(most.len(), HEAD_MAX);
-    assert_eq!(push(most.as_bytes()), Some((HEAD_MAX, Ok(Endpoint::Metrics), true)));
+    assert_eq!(push(most.as_bytes()), Some((HEAD_MAX, Ok("/metrics".into()), true)));
     assert_eq!(push(head(HEAD_MAX + 1).as_bytes()), too_large);
     assert_eq!(push(head(HEAD_MAX + 2).as_bytes()), too_large);
     assert_eq!(push(head(3 * HEAD_MAX).as_bytes()), too_large);
     let lines = format!("GET /metrics HTTP/1.1\r\n{}", "A: b\r\n".repeat(HEAD_MAX));
     assert_eq!(push(lines.as_bytes()), too_large);
-    // Nothing but ends of lines is an empty head.
-    assert_eq!(push(&[b'\n'; HEAD_MAX]), Some((2, Err("400"), true)));
+    // Two ends of lines are an empty head.
+    assert_eq!(push(&[b'\n'; HEAD_MAX]), Some((2, Err(Refusal::NotHttp), true)));
 }
 
 #[test]
-fn any_bytes() {
+fn any_bytes_in_any_parts_are_parsed_the_same() {
     let mut numbers = crate::updater::cycle::tests::Numbers(1);
     let alphabet: List<&[u8]> = vec![
         b"GET /metrics HTTP/1.1\r\n",
@@ -219,45 +220,17 @@ fn any_bytes() {
     assert!(made.iter().all(|count| *count > 10), "{made:?}");
 }
 
-fn refusal(bytes: &[u8]) -> (&'static str, String) {
-    let mut request = Request::default();
-    let Some(Parsed::Refuse(refusal)) = request.push(bytes) else { panic!("{bytes:?}") };
-    let mut page = Page::new();
-    let status = refusal.write(&mut page);
-    (status, String::from_utf8(page.to_vec()).unwrap())
-}
-
 #[test]
-fn the_answers() {
-    let text = |head: Vec<u8, ANSWER_HEAD_MAX>| String::from_utf8(head.to_vec()).unwrap();
-    assert_eq!(
-        text(head(OK, 1_234)),
-        "HTTP/1.1 200 OK\r\nconnection: close\r\n\
-         content-type: text/plain; version=0.0.4; charset=utf-8\r\ncontent-length: 1234\r\n\r\n"
-    );
-    for (bytes, status, body) in [
-        (&b"x\n\n"[..], "400 Bad Request", "this is not HTTP/1.1\n"),
-        (b"GET / HTTP/1.1\n\n", "404 Not Found", "there are /metrics, /healthz and /readyz\n"),
+fn response_to_a_refused_request() {
+    for (refusal, line, body) in [
+        (Refusal::NotHttp, "400 Bad Request", "this is not a request in HTTP/1.1\n"),
+        (Refusal::Method, "405 Method Not Allowed", "the method must be GET or HEAD\n"),
         (
-            b"PUT /metrics HTTP/1.1\n\n",
-            "405 Method Not Allowed\r\nallow: GET, HEAD",
-            "GET or HEAD\n",
+            Refusal::HeadTooLarge,
+            "431 Request Header Fields Too Large",
+            "the request is too large\n",
         ),
-        (&[b'x'; HEAD_MAX], "431 Request Header Fields Too Large", "the request is too large\n"),
     ] {
-        assert_eq!(refusal(bytes), (status, body.into()));
-        let head = text(head(status, usize::MAX));
-        assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\nconnection: close\r\n")), "{head}");
-        // All of it has found room.
-        assert!(head.ends_with("\r\ncontent-length: 18446744073709551615\r\n\r\n"), "{head}");
+        assert_eq!((refusal.code().line(), format!("{refusal}")), (line, body.into()));
     }
-    let state = |state| {
-        let mut page = Page::new();
-        let status = write_state(state, &mut page);
-        (status, String::from_utf8(page.to_vec()).unwrap())
-    };
-    assert_eq!(state(Ok(())), ("200 OK", "ok\n".into()));
-    let unavailable = "503 Service Unavailable";
-    assert_eq!(state(Err("the reason")), (unavailable, "the reason\n".into()));
-    assert!(text(head(unavailable, usize::MAX)).ends_with("18446744073709551615\r\n\r\n"));
 }

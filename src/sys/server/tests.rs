@@ -3,7 +3,6 @@
 extern crate std;
 use super::*;
 use crate::sys::tests::{self, HOUR};
-use crate::text::put;
 use rustix::fd::AsFd;
 use std::cell::{Cell, RefCell};
 use std::format;
@@ -31,7 +30,7 @@ struct Script {
     socket: OwnedFd,
     _peer: OwnedFd,
     /// What was asked for, and when.
-    asked: RefCell<List<(Duration, Endpoint)>>,
+    asked: RefCell<List<(Duration, String)>>,
 }
 
 impl Script {
@@ -62,10 +61,10 @@ impl Script {
     fn turn(&mut self, passes: Duration) {
         let now = NOW.replace(NOW.get() + passes);
         let asked = &self.asked;
-        let tell = |now: Duration, what, page: &mut Page| {
-            asked.borrow_mut().push((now - BEGIN, what));
-            put(page, &["a page\n"]);
-            request::OK
+        let tell = |now: Duration, path: &[u8], page: &mut Page| {
+            asked.borrow_mut().push((now - BEGIN, String::from_utf8(path.to_vec()).unwrap()));
+            put!(page, "a page\n");
+            Code::Ok
         };
         let server = Some((&mut self.server, &tell as Handler));
         let mut turn = Turn { clock, now, until: now + HOUR, server };
@@ -103,13 +102,16 @@ fn a_scraper_is_answered() {
         script.turns(2);
         assert_eq!(read(scraper), answer);
     }
-    assert_eq!(*script.asked.borrow(), [(Duration::ZERO, Endpoint::Health); 2]);
+    assert_eq!(
+        *script.asked.borrow(),
+        [(Duration::ZERO, "/healthz"); 2].map(|(time, path)| (time, path.into()))
+    );
 }
 
 #[test]
 fn who_asks_for_something_else_is_told() {
     let mut script = Script::new();
-    for (request, status) in [("GET / HTTP/1.1\n\n", "404 "), ("\0\n\n", "400 ")] {
+    for (request, status) in [("PUT / HTTP/1.1\n\n", "405 "), ("\0\n\n", "400 ")] {
         let scraper = script.scraper(request);
         script.turns(2);
         let answer = read(scraper);
@@ -126,9 +128,9 @@ fn the_largest_page_is_sent_at_once() {
     sockopt::set_socket_recv_buffer_size(&scraper, 1).unwrap();
     rustix::net::connect(&scraper, &script.address).unwrap();
     rustix::io::write(&scraper, GET.as_bytes()).unwrap();
-    let tell = |_: Duration, _, page: &mut Page| {
+    let tell = |_: Duration, _: &[u8], page: &mut Page| {
         while page.push(b'x').is_ok() {}
-        request::OK
+        Code::Ok
     };
     for _ in 0..2 {
         let server = Some((&mut script.server, &tell as Handler));
@@ -137,7 +139,7 @@ fn the_largest_page_is_sent_at_once() {
     }
     let answer = String::from_utf8(tests::read(&scraper)).unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(body == "x".repeat(request::PAGE_MAX), "{} bytes", body.len());
+    assert!(body == "x".repeat(PAGE_MAX), "{} bytes", body.len());
 }
 
 /// In the pause between two cycles nothing else happens: it is then, and not when
@@ -150,7 +152,7 @@ fn a_scraper_is_answered_in_the_middle_of_a_long_pause() {
     script.turn(passes);
     script.turn(passes);
     assert_eq!(read(scraper), ANSWER);
-    assert_eq!(*script.asked.borrow(), [(2 * passes, Endpoint::Health)]);
+    assert_eq!(*script.asked.borrow(), [(2 * passes, "/healthz".into())]);
 }
 
 #[test]
@@ -246,7 +248,7 @@ fn somebody_else_who_is_ready_is_not_who_is_waited_for() {
     let _scraper = script.scraper(GET);
     let passes = Duration::from_millis(1);
     NOW.set(BEGIN + passes);
-    let tell = |_: Duration, _, _: &mut Page| request::OK;
+    let tell = |_: Duration, _: &[u8], _: &mut Page| Code::Ok;
     let server = Some((&mut script.server, &tell as Handler));
     let mut turn = Turn { clock, now: BEGIN, until: BEGIN + passes, server };
     assert_eq!(turn.wait(script.socket.as_fd(), PollFlags::IN), Ok(false));

@@ -5,7 +5,7 @@ use super::*;
 use crate::api::AnswerError;
 use crate::api::document::STRING_MAX;
 use crate::api::status::{LastCommand, Text};
-use crate::http::request::PAGE_MAX;
+use crate::http::page::PAGE_MAX;
 use crate::updater::cycle::Settings;
 use crate::updater::cycle::tests::{AnyAnswer, Numbers, answer, answer_and_delay};
 use crate::updater::daemon::{Daemon, Next, Schedule};

@@ -1,0 +1,112 @@
+//! The pages that the updater serves: `/metrics` for Prometheus, and `/healthz` and
+//! `/readyz` for the probes of the kubelet.
+
+use crate::http::page::{Code, Page};
+use crate::text::put;
+use crate::updater::cycle::Now;
+use crate::updater::daemon::Daemon;
+use crate::updater::metrics::{Metrics, Unhealthy};
+
+/// Writes the page at `path`, as it is at the time `at`. Returns the status code of
+/// the response.
+pub fn respond(path: &[u8], at: Now, metrics: &Metrics, daemon: &Daemon, page: &mut Page) -> Code {
+    match path {
+        b"/metrics" => {
+            metrics.write(at, &daemon.history, &daemon.settings.windows, page);
+            Code::Ok
+        }
+        b"/healthz" => write_state(metrics.health(at.now), page),
+        b"/readyz" => write_state(metrics.readiness(), page),
+        _ => {
+            put!(page, "the pages are /metrics, /healthz and /readyz\n");
+            Code::NotFound
+        }
+    }
+}
+
+fn write_state(state: Result<(), Unhealthy>, page: &mut Page) -> Code {
+    match state {
+        Ok(()) => {
+            put!(page, "ok\n");
+            Code::Ok
+        }
+        Err(reason) => {
+            put!(page, reason, "\n");
+            Code::Unavailable
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::api::{Answer, CallError};
+    use crate::updater::cycle::Settings;
+    use crate::updater::daemon::Schedule;
+    use crate::updater::history::History;
+    use core::time::Duration;
+    use std::string::String;
+
+    const SILENCE_MAX: Duration = Duration::from_secs(720);
+
+    /// An updater, and the time that has passed since it started.
+    struct Updater {
+        metrics: Metrics,
+        daemon: Daemon,
+        now: Duration,
+    }
+
+    impl Updater {
+        fn new() -> Self {
+            let now = Duration::ZERO;
+            let schedule = Schedule { once: false, interval: now, jitter: now, give_up: now };
+            let (daemon, _) = Daemon::begin(Settings::default(), History::default(), schedule, 1);
+            Self { metrics: Metrics::new(now, SILENCE_MAX), daemon, now }
+        }
+
+        fn get(&self, path: &str) -> (Code, String) {
+            let mut page = Page::new();
+            let at = Now { now: self.now, utc: self.now };
+            let code = respond(path.as_bytes(), at, &self.metrics, &self.daemon, &mut page);
+            (code, String::from_utf8(page.to_vec()).unwrap())
+        }
+    }
+
+    #[test]
+    fn metrics_page() {
+        let (code, page) = Updater::new().get("/metrics");
+        assert_eq!(code, Code::Ok);
+        assert!(page.starts_with("# HELP bottlerocket_updater_build_info "), "{page}");
+    }
+
+    #[test]
+    fn health_page() {
+        let mut updater = Updater::new();
+        updater.now = SILENCE_MAX;
+        assert_eq!(updater.get("/healthz"), (Code::Ok, "ok\n".into()));
+        updater.now += Duration::from_secs(1);
+        let reason = "no answer from the API for 12m1s (limit 12m)\n";
+        assert_eq!(updater.get("/healthz"), (Code::Unavailable, reason.into()));
+    }
+
+    #[test]
+    fn readiness_page() {
+        let mut updater = Updater::new();
+        let reason = "the node's update status is not known yet\n";
+        assert_eq!(updater.get("/readyz"), (Code::Unavailable, reason.into()));
+        let answer: Result<Answer, CallError> = crate::updater::cycle::tests::answer("Idle");
+        updater.metrics.note_answer(updater.now, &answer);
+        assert_eq!(updater.get("/readyz"), (Code::Ok, "ok\n".into()));
+    }
+
+    #[test]
+    fn other_paths_are_not_found() {
+        for path in
+            ["/", "/metric", "/metrics/", "//metrics", "/Metrics", "/metrics#x", "/%6detrics", ""]
+        {
+            let body = "the pages are /metrics, /healthz and /readyz\n";
+            assert_eq!(Updater::new().get(path), (Code::NotFound, body.into()), "{path}");
+        }
+    }
+}
