@@ -365,7 +365,7 @@ impl EventKind {
         }
     }
 
-    /// Whether it is how a cycle ends that did not fail.
+    /// Whether a cycle that does not fail ends with this event.
     pub fn ends_cycle(self) -> bool {
         matches!(
             self,

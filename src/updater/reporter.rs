@@ -1,8 +1,8 @@
-//! Decides which events are logged, and writes their records.
+//! Decides which events are logged, and in which format.
 //!
-//! A reporter can be a `static`, so that a signal handler can use it too. It only
-//! loads and stores atomics: a handler that interrupts [`Reporter::report`] finds
-//! each of them whole.
+//! A reporter can be a `static`, so that the handler of a signal can use it, even
+//! while [`Reporter::report`] is running. It needs only loads and stores of atomics.
+//! An atomic swap or addition would link more code into the program on aarch64.
 
 use crate::text::excerpt::Sanitized;
 use crate::updater::event::Event;
@@ -11,7 +11,7 @@ use crate::updater::log::{Format, Level};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
-/// Writes the records of events that are news, up to a level.
+/// Logs the events that are news, up to a level.
 #[derive(Debug)]
 pub struct Reporter {
     is_json: AtomicBool,
@@ -31,15 +31,15 @@ impl Reporter {
         }
     }
 
-    /// Sets the format of the records, and the highest level that is logged.
+    /// Sets the format of the log, and the highest level that is logged.
     pub fn configure(&self, format: Format, level: Level) {
         self.is_json.store(format == Format::Json, Relaxed);
         self.level.store(level as u8, Relaxed);
     }
 
-    /// Calls `write` with the line to write for an event at `utc`, the time since
-    /// 1970-01-01 00:00:00 UTC, unless the log level excludes the event. `socket` is
-    /// the path of the API's socket.
+    /// Calls `write` with the log line of `event`, unless the log level excludes the
+    /// event. `utc` is the time of the event since 1970-01-01 00:00:00 UTC, and
+    /// `socket` the path of the API's socket.
     pub fn report(&self, event: &Event, socket: &[u8], utc: Duration, write: impl FnOnce(&[u8])) {
         let level = self.level_of(event);
         if level as u8 > self.level.load(Relaxed) {
@@ -58,11 +58,11 @@ impl Reporter {
     fn level_of(&self, event: &Event) -> Level {
         let level = event.kind().level();
         let news = fingerprint(event);
-        // A cycle that ends like the one before it is no news.
+        // A cycle that ends like the one before is no news.
         if event.kind().ends_cycle() && self.last_news.load(Relaxed) == news {
             return Level::Debug;
         }
-        // What is only logged for debugging does not come between two cycles.
+        // Debug events between two cycles do not make the second one news.
         if level != Level::Debug {
             self.last_news.store(news, Relaxed);
         }
@@ -76,8 +76,8 @@ impl Default for Reporter {
     }
 }
 
-/// A number that is another one for each kind of event, and for each version that
-/// an update which has to wait is about.
+/// A number that identifies the kind of an event and, if an update has to wait, the
+/// version of the update.
 fn fingerprint(event: &Event) -> u64 {
     let version = match event {
         Event::WindowClosed { status, .. } => status.chosen.map_or("", |image| image.version),
