@@ -5,19 +5,18 @@
 //! which pause, gets the answer and the time, and says what comes next:
 //!
 //! ```text
-//!              423: pause
-//!              ┌──────┐
-//!              ▼      │   plan: a command        204
-//!  begin ──▶ Look ────┴────────────────▶ Send ─────────▶ Follow ◀─┐
-//!             ▲ │ plan: nothing           │ │  no answer   │ │    │ 423: pause
-//!             │ ▼                         │ └─────────────▶│ └────┘
-//!             │ end                       │ 423, 409, 404  │
-//!             └───────────────────────────┘                │ it succeeded:
-//!             └────────────────────────────────────────────┘ plan anew
+//!           ┌───────── 423, 404, 409 ─────────┐
+//!           ▼                                 │
+//! begin ─▶ Look ────▶ plan ────────────────▶ Send ───────────────▶ Follow ─┐
+//!          ▲  │       │  ▲     a command          204, no answer    ▲  │   │
+//!          └──┘       ▼  │                                          └──┘   │
+//!          423      end  └─────────────────────────────────────────────────┘
+//!                          the command has finished, or it never started
 //! ```
 //!
-//! A 204 means that a command has started. The status shows that it is done: the
-//! last command has another timestamp than before the command was sent.
+//! A 204 means that a command has started. The status shows that it has finished: the
+//! last command has another timestamp than before the command was sent. Each phase can
+//! also end the cycle because of a failure.
 
 use crate::api::status::{LastCommand, Status, Text, copy};
 use crate::api::{Answer, Call, CallError, Command};
@@ -120,8 +119,8 @@ pub struct Cycle {
     not_allowed: u8,
     /// Whether a command that got no answer never started.
     lost: bool,
-    /// The command that was sent last, once it is certain that it started.
-    started: Option<Command>,
+    /// The command that the last answer showed to have started.
+    confirmed: Option<Command>,
 }
 
 /// What the next answer is about.
@@ -135,12 +134,12 @@ enum Phase {
     Follow(Following),
 }
 
-/// How long the lock of another client's command has been waited for.
+/// The wait for another client's command, if there is one.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     /// The pause before the status is read again.
     pause: Duration,
-    /// Since when the lock has been held.
+    /// Since when that command has held the lock.
     busy_since: Option<Duration>,
 }
 
@@ -160,10 +159,13 @@ struct Sent {
     timestamp_before: Text,
 }
 
-/// A command that runs, as far as the cycle knows.
+/// A command that runs, or may run.
 #[derive(Debug)]
 struct Following {
     sent: Sent,
+    /// Whether it is certain that the command has started. If the answer to it was
+    /// lost, the status has to show it.
+    started: bool,
     /// When it was sent.
     since: Duration,
     /// Since when the status has been readable without its result.
@@ -214,7 +216,7 @@ impl Cycle {
             commands: 0,
             not_allowed: 0,
             lost: false,
-            started: None,
+            confirmed: None,
         };
         (cycle, Call::Status)
     }
@@ -228,6 +230,7 @@ impl Cycle {
         emit: &mut dyn FnMut(Event),
     ) -> Step {
         let context = &mut context;
+        self.confirmed = None;
         match mem::replace(&mut self.phase, Phase::Look(Waiting::default())) {
             Phase::Look(waiting) => self.on_status(waiting, context, answer, emit),
             Phase::Send(sent, waiting) => self.on_sent(sent, waiting, context, answer, emit),
@@ -333,7 +336,6 @@ impl Cycle {
         answer: &Result<Answer, CallError>,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
-        self.started = None;
         let started = matches!(answer, Ok(Answer::Started));
         // The command may have started nevertheless: the status will show it.
         let is_unknown =
@@ -355,17 +357,19 @@ impl Cycle {
             }
             _ => return Step::End(End::NoAnswer),
         }
-        if started {
-            self.note_start(&sent, emit);
-        }
         self.commands += 1;
-        self.follow(Following {
+        let mut following = Following {
             sent,
+            started: false,
             since: context.at.now,
             silent_since: None,
             report_after: STILL_RUNNING,
             pause: PAUSE,
-        })
+        };
+        if started {
+            self.confirm_start(&mut following, emit);
+        }
+        self.follow(following)
     }
 
     fn on_progress(
@@ -382,7 +386,7 @@ impl Cycle {
             Ok(Answer::Status(status)) => Some(Some(status)),
             Ok(Answer::Uninitialized) => Some(None),
             Ok(Answer::Busy) => {
-                self.note_start(&following.sent, emit);
+                self.confirm_start(&mut following, emit);
                 None
             }
             Ok(Answer::Started | Answer::NotAllowed(_)) | Err(_) => None,
@@ -390,13 +394,13 @@ impl Cycle {
         let last = status.flatten().and_then(|status| status.last_command.as_ref());
         match (status, last) {
             (Some(status), Some(last)) if last.timestamp != following.sent.timestamp_before => {
-                return self.on_finished(&following, took, context, status, last, emit);
+                return self.on_finished(following, took, context, status, last, emit);
             }
             // It never started. Once, that may be an accident.
-            (Some(_), _) if self.started.is_none() && self.lost => {
+            (Some(_), _) if !following.started && self.lost => {
                 return Step::End(End::NoAnswer);
             }
-            (Some(status), _) if self.started.is_none() => {
+            (Some(status), _) if !following.started => {
                 self.lost = true;
                 return self.decide(following.waiting(), context, status, None, emit);
             }
@@ -424,20 +428,19 @@ impl Cycle {
     /// A command has finished since ours was sent, `took` ago.
     fn on_finished(
         &mut self,
-        following: &Following,
+        mut following: Following,
         took: Duration,
         context: &mut Context,
         status: Option<&Status>,
         last: &LastCommand,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
-        let sent = &following.sent;
-        let command = sent.command;
+        let command = following.sent.command;
         if last.name != command.name() {
             // Another client's command has finished since. Only the state counts.
             return self.decide(following.waiting(), context, status, None, emit);
         }
-        self.note_start(sent, emit);
+        self.confirm_start(&mut following, emit);
         if !last.succeeded() {
             // If this was an activate, the version does not count as activated.
             if let Some(status) = status {
@@ -455,22 +458,24 @@ impl Cycle {
         let version = match (command, image) {
             (_, Some(image)) => image.version,
             (Command::Refresh, None) => "",
-            (_, None) => &sent.update.chosen.version,
+            (_, None) => &following.sent.update.chosen.version,
         };
         emit(Event::succeeded(command, version, took));
-        self.decide(following.waiting(), context, status, Some(sent), emit)
+        self.decide(following.waiting(), context, status, Some(&following.sent), emit)
     }
 
-    /// Whether the command that was sent last is this one, and it is certain that
-    /// it started.
-    pub fn has_started(&self, command: Command) -> bool {
-        self.started == Some(command)
+    /// Whether the last answer showed that `command` has started.
+    pub fn has_confirmed(&self, command: Command) -> bool {
+        self.confirmed == Some(command)
     }
 
-    fn note_start(&mut self, sent: &Sent, emit: &mut dyn FnMut(Event)) {
-        let was_known = self.started.replace(sent.command).is_some();
-        if sent.command == Command::Prepare && !was_known {
-            emit(Event::Preparing(&sent.update));
+    /// Takes note that the answer shows that the command has started.
+    fn confirm_start(&mut self, following: &mut Following, emit: &mut dyn FnMut(Event)) {
+        let Following { sent: Sent { command, update, .. }, started, .. } = following;
+        self.confirmed = Some(*command);
+        let was_known = mem::replace(started, true);
+        if *command == Command::Prepare && !was_known {
+            emit(Event::Preparing(update));
         }
     }
 

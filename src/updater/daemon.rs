@@ -156,7 +156,7 @@ impl Daemon {
         }
         // The command got no answer, but the status has shown what became of it.
         if let Api::Failing(Outage { call: Call::Start(unanswered), .. }) = self.api
-            && self.cycle.has_started(unanswered)
+            && self.cycle.has_confirmed(unanswered)
         {
             self.recover(now, emit);
         }
