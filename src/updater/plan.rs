@@ -1,4 +1,4 @@
-//! The decision what to do next for a node: one pure function.
+//! The decision about what to do next with a node: one pure function.
 
 use crate::api::Command;
 use crate::api::status::{LastCommand, State, Status};
@@ -8,55 +8,55 @@ use crate::api::status::{LastCommand, State, Status};
 pub enum Plan {
     /// Send this command.
     Run(Command),
-    /// Nothing: an update waits for the reboot.
+    /// Nothing: an update is waiting for the reboot.
     Ready,
     /// Nothing: no update is chosen.
     Nothing,
-    /// Nothing: an update is written, and somebody else is to activate it.
+    /// Nothing: an update is prepared, and activating it is left to others.
     Staged,
-    /// Nothing: the chosen version did not come up when it was booted.
+    /// Nothing: the chosen version did not boot and is held back.
     HeldBack,
-    /// Nothing: an update waits for the next window.
+    /// Nothing: an update is waiting for the next window.
     Closed,
 }
 
-/// What is known when the decision is made.
+/// What the decision depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
-    /// The status, or `None` if there has been no command since boot.
+    /// The status, or `None` if there has been no command since the node booted.
     pub status: Option<&'a Status<'a>>,
     /// Whether a refresh has succeeded in this cycle.
     pub refreshed: bool,
-    /// Whether an update that is Ready may be replaced by one that is chosen
-    /// since. If not, nothing touches it: the node may be draining already.
+    /// Whether an update that is Ready may be replaced when another version is chosen.
+    /// If not, nothing changes it, because the node may be draining already.
     pub refresh_ready: bool,
-    /// Whether an update is not to be activated.
+    /// Whether activating is left to others.
     pub stage_only: bool,
-    /// Whether the chosen version did not come up, and is not tried again yet.
+    /// Whether the chosen version did not boot and is held back.
     pub held_back: bool,
-    /// Whether this is no time for an update.
+    /// Whether all update windows are closed.
     pub closed: bool,
 }
 
-/// Decides.
+/// Decides what to do next. The first row that matches decides:
 ///
-/// | state | chosen | what to do |
+/// | state | chosen version | what to do |
 /// |---|---|---|
-/// | Ready | anything | nothing, unless `refresh_ready` |
-/// | any, or none | anything | refresh, if that has not been done |
-/// | Idle | anything | nothing, but refresh again if the last refresh failed |
+/// | none | any or none | refresh |
+/// | Ready, without `refresh_ready` | any or none | nothing |
+/// | any, not refreshed in this cycle | any or none | refresh |
+/// | Idle, after a failed refresh | any or none | refresh again |
+/// | Idle | any or none | nothing |
 /// | Available, Staged, Ready | none | nothing |
-/// | Available | some | prepare |
-/// | Staged | what is staged | activate |
-/// | Staged | another | prepare again |
-/// | Ready | what is staged | nothing |
-/// | Ready | another | deactivate |
+/// | Available | any | prepare |
+/// | Staged | the staged version | activate |
+/// | Staged | another version | prepare again |
+/// | Ready | the staged version | nothing |
+/// | Ready | another version | deactivate |
 ///
-/// A version that is held back is neither prepared nor activated, and nothing
-/// is deactivated for it. With `stage_only` nothing is activated. While the
-/// window is closed none of the three begins.
-// Apart, it keeps its registers to itself: the programs are smaller.
-#[inline(never)]
+/// A version that is held back is not prepared and not activated, and an update that
+/// is Ready is not deactivated for it. With `stage_only`, nothing is activated. While
+/// all windows are closed, none of these three commands begins.
 pub fn plan(known: Inputs) -> Plan {
     use Command::{Activate, Deactivate, Prepare};
     match by_state(known) {
@@ -78,7 +78,7 @@ fn by_state(known: Inputs) -> Plan {
     }
     let chosen_is_staged = status.chosen == status.staged;
     match (status.state, status.chosen.is_some()) {
-        // It fell back to Idle: what is on offer is not known.
+        // A failed refresh leaves the state Idle, whatever is on offer.
         (State::Idle, _) if status.last_command.as_ref().is_some_and(is_failed_refresh) => {
             Plan::Run(Command::Refresh)
         }

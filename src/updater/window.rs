@@ -1,49 +1,56 @@
 //! Update windows: the times of the week at which an update may begin.
 //!
-//! A window is written like `Mon-Fri 22:00-04:00`: the days on which it begins,
-//! and from when to when it is open, in UTC. What ends at an earlier time of day
-//! than it begins ends on the next day.
+//! A window is written like `Mon-Fri 22:00-04:00`: the days on which it opens, and
+//! the times at which it opens and closes, in UTC. If it closes at an earlier time of
+//! day than it opens, it closes on the next day.
 
 use crate::text::duration::whole_number;
 use core::time::Duration;
 use heapless::Vec;
 
-/// How many windows there can be.
+/// The largest number of windows.
 pub const WINDOWS_MAX: usize = 8;
 
-/// The days of the week, three letters each, in lower case.
-const DAYS: &[u8] = b"montuewedthufrisatsun";
+/// The names of the days of the week.
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+/// All days, as in [`Window::days`].
+const EVERY_DAY: u8 = 0x7f;
+/// The minutes of a day.
 const DAY_MINUTES: u32 = 24 * 60;
+/// The seconds of a day.
 const DAY: u32 = 60 * DAY_MINUTES;
+/// The seconds of a week.
 const WEEK: u32 = 7 * DAY;
-/// When the first week that is counted began, before 1970-01-01, a Thursday.
-const MONDAY_BEFORE_EPOCH: u32 = 3 * DAY;
+/// The seconds from the last Monday before 1970-01-01, which was a Thursday, to
+/// that day.
+const MONDAY_TO_EPOCH: u32 = 3 * DAY;
 
-/// The same time on some days of the week, or on all of them.
+/// A time of day, on some days of the week or on all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// A bit for each day on which it begins, the lowest for Monday.
+    /// The days on which it opens, a bit for each. The lowest bit is Monday's.
     days: u8,
-    /// When it begins, in minutes since midnight, and how many it is open.
+    /// When it opens, in minutes since midnight.
     begin: u32,
+    /// How long it is open, in minutes.
     length: u32,
 }
 
-/// What is wrong with a window.
+/// Why a text is not a window, or why there is no room for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowError {
-    /// Something else stands where days are expected.
+    /// The days are invalid.
     Days,
-    /// Something else stands where two times of day are expected.
+    /// The times are invalid.
     Times,
-    /// It ends at the time of day at which it begins.
+    /// The window closes at the time of day at which it opens.
     Empty,
-    /// There are [`WINDOWS_MAX`] already.
+    /// There are [`WINDOWS_MAX`] windows already.
     TooMany,
 }
 
 impl WindowError {
-    /// What is wrong, in one phrase.
+    /// The error in one phrase.
     pub fn text(self) -> &'static str {
         match self {
             Self::Days => "not a day of the week; days are like Sat, Mon-Fri or Mon,Wed,Fri-Sun",
@@ -57,16 +64,15 @@ impl WindowError {
 }
 
 impl Window {
-    /// Reads a window: days, a space, a time of day, a dash, and another time.
+    /// Reads a window: days, a space, a time, a dash, and another time.
     ///
-    /// Days are `Mon`, `Tue`, `Wed`, `Thu`, `Fri`, `Sat` and `Sun` in any case, or
-    /// ranges of them like `Fri-Mon`, with commas in between; without any, every
-    /// day is meant. A time is hours and minutes, from `00:00` to `23:59`, or up
-    /// to `24:00` for the end.
+    /// The days are a list like `Mon,Wed,Fri-Sun`, in upper or lower case. Without
+    /// days, the window opens every day. The times are in UTC, from `00:00` to `23:59`;
+    /// the second may also be `24:00`.
     ///
     /// # Errors
     ///
-    /// It is written in another way, or is never open.
+    /// The text is in another form, or both times are the same.
     pub fn parse(text: &[u8]) -> Result<Self, WindowError> {
         let text = text.trim_ascii();
         let (days, times) = match text.iter().rposition(u8::is_ascii_whitespace) {
@@ -74,7 +80,7 @@ impl Window {
                 let (days, times) = text.split_at_checked(space).unwrap_or_default();
                 (read_days(days).ok_or(WindowError::Days)?, times.trim_ascii())
             }
-            None => (0x7f, text),
+            None => (EVERY_DAY, text),
         };
         let [begin, end] = split(times, b'-').ok_or(WindowError::Times)?.map(read_time);
         let begin = begin.filter(|begin| *begin < DAY_MINUTES).ok_or(WindowError::Times)?;
@@ -86,38 +92,37 @@ impl Window {
         Ok(Self { days, begin, length })
     }
 
-    /// How many seconds ago it opened last, so many seconds behind the beginning of
-    /// a week, and how many it is until it opens next.
+    /// The seconds since the window last opened and the seconds until it opens next, at
+    /// a time in seconds since the beginning of a week.
     fn opened_and_opens(self, now: u32) -> (u32, u32) {
         let (mut opened, mut opens) = (WEEK, WEEK);
-        for day in (0..7).filter(|day| self.begins_on(*day)) {
+        for day in (0..7).filter(|day| self.opens_on(*day)) {
             let ago = (now + WEEK - (day * DAY + self.begin * 60)) % WEEK;
             (opened, opens) = (opened.min(ago), opens.min(WEEK - ago));
         }
         (opened, opens)
     }
 
-    fn begins_on(self, day: u32) -> bool {
+    fn opens_on(self, day: u32) -> bool {
         self.days >> (day % 7) & 1 == 1
     }
 }
 
-/// At most [`WINDOWS_MAX`] windows. If there are none, it is always open.
+/// Up to [`WINDOWS_MAX`] windows. Without a window, an update may always begin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Windows(Vec<Window, WINDOWS_MAX>);
 
 impl Windows {
-    /// None, yet.
+    /// No windows.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Adds a window, or several with `;` in between.
+    /// Adds one window, or several that are separated by `;`.
     ///
     /// # Errors
     ///
-    /// One of them is no window, or there are too many; those before it are
-    /// added.
+    /// One of them is invalid, or there are too many. The windows before it are added.
     pub fn add(&mut self, list: &[u8]) -> Result<(), WindowError> {
         list.split(|byte| *byte == b';').try_for_each(|text| self.push(Window::parse(text)?))
     }
@@ -126,27 +131,26 @@ impl Windows {
     ///
     /// # Errors
     ///
-    /// There are too many.
+    /// There are too many windows.
     pub fn push(&mut self, window: Window) -> Result<(), WindowError> {
         self.0.push(window).map_err(|_| WindowError::TooMany)
     }
 
-    /// Whether there are none.
+    /// Whether there are no windows.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether an update may begin at `utc`, a time since 1970-01-01 00:00:00
-    /// UTC.
+    /// Whether an update may begin at `utc`, the time since 1970-01-01 00:00:00 UTC.
     pub fn is_open(&self, utc: Duration) -> bool {
         let now = in_week(utc);
         let is_open = |window: &Window| window.opened_and_opens(now).0 < window.length * 60;
         self.is_empty() || self.0.iter().any(is_open)
     }
 
-    /// How long it is from `utc`, a time since 1970-01-01 00:00:00 UTC, until a
-    /// window opens, whether one is open now or not: more than nothing, and never
-    /// more than a week. `None` if there are no windows.
+    /// The time from `utc`, the time since 1970-01-01 00:00:00 UTC, until a window opens,
+    /// whether or not one is open now. It is above zero, and a week at most. `None` if
+    /// there are no windows.
     pub fn next_open(&self, utc: Duration) -> Option<Duration> {
         let now = in_week(utc);
         let wait = self.0.iter().map(|window| window.opened_and_opens(now).1).min()?;
@@ -155,17 +159,18 @@ impl Windows {
     }
 }
 
-/// How many seconds behind a beginning of a week a time is.
+/// The time as seconds since the beginning of a week, which need not be the last one.
 fn in_week(utc: Duration) -> u32 {
-    (utc.as_secs() % u64::from(WEEK)) as u32 + MONDAY_BEFORE_EPOCH
+    (utc.as_secs() % u64::from(WEEK)) as u32 + MONDAY_TO_EPOCH
 }
 
-/// The text before the first `at`, and that behind it.
+/// The text before the first `at`, and the text after it.
 fn split(text: &[u8], at: u8) -> Option<[&[u8]; 2]> {
     let found = text.iter().position(|byte| *byte == at)?;
     Some([text.get(..found)?, text.get(found + 1..)?])
 }
 
+/// Reads a list of days, as in [`Window::days`].
 fn read_days(text: &[u8]) -> Option<u8> {
     let mut days = 0;
     for range in text.split(|byte| *byte == b',') {
@@ -179,16 +184,13 @@ fn read_days(text: &[u8]) -> Option<u8> {
     Some(days)
 }
 
-#[inline(never)]
+/// Reads a day, as its number from Monday on.
 fn read_day(text: &[u8]) -> Option<u8> {
-    // With this bit, a capital is the small letter, and nothing else is.
-    let small = |byte: &u8| byte | 0x20;
-    let day = DAYS.chunks(3).position(|day| text.iter().map(small).eq(day.iter().copied()))?;
+    let day = DAYS.iter().position(|day| text.eq_ignore_ascii_case(day.as_bytes()))?;
     Some(day as u8)
 }
 
-/// Reads a time of day, up to 24:00, as minutes since midnight.
-#[inline(never)]
+/// Reads a time of day up to 24:00, as minutes since midnight.
 fn read_time(text: &[u8]) -> Option<u32> {
     let (hours, minutes) = match text {
         [hours @ .., b':', tens, ones] if hours.len() <= 2 => (hours, [*tens, *ones]),
