@@ -21,9 +21,8 @@
 mod start;
 
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
-use bottlerocket_updater::cli::flags::{self, Flags, Invocation, UsageError};
-use bottlerocket_updater::cli::help::Help;
-use bottlerocket_updater::install::{Cause, Failure, Found, Path, Role};
+use bottlerocket_updater::cli::flags::{self, Invocation, UsageError};
+use bottlerocket_updater::install::{Cause, Failure, Found, HELP, Options, Path, Role};
 use bottlerocket_updater::sys::deadline::pause;
 use bottlerocket_updater::sys::stdio::write_line;
 use core::ffi::CStr;
@@ -38,27 +37,6 @@ use rustix::process::umask;
 use start::{Args, STDERR, STDOUT, complain};
 
 start::program!(main);
-
-bottlerocket_updater::flags! {
-    /// What the operator has set.
-    struct Options<'a> {
-        from: &'a CStr = c"", "-from DIR",
-            "directory that contains the programs", default "the directory of this program";
-    }
-}
-
-const HELP: Help = Help {
-    usage: "bottlerocket-install [flags] DIR",
-    about: "Copies bottlerocket-checker and bottlerocket-reboot into DIR, which is created if it \
-            does not exist. A file that differs is replaced atomically, even while it runs. A \
-            file that is the same is left alone. One line for each file says what was done.",
-    flags: Options::ROWS,
-    notes: &[],
-    success: "the programs are installed",
-    negative: "",
-    failure: "the programs could not be installed",
-    example: "bottlerocket-install /host/opt/bottlerocket",
-};
 
 /// The programs to install: their names, and their names while they are written.
 const PROGRAMS: [(&CStr, &CStr); 2] = [

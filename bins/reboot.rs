@@ -11,41 +11,16 @@ mod start;
 
 use bottlerocket_updater::api::{Call, Exchange};
 use bottlerocket_updater::cli::exit::FAILURE;
-use bottlerocket_updater::cli::flags::{self, Flags};
-use bottlerocket_updater::cli::help::Help;
-use bottlerocket_updater::cli::value::Positive;
-use bottlerocket_updater::reboot::{CallTime, End, Reboot, Settings, Step};
-use bottlerocket_updater::sys::client::{self, DEFAULT_SOCKET};
+use bottlerocket_updater::cli::flags;
+use bottlerocket_updater::reboot::options::{HELP, Options};
+use bottlerocket_updater::reboot::{CallTime, End, Reboot, Step};
+use bottlerocket_updater::sys::client;
 use bottlerocket_updater::sys::deadline::{Deadline, sleep_until};
 use bottlerocket_updater::sys::stdio::write_line;
 use bottlerocket_updater::text::errno::ErrnoText;
-use core::ffi::CStr;
 use start::{Args, STDOUT, complain};
 
 start::program!(main);
-
-bottlerocket_updater::flags! {
-    /// What the operator has set.
-    struct Options<'a> {
-        socket: &'a CStr = DEFAULT_SOCKET, "-socket PATH", "socket of the node's API";
-        timeout: Positive = Positive::seconds(60), "-timeout DURATION",
-            "give up after this time; a lost connection may be retried for longer";
-        if_ready: bool = false, "-if-ready",
-            "reboot only if an update is Ready", default "reboot in any state";
-    }
-}
-
-const HELP: Help = Help {
-    usage: "bottlerocket-reboot [flags]",
-    about: "Reboots the Bottlerocket node through its API. Use this program as Kured's \
-            reboot command.",
-    flags: Options::ROWS,
-    notes: &["A DURATION is like 90s, 10m or 1h30m."],
-    success: "the reboot is on its way",
-    negative: "-if-ready is set, and no update is Ready or an update command is running",
-    failure: "the node could not be rebooted, or its state could not be determined",
-    example: "nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-reboot",
-};
 
 fn main(arguments: Args) -> u8 {
     let mut options = Options::default();
@@ -55,10 +30,8 @@ fn main(arguments: Args) -> u8 {
 
 /// Makes the calls of a reboot until its result is known. Returns the exit status.
 fn reboot(options: &Options<'static>) -> u8 {
-    let Options { socket, timeout, if_ready, .. } = *options;
-    let settings = Settings { socket: socket.to_bytes(), timeout: timeout.0, if_ready };
     let mut now = clock::now();
-    let (mut reboot, mut step) = Reboot::begin(settings, now);
+    let (mut reboot, mut step) = Reboot::begin(options.settings(), now);
     let mut exchange = Exchange::new(Call::Status);
     // Ends: when the result is known. Each call has a deadline, and `Reboot` limits
     // the retries.
@@ -75,7 +48,7 @@ fn reboot(options: &Options<'static>) -> u8 {
             }
         };
         let mut deadline = Deadline::at(clock::now, reboot.deadline(begun));
-        let answer = client::call(socket, call, &mut deadline, &mut exchange);
+        let answer = client::call(options.socket, call, &mut deadline, &mut exchange);
         now = clock::now();
         let time = CallTime { begun, ended: now };
         step = reboot.on_answer(time, answer, |warning| complain(&[&warning]));

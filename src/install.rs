@@ -1,11 +1,35 @@
-//! The messages of `bottlerocket-install`: what it did to each file, and why it
-//! could not do it. The program itself has all the file access.
+//! The flags and the messages of `bottlerocket-install`: what it did to each file,
+//! and why it could not do it. The program itself has all the file access.
 
+use crate::cli::flags::Flags;
+use crate::cli::help::Help;
 use crate::text::errno::ErrnoText;
 use crate::text::{Show, display, put};
 use core::ffi::CStr;
 use heapless::VecView;
 use rustix::io::Errno;
+
+crate::flags! {
+    /// What the operator has set.
+    pub struct Options<'a> {
+        from: &'a CStr = c"", "-from DIR",
+            "directory that contains the programs", default "the directory of this program";
+    }
+}
+
+/// The help of `bottlerocket-install`.
+pub const HELP: Help = Help {
+    usage: "bottlerocket-install [flags] DIR",
+    about: "Copies bottlerocket-checker and bottlerocket-reboot into DIR, which is created if it \
+            does not exist. A file that differs is replaced atomically, even while it runs. A \
+            file that is the same is left alone. One line for each file says what was done.",
+    flags: Options::ROWS,
+    notes: &[],
+    success: "the programs are installed",
+    negative: "",
+    failure: "the programs could not be installed",
+    example: "bottlerocket-install /host/opt/bottlerocket",
+};
 
 /// What was found under the name of a program before it was installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +185,11 @@ mod tests {
     extern crate std;
     use super::*;
     use std::string::ToString;
+
+    #[test]
+    fn source_defaults_to_the_own_directory() {
+        assert_eq!(Options::default().from, c"");
+    }
 
     #[test]
     fn actions() {

@@ -10,8 +10,9 @@
 //! | [`http`] | HTTP: the responses that the client reads, the requests that the server reads | checker, reboot, updater |
 //! | [`api`] | the node's update API: calls, answers, errors, the status | checker, reboot, updater |
 //! | [`sys`] | all input and output: sockets, files, time limits, the standard streams | all |
-//! | [`reboot`] | the decision of the reboot program | reboot |
-//! | [`install`] | the messages of the install program | install |
+//! | [`checker`] | the flags and the decision of the checker | checker |
+//! | [`reboot`] | the flags and the decision of the reboot program | reboot |
+//! | [`install`] | the flags and the messages of the install program | install |
 //! | [`updater`] | the plan, the cycle, the daemon, windows, history, log, metrics | updater |
 //!
 //! Nothing here allocates, panics or reads a clock by itself: code that waits gets the
@@ -22,6 +23,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod checker;
 pub mod cli;
 pub mod http;
 pub mod install;

@@ -39,6 +39,8 @@
 //! step asks for, and passes the answer and the time. All times are of one clock
 //! that never goes back.
 
+pub mod options;
+
 use crate::api::status::{State, Status};
 use crate::api::{Answer, Call, CallError, Failed, LockRetry};
 use crate::cli::exit;

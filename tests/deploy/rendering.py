@@ -147,7 +147,8 @@ def helm_values():
 
 def flags_of(program):
     """Returns the flags of a program: its own table, and those of every program."""
-    path = "src/updater/config.rs" if program == "updater" else f"bins/{program}.rs"
-    source = (ROOT / path).read_text()
+    files = ["checker.rs", "reboot/options.rs", "install.rs", "updater/config.rs"]
+    sources = [(ROOT / "src" / file).read_text() for file in files]
+    (source,) = (text for text in sources if f'usage: "bottlerocket-{program} [' in text)
     table = re.search(r"flags! \{(.*?)\n\}", source, re.DOTALL)[1]
     return {"h", "help", "version", *re.findall(r'"-([a-z-]+)[ "]', table)}

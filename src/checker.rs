@@ -1,0 +1,169 @@
+//! The checker: its flags, and the decision whether the node must reboot.
+//!
+//! Kured runs the checker as its sentinel, and reboots the node on exit status 0. So
+//! the only answer that may lead to this status is the state Ready.
+
+use crate::api::status::{State, Status};
+use crate::api::{Answer, CallError, Failed};
+use crate::cli::exit;
+use crate::cli::flags::Flags;
+use crate::cli::help::Help;
+use crate::cli::value::Positive;
+use crate::sys::client::DEFAULT_SOCKET;
+use crate::text::duration::HumanDuration;
+use crate::text::{Show, display, put};
+use core::ffi::CStr;
+use core::time::Duration;
+use heapless::VecView;
+
+crate::flags! {
+    /// What the operator has set.
+    pub struct Options<'a> {
+        socket: &'a CStr = DEFAULT_SOCKET, "-socket PATH", "socket of the node's API";
+        timeout: Positive = Positive::seconds(10), "-timeout DURATION",
+            "give up after this time";
+        refresh: bool = false, "-refresh",
+            "also refresh the node's list of updates after the check; a failed refresh does not \
+             change the exit status",
+            default "only read the status";
+    }
+}
+
+/// The help of the checker.
+pub const HELP: Help = Help {
+    usage: "bottlerocket-checker [flags]",
+    about: "Checks whether the Bottlerocket node must reboot to start an update that is ready. \
+            Use this program as Kured's reboot sentinel command.",
+    flags: Options::ROWS,
+    notes: &["A DURATION is like 90s, 10m or 1h30m."],
+    success: "an update is Ready; reboot the node",
+    negative: "the state is not Ready, the updates have not been refreshed since the node booted, \
+               or an update command is running",
+    failure: "the state could not be determined",
+    example: "nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-checker",
+};
+
+/// Whether the node must reboot. Displayed, it is one line.
+#[derive(Debug, Clone, Copy)]
+pub enum Decision<'x> {
+    /// Yes: an update is Ready.
+    Ready(Status<'x>),
+    /// No: the update state is not Ready.
+    NotReady(Status<'x>),
+    /// No: there has been no refresh since the node booted.
+    Uninitialized,
+    /// No: an update command has held the lock for all of this time.
+    LockHeld(Duration),
+    /// Not known: the status could not be read.
+    Unknown(Failed<'x>),
+}
+
+impl<'x> Decision<'x> {
+    /// The decision after the `answer` to a call for the status.
+    pub fn new(answer: Result<Answer<'x>, CallError<'x>>, options: &Options<'x>) -> Self {
+        let timeout = options.timeout.0;
+        match answer {
+            Ok(Answer::Status(status)) if status.state == State::Ready => Self::Ready(status),
+            Ok(Answer::Status(status)) => Self::NotReady(status),
+            Ok(Answer::Uninitialized) => Self::Uninitialized,
+            // The API gives the last two answers only to other calls.
+            Ok(Answer::Busy | Answer::Started | Answer::NotAllowed(_)) => Self::LockHeld(timeout),
+            Err(error) => {
+                let tried = "read the update status from";
+                let socket = options.socket.to_bytes();
+                Self::Unknown(Failed { tried, socket, error, timeout })
+            }
+        }
+    }
+
+    /// The exit status for Kured.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Ready(_) => exit::SUCCESS,
+            Self::NotReady(_) | Self::Uninitialized | Self::LockHeld(_) => exit::NEGATIVE,
+            Self::Unknown(_) => exit::FAILURE,
+        }
+    }
+}
+
+impl Show for Decision<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        match self {
+            Self::Ready(status) => put!(buffer, "yes: ", status),
+            Self::NotReady(status) => put!(buffer, "no: ", status),
+            Self::Uninitialized => put!(buffer, "no: no refresh since the node booted"),
+            Self::LockHeld(timeout) => {
+                put!(buffer, "no: update lock held for ", HumanDuration(*timeout));
+            }
+            Self::Unknown(failed) => put!(buffer, failed),
+        }
+    }
+}
+display!(Decision<'_>);
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::api::Refusal;
+    use crate::api::status::Image;
+    use crate::text::excerpt::Excerpt;
+    use rustix::io::Errno;
+    use std::string::ToString;
+
+    #[test]
+    fn defaults() {
+        let Options { socket, timeout, refresh, .. } = Options::default();
+        assert_eq!((socket, timeout, refresh), (c"/run/api.sock", Positive::seconds(10), false));
+    }
+
+    #[test]
+    fn only_ready_is_a_yes() {
+        let running = Some(Image { version: "1.26.0", variant: "aws-k8s-1.30", arch: "x86_64" });
+        let staged = Some(Image { version: "1.26.1", variant: "aws-k8s-1.30", arch: "x86_64" });
+        let status = |state| Status { state, running, chosen: staged, staged, last_command: None };
+        let reason = Excerpt::default();
+        let refusal = Refusal { code: 409, reason: &reason };
+        let image = "running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+        for (answer, exit_status, text) in [
+            (
+                Ok(Answer::Status(status(State::Ready))),
+                0,
+                "yes: state Ready, reboot brings 1.26.1; ",
+            ),
+            (
+                Ok(Answer::Status(status(State::Staged))),
+                1,
+                "no: state Staged, 1.26.1 is prepared but not activated; ",
+            ),
+            (
+                Ok(Answer::Status(status(State::Available))),
+                1,
+                "no: state Available, 1.26.1 is chosen but not prepared; ",
+            ),
+            (
+                Ok(Answer::Status(status(State::Idle))),
+                1,
+                "no: state Idle, 1.26.1 is chosen but not prepared; ",
+            ),
+            (Ok(Answer::Uninitialized), 1, "no: no refresh since the node booted"),
+            (Ok(Answer::Busy), 1, "no: update lock held for 10s"),
+            (Ok(Answer::Started), 1, "no: update lock held for 10s"),
+            (Ok(Answer::NotAllowed(refusal)), 1, "no: update lock held for 10s"),
+            (
+                Err(CallError::Connect(Errno::ACCESS)),
+                3,
+                "cannot read the update status from /run/api.sock: ",
+            ),
+        ] {
+            let decision = Decision::new(answer, &Options::default());
+            let shown = decision.to_string();
+            assert_eq!(decision.exit_status(), exit_status, "{shown}");
+            match shown.strip_prefix(text).unwrap() {
+                "" => assert!(!text.ends_with(' ')),
+                rest if exit_status == 3 => assert!(rest.contains("permission denied"), "{shown}"),
+                rest => assert_eq!(rest, image),
+            }
+        }
+    }
+}
