@@ -175,8 +175,11 @@ class Docker:
         return run("docker", *arguments, check=check)
 
     def create(self, command, image, *arguments, options=()):
-        fixed = [f"--label={LABEL}={self.run_id}", "--pull=never"]
-        return self(command, *fixed, *options, image, *arguments, check=False)
+        # No container gets a network, so the engine needs no bridge. Some of the options
+        # already say so, and the engine does not accept the same network twice.
+        fixed = [f"--label={LABEL}={self.run_id}", "--pull=never", "--network=none"]
+        options = [*fixed, *(option for option in options if option not in fixed)]
+        return self(command, *options, image, *arguments, check=False)
 
     def run(self, image, *arguments, options=()):
         """Runs a container and waits for it. Returns its exit status and its output."""
