@@ -20,7 +20,7 @@ use bottlerocket_updater::cli::flags;
 use bottlerocket_updater::http::page::Page;
 use bottlerocket_updater::sys::client;
 use bottlerocket_updater::sys::random::random;
-use bottlerocket_updater::sys::server::{Handler, Server, Turn};
+use bottlerocket_updater::sys::server::{EventLoop, Handler, Server};
 use bottlerocket_updater::sys::stdio;
 use bottlerocket_updater::text::errno::ErrnoText;
 use bottlerocket_updater::text::excerpt::Sanitized;
@@ -96,15 +96,15 @@ fn run(options: &Options<'static>) -> Result<End, ()> {
         };
         let until = now.saturating_add(pause);
         let server = server.as_mut().map(|(server, _)| (server, &respond as Handler));
-        let mut turn = Turn { clock: clock::now, now, until, server };
-        turn.sleep().map_err(|errno| complain(&[&"cannot wait: ", &ErrnoText(errno)]))?;
+        let mut event_loop = EventLoop { clock: clock::now, now, until, server };
+        event_loop.sleep().map_err(|errno| complain(&[&"cannot wait: ", &ErrnoText(errno)]))?;
         // Time spent stopped, or blocked on writing the log, does not count against the
         // call's timeout.
-        turn.now = clock::now();
-        let begun = turn.now;
-        turn.until = begun.saturating_add(CALL_TIMEOUT);
-        let answer = client::call(socket, call, &mut turn, &mut exchange);
-        now = turn.now;
+        event_loop.now = clock::now();
+        let begun = event_loop.now;
+        event_loop.until = begun.saturating_add(CALL_TIMEOUT);
+        let answer = client::call(socket, call, &mut event_loop, &mut exchange);
+        now = event_loop.now;
         metrics.note_answer(now, &answer);
         let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
         emit(Event::ApiCall { call, answer: &answer, took: now.saturating_sub(begun) });

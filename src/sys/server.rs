@@ -1,4 +1,10 @@
-//! The server of metrics and probes.
+//! The metrics server, and the loop that waits for the API while it serves.
+//!
+//! The updater has one thread. It waits in an [`EventLoop`] for the next call, or
+//! for the answer to one, and the loop accepts connections and answers requests
+//! meanwhile. Nothing here waits for a client: the kernel's buffer holds a whole
+//! response, and a client that is slow to send its request is closed after
+//! [`REQUEST_TIMEOUT`].
 
 use crate::http::page::{self, Code, PAGE_MAX, Page};
 use crate::http::request::{Parsed, Request};
@@ -12,105 +18,129 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
-/// How many scrapers are listened to at once; one more takes the place of the
-/// one that has been there longest.
-const SCRAPERS_MAX: usize = 4;
+/// How many connections are open at once. Another one replaces the oldest.
+const CONNECTIONS_MAX: usize = 4;
 /// How many bytes of a request are received at once.
-const REQUEST_PART: usize = 1024;
-/// How long a scraper may take to say what it wants.
-const SCRAPER_PATIENCE: Duration = Duration::from_secs(5);
-/// How long no scraper is let in after the kernel let none in.
-const LISTEN_PAUSE: Duration = Duration::from_secs(1);
-/// How long the kernel keeps an answer that a scraper does not take, in
-/// milliseconds.
-const UNREAD_MILLIS: u32 = 5_000;
-/// How many scrapers may wait to be let in.
+const RECEIVE_MAX: usize = 1024;
+/// How long a client may take to send its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause after `accept` has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// How long the kernel keeps a response that the client does not receive.
+const TCP_USER_TIMEOUT_MS: u32 = 5_000;
+/// How many connections the kernel keeps until they are accepted.
 const BACKLOG: i32 = 16;
-/// The size of the kernel's buffer for what is sent to a scraper: all of it has
-/// room there, so that nobody waits for a scraper to take it.
+/// The size of the kernel's buffer for a response. The kernel counts more than the
+/// bytes themselves, so this is several times the longest response.
 const SEND_BUFFER: usize = 4 * PAGE_MAX;
 
-/// Listens for scrapers, and answers them.
-pub struct Server {
-    listener: OwnedFd,
-    /// Who has been there longest comes first.
-    scrapers: Vec<Scraper, SCRAPERS_MAX>,
-    /// When scrapers are let in.
-    opens: Duration,
-}
-
-struct Scraper {
-    socket: OwnedFd,
-    request: Request,
-    until: Duration,
-}
-
-/// Writes the page at a path, as it is at this time of the clock that never goes
-/// back. Returns the status code of the response.
+/// Writes the page at a path, as it is at a time of the event loop's clock. Returns
+/// the status code of the response.
 pub type Handler<'a> = &'a dyn Fn(Duration, &[u8], &mut Page) -> Code;
 
+/// A server, and its open connections.
+pub struct Server {
+    listener: OwnedFd,
+    /// The oldest comes first.
+    connections: Vec<Connection, CONNECTIONS_MAX>,
+    /// No connection is accepted before this time.
+    accept_after: Duration,
+}
+
+/// A connection on which a request is being received.
+struct Connection {
+    socket: OwnedFd,
+    request: Request,
+    /// When the request must be complete.
+    deadline: Duration,
+}
+
 impl Server {
-    /// Listens on `address`, or, if it is `None`, on each address of this
-    /// machine. Gives the port as well, which the kernel chooses if it is 0.
+    /// Listens on `address`, or on every address of this machine if it is `None`.
+    /// Also returns the port: the kernel chooses one if `port` is 0.
     ///
     /// # Errors
     ///
-    /// The kernel's: the address is in use, for example.
-    #[inline(never)]
+    /// The kernel's error, for example if the address is in use.
     pub fn listen(address: Option<Ipv4Addr>, port: u16) -> Result<(Self, u16), Errno> {
         let listener = match address {
             Some(address) => listen((address, port).into())?,
             None => match listen((Ipv6Addr::UNSPECIFIED, port).into()) {
-                // There is no IPv6 here.
+                // This machine has no IPv6.
                 Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
                     listen((Ipv4Addr::UNSPECIFIED, port).into())?
                 }
-                other => other?,
+                listener => listener?,
             },
         };
         let bound = SocketAddr::try_from(rustix::net::getsockname(&listener)?)?;
-        Ok((Self { listener, scrapers: Vec::new(), opens: Duration::ZERO }, bound.port()))
+        Ok((Self { listener, connections: Vec::new(), accept_after: Duration::ZERO }, bound.port()))
     }
 
-    /// Lets in a scraper.
-    #[inline(never)]
-    fn let_in(&mut self, now: Duration) {
+    /// Closes the connections whose request is not complete in time.
+    fn close_overdue(&mut self, now: Duration) {
+        self.connections.retain(|connection| now < connection.deadline);
+    }
+
+    /// When there is something to do even if no socket is ready.
+    fn next_deadline(&self, now: Duration) -> Option<Duration> {
+        let request = self.connections.iter().map(|connection| connection.deadline).min();
+        let accept = (!self.accepts(now)).then_some(self.accept_after);
+        request.into_iter().chain(accept).min()
+    }
+
+    /// Whether connections are accepted.
+    fn accepts(&self, now: Duration) -> bool {
+        self.accept_after <= now
+    }
+
+    /// Answers the requests that are complete, and accepts a connection.
+    fn serve(&mut self, ready: &Ready, now: Duration, handler: Handler) {
+        let mut is_ready = ready.connections.iter().copied();
+        self.connections.retain_mut(|connection| {
+            !is_ready.next().unwrap_or(false) || connection.receive(now, handler)
+        });
+        if ready.listener {
+            self.accept(now);
+        }
+    }
+
+    fn accept(&mut self, now: Duration) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = match rustix::net::accept_with(&self.listener, flags) {
             Ok(socket) => socket,
-            // Whoever it was is gone already.
+            // The client has already gone.
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return,
-            // It stays at the door, which would be looked at again at once.
+            // For example, file descriptors have run out. The connection stays in the
+            // backlog, so poll would return immediately.
             Err(_) => {
-                self.opens = now.saturating_add(LISTEN_PAUSE);
+                self.accept_after = now.saturating_add(ACCEPT_PAUSE);
                 return;
             }
         };
-        let until = now.saturating_add(SCRAPER_PATIENCE);
-        if self.scrapers.is_full() {
-            self.scrapers.remove(0);
+        if self.connections.is_full() {
+            self.connections.remove(0);
         }
-        let _ = self.scrapers.push(Scraper { socket, request: Request::default(), until });
+        let deadline = now.saturating_add(REQUEST_TIMEOUT);
+        let _ = self.connections.push(Connection { socket, request: Request::default(), deadline });
     }
 }
 
-impl Scraper {
-    /// Takes what has come of the request, and answers it if that is enough.
-    /// Gives whether more is to come.
-    // Apart, since the page is large: only who serves needs a stack for it.
-    #[inline(never)]
-    fn serve(&mut self, now: Duration, tell: Handler) -> bool {
-        let mut buffer = [0; REQUEST_PART];
+impl Connection {
+    /// Receives a part of the request, and sends the response if the request is
+    /// complete. Returns whether the connection stays open.
+    fn receive(&mut self, now: Duration, handler: Handler) -> bool {
+        let mut buffer = [0; RECEIVE_MAX];
         let received = match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
             Ok((received, _)) => received,
             Err(Errno::AGAIN | Errno::INTR) => return true,
-            Err(_) => 0,
+            Err(_) => return false,
         };
         let bytes = buffer.get(..received).unwrap_or_default();
         let Some(parsed) = self.request.push(bytes) else { return !bytes.is_empty() };
         let mut page = Page::new();
         let code = match parsed {
-            Parsed::Path(path) => tell(now, path, &mut page),
+            Parsed::Path(path) => handler(now, path, &mut page),
             Parsed::Refused(refusal) => {
                 put!(&mut page, refusal);
                 refusal.code()
@@ -120,8 +150,8 @@ impl Scraper {
         if self.request.is_head() {
             page.clear();
         }
-        // What becomes of it is the scraper's affair. The kernel sends it on after
-        // the connection is closed. A head that nothing follows goes then, too.
+        // An error here is the client's problem. The kernel sends what it has after
+        // the connection is closed, and a head without a body then, too.
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let _ = rustix::net::send(&self.socket, &head, flags | SendFlags::MORE);
         let _ = rustix::net::send(&self.socket, &page, flags);
@@ -135,10 +165,9 @@ fn listen(address: SocketAddr) -> Result<OwnedFd, Errno> {
     let listener = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     sockopt::set_socket_reuseaddr(&listener, true)?;
     sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
-    // The kernel does not keep for good what nobody takes.
-    sockopt::set_tcp_user_timeout(&listener, UNREAD_MILLIS)?;
+    sockopt::set_tcp_user_timeout(&listener, TCP_USER_TIMEOUT_MS)?;
     if address.is_ipv6() {
-        // Whatever is usual here, each address is meant.
+        // Whatever the default is, IPv4 clients may connect as well.
         sockopt::set_ipv6_v6only(&listener, false)?;
     }
     rustix::net::bind(&listener, &address)?;
@@ -146,110 +175,114 @@ fn listen(address: SocketAddr) -> Result<OwnedFd, Errno> {
     Ok(listener)
 }
 
-/// Waits until a point in time, and answers scrapers meanwhile if there is a
-/// server.
-pub struct Turn<'a> {
-    /// Reads the clock that never goes back.
+/// Waits, and serves meanwhile if there is a server.
+pub struct EventLoop<'a> {
+    /// Reads the clock.
     pub clock: Clock,
-    /// The time on it when it was last read, which is after each wait. If that is
-    /// long ago, the next wait is longer by as much, but never early.
+    /// When the clock was last read. The loop reads it after each wait.
     pub now: Duration,
-    /// The point in time, on the same clock.
+    /// The deadline.
     pub until: Duration,
-    /// The server, and what it tells.
+    /// The server, and what writes its pages.
     pub server: Option<(&'a mut Server, Handler<'a>)>,
 }
 
-impl Turn<'_> {
-    /// Waits, all the time.
+/// Which sockets are ready.
+#[derive(Default)]
+struct Ready {
+    /// The one that the loop waits for.
+    socket: bool,
+    /// Those of the connections, in their order.
+    connections: [bool; CONNECTIONS_MAX],
+    listener: bool,
+}
+
+impl EventLoop<'_> {
+    /// Waits until the deadline.
     ///
     /// # Errors
     ///
-    /// The kernel's, which cannot be expected. What comes next would come too
-    /// early, again and again.
+    /// The kernel's error if it cannot wait. This is not expected.
     pub fn sleep(&mut self) -> Result<(), Errno> {
-        self.turn(None, self.until).map(drop)
+        self.run(None, self.until).map(drop)
     }
 
-    /// Waits until `until`, or until `socket` is ready: whether it is.
-    #[inline(never)]
-    fn turn(
+    /// Serves until `socket` is ready, or until the time `until`. Returns whether
+    /// the socket is ready.
+    fn run(
         &mut self,
         socket: Option<(BorrowedFd, PollFlags)>,
         until: Duration,
     ) -> Result<bool, Errno> {
-        let mut is_socket_ready = false;
-        // Ends: when it is time. Each wait ends by then, and what is done after it waits
-        // for nobody.
+        // Ends: at that time. Each turn waits no longer, and serving does not wait.
         loop {
-            let now = self.now;
-            let mut wakes = until;
-            // The socket, the scrapers and the listener, each if there is one.
-            let mut fds = Vec::<PollFd, { 2 + SCRAPERS_MAX }>::new();
-            if let Some((socket, events)) = socket {
-                let _ = fds.push(PollFd::from_borrowed_fd(socket, events));
-            }
-            let mut lets_in = false;
             if let Some((server, _)) = &mut self.server {
-                server.scrapers.retain(|scraper| scraper.until > now);
-                lets_in = server.opens <= now;
-                if !lets_in {
-                    wakes = wakes.min(server.opens);
-                }
-                for scraper in &server.scrapers {
-                    wakes = wakes.min(scraper.until);
-                    let _ = fds.push(PollFd::new(&scraper.socket, PollFlags::IN));
-                }
-                if lets_in {
-                    let _ = fds.push(PollFd::new(&server.listener, PollFlags::IN));
-                }
+                server.close_overdue(self.now);
             }
-            if is_socket_ready || now >= until {
-                return Ok(is_socket_ready);
+            if self.now >= until {
+                return Ok(false);
             }
-            let polled = poll(&mut fds, Some(&timespec(wakes - now)));
-            // That may have taken long.
-            self.now = (self.clock)();
-            match polled {
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(errno) => return Err(errno),
+            let ready = self.poll(socket, until)?;
+            if let Some((server, handler)) = &mut self.server {
+                server.serve(&ready, self.now, *handler);
             }
-            let mut ready = 0u32;
-            for fd in fds.iter().rev() {
-                ready = ready << 1 | u32::from(!fd.revents().is_empty());
-            }
-            drop(fds);
-            // The lowest bit is that of who comes next.
-            let mut is_next_ready = || {
-                let is_ready = ready & 1 == 1;
-                ready >>= 1;
-                is_ready
-            };
-            is_socket_ready = socket.is_some() && is_next_ready();
-            if let Some((server, tell)) = &mut self.server {
-                for scraper in &mut server.scrapers {
-                    if is_next_ready() && !scraper.serve(self.now, *tell) {
-                        // It is let go above.
-                        scraper.until = Duration::ZERO;
-                    }
-                }
-                if lets_in && is_next_ready() {
-                    server.let_in(self.now);
-                }
+            if ready.socket {
+                return Ok(true);
             }
         }
     }
+
+    /// Waits once, until any socket is ready or there is something else to do.
+    fn poll(
+        &mut self,
+        socket: Option<(BorrowedFd, PollFlags)>,
+        until: Duration,
+    ) -> Result<Ready, Errno> {
+        let mut fds = Vec::<PollFd, { CONNECTIONS_MAX + 2 }>::new();
+        let mut wake = until;
+        let mut accepts = false;
+        if let Some((socket, events)) = socket {
+            let _ = fds.push(PollFd::from_borrowed_fd(socket, events));
+        }
+        if let Some((server, _)) = &self.server {
+            wake = server.next_deadline(self.now).map_or(until, |deadline| deadline.min(until));
+            for connection in &server.connections {
+                let _ = fds.push(PollFd::new(&connection.socket, PollFlags::IN));
+            }
+            accepts = server.accepts(self.now);
+            if accepts {
+                let _ = fds.push(PollFd::new(&server.listener, PollFlags::IN));
+            }
+        }
+        let polled = poll(&mut fds, Some(&timespec(wake.saturating_sub(self.now))));
+        self.now = (self.clock)();
+        match polled {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(Ready::default()),
+            Err(errno) => return Err(errno),
+        }
+        // The results are in the order in which the sockets were added.
+        let mut results = fds.iter().map(|fd| !fd.revents().is_empty());
+        let mut is_next_ready = || results.next().unwrap_or(false);
+        let mut ready = Ready { socket: socket.is_some() && is_next_ready(), ..Ready::default() };
+        if let Some((server, _)) = &self.server {
+            for (is_ready, _) in ready.connections.iter_mut().zip(&server.connections) {
+                *is_ready = is_next_ready();
+            }
+            ready.listener = accepts && is_next_ready();
+        }
+        Ok(ready)
+    }
 }
 
-impl Wait for Turn<'_> {
+impl Wait for EventLoop<'_> {
     fn wait(&mut self, socket: BorrowedFd, events: PollFlags) -> Result<bool, Errno> {
-        self.turn(Some((socket, events)), self.until)
+        self.run(Some((socket, events)), self.until)
     }
 
     fn pause(&mut self, duration: Duration) -> Result<bool, Errno> {
         let until = self.now.saturating_add(duration).min(self.until);
-        self.turn(None, until)?;
+        self.run(None, until)?;
         Ok(until < self.until)
     }
 

@@ -42,7 +42,7 @@ pub fn write_all(to: BorrowedFd, mut text: &[u8]) {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::sys::tests::{pair, read};
+    use crate::sys::tests::{pair, read_all};
     use rustix::fd::AsFd;
     use std::string::String;
     use std::{format, thread, vec};
@@ -64,12 +64,12 @@ mod tests {
             let (reader, writer) = pair();
             write_line(writer.as_fd(), start, parts);
             drop(writer);
-            assert_eq!(String::from_utf8(read(&reader)).unwrap(), text);
+            assert_eq!(String::from_utf8(read_all(&reader)).unwrap(), text);
         }
         // More than the kernel keeps, with somebody who reads, and without.
         let text = vec![b'x'; 2_000_000];
         let (reader, writer) = pair();
-        let reading = thread::spawn(move || read(&reader));
+        let reading = thread::spawn(move || read_all(&reader));
         write_all(writer.as_fd(), &text);
         drop(writer);
         assert!(reading.join().unwrap() == text);

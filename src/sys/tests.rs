@@ -24,7 +24,7 @@ pub(super) fn pair() -> (OwnedFd, OwnedFd) {
 }
 
 /// Reads everything until the other end is closed.
-pub(super) fn read(from: &OwnedFd) -> Vec<u8> {
+pub(super) fn read_all(from: &OwnedFd) -> Vec<u8> {
     let mut all = Vec::new();
     let mut buffer = [0; 1000];
     loop {

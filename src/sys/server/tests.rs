@@ -1,14 +1,15 @@
-//! The server on real connections, but by a scripted clock.
+//! The server on real connections, with a scripted clock.
 
 extern crate std;
 use super::*;
-use crate::sys::tests::{self, HOUR};
+use crate::sys::tests::{HOUR, pair, read_all};
 use rustix::fd::AsFd;
 use std::cell::{Cell, RefCell};
 use std::format;
 use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::string::String;
+use std::time::Instant;
 use std::vec::Vec as List;
 
 std::thread_local! {
@@ -22,53 +23,47 @@ fn clock() -> Duration {
 
 const BEGIN: Duration = Duration::from_secs(1_000);
 
-/// A server, and whoever it waits for beside scrapers, who is always there: so
-/// no turn takes time.
+/// A server, and a socket that the loop waits for. The socket is always ready, so
+/// that the loop returns after one turn.
 struct Script {
     server: Server,
     address: SocketAddr,
     socket: OwnedFd,
     _peer: OwnedFd,
-    /// What was asked for, and when.
-    asked: RefCell<List<(Duration, String)>>,
+    /// The paths that were requested, and when.
+    requested: RefCell<List<(Duration, String)>>,
 }
 
 impl Script {
     fn new() -> Self {
         NOW.set(BEGIN);
         let (server, port) = Server::listen(Some(Ipv4Addr::LOCALHOST), 0).unwrap();
-        let (socket, peer) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::empty(),
-            None,
-        )
-        .unwrap();
+        let (socket, peer) = pair();
         rustix::io::write(&peer, b"x").unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Self { server, address, socket, _peer: peer, asked: RefCell::default() }
+        Self { server, address, socket, _peer: peer, requested: RefCell::default() }
     }
 
-    /// Somebody who has sent this.
-    fn scraper(&self, text: &str) -> TcpStream {
+    /// A client that has sent `text`.
+    fn client(&self, text: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.write_all(text.as_bytes()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream
     }
 
-    /// Waits once; time passes while it waits.
-    fn turn(&mut self, passes: Duration) {
-        let now = NOW.replace(NOW.get() + passes);
-        let asked = &self.asked;
-        let tell = |now: Duration, path: &[u8], page: &mut Page| {
-            asked.borrow_mut().push((now - BEGIN, String::from_utf8(path.to_vec()).unwrap()));
+    /// One turn of the loop. Its wait takes `time` on the clock.
+    fn turn(&mut self, time: Duration) {
+        let now = NOW.replace(NOW.get() + time);
+        let requested = &self.requested;
+        let handler = |now: Duration, path: &[u8], page: &mut Page| {
+            requested.borrow_mut().push((now - BEGIN, String::from_utf8(path.to_vec()).unwrap()));
             put!(page, "a page\n");
             Code::Ok
         };
-        let server = Some((&mut self.server, &tell as Handler));
-        let mut turn = Turn { clock, now, until: now + HOUR, server };
-        assert_eq!(turn.wait(self.socket.as_fd(), PollFlags::IN), Ok(true));
+        let server = Some((&mut self.server, &handler as Handler));
+        let mut event_loop = EventLoop { clock, now, until: now + HOUR, server };
+        assert_eq!(event_loop.wait(self.socket.as_fd(), PollFlags::IN), Ok(true));
     }
 
     fn turns(&mut self, count: usize) {
@@ -78,7 +73,7 @@ impl Script {
     }
 }
 
-/// All that comes until the connection is closed.
+/// Reads everything until the connection is closed.
 fn read(mut stream: TcpStream) -> String {
     let mut answer = String::new();
     match stream.read_to_string(&mut answer) {
@@ -93,181 +88,192 @@ const ANSWER: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\
                       content-length: 7\r\n\r\na page\n";
 
 #[test]
-fn a_scraper_is_answered() {
+fn get_and_head_requests_are_answered() {
     let mut script = Script::new();
     for (request, answer) in
         [(GET, ANSWER), (&GET.replace("GET", "HEAD"), ANSWER.strip_suffix("a page\n").unwrap())]
     {
-        let scraper = script.scraper(request);
+        let client = script.client(request);
         script.turns(2);
-        assert_eq!(read(scraper), answer);
+        assert_eq!(read(client), answer);
     }
     assert_eq!(
-        *script.asked.borrow(),
+        *script.requested.borrow(),
         [(Duration::ZERO, "/healthz"); 2].map(|(time, path)| (time, path.into()))
     );
 }
 
 #[test]
-fn who_asks_for_something_else_is_told() {
+fn refused_requests_are_answered() {
     let mut script = Script::new();
     for (request, status) in [("PUT / HTTP/1.1\n\n", "405 "), ("\0\n\n", "400 ")] {
-        let scraper = script.scraper(request);
+        let client = script.client(request);
         script.turns(2);
-        let answer = read(scraper);
+        let answer = read(client);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
     }
-    assert_eq!(*script.asked.borrow(), []);
+    assert_eq!(*script.requested.borrow(), []);
 }
 
-/// The kernel keeps it until a scraper takes it.
+/// The kernel keeps it until the client receives it.
 #[test]
-fn the_largest_page_is_sent_at_once() {
+fn longest_page_is_sent_at_once() {
     let mut script = Script::new();
-    let scraper = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    sockopt::set_socket_recv_buffer_size(&scraper, 1).unwrap();
-    rustix::net::connect(&scraper, &script.address).unwrap();
-    rustix::io::write(&scraper, GET.as_bytes()).unwrap();
-    let tell = |_: Duration, _: &[u8], page: &mut Page| {
+    let client = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_recv_buffer_size(&client, 1).unwrap();
+    rustix::net::connect(&client, &script.address).unwrap();
+    rustix::io::write(&client, GET.as_bytes()).unwrap();
+    let handler = |_: Duration, _: &[u8], page: &mut Page| {
         while page.push(b'x').is_ok() {}
         Code::Ok
     };
     for _ in 0..2 {
-        let server = Some((&mut script.server, &tell as Handler));
-        let mut turn = Turn { clock, now: BEGIN, until: BEGIN + HOUR, server };
-        assert_eq!(turn.wait(script.socket.as_fd(), PollFlags::IN), Ok(true));
+        let server = Some((&mut script.server, &handler as Handler));
+        let mut event_loop = EventLoop { clock, now: BEGIN, until: BEGIN + HOUR, server };
+        assert_eq!(event_loop.wait(script.socket.as_fd(), PollFlags::IN), Ok(true));
     }
-    let answer = String::from_utf8(tests::read(&scraper)).unwrap();
+    let answer = String::from_utf8(read_all(&client)).unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(body == "x".repeat(PAGE_MAX), "{} bytes", body.len());
 }
 
-/// In the pause between two cycles nothing else happens: it is then, and not when
-/// the pause began.
+/// The page has the time when the request came, and not when the pause began.
 #[test]
-fn a_scraper_is_answered_in_the_middle_of_a_long_pause() {
+fn request_is_answered_in_the_middle_of_a_long_pause() {
     let mut script = Script::new();
-    let scraper = script.scraper(GET);
-    let passes = Duration::from_secs(300);
-    script.turn(passes);
-    script.turn(passes);
-    assert_eq!(read(scraper), ANSWER);
-    assert_eq!(*script.asked.borrow(), [(2 * passes, "/healthz".into())]);
+    let client = script.client(GET);
+    let time = Duration::from_secs(300);
+    script.turn(time);
+    script.turn(time);
+    assert_eq!(read(client), ANSWER);
+    assert_eq!(*script.requested.borrow(), [(2 * time, "/healthz".into())]);
 }
 
 #[test]
-fn a_scraper_has_five_seconds() {
+fn incomplete_request_is_closed_after_the_timeout() {
     let mut script = Script::new();
-    let [silent, slow] = ["", "GET /hea"].map(|text| script.scraper(text));
+    let [silent, slow] = ["", "GET /hea"].map(|text| script.client(text));
     script.turns(2);
-    let patience = SCRAPER_PATIENCE;
-    let almost = patience - Duration::from_millis(1);
+    let almost = REQUEST_TIMEOUT - Duration::from_millis(1);
     NOW.set(BEGIN + almost);
     script.turns(2);
-    assert_eq!(script.server.scrapers.len(), 2);
-    NOW.set(BEGIN + patience);
+    assert_eq!(script.server.connections.len(), 2);
+    NOW.set(BEGIN + REQUEST_TIMEOUT);
     script.turns(1);
-    assert_eq!(script.server.scrapers.len(), 0);
+    assert_eq!(script.server.connections.len(), 0);
     assert_eq!([read(silent), read(slow)], ["", ""]);
 }
 
 #[test]
-fn a_scraper_may_take_its_time() {
+fn request_may_come_byte_by_byte() {
     let mut script = Script::new();
-    let mut scraper = script.scraper("");
+    let mut client = script.client("");
     script.turns(1);
     for byte in GET.bytes() {
-        scraper.write_all(&[byte]).unwrap();
+        client.write_all(&[byte]).unwrap();
         script.turn(Duration::from_millis(100));
     }
-    assert_eq!(read(scraper), ANSWER);
+    assert_eq!(read(client), ANSWER);
 }
 
 #[test]
-fn one_more_takes_the_place_of_the_first() {
+fn another_connection_replaces_the_oldest() {
     let mut script = Script::new();
     let mut silent = List::new();
-    for _ in 0..SCRAPERS_MAX {
-        silent.push(script.scraper("GET /"));
+    for _ in 0..CONNECTIONS_MAX {
+        silent.push(script.client("GET /"));
         script.turn(Duration::from_millis(1));
     }
     script.turns(1);
-    assert_eq!(script.server.scrapers.len(), SCRAPERS_MAX);
-    let scraper = script.scraper(GET);
+    assert_eq!(script.server.connections.len(), CONNECTIONS_MAX);
+    let client = script.client(GET);
     script.turns(2);
-    assert_eq!(read(scraper), ANSWER);
+    assert_eq!(read(client), ANSWER);
     let first = silent.remove(0);
     assert!(["", "ConnectionReset"].contains(&read(first).as_str()));
-    // The others are still listened to.
-    for mut scraper in silent {
-        scraper.write_all(&GET.as_bytes()["GET /".len()..]).unwrap();
+    // The others are still open.
+    for mut client in silent {
+        client.write_all(&GET.as_bytes()["GET /".len()..]).unwrap();
         script.turns(1);
-        assert_eq!(read(scraper), ANSWER);
+        assert_eq!(read(client), ANSWER);
     }
 }
 
 #[test]
-fn whoever_is_gone_is_forgotten() {
+fn closed_connections_are_dropped() {
     let mut script = Script::new();
     for text in ["", "GET", GET] {
-        let scraper = script.scraper(text);
+        let client = script.client(text);
         script.turns(1);
-        drop(scraper);
+        drop(client);
         script.turns(2);
-        assert_eq!(script.server.scrapers.len(), 0, "{text:?}");
+        assert_eq!(script.server.connections.len(), 0, "{text:?}");
     }
 }
 
 #[test]
-fn an_address_is_listened_on_once() {
+fn nothing_is_accepted_during_the_pause_after_a_failure() {
+    let mut script = Script::new();
+    script.server.accept_after = BEGIN + ACCEPT_PAUSE;
+    let client = script.client(GET);
+    script.turns(2);
+    assert_eq!(script.server.connections.len(), 0);
+    assert_eq!(script.server.next_deadline(BEGIN), Some(BEGIN + ACCEPT_PAUSE));
+    NOW.set(BEGIN + ACCEPT_PAUSE);
+    script.turns(2);
+    assert_eq!(read(client), ANSWER);
+}
+
+#[test]
+fn address_in_use_is_an_error() {
     let script = Script::new();
     let (address, port) = (Some(Ipv4Addr::LOCALHOST), script.address.port());
     let again = Server::listen(address, port).map(|_| ());
     assert_eq!(again, Err(Errno::ADDRINUSE));
-    // Once it is closed, it is free at once.
-    let scraper = script.scraper(GET);
+    // Once the server is gone, the address is free at once.
+    let client = script.client(GET);
     drop(script);
-    drop(scraper);
+    drop(client);
     assert!(Server::listen(address, port).is_ok());
 }
 
 #[test]
-fn every_address_of_this_machine() {
+fn without_an_address_every_one_is_listened_on() {
     let (_server, port) = Server::listen(None, 0).unwrap();
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
-    // Unless there is no IPv6 here.
-    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+    // This machine may have no IPv6.
+    if TcpListener::bind("[::1]:0").is_ok() {
         assert!(TcpStream::connect(("::1", port)).is_ok());
     }
 }
 
 #[test]
-fn somebody_else_who_is_ready_is_not_who_is_waited_for() {
+fn ready_client_does_not_end_the_wait_for_another_socket() {
     let mut script = Script::new();
     rustix::io::read(&script.socket, &mut [0]).unwrap();
-    let _scraper = script.scraper(GET);
-    let passes = Duration::from_millis(1);
-    NOW.set(BEGIN + passes);
-    let tell = |_: Duration, _: &[u8], _: &mut Page| Code::Ok;
-    let server = Some((&mut script.server, &tell as Handler));
-    let mut turn = Turn { clock, now: BEGIN, until: BEGIN + passes, server };
-    assert_eq!(turn.wait(script.socket.as_fd(), PollFlags::IN), Ok(false));
-    assert_eq!(script.server.scrapers.len(), 1);
+    let _client = script.client(GET);
+    let time = Duration::from_millis(1);
+    NOW.set(BEGIN + time);
+    let handler = |_: Duration, _: &[u8], _: &mut Page| Code::Ok;
+    let server = Some((&mut script.server, &handler as Handler));
+    let mut event_loop = EventLoop { clock, now: BEGIN, until: BEGIN + time, server };
+    assert_eq!(event_loop.wait(script.socket.as_fd(), PollFlags::IN), Ok(false));
+    assert_eq!(script.server.connections.len(), 1);
 }
 
-/// Without a server there is only the time to wait for.
 #[test]
-fn time_alone() {
+fn without_a_server_the_loop_waits_for_the_time() {
     let millis = Duration::from_millis;
-    for (pause, goes_on, passes) in [(10, true, 10), (20, false, 20), (30, false, 20)] {
-        NOW.set(BEGIN + millis(passes));
-        let mut turn = Turn { clock, now: BEGIN, until: BEGIN + millis(20), server: None };
-        assert_eq!(turn.pause(millis(pause)), Ok(goes_on));
+    for (pause, goes_on, time) in [(10, true, 10), (20, false, 20), (30, false, 20)] {
+        NOW.set(BEGIN + millis(time));
+        let mut event_loop =
+            EventLoop { clock, now: BEGIN, until: BEGIN + millis(20), server: None };
+        assert_eq!(event_loop.pause(millis(pause)), Ok(goes_on));
     }
     NOW.set(BEGIN + HOUR);
-    let begin = std::time::Instant::now();
-    let mut turn = Turn { clock, now: BEGIN, until: BEGIN + millis(20), server: None };
-    assert_eq!(turn.sleep(), Ok(()));
-    // It is not the clock that ends it too early.
-    assert!(begin.elapsed() >= millis(20));
+    let begun = Instant::now();
+    let mut event_loop = EventLoop { clock, now: BEGIN, until: BEGIN + millis(20), server: None };
+    assert_eq!(event_loop.sleep(), Ok(()));
+    // The clock shows that the time has passed, but only after the wait.
+    assert!(begun.elapsed() >= millis(20));
 }
