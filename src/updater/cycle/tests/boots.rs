@@ -1,0 +1,179 @@
+//! Versions that boot, and versions that do not.
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+const ROLLED_BACK: &str = "error msg=\"the new version did not boot and the node rolled back; \
+                           holding the version back\" version=1.26.1 \
+                           variant=aws-k8s-1.30 arch=x86_64 \
+                           failed_boots=1 retry_in=24h running=1.26.0";
+
+const HELD_BACK: &str = "info msg=\"version is held back because it did not boot\" \
+                         version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 \
+                         retry_in=24h";
+
+/// A script in the next boot, with what the one before remembers.
+fn next_boot(before: &Script, boot: &str, retry: Option<Duration>) -> Script {
+    let mut history = History::new(copy(boot), retry);
+    history.read(&before.history.write()).unwrap();
+    let mut next = Script::new(before.settings.clone());
+    (next.history, next.now) = (history, before.now);
+    next
+}
+
+/// A script that has activated 1.26.1 in the first boot.
+fn activated(settings: Settings) -> Script {
+    let mut script = Script::new(settings);
+    script.history = History::new(copy("first"), Some(24 * HOUR));
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED);
+    // It belongs into the file before the call is made.
+    assert!(script.history.has_changed());
+    script.history.set_saved();
+    script.rows(&[
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
+    ]);
+    assert!(!script.history.has_changed());
+    script
+}
+
+#[test]
+fn what_did_not_boot_is_not_prepared_again_so_soon() {
+    let rolled_back = format!("{ROLLED_BACK}\n{HELD_BACK}");
+    let first = activated(Settings::default());
+    let mut second = next_boot(&first, "second", Some(24 * HOUR));
+    second.rows(&FOUND_AVAILABLE[..2]);
+    second.row(("status", 200, "Available 1.26.1 - refresh@1", forever(&rolled_back)));
+    second.ends(End::Done);
+    assert!(second.history.has_changed());
+    // The next cycle, and the next boot.
+    for boot in ["second", "third"] {
+        let held = HELD_BACK.replace("retry_in=24h", "retry_in=23h59m");
+        let mut again = next_boot(&second, boot, Some(24 * HOUR));
+        again.now += Duration::from_millis(59_400);
+        again.row(("status", 0, "Available 1.26.1 - refresh@1", ""));
+        again.row(("refresh", 0, "204", ""));
+        again.row(("status", 200, "Available 1.26.1 - refresh@2", forever(&held)));
+        again.ends(End::Done);
+    }
+    // After the pause.
+    let mut again = next_boot(&second, "third", Some(24 * HOUR));
+    again.now += 24 * HOUR;
+    again.rows(&FOUND_AVAILABLE).rows(&STAGED).row(("activate", 0, "204", ""));
+    // Another version is tried at once.
+    let mut again = next_boot(&second, "third", Some(24 * HOUR));
+    again.rows(&FOUND_AVAILABLE[..2]);
+    again.rows(&[
+        ("status", 200, "Available 1.26.2 - refresh@1", ""),
+        ("prepare", 0, "204", FOUND_2),
+        ("status", 200, "Staged 1.26.2 1.26.2 prepare@2", PREPARED_2),
+        ("activate", 0, "204", ""),
+    ]);
+    // What was held back is neither activated nor written over what is staged.
+    for status in ["Staged 1.26.1 1.26.1 refresh@1", "Staged 1.26.1 1.26.2 refresh@1"] {
+        let held = HELD_BACK.replace("24h", "23h59m59s");
+        let mut again = next_boot(&second, "third", Some(24 * HOUR));
+        again.now += Duration::from_millis(100);
+        again.rows(&[
+            ("status", 0, status, ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, status, ""),
+            ("status", 400, "+400ms Staged 1.26.1 1.26.1 refresh@2", forever(&held)),
+        ]);
+        again.ends(End::Done);
+    }
+    // Nor does what is Ready make room for it.
+    let ready_2 = READY.replace("1.26.1", "1.26.2");
+    let mut again = next_boot(&second, "third", Some(24 * HOUR));
+    again.settings.refresh_ready = true;
+    again.rows(&[
+        ("status", 0, "Ready 1.26.1 1.26.2 activate@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.2 refresh@2", forever(&ready_2)),
+    ]);
+    again.ends(End::Done);
+}
+
+#[test]
+fn what_boots_is_told() {
+    let first = activated(Settings::default());
+    let mut second = next_boot(&first, "second", None);
+    second.rows(&FOUND_AVAILABLE[..2]);
+    let mut status = answer("Idle - - refresh@1");
+    if let Ok(Answer::Status(status)) = &mut status {
+        status.running = image("1.26.1");
+    }
+    let mut told = Vec::new();
+    second.on_answer(&status, &mut |event| told.extend(line(&event)));
+    let updated = "info msg=\"the new version is running\" version=1.26.1 variant=aws-k8s-1.30 \
+                   arch=x86_64 before=1.26.0";
+    assert_eq!(told, [updated, &NOTHING.replace("running=1.26.0", "running=1.26.1")]);
+    second.ends(End::Done);
+}
+
+/// If the node boots before its state is looked at again.
+#[test]
+fn what_may_have_been_activated_is_remembered() {
+    for (text, remembered) in [
+        ("204", true),
+        ("silence", true),
+        ("break", true),
+        ("garbage", true),
+        ("423", false),
+        ("409 why", false),
+        ("500 why", false),
+        ("refused", false),
+        ("unsent", false),
+    ] {
+        let mut first = Script::new(Settings::default());
+        first.history = History::new(copy("first"), Some(24 * HOUR));
+        first.rows(&FOUND_AVAILABLE).rows(&STAGED);
+        first.history.set_saved();
+        first.on_answer(&answer(text), &mut |_| ());
+        assert_eq!(first.history.has_changed(), !remembered, "{text}");
+        let mut second = next_boot(&first, "second", Some(24 * HOUR));
+        second.rows(&FOUND_AVAILABLE[..2]);
+        let mut told = Vec::new();
+        let status = answer("Available 1.26.1 - refresh@1");
+        second.on_answer(&status, &mut |event| told.extend(line(&event)));
+        let expected: &[&str] = if remembered { &[ROLLED_BACK, HELD_BACK] } else { &[] };
+        assert_eq!(told, expected, "{text}");
+    }
+}
+
+/// Another command that is refused takes back nothing that was activated.
+#[test]
+fn what_is_ready_stays_remembered_when_a_refresh_is_refused() {
+    for text in ["423", "409 why", "500 why", "refused", "unsent"] {
+        let settings = Settings { refresh_ready: true, ..Settings::default() };
+        let first = activated(settings);
+        let mut again = next_boot(&first, "first", Some(24 * HOUR));
+        again.row(("status", 0, "Ready 1.26.1 1.26.1 activate@3", ""));
+        assert_eq!(again.next, Step::Call(Call::Start(Command::Refresh), Duration::ZERO));
+        again.on_answer(&answer(text), &mut |_| ());
+        assert!(!again.history.has_changed(), "{text}");
+        let mut second = next_boot(&again, "second", Some(24 * HOUR));
+        second.rows(&FOUND_AVAILABLE[..2]);
+        let mut told = Vec::new();
+        let status = answer("Available 1.26.1 - refresh@1");
+        second.on_answer(&status, &mut |event| told.extend(line(&event)));
+        assert_eq!(told.first().map(String::as_str), Some(ROLLED_BACK), "{text}");
+    }
+}
+
+#[test]
+fn an_activate_that_failed_is_no_failed_boot() {
+    // The node boots for another reason before it is looked at again. The last one
+    // succeeded without effect.
+    for last in ["activate!Failed@3", "activate!Unknown@3", "activate@3"] {
+        let mut first = Script::new(Settings::default());
+        first.history = History::new(copy("first"), Some(24 * HOUR));
+        first.rows(&FOUND_AVAILABLE).rows(&STAGED).row(("activate", 0, "204", ""));
+        first.now += Duration::from_millis(200);
+        first.on_answer(&answer(&format!("Staged 1.26.1 1.26.1 {last}")), &mut |_| ());
+        first.ends(End::Failed);
+        let mut second = next_boot(&first, "second", Some(24 * HOUR));
+        second.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+    }
+}

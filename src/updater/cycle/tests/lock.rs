@@ -1,0 +1,138 @@
+//! Another client holds the lock.
+
+use super::*;
+
+#[test]
+fn somebody_else_is_waited_for_at_every_point() {
+    // Before the first status, and with a refresh of somebody else's in
+    // between: the state that it leaves behind is refreshed all the same.
+    play(
+        &[
+            ("status", 0, "423", BUSY),
+            ("status", 200, "423", ""),
+            ("status", 400, "Available 1.26.1 - refresh@1", ""),
+            ("refresh", 0, "423", ""),
+            ("status", 800, "Available 1.26.1 - refresh@2", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Idle - - refresh@3", NOTHING),
+        ],
+        End::Done,
+    );
+    // At each command. Each wait is told of, once.
+    play(
+        &[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "423", BUSY),
+            ("status", 200, "404", ""),
+            ("refresh", 0, "423", ""),
+            ("status", 400, "423", ""),
+            ("status", 800, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Available 1.26.1 - refresh@1", ""),
+            ("prepare", 0, "423", BUSY),
+            ("status", 400, "Available 1.26.1 - refresh@2", ""),
+            ("prepare", 0, "204", FOUND),
+            ("status", 200, "Staged 1.26.1 1.26.1 prepare@3", PREPARED),
+            ("activate", 0, "423", BUSY),
+            ("status", 400, "Staged 1.26.1 1.26.1 refresh@4", ""),
+            ("activate", 0, "204", ""),
+            ("status", 200, "Ready 1.26.1 1.26.1 activate@5", ACTIVATED_READY),
+        ],
+        End::Done,
+    );
+    // While somebody else deactivates, or before the own deactivate.
+    play_refresh_ready(
+        &[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.1 refresh@2", ""),
+            ("deactivate", 0, "423", BUSY),
+            ("status", 400, "Staged 1.26.2 1.26.1 deactivate@3", ""),
+            ("prepare", 0, "204", FOUND_2),
+            ("status", 200, "Staged 1.26.2 1.26.2 prepare@4", PREPARED_2),
+            ("activate", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.2 activate@5", ACTIVATED_READY_2),
+        ],
+        End::Done,
+    );
+    // Somebody else's prepare that was under way at the start is used.
+    play(
+        &[
+            ("status", 0, "423", BUSY),
+            ("status", 200, "Staged 1.26.1 1.26.1 prepare@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Staged 1.26.1 1.26.1 refresh@2", ""),
+            ("activate", 0, "204", ""),
+            ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
+        ],
+        End::Done,
+    );
+}
+
+#[test]
+fn many_commands_that_are_locked_out_are_no_failure() {
+    // A reader holds the lock now and again: the status can be read, but no
+    // command starts for a minute.
+    let mut script = Script::new(Settings::default());
+    script.row(("status", 0, "Available 1.26.1 - refresh@1", ""));
+    script.row(("refresh", 0, "423", BUSY));
+    for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000, 5000, 5000, 5000, 5000] {
+        script.row(("status", pause, "Available 1.26.1 - refresh@1", ""));
+        script.row(("refresh", 0, "423", ""));
+    }
+    script.rows(&[
+        ("status", 5000, "Available 1.26.1 - refresh@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Idle - - refresh@2", NOTHING),
+    ]);
+    script.ends(End::Done);
+}
+
+#[test]
+fn pauses_grow_up_to_five_seconds() {
+    let mut script = Script::new(Settings::default());
+    script.row(("status", 0, "423", BUSY));
+    for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
+        script.row(("status", pause, "423", ""));
+    }
+    // A command that was sent begins again with a short one, since a refresh
+    // takes a second.
+    script.row(("status", 5000, "Idle", ""));
+    script.row(("refresh", 0, "204", ""));
+    for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
+        script.row(("status", pause, "423", ""));
+    }
+}
+
+#[test]
+fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
+    for (timeouts, longest) in [([60, 1800, 60, 60], 1800), ([60, 5, 7, 90], 90), ([9, 9, 9, 9], 9)]
+    {
+        let settings =
+            Settings { timeouts: timeouts.map(Duration::from_secs), ..Settings::default() };
+        for locked_status in [true, false] {
+            let mut script = Script::new(settings.clone());
+            let begin = script.now;
+            let mut told = Vec::new();
+            let mut calls = 0;
+            while let Step::Call(call, pause) = script.next {
+                script.now += pause;
+                calls += 1;
+                let text = match call {
+                    Call::Status if !locked_status => "Idle",
+                    _ => "423",
+                };
+                let emit = &mut |event: Event| told.extend(line(&event));
+                script.on_answer(&answer(text), emit);
+            }
+            script.ends(End::Failed);
+            let waited = (script.now - begin).as_secs();
+            assert!((longest..=longest + 5).contains(&waited), "{longest}: {waited}");
+            assert!(calls < 2 * longest / 5 + 20, "{longest}: {calls}");
+            let [busy, locked] = &told[..] else { panic!("{told:?}") };
+            assert_eq!(busy, BUSY);
+            let start = "error msg=\"timed out waiting for the running update command\" after=";
+            assert!(locked.starts_with(start), "{locked}");
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The outcome of a command: refused, failed, late or without effect.
+
+use super::*;
+
+#[test]
+fn what_is_not_allowed_is_decided_anew() {
+    // Each command, refused because the state has become another one.
+    play(
+        &[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "409 not allowed", ""),
+            ("status", 200, "Idle", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Available 1.26.1 - refresh@1", ""),
+            ("prepare", 0, "409 not allowed", ""),
+            ("status", 400, "Staged 1.26.1 1.26.1 prepare@2", ""),
+            ("activate", 0, "409 not allowed", ""),
+            ("status", 800, "Ready 1.26.1 1.26.1 activate@3", READY),
+        ],
+        End::Done,
+    );
+    play(
+        &[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Available 1.26.1 - refresh@1", ""),
+            ("prepare", 0, "404 no longer exists", ""),
+            ("status", 400, "Available - - refresh@2", NOTHING_AVAILABLE),
+        ],
+        End::Done,
+    );
+    play_refresh_ready(
+        &[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.1 refresh@2", ""),
+            ("deactivate", 0, "404 nothing staged", ""),
+            ("status", 400, "Ready 1.26.1 1.26.1 refresh@3", READY),
+        ],
+        End::Done,
+    );
+}
+
+#[test]
+fn what_is_never_allowed_is_given_up() {
+    for (refusal, told) in [
+        ("409 not allowed", "the API answered 409: not allowed"),
+        ("409", "the API answered 409, without a reason"),
+        ("404 no longer exists", "the API answered 404: no longer exists"),
+    ] {
+        let refused = forever(refusal);
+        let told = format!(
+            "error msg=\"the API refused the command\" command=prepare \
+             error=\"{told}\""
+        );
+        let mut script = Script::new(Settings::default());
+        script.rows(&FOUND_AVAILABLE);
+        for pause in [400, 800, 1600] {
+            script.row(("prepare", 0, refused, ""));
+            script.row(("status", pause, "Available 1.26.1 - refresh@1", ""));
+        }
+        script.row(("prepare", 0, refused, forever(&told))).ends(End::Failed);
+    }
+}
+
+#[test]
+fn a_command_that_fails_ends_the_cycle() {
+    let failed = |command: &str, status: &str| {
+        forever(&format!(
+            "error msg=\"command failed\" command={command} \
+             status={status} took=200ms stderr=\"no space \\\"left\\\" on device\""
+        ))
+    };
+    let with_exit = |command: &str| failed(command, "Failed exit_status=1");
+    play(
+        &[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Idle 1.26.1 - refresh!Failed@1", with_exit("refresh")),
+        ],
+        End::Failed,
+    );
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Available 1.26.1 - prepare!Failed@2", with_exit("prepare")),
+    ]);
+    script.ends(End::Failed);
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "204", ""),
+        ("status", 200, "Staged 1.26.1 1.26.1 activate!Failed@3", with_exit("activate")),
+    ]);
+    script.ends(End::Failed);
+    play_refresh_ready(
+        &[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.1 refresh@2", ""),
+            ("deactivate", 0, "204", ""),
+            ("status", 200, "Ready 1.26.2 1.26.1 deactivate!Failed@3", with_exit("deactivate")),
+        ],
+        End::Failed,
+    );
+    // Neither an exit status nor a word to say, and a word that is new.
+    for (outcome, told) in [
+        ("Unknown", "Unknown took=200ms stderr=\"\""),
+        (
+            "Invented",
+            "Invented exit_status=1 took=200ms stderr=\"no space \\\"left\\\" on device\"",
+        ),
+    ] {
+        let status = format!("Idle - - refresh!{outcome}@1");
+        let told = format!(
+            "error msg=\"command failed\" command=refresh \
+             status={told}"
+        );
+        play(
+            &[
+                ("status", 0, "404", ""),
+                ("refresh", 0, "204", ""),
+                ("status", 200, forever(&status), forever(&told)),
+            ],
+            End::Failed,
+        );
+    }
+}
+
+#[test]
+fn a_failure_before_the_cycle_is_not_its_own() {
+    play(
+        &[
+            ("status", 0, "Idle 1.26.1 - refresh!Failed@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Idle 1.26.1 - refresh!Failed@1", ""),
+            ("status", 400, "Idle - - refresh@2", NOTHING),
+        ],
+        End::Done,
+    );
+}
+
+#[test]
+fn a_result_that_somebody_else_has_overwritten() {
+    // What counts is the state that is left behind. Of the own prepare it is
+    // not known that it succeeded, so it is not told either.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", ""),
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 refresh@5", READY),
+    ]);
+    script.ends(End::Done);
+    // The prepare failed, or somebody else's refresh did.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Available 1.26.1 - refresh@3", ""),
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Idle 1.26.1 - refresh!Failed@5", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@6", ""),
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Staged 1.26.1 1.26.1 prepare@7", PREPARED),
+    ]);
+    // The own refresh may have failed, so it is not taken for done.
+    play(
+        &[
+            ("status", 0, "Staged 1.26.1 1.26.1 prepare@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Staged 1.26.1 1.26.1 prepare@3", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Staged - 1.26.1 refresh@4", NOTHING_STAGED),
+        ],
+        End::Done,
+    );
+}
+
+#[test]
+fn overwritten_again_and_again() {
+    // Bounded, whoever it is that does this.
+    let mut script = Script::new(Settings::default());
+    script.row(("status", 0, "Idle", ""));
+    for timestamp in ["1", "2", "3", "4", "5", "6", "7"] {
+        let status = forever(&format!("Available 1.26.1 - prepare@{timestamp}"));
+        script.row(("refresh", 0, "204", "")).row(("status", 200, status, ""));
+    }
+    script.row(("refresh", 0, "204", ""));
+    let told = "error msg=\"commands succeed, but the update makes no progress\" \
+                command=refresh";
+    script.row(("status", 200, "Available 1.26.1 - prepare@8", told)).ends(End::Failed);
+}
+
+#[test]
+fn a_worker_that_vanished() {
+    // The status can be read, but tells of no command: for 30 seconds.
+    let told = "error msg=\"command ended without a result\" \
+                command=prepare";
+    let same = "Available 1.26.1 - refresh@1";
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+    for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000, 5000] {
+        script.row(("status", pause, same, ""));
+    }
+    // 26 s since the first of them; the next is the first beyond 30.
+    script.row(("status", 5000, same, told)).ends(End::Failed);
+
+    // A lock in between begins it anew; so does an API that is gone, and a
+    // status that is lost is no better than one without a command.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+    for (pause, text) in [(200, same), (400, same), (800, "+29s 423"), (1600, same)] {
+        script.row(("status", pause, text, ""));
+    }
+    let running = "info msg=\"command is still running\" command=prepare took=1m9s";
+    for (pause, text, told) in [
+        (3200, same, ""),
+        (5000, "+29s silence", running),
+        (5000, "404", ""),
+        (5000, "+24s 404", ""),
+    ] {
+        script.row(("status", pause, text, told));
+    }
+    script.row(("status", 5000, same, told)).ends(End::Failed);
+}
+
+#[test]
+fn a_command_that_takes_too_long() {
+    for (timeout, text) in [(60, "423"), (60, "+10s silence"), (5, "refused"), (20, "Idle")] {
+        let mut settings = Settings::default();
+        settings.timeouts[0] = Duration::from_secs(timeout);
+        let mut script = Script::new(settings.clone());
+        script.row(("status", 0, "Idle", "")).row(("refresh", 0, "204", ""));
+        let (answer, delay) = answer_and_delay(text);
+        let begin = script.now;
+        let mut told = Vec::new();
+        while let Step::Call(call, pause) = script.next {
+            assert_eq!(call, Call::Status);
+            script.now += pause + delay;
+            let emit = &mut |event: Event| told.extend(line(&event));
+            script.on_answer(&answer, emit);
+        }
+        script.ends(End::Failed);
+        let took = script.now - begin;
+        let late = took.checked_sub(Duration::from_secs(timeout)).expect("not before the time");
+        assert!(late <= Duration::from_secs(5) + delay, "{text}: {late:?} late");
+        let timeout = duration::HumanDuration(Duration::from_secs(timeout));
+        let overdue = format!(
+            "error msg=\"command timed out; it may still be running\" \
+             command=refresh timeout={timeout}"
+        );
+        assert_eq!(told, [overdue]);
+    }
+}
+
+#[test]
+fn each_command_has_its_own_time() {
+    let settings = Settings {
+        timeouts: [1, 2, 3, 4].map(Duration::from_secs),
+        refresh_ready: true,
+        ..Settings::default()
+    };
+    let overdue = |command: &str, timeout: &str| {
+        forever(&format!(
+            "error msg=\"command timed out; it may still be running\" \
+             command={command} timeout={timeout}"
+        ))
+    };
+    let mut script = Script::new(settings.clone());
+    script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
+    script.row(("status", 200, "+799ms 423", ""));
+    script.row(("status", 400, "423", overdue("refresh", "1s"))).ends(End::Failed);
+
+    let mut script = Script::new(settings.clone());
+    script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+    script.row(("status", 200, "+1799ms 423", ""));
+    script.row(("status", 400, "423", overdue("prepare", "2s"))).ends(End::Failed);
+
+    let mut script = Script::new(settings.clone());
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).row(("activate", 0, "204", ""));
+    script.row(("status", 200, "+2799ms 423", ""));
+    script.row(("status", 400, "423", overdue("activate", "3s"))).ends(End::Failed);
+
+    let mut script = Script::new(settings.clone());
+    script.rows(&[
+        ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Ready 1.26.2 1.26.1 refresh@2", ""),
+        ("deactivate", 0, "204", ""),
+        ("status", 200, "+3799ms 423", ""),
+        ("status", 400, "423", overdue("deactivate", "4s")),
+    ]);
+    script.ends(End::Failed);
+    // A result that comes too late, but before that is noticed, counts.
+    let mut script = Script::new(settings.clone());
+    script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
+    script.row(("status", 200, "+1m Idle - - refresh@1", NOTHING)).ends(End::Done);
+}
+
+#[test]
+fn a_long_prepare_is_told_of_less_and_less_often() {
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+    let begin = script.now;
+    let mut told = Vec::new();
+    let mut minutes = Vec::new();
+    while script.now - begin < Duration::from_secs(1_790) {
+        let Step::Call(Call::Status, pause) = script.next else { panic!("{:?}", script.next) };
+        script.now += pause;
+        let took = (script.now - begin).as_secs();
+        let mut events = Vec::new();
+        script.on_answer(&answer("423"), &mut |event| events.push(line(&event).unwrap()));
+        minutes.extend(events.iter().map(|_| took / 60));
+        told.extend(events);
+    }
+    assert_eq!(minutes, [1, 4, 16]);
+    assert!(
+        told.iter()
+            .all(|told| told.starts_with("info msg=\"command is still running\" command=prepare "))
+    );
+    // The whole story of an update at info: these, and what comes before and behind.
+    let before = ["started", "serving_metrics", "preparing"].len();
+    let behind = ["prepared", "activated", "ready"].len();
+    let rebooted = ["stopped", "started", "serving_metrics", "updated", "nothing_to_do"].len();
+    assert!(before + told.len() + behind + rebooted < 15);
+    // Another command begins anew.
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "+59s 423", ""),
+        (
+            "status",
+            400,
+            "+400ms 423",
+            "info msg=\"command is still running\" command=prepare took=1m",
+        ),
+        ("status", 800, "+59s 423", ""),
+        (
+            "status",
+            1_600,
+            "Staged 1.26.1 1.26.1 prepare@2",
+            "info msg=prepared version=1.26.1 took=2m1s",
+        ),
+        ("activate", 0, "204", ""),
+        ("status", 200, "+59s 423", ""),
+    ]);
+}
+
+#[test]
+fn commands_that_succeed_without_effect() {
+    for (again, told, version) in [
+        ("prepare", "Available 1.26.1 - prepare@2", "1.26.1"),
+        ("prepare", "Staged 1.26.1 - prepare@2", "1.26.1"),
+        ("prepare", "Staged 1.26.1 1.26.0 prepare@2", "1.26.0"),
+    ] {
+        let mut script = Script::new(Settings::default());
+        let stuck = format!(
+            "info msg=prepared version={version} took=200ms\n\
+             error msg=\"commands succeed, but the update makes no progress\" \
+             command={again}"
+        );
+        script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
+        script.row(("status", 200, told, forever(&stuck))).ends(End::Failed);
+    }
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "204", ""),
+        (
+            "status",
+            200,
+            "Staged 1.26.1 1.26.1 activate@3",
+            "info msg=activated version=1.26.1 took=200ms\n\
+             error msg=\"commands succeed, but the update makes no progress\" \
+             command=activate",
+        ),
+    ]);
+    script.ends(End::Failed);
+}

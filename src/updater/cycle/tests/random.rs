@@ -1,0 +1,241 @@
+//! Random answers, the same in each run.
+
+use super::*;
+
+/// Numbers that look random, and are the same in every run: SplitMix64.
+pub(crate) struct Numbers(pub u64);
+
+impl Numbers {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+
+    pub(crate) fn one_of<'a, T>(&mut self, choice: &'a [T]) -> &'a T {
+        &choice[self.below(choice.len() as u64) as usize]
+    }
+}
+
+/// All statuses of few versions, commands and timestamps, so that chance often
+/// brings what fits together, and all other answers.
+pub(crate) struct AnyAnswer {
+    statuses: Vec<Answered>,
+    others: Vec<Answered>,
+}
+
+impl AnyAnswer {
+    pub(crate) fn new() -> Self {
+        let mut statuses = vec![];
+        for state in State::ALL {
+            for chosen in ["-", "1.26.1", "1.26.2"] {
+                for staged in ["-", "1.26.1", "1.26.2"] {
+                    let status = format!("{} {chosen} {staged}", state.name());
+                    statuses.push(answer(&status));
+                    for command in Command::ALL {
+                        for outcome in ["Success", "Success", "Success", "Failed", "Unknown"] {
+                            for timestamp in 0..4 {
+                                let name = command.name();
+                                let last = format!("{status} {name}!{outcome}@{timestamp}");
+                                statuses.push(answer(&last));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let others = [
+            "204",
+            "204",
+            "204",
+            "423",
+            "404",
+            "404 why",
+            "409",
+            "500 why",
+            "refused",
+            "missing",
+            "denied",
+            "unsent",
+            "full",
+            "break",
+            "reset",
+            "silence",
+            "garbage",
+            "descriptors",
+        ];
+        Self { statuses, others: others.into_iter().map(answer).collect() }
+    }
+
+    /// Mostly an answer that fits the call.
+    pub(crate) fn to(&self, call: Call, numbers: &mut Numbers) -> &Answered {
+        let status = (call == Call::Status) != (numbers.below(8) == 0);
+        numbers.one_of(if status { &self.statuses } else { &self.others })
+    }
+}
+
+/// No windows, or some that are now open and now closed.
+pub(crate) fn any_windows(numbers: &mut Numbers) -> Windows {
+    let mut windows = Windows::new();
+    let list = *numbers.one_of(&["", "", "00:00-12:00", "Mon-Thu 06:00-05:00", "Sun 1:00-2:00"]);
+    if !list.is_empty() {
+        windows.add(list.as_bytes()).unwrap();
+    }
+    windows
+}
+
+/// Whatever the answers are, the cycle ends, and does no harm until then.
+#[test]
+fn any_sequence_of_answers() {
+    let any = AnyAnswer::new();
+    let (mut ends, mut most_calls, mut most_commands) = ([0; 3], 0, 0);
+    let mut reasons = BTreeMap::<&str, u32>::new();
+    for seed in 0..20_000 {
+        let mut numbers = Numbers(seed);
+        let limited = numbers.below(2) == 0;
+        let settings = Settings {
+            timeouts: [200, 400, 200, 200].map(Duration::from_secs),
+            refresh_ready: seed % 2 == 0,
+            stage_only: limited && numbers.below(4) == 0,
+            windows: if limited { any_windows(&mut numbers) } else { Windows::new() },
+        };
+        // Some nodes stay locked, or silent, for long.
+        let stubborn = *numbers.one_of(&[0, 0, 20, 40]);
+        let (mut cycle, mut call) = Cycle::begin();
+        let mut history = match limited {
+            true => any_history(&mut numbers),
+            false => History::new(copy("here"), None),
+        };
+        let (mut now, mut calls, mut commands) = (Duration::ZERO, 0, 0);
+        let mut utc = Duration::from_secs(numbers.below(1_000_000));
+        let (mut good_refresh, mut refresh_sent) = (false, false);
+        let obedience = *numbers.one_of(&[0, 0, 50]);
+        let (mut sent, mut same_call) = ("refresh", Call::Reboot);
+        let mut last: &Answered = &answer("404");
+        let mut last_status = None;
+        let (end, why) = loop {
+            calls += 1;
+            assert!(calls <= 500, "seed {seed} does not end");
+            if let Call::Start(command) = call {
+                refresh_sent |= command == Command::Refresh;
+                assert!(good_refresh || command == Command::Refresh, "seed {seed}: {command:?}");
+                let status: Option<Status> = last_status;
+                let ready = status.is_some_and(|status| status.state == State::Ready);
+                assert!(!ready || settings.refresh_ready, "seed {seed}: hands off what is Ready");
+                assert!(
+                    matches!(last, Ok(Answer::Status(_) | Answer::Uninitialized)),
+                    "seed {seed}"
+                );
+            }
+            if call != same_call || numbers.below(40) >= stubborn {
+                last = any.to(call, &mut numbers);
+            }
+            same_call = call;
+            // Others do what they are told, and somewhat more.
+            let told = |answer: &Answered| match (call, answer) {
+                (Call::Status, Ok(Answer::Status(status))) => {
+                    status.last_command.is_some_and(|last| last.name == sent && last.succeeded())
+                }
+                (Call::Status, _) => false,
+                _ => matches!(answer, Ok(Answer::Started)),
+            };
+            for _ in 0..obedience {
+                if !told(last) {
+                    last = any.to(call, &mut numbers);
+                }
+            }
+            if let Call::Start(command) = call {
+                sent = command.name();
+            }
+            if let (Call::Start(_), Ok(Answer::Started)) = (call, last) {
+                commands += 1;
+            }
+            if let Ok(Answer::Status(status)) = last {
+                last_status = Some(*status);
+                let last = status.last_command;
+                let refresh = |last: LastCommand| last.name == "refresh" && last.succeeded();
+                good_refresh |= refresh_sent && last.is_some_and(refresh);
+            } else if let (Call::Status, Ok(Answer::Uninitialized)) = (call, last) {
+                last_status = None;
+            }
+            now += Duration::from_millis(*numbers.one_of(&[0, 1, 100, 5_000]));
+            utc += Duration::from_secs(*numbers.one_of(&[0, 1, 5, 60]));
+            if numbers.below(200) == 0 {
+                // Somebody sets the clock.
+                utc = Duration::from_secs(numbers.below(1_000_000));
+            }
+            let mut told = vec![];
+            let at = Now { now, utc };
+            let given = Context { at, settings: &settings, history: &mut history };
+            let emit = &mut |event: Event| {
+                told.push(event.kind().name());
+                if let Event::WindowClosed { opens, .. } = event {
+                    assert!(opens > utc && settings.windows.is_open(opens), "seed {seed}");
+                }
+            };
+            let step = cycle.on_answer(given, last, emit);
+            let is_open = settings.windows.is_open(utc);
+            let chosen = match last {
+                Ok(Answer::Status(status)) => status.chosen,
+                _ => None,
+            };
+            let hold_for = chosen.is_some_and(|chosen| history.hold_for(utc, chosen).is_some());
+            if let Step::Call(Call::Start(command), _) = step
+                && command != Command::Refresh
+            {
+                assert!(is_open, "seed {seed}: {command:?} while closed");
+                assert!(!hold_for, "seed {seed}: {command:?} of a version that is held back");
+                let activates = command == Command::Activate;
+                assert!(!activates || !settings.stage_only, "seed {seed}");
+                // The next boot will know of it.
+                let file = str::from_utf8(&history.write()).unwrap().to_owned();
+                let version = chosen.unwrap().version;
+                assert!(!activates || file.contains(&format!("\n{version}\t")), "seed {seed}");
+            }
+            match step {
+                Step::Call(next @ Call::Status, pause) => {
+                    let allowed = Duration::from_millis(200)..=Duration::from_secs(5);
+                    assert!(allowed.contains(&pause), "seed {seed}: {pause:?}");
+                    (call, now) = (next, now + pause);
+                    utc += pause;
+                }
+                Step::Call(next @ Call::Start(_), Duration::ZERO) => call = next,
+                Step::Call(next, pause) => panic!("seed {seed}: {next:?} after {pause:?}"),
+                Step::End(end) => {
+                    assert_eq!(told.is_empty(), end == End::NoAnswer, "seed {seed}: {end:?}");
+                    let why = told.pop().unwrap_or_default();
+                    let state = last_status.map(|status| status.state);
+                    assert!(match why {
+                        "window_closed" => !is_open && !hold_for,
+                        "held_back" => hold_for,
+                        "staged" => settings.stage_only && state == Some(State::Staged),
+                        _ => true,
+                    });
+                    *reasons.entry(why).or_default() += 1;
+                    break (end, why);
+                }
+            }
+        };
+        if end == End::Done {
+            let Ok(Answer::Status(status)) = last else { panic!("seed {seed}: {last:?}") };
+            let nothing = match why {
+                "nothing_to_do" => status.state == State::Idle || status.chosen.is_none(),
+                "window_closed" | "held_back" | "staged" => status.chosen.is_some(),
+                _ => false,
+            };
+            let ready = why == "ready" && status.state == State::Ready;
+            assert!(ready || good_refresh && nothing, "seed {seed}: {why}");
+        }
+        assert!(commands <= 8, "seed {seed}: {commands} commands");
+        ends[end as usize] += 1;
+        (most_calls, most_commands) = (calls.max(most_calls), commands.max(most_commands));
+    }
+    // The chance brings something of everything.
+    assert!(ends.iter().all(|end| *end > 200), "{ends:?}");
+    for why in ["nothing_to_do", "ready", "window_closed", "held_back", "staged"] {
+        assert!(reasons.get(why).is_some_and(|count| *count > 10), "{reasons:?}");
+    }
+    assert!(most_calls > 50 && most_commands >= 7, "{most_calls} calls, {most_commands} commands");
+}

@@ -1,0 +1,147 @@
+//! Update windows.
+
+use super::*;
+
+/// Open from the beginning of the scripts on, a Friday's, for so many minutes.
+fn open_for(minutes: u64) -> Windows {
+    let mut windows = Windows::new();
+    let window = format!("Fri 00:00-{:02}:{:02}", minutes / 60, minutes % 60);
+    windows.add(window.as_bytes()).unwrap();
+    windows
+}
+
+/// Open from so many minutes after the beginning of the scripts on.
+fn open_in(minutes: u64) -> Windows {
+    let mut windows = Windows::new();
+    let window = format!("Fri {:02}:{:02}-24:00", minutes / 60, minutes % 60);
+    windows.add(window.as_bytes()).unwrap();
+    windows
+}
+
+fn in_window(windows: Windows) -> Script {
+    Script::new(Settings { windows, ..Settings::default() })
+}
+
+const CLOSED: &str = "info msg=\"update is waiting for the next window\" state=Available \
+                      version=1.26.1 opens=1970-01-02T01:00:00.000Z";
+
+const CLOSED_STAGED: &str = "info msg=\"update is waiting for the next window\" state=Staged \
+                             version=1.26.1 opens=1970-01-02T01:00:00.000Z";
+
+#[test]
+fn outside_of_the_windows_nothing_but_a_refresh_begins() {
+    in_window(open_in(60))
+        .rows(&[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Available 1.26.1 - refresh@1", CLOSED),
+        ])
+        .ends(End::Done);
+    in_window(open_in(60))
+        .rows(&[
+            ("status", 0, "Staged 1.26.1 1.26.1 prepare@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Staged 1.26.1 1.26.1 refresh@2", CLOSED_STAGED),
+        ])
+        .ends(End::Done);
+    // Another version has been chosen since it was prepared.
+    in_window(open_in(60))
+        .rows(&[
+            ("status", 0, "Staged 1.26.1 1.26.0 prepare@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Staged 1.26.1 1.26.0 refresh@2", CLOSED_STAGED),
+        ])
+        .ends(End::Done);
+    let settings = Settings { windows: open_in(60), refresh_ready: true, ..Settings::default() };
+    Script::new(settings)
+        .rows(&[
+            ("status", 0, "Ready 1.26.1 1.26.0 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            (
+                "status",
+                200,
+                "Ready 1.26.1 1.26.0 refresh@2",
+                "info msg=\"update is waiting for the next window\" state=Ready \
+                 version=1.26.1 opens=1970-01-02T01:00:00.000Z",
+            ),
+        ])
+        .ends(End::Done);
+    // What has nothing to wait for says so as ever.
+    for (status, told) in [
+        ("Idle - - refresh@1", NOTHING),
+        ("Available - - refresh@1", NOTHING_AVAILABLE),
+        ("Staged - 1.26.1 refresh@1", NOTHING_STAGED),
+    ] {
+        let mut script = in_window(open_in(60));
+        script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
+        script.row(("status", 200, status, told)).ends(End::Done);
+    }
+    in_window(open_in(60))
+        .row(("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY))
+        .ends(End::Done);
+}
+
+#[test]
+fn inside_of_a_window_it_is_as_ever() {
+    let mut script = in_window(open_for(60));
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
+    ]);
+    script.ends(End::Done);
+    // To the second.
+    let mut script = in_window(open_for(60));
+    script.rows(&FOUND_AVAILABLE[..2]).rows(&[
+        ("status", 200, "+3599799ms Available 1.26.1 - refresh@1", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+    let mut script = in_window(open_for(60));
+    script.rows(&FOUND_AVAILABLE[..2]);
+    let closed = CLOSED.replace("02T01:00:00", "09T00:00:00");
+    let status = "+3599800ms Available 1.26.1 - refresh@1";
+    script.row(("status", 200, status, forever(&closed))).ends(End::Done);
+    let mut script = in_window(open_in(60));
+    script.rows(&FOUND_AVAILABLE[..2]).rows(&[
+        ("status", 200, "+3599800ms Available 1.26.1 - refresh@1", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+}
+
+#[test]
+fn a_prepare_that_runs_over_the_end_of_the_window_finishes() {
+    let next_week = CLOSED_STAGED.replace("02T01:00:00", "09T00:00:00");
+    let prepared = format!("info msg=prepared version=1.26.1 took=20m\n{next_week}");
+    let mut script = in_window(open_for(10));
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "+20m Staged 1.26.1 1.26.1 prepare@2", forever(&prepared)),
+    ]);
+    script.ends(End::Done);
+    // Nor is it done again because it failed, or because its answer was lost.
+    let failed = "error msg=\"command failed\" command=prepare status=Failed exit_status=1 \
+                  took=20m stderr=\"no space \\\"left\\\" on device\"";
+    let mut script = in_window(open_for(10));
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "+20m Available 1.26.1 - prepare!Failed@2", failed),
+    ]);
+    script.ends(End::Failed);
+    let mut script = in_window(open_for(10));
+    let closed = CLOSED.replace("02T01:00:00", "09T00:00:00");
+    script.rows(&FOUND_AVAILABLE).rows(&[
+        ("prepare", 0, "+10m break", ""),
+        ("status", 200, "Available 1.26.1 - refresh@1", forever(&closed)),
+    ]);
+    script.ends(End::Done);
+}
+
+#[test]
+fn an_activate_that_is_locked_out_until_the_window_ends_waits_for_the_next() {
+    let next_week = CLOSED_STAGED.replace("02T01:00:00", "09T00:00:00");
+    let mut script = in_window(open_for(10));
+    script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
+        ("activate", 0, "423", BUSY),
+        ("status", 400, "+10m Staged 1.26.1 1.26.1 prepare@2", forever(&next_week)),
+    ]);
+    script.ends(End::Done);
+}

@@ -1,0 +1,227 @@
+//! When cycles begin.
+
+use super::*;
+
+#[test]
+fn silence_may_last_a_cycle_and_the_time_until_it_gives_up() {
+    let seconds = Duration::from_secs;
+    let schedule = |interval, jitter, give_up| Schedule {
+        interval: seconds(interval),
+        jitter: seconds(jitter),
+        give_up: seconds(give_up),
+        once: false,
+    };
+    assert_eq!(schedule(600, 60, 300).silence_max(), seconds(960));
+    // At least a minute more than a cycle.
+    assert_eq!(schedule(10, 0, 0).silence_max(), seconds(70));
+    let endless = Schedule { give_up: Duration::MAX, ..SCHEDULE };
+    assert_eq!(endless.silence_max(), Duration::MAX);
+}
+
+#[test]
+fn cycle_after_cycle() {
+    Script::new(SCHEDULE, 1).rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Idle - - refresh@1", NOTHING),
+        ("status", 600_000, "Idle - - refresh@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@2", ""),
+        ("prepare", 0, "204", FOUND),
+        (
+            "status",
+            200,
+            "Available 1.26.1 - prepare!Failed@3",
+            "error msg=\"command failed\" command=prepare \
+             status=Failed exit_status=1 took=200ms stderr=\"no space \\\"left\\\" on device\"",
+        ),
+        // A failure is no reason to hurry.
+        ("status", 600_000, "Available 1.26.1 - prepare!Failed@3", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@4", ""),
+        ("prepare", 0, "204", FOUND),
+        (
+            "status",
+            200,
+            "Staged 1.26.1 1.26.1 prepare@5",
+            "info msg=prepared version=1.26.1 took=200ms",
+        ),
+        ("activate", 0, "204", ""),
+        (
+            "status",
+            200,
+            "Ready 1.26.1 1.26.1 activate@6",
+            "info msg=activated version=1.26.1 took=200ms\n\
+             info msg=\"ready, waiting for the reboot\" state=Ready next=1.26.1 running=1.26.0 \
+             variant=aws-k8s-1.30 arch=x86_64",
+        ),
+        ("status", 600_000, "Ready 1.26.1 1.26.1 activate@6", READY),
+        ("status", 600_000, "Ready 1.26.1 1.26.1 activate@6", READY),
+        // The node has rebooted, and the image did not come up.
+        ("status", 600_000, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@7", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+}
+
+#[test]
+fn one_cycle_alone() {
+    let once = Schedule { once: true, jitter: MINUTE, ..SCHEDULE };
+    for (rows, end) in [
+        (&[("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY)][..], End::Done),
+        // Nobody is waited for who is not there.
+        (&[("status", 0, "refused", REFUSED)], End::NoAnswer),
+        (&[("status", 0, "denied", DENIED)], End::NoAnswer),
+        (&[("status", 0, "+10s silence", SILENT)], End::NoAnswer),
+        // But for somebody who was.
+        (
+            &[
+                ("status", 0, "404", ""),
+                ("refresh", 0, "204", ""),
+                ("status", 200, "refused", REFUSED),
+                ("status", 400, "missing", ""),
+                ("status", 800, "423", "info msg=\"the API is available again\" after=1s200ms"),
+                ("status", 1_600, "Idle - - refresh@1", NOTHING),
+            ],
+            End::Done,
+        ),
+        (
+            &[
+                ("status", 0, "404", ""),
+                ("refresh", 0, "204", ""),
+                ("status", 200, "+10s silence", SILENT),
+                ("status", 400, "423", "info msg=\"the API is available again\" after=400ms"),
+                ("status", 800, "Idle - - refresh@1", NOTHING),
+            ],
+            End::Done,
+        ),
+        // The last line says how it ended.
+        (
+            &[
+                ("status", 0, "404", ""),
+                (
+                    "refresh",
+                    0,
+                    "break",
+                    "error msg=\"the API is unavailable\" call=refresh \
+                     error=\"the connection was closed without an answer\"",
+                ),
+                ("status", 200, "Idle - - refresh@1", NOTHING),
+            ],
+            End::Done,
+        ),
+    ] {
+        Script::new(once, 1).rows(rows).ends(end);
+    }
+}
+
+#[test]
+fn the_first_cycle_is_anywhere_in_the_interval() {
+    for jitter in [Duration::from_millis(1), MINUTE, FOR_EVER, Duration::MAX] {
+        let first = |seed| {
+            let mut script = Script::new(Schedule { jitter, ..SCHEDULE }, seed);
+            // Whether the API is there is looked at at once.
+            script.row(("status", 0, "404", ""));
+            let (pause, _) = script.give("404");
+            assert!(pause <= SCHEDULE.interval, "{jitter:?}: {pause:?}");
+            script.row(("refresh", 0, "204", ""));
+            pause
+        };
+        let pauses: Vec<_> = (0..1000).map(first).collect();
+        assert!(pauses.iter().max().unwrap() >= &(SCHEDULE.interval * 9 / 10), "{jitter:?}");
+        assert!(pauses.iter().min().unwrap() <= &(SCHEDULE.interval / 10), "{jitter:?}");
+    }
+}
+
+#[test]
+fn so_is_the_cycle_after_the_api_was_away() {
+    let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
+    let mut pauses = Vec::new();
+    for seed in 0..1000 {
+        let mut script = Script::new(schedule, seed);
+        script.row(("status", 0, "refused", REFUSED));
+        script.pauses("refused", 5);
+        script.give("404");
+        let (pause, _) = script.give("404");
+        assert!(pause <= schedule.interval, "{pause:?}");
+        script.row(("refresh", 0, "204", ""));
+        pauses.push(pause);
+    }
+    pauses.sort();
+    assert!(pauses[100] < schedule.interval / 5 && pauses[900] > schedule.interval * 4 / 5);
+}
+
+#[test]
+fn a_fleet_is_spread_evenly() {
+    // Whether the numbers are good or, from a clock at boot, almost the same.
+    type Seeds = fn(u64) -> u64;
+    let seeds: [(&str, Seeds); 4] = [
+        ("1, 2, 3", |node| node),
+        ("microseconds", |node| 4_000_000_000 + 1_000 * node),
+        ("high bits", |node| node << 48),
+        ("random", |node| Numbers(node).below(u64::MAX)),
+    ];
+    for (kind, seed) in seeds {
+        let mut first = [0u32; 60];
+        let mut second = [0u32; 60];
+        for node in 0..10_000 {
+            let mut script = Script::new(Schedule { jitter: MINUTE, ..SCHEDULE }, seed(node));
+            script.give("Ready");
+            let (pause, _) = script.give("Ready");
+            first[(pause.as_secs() / 10).min(59) as usize] += 1;
+            let (pause, _) = script.give("Ready");
+            let spread = pause.checked_sub(SCHEDULE.interval).unwrap();
+            assert!(spread <= MINUTE, "{spread:?}");
+            second[spread.as_secs().min(59) as usize] += 1;
+        }
+        for counts in [first, second] {
+            // 167 are expected in each second, give or take 13.
+            let even = counts.iter().all(|count| (100..250).contains(count));
+            assert!(even, "seeds of {kind}: {counts:?}");
+        }
+    }
+}
+
+#[test]
+fn one_node_is_spread_over_time() {
+    let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
+    for seed in [0, 1, u64::MAX] {
+        let mut script = Script::new(schedule, seed);
+        script.give("Ready");
+        script.give("Ready");
+        let mut spreads = Vec::new();
+        for _ in 0..1000 {
+            let (pause, _) = script.give("Ready");
+            spreads.push(pause - schedule.interval);
+        }
+        let mean = spreads.iter().sum::<Duration>() / 1000;
+        assert!((27..33).contains(&mean.as_secs()), "{mean:?}");
+        spreads.sort();
+        spreads.dedup();
+        assert!(spreads.len() > 950, "{}", spreads.len());
+    }
+}
+
+#[test]
+fn the_jitter_is_anything_up_to_all_of_it() {
+    let millis = Duration::from_millis;
+    let schedule = Schedule { jitter: millis(2), ..SCHEDULE };
+    let mut counts = [0; 3];
+    for random in 0..300 {
+        let mut script = Script::with(Settings::default(), History::default(), schedule, random);
+        let jitter = script.daemon.until_next_cycle(Duration::ZERO) - schedule.interval;
+        counts[jitter.as_millis() as usize] += 1;
+    }
+    assert!(counts.iter().all(|count| (70..130).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn without_jitter_nothing_is_random() {
+    for seed in 0..100 {
+        let mut script = Script::new(SCHEDULE, seed);
+        script.row(("status", 0, "Ready - 1.26.1", READY));
+        script.row(("status", 600_000, "Ready - 1.26.1", READY));
+        script.row(("status", 600_000, "Ready - 1.26.1", READY));
+    }
+}

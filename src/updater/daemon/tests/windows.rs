@@ -1,0 +1,163 @@
+//! Update windows.
+
+use super::*;
+
+const STAGED: &str = "info msg=prepared version=1.26.1 took=200ms";
+
+const ACTIVATED_READY: &str = "info msg=activated version=1.26.1 took=200ms\n\
+                               info msg=\"ready, waiting for the reboot\" state=Ready \
+                               next=1.26.1 running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
+
+/// The scripts begin at midnight, on a Friday.
+fn windows(list: &str) -> Settings {
+    let mut windows = Windows::new();
+    windows.add(list.as_bytes()).unwrap();
+    Settings { windows, ..Settings::default() }
+}
+
+#[test]
+fn the_opening_of_a_window_hurries_nobody() {
+    let closed = "info msg=\"update is waiting for the next window\" state=Available \
+                  version=1.26.1 \
+                  opens=1970-01-02T00:25:00.000Z";
+    let mut script = Script::with(windows("Fri 00:25-01:00"), History::default(), SCHEDULE, 1);
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@1", closed),
+        // Refreshes go on meanwhile.
+        ("status", 600_000, "Available 1.26.1 - refresh@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@2", closed),
+        ("status", 600_000, "Available 1.26.1 - refresh@2", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@3", closed),
+        // It opens before that, and is open still.
+        ("status", 600_000, "Available 1.26.1 - refresh@3", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@4", ""),
+        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Staged 1.26.1 1.26.1 prepare@5", STAGED),
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 activate@6", ACTIVATED_READY),
+        ("status", 600_000, "Ready 1.26.1 1.26.1 activate@6", READY),
+    ]);
+}
+
+#[test]
+fn a_cycle_begins_when_a_window_opens_that_is_soon_closed_again() {
+    let closed = "info msg=\"update is waiting for the next window\" state=Available \
+                  version=1.26.1 \
+                  opens=1970-01-02T00:05:00.000Z";
+    let mut script = Script::with(windows("Fri 00:05-00:10"), History::default(), SCHEDULE, 1);
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@1", closed),
+        ("status", 299_800, "Available 1.26.1 - refresh@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@2", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+}
+
+/// One that opens and is closed again before the next cycle, while another is open.
+#[test]
+fn a_cycle_begins_when_the_next_window_opens_that_is_soon_closed_again() {
+    let settings = windows("Fri 00:00-00:03; Fri 00:05-00:08");
+    let mut script = Script::with(settings, History::default(), SCHEDULE, 1);
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Idle - - refresh@1", NOTHING),
+        ("status", 299_800, "Idle - - refresh@1", ""),
+    ]);
+}
+
+#[test]
+fn a_window_that_is_shorter_than_the_jitter_is_not_missed() {
+    let schedule = Schedule { jitter: 120 * MINUTE, ..SCHEDULE };
+    let midnight = Duration::from_secs(86_400);
+    let mut lates = Vec::new();
+    for random in 0..1000 {
+        let settings = windows("Fri 02:00-02:05");
+        let mut script = Script::with(settings, History::default(), schedule, random);
+        let pause = script.daemon.until_next_cycle(midnight);
+        let begins = midnight + pause;
+        if let Some(late) = begins.checked_sub(midnight + 120 * MINUTE) {
+            assert!(script.daemon.settings.windows.is_open(begins), "{pause:?}");
+            lates.push(late);
+        }
+    }
+    // And not all of them at the same moment.
+    lates.sort();
+    lates.dedup();
+    assert!(lates.len() > 50, "{}", lates.len());
+}
+
+#[test]
+fn what_is_staged_over_the_end_of_a_window_is_activated_in_the_next() {
+    let closed = "info msg=\"update is waiting for the next window\" state=Staged version=1.26.1 \
+                  opens=1970-01-02T00:40:00.000Z";
+    let settings = windows("Fri 00:00-00:10; Fri 00:40-00:50");
+    let mut script = Script::with(settings, History::default(), SCHEDULE, 1);
+    let prepared = std::format!("info msg=prepared version=1.26.1 took=30m\n{closed}");
+    script.rows(&[
+        ("status", 0, "404", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@1", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+    let (_, told) = script.give("+30m Staged 1.26.1 1.26.1 prepare@2");
+    assert_eq!(told.join("\n"), prepared);
+    script.rows(&[
+        ("status", 600_000, "Staged 1.26.1 1.26.1 prepare@2", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", ""),
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 activate@4", ACTIVATED_READY),
+    ]);
+}
+
+#[test]
+fn a_fleet_is_spread_when_a_window_opens_that_is_soon_closed_again() {
+    let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
+    let regular = schedule.interval..=schedule.interval + MINUTE;
+    let mut counts = [0; 6];
+    for node in 0..3_000 {
+        let mut script =
+            Script::with(windows("Fri 00:12-00:13"), History::default(), schedule, node);
+        for text in ["Idle", "Idle", "204", "Idle - - refresh@1"] {
+            script.give(text);
+        }
+        let Next::Call(Call::Status, pause) = script.next else { panic!("{:?}", script.next) };
+        if regular.contains(&pause) {
+            continue;
+        }
+        let opens = Duration::from_secs(86_400 + 12 * 60);
+        let late = (script.now + pause).checked_sub(opens).expect("not before it opens");
+        assert!(late <= MINUTE, "{late:?}");
+        counts[late.as_secs().min(59) as usize / 10] += 1;
+    }
+    assert!(counts.iter().all(|count| (250..500).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn trouble_is_no_reason_to_begin_while_a_window_is_closed() {
+    let settings = windows("Fri 12:00-13:00");
+    let mut script = Script::with(settings, History::default(), SCHEDULE, 1);
+    script.give("refused");
+    let mut commands = Vec::new();
+    for _ in 0..200 {
+        let Next::Call(call, _) = script.next else { panic!("{:?}", script.next) };
+        script.give(match call {
+            Call::Status => "Available 1.26.1 - refresh@1",
+            call => {
+                commands.push(call);
+                "500 why"
+            }
+        });
+    }
+    commands.dedup();
+    assert_eq!(commands, [Call::Start(crate::api::Command::Refresh)]);
+}

@@ -1,0 +1,275 @@
+//! What becomes of an activated version, boot after boot.
+
+use super::*;
+
+#[test]
+fn a_version_that_comes_up_is_forgotten() {
+    play(
+        Some(DAY),
+        &[
+            ("activate 1.26.0 1.26.1", ""),
+            ("Ready 1.26.0 1.26.1", ""),
+            ("restart", ""),
+            ("Ready 1.26.0 1.26.1", ""),
+            ("boot", ""),
+            // The first status after a boot tells nothing.
+            ("Idle - -", ""),
+            ("Idle 1.26.1 -", "updated 1.26.1 1.26.0"),
+            ("held 1.26.1", ""),
+            ("boot", ""),
+            ("Idle 1.26.1 -", ""),
+            // Nor is it remembered when the old one is booted by hand.
+            ("boot", ""),
+            ("Available 1.26.0 -", ""),
+        ],
+    );
+}
+
+#[test]
+fn a_version_that_does_not_come_up_is_held_back() {
+    play_on(&[
+        ("held 1.26.1", "held_back 1.26.1 1 24h"),
+        ("Available 1.26.0 -", ""),
+        ("restart", ""),
+        ("held 1.26.1", "held_back 1.26.1 1 24h"),
+        ("boot", ""),
+        ("Available 1.26.0 -", ""),
+        ("+1h", ""),
+        ("held 1.26.1", "held_back 1.26.1 1 23h"),
+        // Only this one.
+        ("held 1.26.2", ""),
+        ("held 1.26.0", ""),
+        ("held 1.26.1/other", ""),
+        ("+22h", ""),
+        ("held 1.26.1", "held_back 1.26.1 1 1h"),
+        ("+59m59s", ""),
+        ("held 1.26.1", "held_back 1.26.1 1 1s"),
+        ("+1s", ""),
+        ("held 1.26.1", ""),
+        // It is not forgotten: the next time counts as the second.
+        ("activate 1.26.0 1.26.1", ""),
+        ("Ready 1.26.0 1.26.1", ""),
+        ("held 1.26.1", ""),
+        ("boot", ""),
+        ("Available 1.26.0 -", "rolled_back 1.26.1 2 48h 1.26.0"),
+        ("+48h", ""),
+        ("held 1.26.1", ""),
+        ("activate 1.26.0 1.26.1", ""),
+        ("boot", ""),
+        // At the third time it comes up, and all is forgotten.
+        ("Idle 1.26.1 -", "updated 1.26.1 1.26.0"),
+        ("held 1.26.1", ""),
+        ("activate 1.26.0 1.26.1", ""),
+        ("boot", ""),
+        ("Available 1.26.0 -", "rolled_back 1.26.1 1 24h 1.26.0"),
+    ]);
+}
+
+#[test]
+fn it_runs_in_the_same_boot() {
+    // That cannot be, but if it does, there is nothing to hold back.
+    play(Some(DAY), &[("activate 1.26.0 1.26.1", ""), ("Idle 1.26.1 -", ""), ("boot", "")]);
+    play_on(&[("Idle 1.26.1 -", ""), ("held 1.26.1", "")]);
+}
+
+#[test]
+fn a_third_version_says_nothing_about_the_second() {
+    play(
+        Some(DAY),
+        &[
+            ("activate 1.26.0 1.26.1", ""),
+            ("Ready 1.26.0 1.26.1", ""),
+            ("boot", ""),
+            ("Available 1.25.0 -", ""),
+            ("held 1.26.1", ""),
+            ("boot", ""),
+            ("Available 1.26.0 -", ""),
+            ("held 1.26.1", ""),
+        ],
+    );
+    // What is known of it stays.
+    play_on(&[
+        ("+24h", ""),
+        ("activate 1.26.0 1.26.1", ""),
+        ("boot", ""),
+        ("Available 1.25.0 -", ""),
+        ("+1h", ""),
+        ("activate 1.25.0 1.26.1", ""),
+        ("boot", ""),
+        ("Available 1.25.0 -", "rolled_back 1.26.1 2 48h 1.25.0"),
+    ]);
+}
+
+#[test]
+fn what_is_deactivated_by_somebody_was_not_booted() {
+    for taken_back in ["Staged 1.26.0 1.26.1", "Available 1.26.0 -", "Idle 1.26.0 -"] {
+        play(
+            Some(DAY),
+            &[
+                ("activate 1.26.0 1.26.1", ""),
+                ("Ready 1.26.0 1.26.1", ""),
+                (taken_back, ""),
+                ("boot", ""),
+                ("Available 1.26.0 -", ""),
+                ("held 1.26.1", ""),
+            ],
+        );
+    }
+    // Another one is Ready instead.
+    play(
+        Some(DAY),
+        &[
+            ("activate 1.26.0 1.26.1", ""),
+            ("Ready 1.26.0 1.26.2", ""),
+            ("boot", ""),
+            ("Available 1.26.0 -", "rolled_back 1.26.2 1 24h 1.26.0"),
+            ("held 1.26.1", ""),
+            ("held 1.26.2", "held_back 1.26.2 1 24h"),
+        ],
+    );
+}
+
+#[test]
+fn what_somebody_else_has_activated_counts_as_well() {
+    play(
+        Some(DAY),
+        &[
+            ("Ready 1.26.0 1.26.1", ""),
+            ("boot", ""),
+            ("Available 1.26.0 -", "rolled_back 1.26.1 1 24h 1.26.0"),
+            // Somebody wants it all the same, and it comes up or it does not.
+            ("Ready 1.26.0 1.26.1", ""),
+            ("boot", ""),
+            ("Available 1.26.0 -", "rolled_back 1.26.1 2 48h 1.26.0"),
+            ("Ready 1.26.0 1.26.1", ""),
+            ("boot", ""),
+            ("Idle 1.26.1 -", "updated 1.26.1 1.26.0"),
+        ],
+    );
+    // It is Ready again before anybody has looked.
+    play(
+        Some(DAY),
+        &[
+            ("Ready 1.26.0 1.26.1", ""),
+            ("boot", ""),
+            ("Ready 1.26.0 1.26.1", "rolled_back 1.26.1 1 24h 1.26.0"),
+            ("boot", ""),
+            ("Available 1.26.0 -", "rolled_back 1.26.1 2 48h 1.26.0"),
+        ],
+    );
+}
+
+#[test]
+fn another_variant_is_another_image() {
+    play_on(&[
+        ("activate 1.26.0 1.26.1/other", ""),
+        ("boot", ""),
+        ("Available 1.26.1 -", ""),
+        ("held 1.26.1", ""),
+        ("held 1.26.1/other", ""),
+    ]);
+    play_on(&[
+        ("activate 1.26.0 1.26.1/other", ""),
+        ("boot", ""),
+        ("Available 1.26.0 -", "rolled_back 1.26.1 1 24h 1.26.0"),
+        ("held 1.26.1", "held_back 1.26.1 1 24h"),
+        ("held 1.26.1/other", "held_back 1.26.1 1 24h"),
+    ]);
+}
+
+#[test]
+fn one_more_takes_the_place_of_the_first() {
+    let mut script = Script::new(Some(DAY));
+    let versions = ["1.26.1", "1.26.2", "1.26.3", "1.26.4", "1.26.5", "1.26.6"];
+    for version in versions {
+        script.step(&format!("activate 1.26.0 {version}"));
+        script.step("boot");
+        script.step("Available 1.26.0 -");
+    }
+    let held = |script: &Script| -> List<String> {
+        script.history.held().map(|entry| entry.image.version.to_string()).collect()
+    };
+    assert_eq!(held(&script), versions[2..]);
+    // Whoever is tried again is the last one then.
+    script.step("activate 1.26.0 1.26.3");
+    script.step("boot");
+    script.step("Available 1.26.0 -");
+    script.step("activate 1.26.0 1.26.7");
+    assert_eq!(held(&script), ["1.26.5", "1.26.6", "1.26.3"]);
+    assert_eq!(script.step("held 1.26.3"), "held_back 1.26.3 2 48h");
+}
+
+/// Whatever happens, each activation comes to one end at most, and the right one.
+#[test]
+fn any_sequence_of_boots() {
+    let versions = ["1.26.0", "1.26.1", "1.26.2", "1.26.3", "1.26.4", "1.26.1/other"];
+    let (mut rolled_back, mut updated, mut most) = (0, 0, 0);
+    for seed in 0..200 {
+        let mut numbers = Numbers(seed);
+        let retry = *numbers.one_of(&[Some(DAY), Some(Duration::from_secs(HOUR)), None]);
+        let mut script = Script::new(retry);
+        // What was activated, in which boot and over what, whose end is not known.
+        let mut pending: List<(&str, u32, &str)> = vec![];
+        let mut running = versions[0];
+        for _ in 0..60 {
+            let version = *numbers.one_of(&versions);
+            match numbers.below(9) {
+                0 => _ = script.step("restart"),
+                1 | 2 => {
+                    _ = script.step("boot");
+                    match numbers.below(6) {
+                        0 => running = version,
+                        1 | 2 => running = pending.last().map_or(running, |last| last.0),
+                        _ => {}
+                    }
+                }
+                3 => _ = script.step(["+1h", "+24h", "+300h", "-2h"][numbers.below(4) as usize]),
+                4 | 5 if version != running => {
+                    script.step(&format!("Staged {running} {version}"));
+                    script.step(&format!("activate {running} {version}"));
+                    pending.retain(|(other, ..)| *other != version);
+                    pending.push((version, script.boots, running));
+                }
+                6 => {
+                    let told = script.step(&format!("held {version}"));
+                    assert!(told.is_empty() || told.contains(" never") == retry.is_none());
+                }
+                _ => {
+                    // The node is offered no image that runs.
+                    let states = ["Idle", "Available", "Staged", "Ready"];
+                    let some = if version == running { &states[..2] } else { &states };
+                    let state = numbers.one_of(some);
+                    let told = script.step(&format!("{state} {running} {version}"));
+                    for told in told.split(", ").filter(|told| !told.is_empty()) {
+                        let words: List<&str> = told.split(' ').collect();
+                        let short = |version: &str| version.split('/').next() == Some(words[1]);
+                        // Not in the boot that it was made in.
+                        let at = pending.iter().position(|(version, boot, before)| {
+                            let same_end = match words[0] {
+                                "updated" => *version == running,
+                                "rolled_back" => image(before).version == image(running).version,
+                                other => panic!("{other}"),
+                            };
+                            short(version) && *boot < script.boots && same_end
+                        });
+                        let at = at.unwrap_or_else(|| panic!("seed {seed}: {told}: {pending:?}"));
+                        pending.remove(at);
+                        rolled_back += u32::from(words[0] == "rolled_back");
+                        updated += u32::from(words[0] == "updated");
+                    }
+                    if *state == "Ready" {
+                        pending.retain(|(other, ..)| *other != version);
+                        pending.push((version, script.boots, running));
+                    }
+                    let again = script.observe(&format!("{state} {running} {version}"));
+                    assert_eq!(again, [""; 0], "seed {seed}");
+                    // What runs is not held back.
+                    assert!(script.history.held().all(|held| held.image.image() != image(running)));
+                }
+            }
+            most = most.max(script.history.entries.len());
+        }
+    }
+    assert!(rolled_back > 100 && updated > 100, "{rolled_back} {updated}");
+    assert_eq!(most, ENTRIES_MAX);
+}

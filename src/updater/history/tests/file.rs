@@ -1,0 +1,242 @@
+//! The contents of the file.
+
+use super::*;
+
+fn entry(failed_boots: u64) -> Entry {
+    Entry {
+        image: OwnedImage::new(image("1.26.1")),
+        previous_version: text("1.26.0"),
+        boot: text("7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4"),
+        failed_boots,
+        failed_at: BEGIN,
+    }
+}
+
+fn history(entries: &[Entry]) -> History {
+    History { entries: entries.iter().cloned().collect(), ..History::default() }
+}
+
+/// Four entries, each text in them as long as it can be.
+fn longest() -> History {
+    let full = |first: usize| format!("{first}{}", "\"".repeat(STRING_MAX - 1));
+    let texts = [0, 1, 2, 3, 4].map(full);
+    let any = text(&texts[0]);
+    let entry = |number: usize| Entry {
+        image: OwnedImage {
+            version: text(&texts[number]),
+            variant: any.clone(),
+            arch: any.clone(),
+        },
+        previous_version: any.clone(),
+        boot: any.clone(),
+        failed_boots: u64::MAX,
+        failed_at: u64::MAX,
+    };
+    history(&[entry(1), entry(2), entry(3), entry(4)])
+}
+
+/// The text with its sum behind it.
+pub(crate) fn summed(text: &str) -> List<u8> {
+    format!("{text}{SUM}{}\n", fnv1a(text.as_bytes())).into_bytes()
+}
+
+/// Reads a file into a history that has an entry: it has another one then, or
+/// nothing was taken.
+fn reads(file: &[u8]) -> bool {
+    let mut read = history(&[entry(7)]);
+    let taken = read.read(file).is_ok();
+    assert!(taken || read.entries == history(&[entry(7)]).entries, "{file:?}");
+    taken
+}
+
+#[test]
+fn the_file() {
+    let empty = History::default().write();
+    assert_eq!(str::from_utf8(&empty), Ok("bottlerocket-updater 1\nsum 3849901367990969504\n"));
+    let file = history(&[entry(0), Entry { boot: text(""), ..entry(3) }]).write();
+    let expected = "bottlerocket-updater 1\n\
+        1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4\t0\t1795325532\t\n\
+        1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t\t3\t1795325532\t\n\
+        sum 3742207454833810843\n";
+    assert_eq!(str::from_utf8(&file), Ok(expected));
+}
+
+#[test]
+fn the_sum_is_fnv_1a() {
+    // The test vectors of its authors.
+    for (text, expected) in [
+        ("", 0xcbf2_9ce4_8422_2325),
+        ("a", 0xaf63_dc4c_8601_ec8c),
+        ("foobar", 0x8594_4171_f739_67e8),
+    ] {
+        assert_eq!(fnv1a(text.as_bytes()), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_longest_file_has_room() {
+    let history = longest();
+    assert_eq!(history.entries.len(), ENTRIES_MAX);
+    let file = history.write();
+    let line = 5 * (STRING_MAX + 1) + 2 * "18446744073709551615\t".len() + 1;
+    let last = file.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap();
+    assert_eq!(file.len(), HEADER.len() + 4 * line + last + 1);
+    assert!(file.len() + 100 < FILE_MAX, "{}", file.len());
+    let mut read = History::default();
+    assert_eq!(read.read(&file), Ok(()));
+    assert_eq!(read.entries, history.entries);
+}
+
+#[test]
+fn a_file_is_read_as_strictly_as_it_is_written() {
+    const LINE: &str = "1.26.1\tv\ta\t1.26.0\tb\t1\t2\t\n";
+    let text = |lines: &[&str]| summed(&[&[HEADER], lines].concat().concat());
+    assert!(reads(&text(&[])));
+    assert!(reads(&text(&[LINE])));
+    assert!(reads(&text(&[LINE; 4])));
+    assert!(!reads(&text(&[LINE; 5])));
+    let long = format!("{}\n", "x".repeat(400));
+    assert!(!reads(&text(&[&long])));
+    assert!(!reads(&text(&[LINE.trim_end()])));
+    // Nor what cannot be shown on a line, or was written by somebody else.
+    for line in [
+        "1.26.1\x1b[31m\tv\ta\t1.26.0\tb\t1\t2\t\n",
+        "1.26.1\tv\ta\t1.26.0\u{202e}\tb\t1\t2\t\n",
+        "1.26.1\tv\ta\t1.26.0\tb\r\t1\t2\t\n",
+        "1.26.1\tv\ta\t1.26.0\tb\t01\t2\t\n",
+        "1.26.1\tv\ta\t1.26.0\tb\tmany\t2\t\n",
+        "1.26.1\tv\ta\t1.26.0\tb\t1\t2\n",
+        "1.26.1\n",
+        &format!("{}\tv\ta\t1.26.0\tb\t1\t2\t\n", "1".repeat(STRING_MAX + 1)),
+    ] {
+        assert!(!reads(&text(&[line])), "{line:?}");
+    }
+    for header in [
+        "",
+        "\n",
+        "bottlerocket-updater 2\n",
+        "bottlerocket-updater 10\n",
+        "bottlerocket-updater 1 \n",
+        "bottlerocket-updater  1\n",
+        "bottlerocket-updater 1\r\n",
+        "bottlerocket-updater\n",
+        " bottlerocket-updater 1\n",
+        "\u{feff}bottlerocket-updater 1\n",
+        "bottlerocket-updater 1",
+    ] {
+        assert!(!reads(&summed(header)), "{header:?}");
+        assert!(!reads(&summed(&format!("{header}{LINE}"))), "{header:?}");
+    }
+    // What is no text, with the sum that it has.
+    let mut file = format!("{HEADER}1.26.1\tv\ta\t1.26.0\t").into_bytes();
+    file.extend_from_slice(b"\xff\t1\t2\t\n");
+    let line = format!("{SUM}{}\n", fnv1a(&file));
+    file.extend_from_slice(line.as_bytes());
+    assert!(!reads(&file));
+    for file in [&b""[..], b"\n", b"\n\n", b"sum 0\n", b"\0", &[0; 2048], &[b'\n'; 2048]] {
+        assert!(!reads(file), "{file:?}");
+    }
+    // A sum is written in one way, or not at all.
+    let number = fnv1a(HEADER.as_bytes());
+    for last in [
+        format!("sum {number}"),
+        format!("sum {number} \n"),
+        format!("sum  {number}\n"),
+        format!("sum +{number}\n"),
+        format!("sum\t{number}\n"),
+        format!("sum {number}\n\n"),
+        format!("sum {number:x}\n"),
+        format!("sum {}\n", number + 1),
+        "sum \n".to_string(),
+        "sum".to_string(),
+        "sum 99999999999999999999\n".to_string(),
+    ] {
+        assert!(!reads(format!("{HEADER}{last}").as_bytes()), "{last:?}");
+    }
+}
+
+/// The sum is right, but nobody has ever written such a line: it does no harm.
+#[test]
+fn lines_of_no_use() {
+    let long = format!("{}\tv\ta\t1.26.0\tb\t1\t2\t", "x".repeat(300));
+    for line in [
+        "",
+        "1.26.1",
+        "\t\t\t\t\t\t\t",
+        "1.26.1\taws-k8s-1.30\tx86_64\t",
+        "1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\tan-earlier-boot\t\t\t",
+        "1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\tan-earlier-boot\t-1\t2\t",
+        "1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\tan-earlier-boot\t1\t18446744073709551616\t",
+        "1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\tan-earlier-boot\t1\t2\t3\t4\t",
+        "1.26.1 aws-k8s-1.30 x86_64 1.26.0 an-earlier-boot 1 2",
+        &long,
+    ] {
+        let mut script = Script::new(Some(DAY));
+        let _ = script.history.read(&summed(&format!("{HEADER}{line}\n")));
+        for step in [
+            "held 1.26.1",
+            "Available 1.26.0 -",
+            "held 1.26.1",
+            "activate 1.26.0 1.26.1",
+            "Ready 1.26.0 1.26.1",
+            "boot",
+            "Available 1.26.0 -",
+            "Idle 1.26.1 -",
+        ] {
+            let utc = Duration::from_secs(script.utc);
+            script
+                .history
+                .held()
+                .for_each(|entry| _ = short(&Event::HeldBack { entry, retry_in: utc }));
+            script.history.set_saved();
+            match step.split_once(' ') {
+                Some(("activate", _)) => {
+                    script.history.activating(image("1.26.1"), image("1.26.0"));
+                }
+                Some(("held", version)) => _ = script.history.hold_for(utc, image(version)),
+                Some(_) => _ = script.observe(step),
+                None => script.start(true),
+            }
+        }
+        // In the end, only what is known of this boot is left.
+        assert!(
+            script.history.entries.iter().all(|entry| entry.image.image() != image("1.26.1")),
+            "{line:?}"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_file_is_noticed_wherever_the_damage_is() {
+    let two = history(&[entry(0), Entry { boot: text(""), ..entry(3) }]);
+    for history in [History::default(), two, longest()] {
+        let file = history.write();
+        assert!(reads(&file));
+        // A byte that is another one.
+        let values: List<u8> = match file.len() {
+            ..100 => (1..=255).collect(),
+            100..300 => (0..8).map(|bit| 1 << bit).collect(),
+            _ => vec![1],
+        };
+        for at in 0..file.len() {
+            for change in &values {
+                let mut damaged = file.clone();
+                damaged[at] ^= change;
+                assert!(!reads(&damaged), "{at} {change}");
+            }
+            // It ends there, or a byte is missing there, or twice there.
+            assert!(!reads(&file[..at]), "{at}");
+            let without = [&file[..at], &file[at + 1..]].concat();
+            assert!(!reads(&without), "{at}");
+            let (before, behind) = file.split_at(at);
+            if !file.starts_with(&[before, &file[..1]].concat()) || at == 0 {
+                assert!(!reads(&[before, &file[at..=at], behind].concat()), "{at}");
+            }
+        }
+        // Something follows.
+        for byte in 0..=u8::MAX {
+            assert!(!reads(&[&file[..], &[byte]].concat()), "{byte}");
+        }
+        assert!(!reads(&[&file[..], &file].concat()));
+    }
+}

@@ -1,0 +1,111 @@
+//! How long a version is held back.
+
+use super::*;
+
+#[test]
+fn whatever_somebody_does_to_the_clock() {
+    // Back: the pause begins anew, and does not grow.
+    play_on(&[
+        ("-240h", ""),
+        ("Available 1.26.0 -", ""),
+        ("held 1.26.1", "held_back 1.26.1 1 24h"),
+        ("restart", ""),
+        ("+23h", ""),
+        ("Available 1.26.0 -", ""),
+        ("held 1.26.1", "held_back 1.26.1 1 1h"),
+        ("-1h", ""),
+        ("Available 1.26.0 -", ""),
+        ("held 1.26.1", "held_back 1.26.1 1 2h"),
+        ("+2h", ""),
+        ("held 1.26.1", ""),
+    ]);
+    // Forward: it is over, which is no harm, and stays so.
+    play_on(&[
+        ("+100000h", ""),
+        ("held 1.26.1", ""),
+        ("-100000h", ""),
+        ("held 1.26.1", "held_back 1.26.1 1 24h"),
+    ]);
+    // A clock that has no battery starts in 1970.
+    let mut script = Script::new(Some(DAY));
+    script.utc = 0;
+    for (step, told) in ROLLED_BACK {
+        assert_eq!(script.step(step), told);
+    }
+    script.utc = 5;
+    assert_eq!(script.step("held 1.26.1"), "held_back 1.26.1 1 23h59m55s");
+    script.utc = u64::MAX;
+    assert_eq!(script.step("held 1.26.1"), "");
+}
+
+#[test]
+fn the_pause_doubles_up_to_a_limit() {
+    let second = Duration::from_secs(1);
+    for retry in [second, DAY, Duration::MAX, Duration::from_millis(u64::MAX)] {
+        let mut script = Script::new(Some(retry));
+        for failed_boots in 1..=20u32 {
+            script.step("activate 1.26.0 1.26.1");
+            script.step("boot");
+            let told = script.observe("Available 1.26.0 -");
+            assert!(told[0].starts_with(&format!("rolled_back 1.26.1 {failed_boots} ")));
+            let pause = retry.saturating_mul(1 << (failed_boots - 1).min(16));
+            let begin = script.utc;
+            let at = |seconds| Duration::from_secs(begin + seconds);
+            let (entry, left) = script.history.hold_for(at(0), image("1.26.1")).unwrap();
+            assert_eq!((entry.failed_boots, left), (failed_boots.into(), pause));
+            let Some(end) = begin.checked_add(pause.as_secs()) else { continue };
+            let just_before =
+                script.history.hold_for(Duration::from_secs(end) - second, image("1.26.1"));
+            assert_eq!(
+                just_before.unwrap().1,
+                second + Duration::from_nanos(pause.subsec_nanos().into())
+            );
+            if pause.subsec_nanos() == 0 {
+                assert_eq!(
+                    script.history.hold_for(Duration::from_secs(end), image("1.26.1")),
+                    None
+                );
+            }
+            script.utc = if pause < DAY * 100_000 { end } else { begin };
+        }
+    }
+    assert_eq!(1u64 << DOUBLINGS_MAX, 65_536);
+}
+
+#[test]
+fn without_a_pause_it_is_never_tried_again() {
+    play(
+        None,
+        &[
+            ("activate 1.26.0 1.26.1", ""),
+            ("boot", ""),
+            ("Available 1.26.0 -", "rolled_back 1.26.1 1 never 1.26.0"),
+            ("held 1.26.1", "held_back 1.26.1 1 never"),
+            ("+1s", ""),
+            ("held 1.26.1", "held_back 1.26.1 1 never"),
+            ("+1000000h", ""),
+            ("held 1.26.1", "held_back 1.26.1 1 never"),
+            ("-500000h", ""),
+            ("held 1.26.1", "held_back 1.26.1 1 never"),
+            // But for somebody else, who may do so.
+            ("Ready 1.26.0 1.26.1", ""),
+            ("boot", ""),
+            ("Idle 1.26.1 -", "updated 1.26.1 1.26.0"),
+        ],
+    );
+}
+
+#[test]
+fn other_settings_count_at_once() {
+    let mut script = Script::new(None);
+    for (step, _) in ROLLED_BACK {
+        script.step(step);
+    }
+    for (retry, told) in
+        [(Some(2 * DAY), "held_back 1.26.1 1 48h"), (None, "held_back 1.26.1 1 never")]
+    {
+        script.retry = retry;
+        script.step("restart");
+        assert_eq!(script.step("held 1.26.1"), told);
+    }
+}
