@@ -37,7 +37,7 @@ fn check(options: &Options) -> u8 {
         complain(&[failed]);
         return decision.exit_status();
     }
-    write_line(STDOUT, "", &[&decision]);
+    write_line!(STDOUT, decision);
     if options.refresh {
         // An error does not matter: the next check reads the status anyway.
         let refresh = Call::Start(Command::Refresh);

@@ -126,7 +126,7 @@ fn install<'a>(
         if found != Found::Same {
             program.replace(&into)?;
         }
-        write_line(STDOUT, found.action(), &[&" ", &into.path(program.name)]);
+        write_line!(STDOUT, found.action(), " ", into.path(program.name));
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ fn reboot(options: &Options<'static>) -> u8 {
 fn report(end: &End) -> u8 {
     match end {
         End::Failed(_) => complain(&[end]),
-        _ => write_line(STDOUT, "", &[end]),
+        _ => write_line!(STDOUT, end),
     }
     end.exit_status()
 }

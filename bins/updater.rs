@@ -21,7 +21,7 @@ use bottlerocket_updater::http::page::Page;
 use bottlerocket_updater::sys::client;
 use bottlerocket_updater::sys::random::random;
 use bottlerocket_updater::sys::server::{EventLoop, Handler, Server};
-use bottlerocket_updater::sys::stdio;
+use bottlerocket_updater::sys::stdio::{write_all, write_line};
 use bottlerocket_updater::text::errno::ErrnoText;
 use bottlerocket_updater::text::excerpt::Sanitized;
 use bottlerocket_updater::updater::config::{HELP, Listen, Options};
@@ -50,7 +50,7 @@ fn main(arguments: Args) -> u8 {
     let invocation = options.read(arguments, environment);
     start::invoke(invocation, &HELP, || {
         if options.print_config {
-            flags::for_each(&mut options, |flag| stdio::write_line(STDOUT, "", &[flag]));
+            flags::for_each(&mut options, |flag| write_line!(STDOUT, flag));
             return SUCCESS;
         }
         REPORTER.configure(options.log_format, options.log_level);
@@ -129,7 +129,7 @@ fn note(metrics: &mut Metrics, now: Duration, socket: &CStr, event: &Event) {
 
 /// Logs an event, unless the log level excludes it.
 fn log(event: &Event, socket: &[u8]) {
-    REPORTER.report(event, socket, clock::utc(), |line| stdio::write_all(STDERR, line));
+    REPORTER.report(event, socket, clock::utc(), |line| write_all(STDERR, line));
 }
 
 /// Exits because of a signal. An update in progress continues on the node, and the

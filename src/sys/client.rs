@@ -1,4 +1,4 @@
-//! Calls of the API over its Unix socket.
+//! The API's client: calls over its Unix socket, each on a connection of its own.
 
 use crate::api::{Answer, Call, CallError, Exchange, LockRetry};
 use crate::sys::deadline::Wait;
@@ -12,19 +12,18 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFla
 
 /// How many bytes of an answer are received at once.
 const RECEIVE_MAX: usize = 2048;
-/// How long to wait until a server with a full queue is tried again.
-const QUEUE_PAUSE: Duration = Duration::from_millis(20);
+/// The pause before `connect` is retried, because the server's backlog is full.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 
-/// Where the API listens on every node.
+/// The path of the API's socket on every node.
 pub const DEFAULT_SOCKET: &CStr = c"/run/api.sock";
 
-/// Makes `call` on the socket at the path `socket`, on a connection of its own.
-/// The answer is kept in `exchange`.
+/// Makes a call over the socket at the path `socket`. The answer borrows from
+/// `exchange`, which is overwritten.
 ///
 /// # Errors
 ///
-/// There is no answer that can be used, for example because the time of
-/// `deadline` was over first.
+/// There is no usable answer, for example because the deadline passed first.
 pub fn call<'x>(
     socket: &CStr,
     call: Call,
@@ -35,9 +34,9 @@ pub fn call<'x>(
     exchange.finish().map_err(CallError::Answer)
 }
 
-/// Makes `call`, again and again with growing pauses for as long as an update
-/// command holds the lock. The answer is [`Answer::Busy`] if that is so until
-/// `deadline`.
+/// Makes a call, and repeats it while an update command holds the lock (see
+/// [`LockRetry`]). The answer is [`Answer::Busy`] if the lock is held until the
+/// deadline.
 ///
 /// # Errors
 ///
@@ -50,7 +49,7 @@ pub fn call_until_free<'x>(
 ) -> Result<Answer<'x>, CallError<'x>> {
     perform(socket, call, deadline, exchange)?;
     let mut retry = LockRetry::default();
-    // Ends: when there is no time for another try. Each of them comes after a pause.
+    // Ends: when there is no time for another try. There is a pause before each.
     while exchange.is_busy() {
         let Some(pause) = retry.next_pause(deadline.remaining()) else { return Ok(Answer::Busy) };
         deadline.pause(pause).map_err(CallError::Setup)?;
@@ -63,6 +62,7 @@ pub fn call_until_free<'x>(
     exchange.finish().map_err(CallError::Answer)
 }
 
+/// Makes a call: what is received goes to `exchange`.
 fn perform(
     socket: &CStr,
     call: Call,
@@ -84,13 +84,13 @@ fn connect(
     address: &SocketAddrUnix,
     deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
-    // Ends: again only after a signal, or a pause for which there was time.
+    // Ends: at the deadline. Each turn follows a signal or a pause.
     loop {
         match rustix::net::connect(socket, address) {
             Ok(()) => return Ok(()),
-            // The queue of connections is full, and there is nothing to poll.
+            // The server's backlog is full, and poll cannot wait for room in it.
             Err(Errno::AGAIN) => {
-                if !deadline.pause(QUEUE_PAUSE).map_err(CallError::Connect)? {
+                if !deadline.pause(BACKLOG_PAUSE).map_err(CallError::Connect)? {
                     return Err(CallError::SendTimeout);
                 }
             }
@@ -105,7 +105,7 @@ fn send(
     mut request: &[u8],
     deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
-    // Ends: each turn sends a part, or waits for room if there is time.
+    // Ends: each turn sends a part, or waits for room until the deadline.
     while !request.is_empty() {
         match rustix::net::send(socket, request, SendFlags::NOSIGNAL) {
             Ok(sent) => request = request.get(sent..).unwrap_or_default(),
@@ -128,10 +128,9 @@ fn receive(
     exchange: &mut Exchange,
     deadline: &mut impl Wait,
 ) -> Result<(), CallError<'static>> {
-    // Not filled with zeros: of its pages, only those that the answer comes to are
-    // touched.
+    // Without a value, so that only the pages that the answer needs are touched.
     let mut buffer = [MaybeUninit::uninit(); RECEIVE_MAX];
-    // Ends: with the time, with the connection, or with the longest answer.
+    // Ends: at the deadline, or when the connection or the longest answer ends.
     loop {
         if !deadline.wait(socket.as_fd(), PollFlags::IN).map_err(CallError::Receive)? {
             return Err(CallError::Timeout(exchange.progress()));

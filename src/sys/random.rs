@@ -1,9 +1,9 @@
-//! Random numbers.
+//! Random numbers, to spread the requests of many nodes.
 
 use rustix::rand::GetRandomFlags;
 
-/// A number that nobody else gets, as far as the kernel can say so early;
-/// otherwise `fallback`.
+/// A random number from the kernel, or `fallback` if the kernel has no random numbers
+/// yet, as early in a boot.
 pub fn random(fallback: u64) -> u64 {
     let mut bytes = [0; 8];
     match rustix::rand::getrandom(&mut bytes, GetRandomFlags::NONBLOCK) {
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_gets_a_number_twice() {
+    fn numbers_differ() {
         let numbers = [(); 3].map(|()| random(7));
         assert!(!numbers.contains(&7));
         assert_ne!(numbers[0], numbers[1]);

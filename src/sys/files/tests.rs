@@ -1,45 +1,19 @@
-//! The file in real directories.
+//! Files in real directories.
 
 extern crate std;
 use super::*;
-use std::ffi::CString;
+use crate::sys::tests::Directory;
 use std::fs as files;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::string::String;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::vec::Vec;
 use std::{format, vec};
 
-fn c(path: &Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).unwrap()
-}
-
-/// A directory of a test's own, which goes away with this.
-struct Directory(PathBuf);
-
 impl Directory {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("br-store-{}-{number}", std::process::id()));
-        files::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
     fn open(&self) -> Store {
-        Store::open(&c(&self.0)).unwrap()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = files::remove_dir_all(&self.0);
+        Store::open(&self.c_path("")).unwrap()
     }
 }
 
@@ -56,7 +30,7 @@ impl Store {
 }
 
 #[test]
-fn what_is_saved_is_loaded() {
+fn saved_text_is_loaded() {
     let directory = Directory::new();
     let store = directory.open();
     assert_eq!(store.load_some(), Loaded::Err(Errno::NOENT));
@@ -64,8 +38,8 @@ fn what_is_saved_is_loaded() {
         assert_eq!(store.save(text), Ok(()));
         assert_eq!(store.load_some(), loaded(text));
         assert_eq!(directory.open().load_some(), loaded(text));
-        // Nothing else is left, and it is nobody else's.
-        let names: Vec<_> = files::read_dir(&directory.0).unwrap().collect();
+        // There is no other file, and no other user may read this one.
+        let names: Vec<_> = files::read_dir(directory.path("")).unwrap().collect();
         assert_eq!(names.len(), 1);
         let mode = directory.path("state").metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
@@ -74,13 +48,13 @@ fn what_is_saved_is_loaded() {
     assert_eq!(files::read(directory.path("state.damaged")).unwrap(), [0xff; 64]);
     assert_eq!(store.load_some(), Loaded::Err(Errno::NOENT));
     assert_eq!(store.quarantine(), Err(Errno::NOENT));
-    // The one that is set aside later counts.
+    // A later damaged file replaces it.
     assert_eq!((store.save(b"new"), store.quarantine()), (Ok(()), Ok(())));
     assert_eq!(files::read(directory.path("state.damaged")).unwrap(), b"new");
 }
 
 #[test]
-fn no_more_is_loaded_than_is_asked_for() {
+fn load_stops_at_the_end_of_the_buffer() {
     let directory = Directory::new();
     for length in [0, 1, 63, 64, 65, 255, 256, 257, 100_000] {
         files::write(directory.path("state"), vec![b'x'; length]).unwrap();
@@ -91,7 +65,7 @@ fn no_more_is_loaded_than_is_asked_for() {
 }
 
 #[test]
-fn what_is_no_directory() {
+fn store_needs_a_directory() {
     let directory = Directory::new();
     files::write(directory.path("file"), "").unwrap();
     symlink("nowhere", directory.path("link")).unwrap();
@@ -102,14 +76,13 @@ fn what_is_no_directory() {
         ("file/below", Errno::NOTDIR),
         (&"x".repeat(300), Errno::NAMETOOLONG),
     ] {
-        let path = directory.path(name);
-        let opened = Store::open(&c(&path)).map(|_| ());
+        let opened = Store::open(&directory.c_path(name)).map(|_| ());
         assert_eq!(opened, Err(errno), "{name}");
     }
     assert_eq!(Store::open(c"").map(|_| ()), Err(Errno::NOENT));
-    // A link to a directory is one.
+    // A link to a directory will do.
     symlink(".", directory.path("same")).unwrap();
-    assert!(Store::open(&c(&directory.path("same"))).is_ok());
+    assert!(Store::open(&directory.c_path("same")).is_ok());
 }
 
 fn fifo(path: &Path) {
@@ -117,15 +90,15 @@ fn fifo(path: &Path) {
     fs::mknodat(CWD, path.as_os_str().as_bytes(), fs::FileType::Fifo, mode, 0).unwrap();
 }
 
-/// Puts something at a path.
+/// Makes something at a path.
 type Make = fn(&Path);
 
-/// What comes of saving.
+/// The result of a save.
 type Saved = Result<(), Errno>;
 
 #[test]
-fn whatever_lies_in_its_place() {
-    // What a load says, and whether a file can be saved there all the same.
+fn other_kinds_of_files_in_place_of_the_state_file() {
+    // What is there, and the results of loading and saving.
     let cases: [(&str, Make, Loaded, Saved); 4] = [
         (
             "directory",
@@ -140,19 +113,19 @@ fn whatever_lies_in_its_place() {
     for (what, make, load, save) in cases {
         let directory = Directory::new();
         make(&directory.path("state"));
-        files::write(directory.path("elsewhere"), "somebody else's").unwrap();
+        files::write(directory.path("elsewhere"), "of another program").unwrap();
         let store = directory.open();
         assert_eq!(store.load_some(), load, "{what}");
         assert_eq!(store.save(b"text"), save, "{what}");
         if save.is_ok() {
             assert_eq!(store.load_some(), loaded(b"text"), "{what}");
         }
-        assert_eq!(files::read(directory.path("elsewhere")).unwrap(), b"somebody else's");
+        assert_eq!(files::read(directory.path("elsewhere")).unwrap(), b"of another program");
     }
 }
 
 #[test]
-fn whatever_is_left_where_it_is_written_first() {
+fn leftovers_under_the_name_of_the_new_file() {
     let cases: [(&str, Make, Saved); 4] = [
         ("part of a file", |path| files::write(path, "much more than that").unwrap(), Ok(())),
         ("directory", |path| files::create_dir(path).unwrap(), Err(Errno::ISDIR)),
@@ -174,18 +147,17 @@ fn whatever_is_left_where_it_is_written_first() {
 }
 
 #[test]
-fn a_directory_that_is_gone() {
+fn directory_that_was_removed_is_an_error() {
     let directory = Directory::new();
     let store = directory.open();
-    files::remove_dir(&directory.0).unwrap();
+    files::remove_dir(directory.path("")).unwrap();
     assert_eq!(store.save(b"text"), Err(Errno::NOENT));
     assert_eq!(store.load_some(), Loaded::Err(Errno::NOENT));
 }
 
 #[test]
-fn the_id_of_a_boot() {
+fn boot_id_is_a_line_of_text() {
     let directory = Directory::new();
-    let path = directory.path("boot_id");
     let id = "7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4";
     for (text, read) in [
         (format!("{id}\n"), Ok(id)),
@@ -197,21 +169,18 @@ fn the_id_of_a_boot() {
         ("\n".into(), Err(Errno::INVAL)),
         ("\t \u{1b}\u{e9}".into(), Err(Errno::INVAL)),
     ] {
-        files::write(&path, &text).unwrap();
-        let id = boot_id(&c(&path));
+        files::write(directory.path("boot_id"), &text).unwrap();
+        let id = boot_id(&directory.c_path("boot_id"));
         assert_eq!(id.as_ref().map(|id| id.as_str()), read.as_ref().map(|id| *id), "{text:?}");
     }
-    for (path, errno) in [
-        (directory.path("none"), Errno::NOENT),
-        (directory.0.clone(), Errno::ISDIR),
-        (path.join("below"), Errno::NOTDIR),
-    ] {
-        assert_eq!(boot_id(&c(&path)), Err(errno));
+    for (name, errno) in
+        [("none", Errno::NOENT), ("", Errno::ISDIR), ("boot_id/below", Errno::NOTDIR)]
+    {
+        assert_eq!(boot_id(&directory.c_path(name)), Err(errno));
     }
     // The kernel's own.
     assert_eq!(boot_id(c"/proc/sys/kernel/random/boot_id").unwrap().len(), id.len());
-    // A pipe that nobody writes into is not waited for.
-    let pipe = directory.path("pipe");
-    fifo(&pipe);
-    assert_eq!(boot_id(&c(&pipe)), Err(Errno::INVAL));
+    // A pipe without a writer does not block.
+    fifo(&directory.path("pipe"));
+    assert_eq!(boot_id(&directory.c_path("pipe")), Err(Errno::INVAL));
 }
