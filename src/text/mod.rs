@@ -1,6 +1,15 @@
-//! Writes strings, numbers and what is made of them without `core::fmt`. There is
-//! no padding, which nobody asks for here and which is two kilobytes of code in
-//! every program, and no error to pass on from each piece of a text.
+//! Text for people, written without `core::fmt`.
+//!
+//! A type that has a text implements [`Show`], and [`put!`] appends the values of a
+//! message to a buffer. `core::fmt` does more, such as padding, and adds 1 to 6 KB
+//! to each program.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `duration.rs` | reads and shows durations such as `1h30m` |
+//! | `errno.rs` | shows the kernel's errors in words |
+//! | `excerpt.rs` | makes one safe line of a text of any length |
+//! | `timestamp.rs` | shows points in time as in RFC 3339 |
 
 pub mod duration;
 pub mod errno;
@@ -11,26 +20,26 @@ use core::fmt;
 use core::str;
 use heapless::{Vec, VecView};
 
-/// What can be shown to people.
+/// A value that has a text for people.
 pub trait Show {
-    /// Puts the text of it into a buffer. A piece that has no room is left out.
+    /// Appends the text to `buffer`. A piece of it that does not fit is left out.
     fn show(&self, buffer: &mut VecView<u8>);
 }
 
 impl Show for str {
     fn show(&self, buffer: &mut VecView<u8>) {
-        put(buffer, &[self]);
+        let _ = buffer.extend_from_slice(self.as_bytes());
     }
 }
 
-impl<T: Show + ?Sized> Show for &T {
+impl Show for u64 {
     fn show(&self, buffer: &mut VecView<u8>) {
-        T::show(self, buffer);
+        put_number(buffer, *self);
     }
 }
 
-/// Shows unsigned integers in decimal digits.
-macro_rules! show_numbers {
+/// Shows smaller unsigned integers like a `u64`.
+macro_rules! show_as_u64 {
     ($($type:ty),+) => {$(
         impl Show for $type {
             fn show(&self, buffer: &mut VecView<u8>) {
@@ -39,13 +48,19 @@ macro_rules! show_numbers {
         }
     )+};
 }
-show_numbers!(u8, u16, u32, u64, usize);
+show_as_u64!(u8, u16, u32, usize);
 
-/// Puts values into a buffer of bytes, one after the other:
+impl<T: Show + ?Sized> Show for &T {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        T::show(self, buffer);
+    }
+}
+
+/// Appends values to a buffer of bytes, one after the other:
 /// `put!(buffer, "cannot ", tried, ": ", ErrnoText(errno))`.
 ///
-/// The buffer is a `&mut VecView<u8>`, or a `&mut Vec<u8, N>`. Each value is one
-/// that implements [`Show`]. A piece that does not fit is left out.
+/// The buffer is a `&mut VecView<u8>` or a `&mut Vec<u8, N>`. Each value implements
+/// [`Show`](crate::text::Show). A piece that does not fit is left out.
 #[macro_export]
 macro_rules! put {
     ($buffer:expr, $($value:expr),+ $(,)?) => {{
@@ -56,21 +71,22 @@ macro_rules! put {
 #[doc(inline)]
 pub use crate::put;
 
-/// The longest text that is displayed, in bytes.
+/// The longest text that [`format`] writes, in bytes.
 const DISPLAY_MAX: usize = 2048;
 
-/// Displays what can be shown.
+/// Writes the text of a value, of at most 2,048 bytes, to a formatter.
 ///
 /// # Errors
 ///
-/// Those of `f`.
-pub fn format(what: &dyn Show, f: &mut fmt::Formatter) -> fmt::Result {
+/// The formatter fails.
+pub fn format(value: &dyn Show, f: &mut fmt::Formatter) -> fmt::Result {
     let mut buffer = Vec::<u8, DISPLAY_MAX>::new();
-    what.show(&mut buffer);
+    value.show(&mut buffer);
     f.write_str(str::from_utf8(&buffer).unwrap_or_default())
 }
 
-/// Makes types that can be shown [`fmt::Display`], for whoever formats texts.
+/// Implements [`fmt::Display`] for types that implement [`Show`]: for tests, and
+/// for programs that use `std`.
 macro_rules! display {
     ($($type:ty),+) => {$(
         impl core::fmt::Display for $type {
@@ -82,16 +98,10 @@ macro_rules! display {
 }
 pub(crate) use display;
 
-/// Puts strings into a buffer, one behind the other. One that has no room is
-/// left out.
-#[inline(never)]
-pub fn put(buffer: &mut VecView<u8>, parts: &[&str]) {
-    for part in parts {
-        let _ = buffer.extend_from_slice(part.as_bytes());
-    }
-}
+/// The number of digits of the largest `u64`.
+const DIGITS_MAX: usize = 20;
 
-/// Puts a number into a buffer, in decimal digits.
+/// Appends a number in decimal digits.
 #[inline(never)]
 pub fn put_number(buffer: &mut VecView<u8>, mut number: u64) {
     let mut digits = [0; DIGITS_MAX];
@@ -107,16 +117,22 @@ pub fn put_number(buffer: &mut VecView<u8>, mut number: u64) {
     let _ = buffer.extend_from_slice(digits.get(first..).unwrap_or_default());
 }
 
-/// How many digits a number has at most.
-const DIGITS_MAX: usize = 20;
-
-/// Cuts off what stands before the first `at`, and `at` itself. Without one,
-/// nothing.
+/// Appends strings, one after the other. One that does not fit is left out.
 #[inline(never)]
-pub fn cut<'a>(text: &mut &'a str, at: u8) -> &'a str {
-    let end = text.bytes().position(|byte| byte == at);
-    let Some((before, behind)) = end.and_then(|end| text.split_at_checked(end)) else { return "" };
-    *text = behind.get(1..).unwrap_or_default();
+pub fn put(buffer: &mut VecView<u8>, parts: &[&str]) {
+    for part in parts {
+        part.show(buffer);
+    }
+}
+
+/// Removes the beginning of `text` up to the first `end`, and returns it without
+/// the `end`. Without an `end`, it removes nothing and returns an empty text.
+pub fn split_off_until<'a>(text: &mut &'a str, end: u8) -> &'a str {
+    let length = text.bytes().position(|byte| byte == end);
+    let Some((before, rest)) = length.and_then(|length| text.split_at_checked(length)) else {
+        return "";
+    };
+    *text = rest.get(1..).unwrap_or_default();
     before
 }
 
@@ -131,7 +147,7 @@ pub fn find<'a>(
     let mut number = 0;
     // Ends: each turn takes a word.
     loop {
-        let found = cut(&mut words, b' ');
+        let found = split_off_until(&mut words, b' ');
         if found.is_empty() {
             return None;
         }
@@ -150,12 +166,19 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn numbers() {
+    fn numbers_are_shown_in_decimal_digits() {
         for number in [0, 1, 9, 10, 42, 100, 1_234_567_890, u64::MAX - 1, u64::MAX] {
             let mut buffer = Vec::<u8, 20>::new();
             number.show(&mut buffer);
             assert_eq!(buffer, number.to_string().as_bytes());
         }
+    }
+
+    #[test]
+    fn split_off_until_takes_one_part_after_the_other() {
+        let mut text = "a,,bc,d";
+        let parts: [&str; 5] = core::array::from_fn(|_| split_off_until(&mut text, b','));
+        assert_eq!((parts, text), (["a", "", "bc", "", ""], "d"));
     }
 
     #[test]
