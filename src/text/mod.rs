@@ -64,8 +64,10 @@ impl<T: Show + ?Sized> Show for &T {
 #[macro_export]
 macro_rules! put {
     ($buffer:expr, $($value:expr),+ $(,)?) => {{
+        #[allow(unused_imports, reason = "most callers have it in scope")]
+        use $crate::text::Show as _;
         let buffer: &mut heapless::VecView<u8> = $buffer;
-        $($crate::text::Show::show(&$value, buffer);)+
+        $($value.show(buffer);)+
     }};
 }
 #[doc(inline)]
