@@ -4,7 +4,7 @@
 //! the only answer that may lead to this status is the state Ready.
 
 use crate::api::status::{State, Status};
-use crate::api::{Answer, CallError, Failed};
+use crate::api::{Answer, CallError, FailedCall};
 use crate::cli::exit;
 use crate::cli::flags::Flags;
 use crate::cli::help::Help;
@@ -55,7 +55,7 @@ pub enum Decision<'x> {
     /// No: an update command has held the lock for all of this time.
     LockHeld(Duration),
     /// Not known: the status could not be read.
-    Unknown(Failed<'x>),
+    Unknown(FailedCall<'x>),
 }
 
 impl<'x> Decision<'x> {
@@ -71,7 +71,7 @@ impl<'x> Decision<'x> {
             Err(error) => {
                 let tried = "read the update status from";
                 let socket = options.socket.to_bytes();
-                Self::Unknown(Failed { tried, socket, error, timeout })
+                Self::Unknown(FailedCall { tried, socket, error, timeout })
             }
         }
     }
@@ -129,7 +129,7 @@ mod tests {
             (
                 Ok(Answer::Status(status(State::Ready))),
                 0,
-                "yes: state Ready, reboot brings 1.26.1; ",
+                "yes: state Ready, the next boot starts 1.26.1; ",
             ),
             (
                 Ok(Answer::Status(status(State::Staged))),

@@ -42,7 +42,7 @@
 pub mod options;
 
 use crate::api::status::{State, Status};
-use crate::api::{Answer, Call, CallError, Failed, LockRetry};
+use crate::api::{Answer, Call, CallError, FailedCall, LockRetry};
 use crate::cli::exit;
 use crate::text::duration::HumanDuration;
 use crate::text::{Show, display, put};
@@ -101,7 +101,7 @@ pub enum End<'x> {
     /// No reboot, because an update command has held the lock for all of the timeout.
     LockHeld(Duration),
     /// The status or the reboot could not be requested.
-    Failed(Failed<'x>),
+    Failed(FailedCall<'x>),
 }
 
 impl End<'_> {
@@ -267,9 +267,7 @@ impl Reboot {
                 Step::Call(Call::Status, pause)
             }
             Err(error)
-                if is_locked
-                    && LockRetry::is_last(remaining(time.begun))
-                    && error.is_too_late() =>
+                if is_locked && LockRetry::is_last(remaining(time.begun)) && error.is_timeout() =>
             {
                 Step::End(End::LockHeld(timeout))
             }
@@ -327,7 +325,7 @@ impl Reboot {
 
     fn failed<'x>(&self, tried: &'static str, error: CallError<'x>) -> Step<'x> {
         let Settings { socket, timeout, .. } = self.settings;
-        Step::End(End::Failed(Failed { tried, socket, error, timeout }))
+        Step::End(End::Failed(FailedCall { tried, socket, error, timeout }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The calls of the API, and the requests that are sent for them.
+//! The calls of the update API, and their requests.
 
 use crate::text::put;
 use heapless::Vec;
@@ -6,13 +6,13 @@ use heapless::Vec;
 /// A command that changes the state of a node's update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// Looks for updates.
+    /// Look for updates.
     Refresh,
-    /// Writes the chosen update to the other partition set.
+    /// Write the chosen update to the other partition set.
     Prepare,
-    /// Makes the next boot one from the other partition set.
+    /// Make the next boot start from the other partition set.
     Activate,
-    /// Takes the activation back.
+    /// Undo `Activate`.
     Deactivate,
 }
 
@@ -20,12 +20,12 @@ impl Command {
     /// All commands.
     pub const ALL: [Self; 4] = [Self::Refresh, Self::Prepare, Self::Activate, Self::Deactivate];
 
-    /// Its place in [`Command::ALL`].
+    /// The index of the command in [`Command::ALL`].
     pub fn number(self) -> usize {
         self as usize
     }
 
-    /// The name that the status document has for it.
+    /// The name of the command in the status document.
     pub fn name(self) -> &'static str {
         match self {
             Self::Refresh => "refresh",
@@ -47,14 +47,13 @@ pub enum Call {
     Reboot,
 }
 
-/// The longest request, in bytes.
+/// The longest request, in bytes. A test builds all of them.
 const REQUEST_MAX: usize = 96;
 
 impl Call {
-    /// The bytes to send.
+    /// The bytes of the request.
     pub fn request(self) -> Vec<u8, REQUEST_MAX> {
-        let mut request = Vec::new();
-        let call = match self {
+        let line = match self {
             Self::Status => "GET /updates/status",
             Self::Start(Command::Refresh) => "POST /actions/refresh-updates",
             Self::Start(Command::Prepare) => "POST /actions/prepare-update",
@@ -62,12 +61,12 @@ impl Call {
             Self::Start(Command::Deactivate) => "POST /actions/deactivate-update",
             Self::Reboot => "POST /actions/reboot",
         };
-        // There is room for the longest: a test looks at each of them.
-        put(&mut request, &[call, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"]);
+        let mut request = Vec::new();
+        put!(&mut request, line, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         request
     }
 
-    /// What it asks for, in one word.
+    /// The name of the call in logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Status => "status",

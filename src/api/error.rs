@@ -1,118 +1,109 @@
-//! Why a call has no usable answer, and what to do about it.
+//! Why a call has no usable answer, and what the operator can do about it.
 
 use crate::api::status::DocumentError;
 use crate::http::response::{HttpError, Progress};
 use crate::text::duration::HumanDuration;
 use crate::text::errno::ErrnoText;
 use crate::text::excerpt::{Excerpt, Sanitized};
-use crate::text::{Show, display, put, put_number};
+use crate::text::{Show, display, put};
 use core::time::Duration;
 use heapless::VecView;
 use rustix::io::Errno;
 
-/// An answer that says no.
+/// A response whose status code says that the API refuses the call.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal<'a> {
     /// The HTTP status code.
     pub code: u16,
-    /// The body.
+    /// The body: the API's reason, for people.
     pub reason: &'a Excerpt,
 }
 
 impl Show for Refusal<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         let Self { code, reason } = *self;
-        let known = match (code, reason.is_empty()) {
-            (408, _) => "the API did not get the whole request in time (408)",
-            (404, true) => "the API does not know this call (404)",
-            _ => "",
-        };
-        if !known.is_empty() {
-            return put(buffer, &[known]);
+        match (code, reason.is_empty()) {
+            (408, _) => put!(buffer, "the API did not receive the whole request in time (408)"),
+            (404, true) => put!(buffer, "the API does not know this call (404)"),
+            (_, true) => put!(buffer, "the API returned ", code, " without a reason"),
+            (_, false) => put!(buffer, "the API returned ", code, ": ", reason),
         }
-        put(buffer, &["the API answered "]);
-        put_number(buffer, code.into());
-        put(buffer, &[if reason.is_empty() { ", without a reason" } else { ": " }]);
-        reason.show(buffer);
     }
 }
 display!(Refusal<'_>);
 
-/// What is wrong with an answer.
+/// Why a response is not a usable answer.
 #[derive(Debug, Clone, Copy)]
 pub enum AnswerError<'a> {
-    /// It is not one in HTTP.
+    /// The response is not valid HTTP.
     Http(HttpError),
-    /// It ends too early.
+    /// The connection was closed before the response was complete.
     Truncated(Progress),
-    /// It is a status that is not understood.
+    /// The status document in the response is invalid.
     Document(DocumentError<'a>),
-    /// It is understood, and none of those that are hoped for.
+    /// The API refuses the call.
     Refused(Refusal<'a>),
 }
 
 impl Show for AnswerError<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
-        let progress = match self {
-            Self::Http(error) => return error.show(buffer),
-            Self::Document(error) => return error.show(buffer),
-            Self::Refused(refusal) => return refusal.show(buffer),
-            Self::Truncated(progress) => progress,
-        };
-        put(buffer, &["the connection was closed "]);
-        match progress {
-            Progress::InBody(come, length) => {
-                put(buffer, &["after "]);
-                put_number(buffer, *come);
-                put(buffer, &[" of "]);
-                put_number(buffer, *length);
-                put(buffer, &[" bytes of the answer"]);
+        match self {
+            Self::Http(error) => put!(buffer, error),
+            Self::Document(error) => put!(buffer, error),
+            Self::Refused(refusal) => put!(buffer, refusal),
+            Self::Truncated(Progress::InBody { received, length }) => {
+                put!(buffer, "connection closed after ", received, " of ", length);
+                put!(buffer, " bytes of the response body");
             }
-            Progress::InHead => put(buffer, &["in the middle of the answer's head"]),
-            _ => put(buffer, &["without an answer"]),
+            Self::Truncated(Progress::InHead) => {
+                put!(buffer, "connection closed in the middle of the response headers");
+            }
+            Self::Truncated(Progress::Nothing | Progress::Complete) => {
+                put!(buffer, "connection closed before a response");
+            }
         }
     }
 }
 display!(AnswerError<'_>);
 
-/// Why a call has no answer that can be used.
+/// Why a call has no usable answer.
 #[derive(Debug, Clone, Copy)]
 pub enum CallError<'a> {
-    /// The kernel does not give what a call needs.
+    /// The kernel refuses a resource that the call needs, such as a socket.
     Setup(Errno),
-    /// There is no connection.
+    /// No connection could be made.
     Connect(Errno),
-    /// The request could not be sent, at least not all of it.
+    /// The request could not be sent, or only a part of it.
     Send(Errno),
-    /// The answer could not be received.
+    /// The response could not be received.
     Receive(Errno),
-    /// The time was over before the request was sent.
+    /// The timeout was over before the whole request was sent.
     SendTimeout,
-    /// The time was over before the answer was complete.
+    /// The timeout was over before the response was complete.
     Timeout(Progress),
-    /// There is one, but it is not understood, or says no.
+    /// The response is not a usable answer.
     Answer(AnswerError<'a>),
 }
 
-/// The kinds of [`CallError`]s that an operator tells apart.
+/// A class of [`CallError`]s, for logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Nobody listens on the socket, or it is not there.
+    /// Nobody listens on the socket, or the socket is missing.
     Unreachable,
-    /// There is no connection for another reason.
+    /// No connection could be made, for another reason.
     Connect,
     /// The connection broke.
     Disconnected,
-    /// It took too long.
+    /// The timeout was over.
     Timeout,
-    /// The answer makes no sense.
+    /// The response is not understood.
     InvalidResponse,
-    /// The API says no.
+    /// The API refuses the call.
     Refused,
 }
 
 impl ErrorKind {
-    /// Its name.
+    /// The name in logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unreachable => "api_unreachable",
@@ -126,13 +117,13 @@ impl ErrorKind {
 }
 
 impl CallError<'_> {
-    /// Whether the API may have got the request.
+    /// Whether the API may have received the request.
     pub fn may_have_been_sent(&self) -> bool {
         matches!(self, Self::Receive(_) | Self::Timeout(_) | Self::Answer(_))
     }
 
-    /// The error, if it is that the connection broke after the request was
-    /// sent, without a complete answer.
+    /// The error itself, if the connection broke after the request was sent and
+    /// before the response was complete.
     pub fn as_disconnect(&self) -> Option<CallError<'static>> {
         match *self {
             Self::Receive(errno) => Some(CallError::Receive(errno)),
@@ -143,12 +134,24 @@ impl CallError<'_> {
         }
     }
 
-    /// Whether the API says no.
+    /// Whether the API refuses the call.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Answer(AnswerError::Refused(_)))
     }
 
-    /// What kind of error it is, roughly.
+    /// Whether the timeout was over.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::SendTimeout | Self::Timeout(_))
+    }
+
+    /// Whether nobody listens on the socket, or the socket is missing. This lasts
+    /// until the container restarts if the API server has made a new socket and
+    /// the container has the old one mounted.
+    pub fn is_stale_socket(&self) -> bool {
+        matches!(self, Self::Connect(Errno::CONNREFUSED | Errno::NOENT | Errno::NOTDIR))
+    }
+
+    /// The class of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Connect(_) if self.is_stale_socket() => ErrorKind::Unreachable,
@@ -160,86 +163,69 @@ impl CallError<'_> {
             Self::Answer(_) => ErrorKind::InvalidResponse,
         }
     }
+}
 
-    /// Whether the time was over.
-    pub fn is_too_late(&self) -> bool {
-        matches!(self, Self::SendTimeout | Self::Timeout(_))
-    }
-
-    /// What to do about it, if that is known: what is added to the error.
-    // Apart, what is said without it is in the programs once.
-    #[inline(never)]
-    fn advice(&self) -> &'static str {
-        match self {
-            Self::Connect(Errno::NOENT | Errno::NOTDIR) => {
-                " (is this a Bottlerocket node, and is the socket mounted here?)"
-            }
-            Self::Connect(Errno::CONNREFUSED) => {
-                " (is the API server running? if it made a new socket, \
-                 restart the container that has the old one mounted)"
-            }
-            Self::Connect(Errno::ACCESS | Errno::PERM) => {
-                " (needs uid 0 or group 274, and the SELinux type control_t)"
-            }
-            _ => "",
+/// What the operator can do about a connection that was refused with `errno`; empty
+/// if that is not known.
+fn advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => {
+            " (is this a Bottlerocket node, and is the socket mounted here?)"
         }
-    }
-
-    /// Whether nobody listens on the socket, or it is not there: so it stays
-    /// for ever if the API server has made a new one and the old one is
-    /// mounted here.
-    pub fn is_stale_socket(&self) -> bool {
-        matches!(self, Self::Connect(Errno::CONNREFUSED | Errno::NOENT | Errno::NOTDIR))
+        Errno::CONNREFUSED => {
+            " (is the API server running? if it has made a new socket, \
+             restart the container that still mounts the old one)"
+        }
+        Errno::ACCESS | Errno::PERM => {
+            " (needs uid 0 or group 274, and the SELinux type control_t)"
+        }
+        _ => "",
     }
 }
 
 impl Show for CallError<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
-        let (tried, errno) = match self {
-            Self::Connect(errno) => ("connect", errno),
-            Self::Setup(errno) => ("begin", errno),
-            Self::Send(errno) => ("send the request", errno),
-            Self::Receive(errno) => ("receive the answer", errno),
-            Self::SendTimeout => return put(buffer, &["the API takes no connections in time"]),
-            Self::Timeout(Progress::Nothing) => {
-                return put(buffer, &["sent, but no answer in time"]);
+        match *self {
+            Self::Setup(errno) => put!(buffer, "cannot set up the call: ", ErrnoText(errno)),
+            Self::Connect(errno) => {
+                put!(buffer, "cannot connect: ", ErrnoText(errno), advice(errno));
             }
-            Self::Timeout(_) => return put(buffer, &["the answer was not complete in time"]),
-            Self::Answer(error) => return error.show(buffer),
-        };
-        put(buffer, &["cannot ", tried, ": "]);
-        ErrnoText(*errno).show(buffer);
-        put(buffer, &[self.advice()]);
+            Self::Send(errno) => put!(buffer, "cannot send the request: ", ErrnoText(errno)),
+            Self::Receive(errno) => {
+                put!(buffer, "cannot receive the response: ", ErrnoText(errno));
+            }
+            Self::SendTimeout => put!(buffer, "timed out connecting to the API"),
+            Self::Timeout(Progress::Nothing) => {
+                put!(buffer, "timed out waiting for a response");
+            }
+            Self::Timeout(_) => put!(buffer, "timed out reading the response"),
+            Self::Answer(error) => put!(buffer, error),
+        }
     }
 }
 display!(CallError<'_>);
 
-/// What an operator is told about a call without a usable answer. Displayed,
-/// it is one line: what was tried, on what, what came back and what to do.
+/// A call that failed. Displayed, it is one line: what was tried, on which socket,
+/// what came back, and what the operator can do about it.
 #[derive(Debug, Clone, Copy)]
-pub struct Failed<'a> {
+pub struct FailedCall<'a> {
     /// What was tried, as in "cannot ...".
     pub tried: &'a str,
     /// The path of the socket.
     pub socket: &'a [u8],
     /// What came back.
     pub error: CallError<'a>,
-    /// The value of `-timeout`.
+    /// The timeout of the call: the value of `-timeout`.
     pub timeout: Duration,
 }
 
-impl Show for Failed<'_> {
+impl Show for FailedCall<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         let Self { tried, socket, error, timeout } = self;
-        put(buffer, &["cannot ", tried, " "]);
-        Sanitized(socket).show(buffer);
-        put(buffer, &[": "]);
-        error.show(buffer);
-        if error.is_too_late() {
-            put(buffer, &[" (-timeout "]);
-            HumanDuration(*timeout).show(buffer);
-            put(buffer, &[")"]);
+        put!(buffer, "cannot ", tried, " ", Sanitized(socket), ": ", error);
+        if error.is_timeout() {
+            put!(buffer, " (-timeout ", HumanDuration(*timeout), ")");
         }
     }
 }
-display!(Failed<'_>);
+display!(FailedCall<'_>);

@@ -1,4 +1,4 @@
-//! One call of the API: the bytes that come back, and the answer.
+//! One call: the response as it is received, and the answer.
 
 use crate::api::call::Call;
 use crate::api::document::{JsonError, StatusParser};
@@ -7,43 +7,42 @@ use crate::api::status::{DocumentError, Status};
 use crate::http::response::{Progress, Response};
 use crate::text::excerpt::Excerpt;
 
-/// What the API answers.
+/// The answer of the API to a call.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, and nothing to box it in")]
 pub enum Answer<'a> {
-    /// The status.
+    /// The status of the node.
     Status(Status<'a>),
     /// 404: there has been no refresh since the node booted.
     Uninitialized,
-    /// 204: it has started; of a reboot, that it is on its way.
+    /// 204: the command has started, or the reboot has been requested.
     Started,
     /// 423: an update command holds the lock.
     Busy,
-    /// 409, or 404 with a reason: the state of the node does not allow the
-    /// command.
+    /// 409, or 404 with a reason: the state of the node does not allow the command.
     NotAllowed(Refusal<'a>),
 }
 
-/// One call, and the answer to it as far as it has come.
-// What is small comes first: reaching it takes less code.
+/// One call, with the response as far as it has been received.
 #[derive(Debug)]
-#[repr(C)]
 pub struct Exchange {
     call: Call,
-    reason: Excerpt,
     response: Response,
+    /// The body of a response to [`Call::Status`] with status code 200.
     document: StatusParser,
+    /// The body of any other response.
+    reason: Excerpt,
 }
 
 /// The status code while an update command holds the lock.
-const BUSY: u16 = 423;
+const LOCKED: u16 = 423;
 
-/// How a status is refused before the first refresh; only its body tells this
-/// 404 from others.
-const NO_STATUS: &str = "Update status is uninitialized";
+/// How the body of a 404 starts if there has been no refresh since the node booted.
+/// Other 404s have other bodies.
+const UNINITIALIZED: &str = "Update status is uninitialized";
 
 impl Exchange {
-    /// Begins `call`.
+    /// Begins a call, of which nothing has been received.
     pub fn new(call: Call) -> Self {
         Self {
             call,
@@ -53,41 +52,41 @@ impl Exchange {
         }
     }
 
-    /// Whether the answer is that an update command holds the lock.
-    pub fn is_busy(&self) -> bool {
-        self.response.code() == Some(BUSY) && self.progress() == Progress::Complete
-    }
-
-    /// Takes the next bytes of the answer: true when it is complete.
+    /// Takes the next bytes of the response. Returns whether it is complete.
     ///
     /// # Errors
     ///
-    /// It is not understood; nothing more can be made of it.
+    /// The response is invalid. The exchange cannot take any more bytes.
     pub fn push(&mut self, bytes: &[u8]) -> Result<bool, AnswerError<'static>> {
         let body = self.response.push(bytes).map_err(AnswerError::Http)?;
         match (self.call, self.response.code()) {
             (Call::Status, Some(200)) => self.document.push(body).map_err(not_json)?,
             _ => self.reason.push_bytes(body),
         }
-        Ok(self.response.progress() == Progress::Complete)
+        Ok(self.progress() == Progress::Complete)
     }
 
-    /// How much of the answer has come.
+    /// How much of the response has been received.
     pub fn progress(&self) -> Progress {
         self.response.progress()
     }
 
-    /// The answer, when no more bytes come or none are wanted.
+    /// Whether the response is complete and says that an update command holds the
+    /// lock.
+    pub fn is_busy(&self) -> bool {
+        self.response.code() == Some(LOCKED) && self.progress() == Progress::Complete
+    }
+
+    /// The answer, once no more bytes are expected.
     ///
     /// # Errors
     ///
-    /// It is not complete, or not understood, or says no.
-    // Apart, it keeps its registers to itself: the programs are smaller.
+    /// The response is truncated or invalid, or the API refuses the call.
     #[inline(never)]
     pub fn finish(&self) -> Result<Answer<'_>, AnswerError<'_>> {
         let code = match (self.response.code(), self.progress()) {
             (Some(code), Progress::Complete) => code,
-            // A reason that is cut off is still one.
+            // A part of the reason is better than none.
             (Some(code @ 500..), _) => code,
             (_, progress) => return Err(AnswerError::Truncated(progress)),
         };
@@ -99,14 +98,16 @@ impl Exchange {
             };
         }
         let refusal = Refusal { code, reason: &self.reason };
-        Ok(match (self.call, code) {
-            (Call::Status, 404) if refusal.reason.starts_with(NO_STATUS) => Answer::Uninitialized,
-            (Call::Start(_) | Call::Reboot, 204) => Answer::Started,
-            (Call::Status | Call::Start(_), BUSY) => Answer::Busy,
-            (Call::Start(_), 409) => Answer::NotAllowed(refusal),
-            (Call::Start(_), 404) if !refusal.reason.is_empty() => Answer::NotAllowed(refusal),
-            _ => return Err(AnswerError::Refused(refusal)),
-        })
+        match (self.call, code) {
+            (Call::Status, 404) if refusal.reason.starts_with(UNINITIALIZED) => {
+                Ok(Answer::Uninitialized)
+            }
+            (Call::Start(_) | Call::Reboot, 204) => Ok(Answer::Started),
+            (Call::Status | Call::Start(_), LOCKED) => Ok(Answer::Busy),
+            (Call::Start(_), 409) => Ok(Answer::NotAllowed(refusal)),
+            (Call::Start(_), 404) if !refusal.reason.is_empty() => Ok(Answer::NotAllowed(refusal)),
+            _ => Err(AnswerError::Refused(refusal)),
+        }
     }
 }
 

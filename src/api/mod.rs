@@ -23,7 +23,7 @@ mod retry;
 pub mod status;
 
 pub use call::{Call, Command};
-pub use error::{AnswerError, CallError, ErrorKind, Failed, Refusal};
+pub use error::{AnswerError, CallError, ErrorKind, FailedCall, Refusal};
 pub use exchange::{Answer, Exchange};
 pub use retry::LockRetry;
 

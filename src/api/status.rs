@@ -1,8 +1,9 @@
-//! The status document of the update API: what is installed, what is on offer
-//! and how far an update has come.
+//! The status of a node: which image runs, which update is available, and how far
+//! it has come.
 //!
-//! Members and values that are not known yet are no error, except for a state
-//! that is not known: nothing can be decided then.
+//! Members and values that are unknown are ignored, so that a new version of the
+//! API is still understood. The exception is an unknown update state: nothing can be
+//! decided without it.
 
 use crate::api::document::{JsonError, STRING_MAX, StatusDocument};
 use crate::text::excerpt::{Excerpt, is_plain};
@@ -11,10 +12,10 @@ use core::str;
 use heapless::{String, VecView};
 use serde::Deserialize;
 
-/// A copy of a string of the document.
+/// A copy of a string of the status.
 pub type Text = String<STRING_MAX>;
 
-/// Copies a string of the document: they all fit.
+/// Copies a string of the status. Each of them fits.
 pub fn copy(text: &str) -> Text {
     Text::try_from(text).unwrap_or_default()
 }
@@ -22,21 +23,21 @@ pub fn copy(text: &str) -> Text {
 /// The state of a node's update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Nothing is on offer, or nobody has found out.
+    /// No update is available, or nobody has looked for one.
     Idle,
-    /// An update is on offer.
+    /// An update is available.
     Available,
     /// An update is written to the other partition set.
     Staged,
-    /// The next boot is from the other partition set.
+    /// The next boot starts from the other partition set.
     Ready,
 }
 
 impl State {
-    /// All states, in the order that an update goes through them.
+    /// All states, in the order of an update.
     pub const ALL: [Self; 4] = [Self::Idle, Self::Available, Self::Staged, Self::Ready];
 
-    /// The API's name for it.
+    /// The API's name of the state.
     pub fn name(self) -> &'static str {
         match self {
             Self::Idle => "Idle",
@@ -47,25 +48,31 @@ impl State {
     }
 }
 
-/// An image of the operating system.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// An image of the operating system. An unknown string is empty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Image<'a> {
-    /// The version, `1.26.1` for example.
+    /// The version, such as `1.26.1`.
     pub version: &'a str,
-    /// The variant, `aws-k8s-1.30` for example.
+    /// The variant, such as `aws-k8s-1.30`.
     pub variant: &'a str,
-    /// The processor architecture, `x86_64` for example.
+    /// The processor architecture, such as `x86_64`.
     pub arch: &'a str,
 }
 
 impl<'a> Image<'a> {
+    /// The image, if its version is known.
+    fn if_known(self) -> Option<Self> {
+        Some(self).filter(|image| !image.version.is_empty())
+    }
+
     /// The version, the variant and the architecture.
     pub fn parts(&self) -> (&'a str, &'a str, &'a str) {
         (self.version, self.variant, self.arch)
     }
 }
 
-/// An image with strings of its own. What is not known is empty.
+/// An image that owns its strings. An unknown string is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnedImage {
     /// The version.
@@ -77,7 +84,7 @@ pub struct OwnedImage {
 }
 
 impl OwnedImage {
-    /// A copy of an image.
+    /// Copies an image.
     pub fn new(image: Image) -> Self {
         let Image { version, variant, arch } = image;
         Self { version: copy(version), variant: copy(variant), arch: copy(arch) }
@@ -89,193 +96,157 @@ impl OwnedImage {
     }
 }
 
-/// The update command that ended last, whoever sent it.
+/// The update command that ended last, whichever client sent it. An unknown string
+/// is empty.
 #[derive(Debug, Clone, Copy)]
 pub struct LastCommand<'a> {
     /// `refresh`, `prepare`, `activate` or `deactivate`.
     pub name: &'a str,
-    /// `Success`, or else the API's word for what became of it.
+    /// `Success`, `Failed` or `Unknown`.
     pub outcome: &'a str,
-    /// When it ended, in the API's writing: good for being compared.
+    /// When the command ended. It differs from one command to the next; its form is
+    /// the API's.
     pub timestamp: &'a str,
-    /// Its exit status, or the number of the signal that ended it, if known.
+    /// The exit status of the command, or the number of the signal that ended it.
     pub exit_status: &'a str,
-    /// What it had to say.
+    /// What the command printed.
     pub stderr: &'a Excerpt,
 }
 
 impl LastCommand<'_> {
-    /// Whether it did what it was sent for.
+    /// Whether the command succeeded.
     pub fn succeeded(&self) -> bool {
         self.outcome == "Success"
     }
 }
 
-/// What the API says of a node. Strings are shortened if they are longer than
-/// 64 bytes, and have their escapes as they are in the document.
-// What is small comes first: reaching it takes less code.
+/// The status of a node. Strings are cut off after 64 bytes, and keep the escapes
+/// that they have in the document.
 #[derive(Debug, Clone, Copy)]
-#[repr(C)]
 pub struct Status<'a> {
-    /// How far an update has come.
+    /// How far the update has come.
     pub state: State,
-    /// What `prepare` would write.
+    /// The image that `prepare` would write.
     pub chosen: Option<Image<'a>>,
-    /// What is running.
+    /// The image that runs.
     pub running: Option<Image<'a>>,
-    /// What is written to the other partition set.
+    /// The image on the other partition set.
     pub staged: Option<Image<'a>>,
     /// The update command that ended last.
     pub last_command: Option<LastCommand<'a>>,
 }
 
-/// The known members of a status document, with the document's own names. The
-/// parser leaves all others out, and those that are null.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The members of the filtered document, by the document's own names. The parser
+/// leaves out members that are unknown or null.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct Members<'a> {
     update_state: Option<&'a str>,
     #[serde(borrow)]
-    chosen_update: Option<ImageMembers<'a>>,
+    chosen_update: Image<'a>,
     #[serde(borrow)]
-    active_partition: Option<PartitionMembers<'a>>,
+    active_partition: Partition<'a>,
     #[serde(borrow)]
-    staging_partition: Option<PartitionMembers<'a>>,
+    staging_partition: Partition<'a>,
     #[serde(borrow)]
-    most_recent_command: Option<CommandMembers<'a>>,
+    most_recent_command: Command<'a>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PartitionMembers<'a> {
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Partition<'a> {
     #[serde(borrow)]
-    image: Option<ImageMembers<'a>>,
+    image: Image<'a>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ImageMembers<'a> {
-    version: Option<&'a str>,
-    variant: Option<&'a str>,
-    arch: Option<&'a str>,
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Command<'a> {
+    cmd_type: &'a str,
+    cmd_status: &'a str,
+    timestamp: &'a str,
+    exit_status: &'a str,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CommandMembers<'a> {
-    cmd_type: Option<&'a str>,
-    cmd_status: Option<&'a str>,
-    timestamp: Option<&'a str>,
-    exit_status: Option<&'a str>,
-}
-
-/// Why a status document is not understood.
+/// Why a status document is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DocumentError<'a> {
-    /// It is not even JSON.
+    /// The document is not valid JSON, or a known member has the wrong type.
     Json(JsonError),
-    /// It does not tell the state.
+    /// The update state is missing or null.
     NoState,
-    /// It has a text that cannot be shown on a line.
+    /// A string cannot be shown on one line, or is not UTF-8.
     NotPlain,
-    /// The state is none of [`State::ALL`].
+    /// The update state is none of [`State::ALL`].
     UnknownState(&'a str),
 }
 
 impl Show for DocumentError<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
-        let what = match self {
-            Self::Json(_) => "is not understood: ",
-            Self::NoState => "does not tell the update state",
-            Self::NotPlain => "has a name or version that is no plain text",
-            Self::UnknownState(state) => {
-                return put(buffer, &["the update state \"", state, "\" is not known"]);
+        match self {
+            Self::Json(error) => put!(buffer, "the status document is invalid: ", error),
+            Self::NoState => put!(buffer, "the status document has no update_state"),
+            Self::NotPlain => {
+                put!(buffer, "the status document has a name or version that is not plain text");
             }
-        };
-        put(buffer, &["the status document ", what]);
-        if let Self::Json(error) = self {
-            error.show(buffer);
+            Self::UnknownState(state) => put!(buffer, "unknown update state \"", state, "\""),
         }
     }
 }
 display!(DocumentError<'_>);
 
 impl<'a> Status<'a> {
-    /// Reads a document that has come in completely.
+    /// Reads a filtered document.
     ///
     /// # Errors
     ///
-    /// The document is not understood.
+    /// The update state is missing or unknown, or a string is not plain text.
     pub fn read(document: StatusDocument<'a>) -> Result<Self, DocumentError<'a>> {
-        // The parser keeps each known member once and as a string, so a document in
-        // plain text can always be read.
+        // The parser has checked all but the text: that is the only possible error.
         let text = str::from_utf8(document.json).ok().filter(|text| is_plain(text));
         let members = text.and_then(|text| serde_json_core::from_str::<Members>(text).ok());
         let (members, _) = members.ok_or(DocumentError::NotPlain)?;
-        let state = members.update_state.ok_or(DocumentError::NoState)?;
-        let state = State::ALL
-            .into_iter()
-            .find(|known| known.name() == state)
-            .ok_or(DocumentError::UnknownState(state))?;
+        let name = members.update_state.ok_or(DocumentError::NoState)?;
+        let state = State::ALL.into_iter().find(|state| state.name() == name);
+        let Command { cmd_type, cmd_status, timestamp, exit_status } = members.most_recent_command;
+        let is_known = !cmd_type.is_empty() || !cmd_status.is_empty() || !timestamp.is_empty();
         Ok(Self {
-            state,
-            chosen: members.chosen_update.and_then(image),
-            running: members.active_partition.and_then(image_of_partition),
-            staged: members.staging_partition.and_then(image_of_partition),
-            last_command: members
-                .most_recent_command
-                .and_then(|command| last_command(command, document.stderr)),
+            state: state.ok_or(DocumentError::UnknownState(name))?,
+            chosen: members.chosen_update.if_known(),
+            running: members.active_partition.image.if_known(),
+            staged: members.staging_partition.image.if_known(),
+            last_command: is_known.then_some(LastCommand {
+                name: cmd_type,
+                outcome: cmd_status,
+                timestamp,
+                exit_status,
+                stderr: document.stderr,
+            }),
         })
     }
 }
 
-fn image_of_partition(members: PartitionMembers) -> Option<Image> {
-    members.image.and_then(image)
-}
-
-/// The image, if its version is known.
-fn image(members: ImageMembers) -> Option<Image> {
-    Some(Image {
-        version: members.version?,
-        variant: members.variant.unwrap_or_default(),
-        arch: members.arch.unwrap_or_default(),
-    })
-}
-
-/// The command, if anything is known of it but its exit status.
-fn last_command<'a>(members: CommandMembers<'a>, stderr: &'a Excerpt) -> Option<LastCommand<'a>> {
-    let CommandMembers { cmd_type, cmd_status, timestamp, exit_status } = members;
-    cmd_type.or(cmd_status).or(timestamp)?;
-    Some(LastCommand {
-        name: cmd_type.unwrap_or_default(),
-        outcome: cmd_status.unwrap_or_default(),
-        timestamp: timestamp.unwrap_or_default(),
-        exit_status: exit_status.unwrap_or_default(),
-        stderr,
-    })
-}
-
-/// One line: the state, why it is not Ready or what the reboot will bring, and
-/// what is running.
+/// Shows the status on one line: the state, what is missing until Ready or what the
+/// next boot starts, and what runs.
 impl Show for Status<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         let [chosen, staged] = [self.chosen, self.staged]
             .map(|image| image.map_or("an unknown version", |image| image.version));
-        put(buffer, &["state ", self.state.name(), ", "]);
+        put!(buffer, "state ", self.state.name(), ", ");
         match self.state {
-            State::Ready => put(buffer, &["reboot brings ", staged]),
+            State::Ready => put!(buffer, "the next boot starts ", staged),
             State::Staged if self.chosen.is_some() && self.chosen == self.staged => {
-                put(buffer, &[staged, " is prepared but not activated"]);
+                put!(buffer, staged, " is prepared but not activated");
             }
-            _ if self.chosen.is_none() => put(buffer, &["no update chosen"]),
-            _ => put(buffer, &[chosen, " is chosen but not prepared"]),
+            _ if self.chosen.is_none() => put!(buffer, "no update chosen"),
+            _ => put!(buffer, chosen, " is chosen but not prepared"),
         }
+        put!(buffer, "; running ");
         match self.running {
             Some(Image { arch, version, variant }) => {
-                let parts = ["; running ", version, ", variant ", variant, ", arch ", arch];
-                put(buffer, &parts);
+                put!(buffer, version, ", variant ", variant, ", arch ", arch);
             }
-            None => put(buffer, &["; running an unknown version"]),
+            None => put!(buffer, "an unknown version"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The protocol on captured and on hostile bytes: whole, in pieces of every
-//! size that matters, in every prefix, and with bytes behind the answer.
+//! Tests of whole exchanges, on captured and on hostile bytes: whole, in pieces of
+//! several sizes, cut off at each byte, and with trailing bytes.
 
 extern crate std;
 use super::*;
@@ -14,8 +14,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-/// What an answer comes to, in words: if it is given in pieces of `size`
-/// bytes.
+/// Pushes a response in pieces of `size` bytes, and describes the answer.
 fn read(call: Call, bytes: &[u8], size: usize) -> String {
     let mut exchange = Exchange::new(call);
     for piece in bytes.chunks(size) {
@@ -42,7 +41,7 @@ fn read(call: Call, bytes: &[u8], size: usize) -> String {
     }
 }
 
-/// The same, which must not depend on how the bytes are split.
+/// Pushes a response in pieces of several sizes, which must make no difference.
 fn read_in_any_pieces(call: Call, bytes: &[u8]) -> String {
     let whole = read(call, bytes, usize::MAX);
     for size in [1, 3, 64] {
@@ -77,23 +76,23 @@ const TRANSCRIPTS: [(&str, Call, &str); 24] = [
     (
         "prepare-disallowed-ready",
         PREPARE,
-        "not allowed: the API answered 409: Update action not allowed according to update state",
+        "not allowed: the API returned 409: Update action not allowed according to update state",
     ),
     (
         "prepare-no-chosen-update",
         PREPARE,
-        "not allowed: the API answered 404: Previously chosen Update no longer exists",
+        "not allowed: the API returned 404: Previously chosen Update no longer exists",
     ),
     ("reboot-204", Call::Reboot, "started"),
     (
         "reboot-500",
         Call::Reboot,
-        "the API answered 500: Failed to reboot, exit code: 1, stderr: Operation inhibited by \
+        "the API returned 500: Failed to reboot, exit code: 1, stderr: Operation inhibited by \
          \"backup\" (PID 123 \"systemd-inhib\"), reason is \"a \\ é\". Please retry operation \
          after closing inhibitors and logging out other users.",
     ),
     ("refresh-204", REFRESH, "started"),
-    ("slow-request-408", Call::Status, "the API did not get the whole request in time (408)"),
+    ("slow-request-408", Call::Status, "the API did not receive the whole request in time (408)"),
     ("status-available", Call::Status, AVAILABLE),
     ("status-during-refresh", Call::Status, "busy"),
     (
@@ -114,7 +113,7 @@ const TRANSCRIPTS: [(&str, Call, &str); 24] = [
     (
         "status-ready",
         Call::Status,
-        "state Ready, reboot brings 1.26.1; running 1.26.0, variant aws-k8s-1.30, arch x86_64; \
+        "state Ready, the next boot starts 1.26.1; running 1.26.0, variant aws-k8s-1.30, arch x86_64; \
          activate Success 0 []",
     ),
     (
@@ -142,7 +141,7 @@ fn transcript(name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_transcript_whole_in_pieces_and_with_trailing_bytes() {
+fn every_transcript_is_understood_whole_in_pieces_and_with_trailing_bytes() {
     for (name, call, meaning) in TRANSCRIPTS {
         let bytes = transcript(name);
         assert_eq!(read_in_any_pieces(call, &bytes), meaning, "{name}");
@@ -160,20 +159,20 @@ fn every_transcript_whole_in_pieces_and_with_trailing_bytes() {
 #[test]
 fn no_prefix_of_a_transcript_is_taken_for_the_whole() {
     for (name, call, _) in TRANSCRIPTS {
-        // The first of two answers is one.
+        // This one has two responses: the first is the answer.
         let bytes = match name {
             "pipelined-action-then-status" => transcript("refresh-204"),
             name => transcript(name),
         };
         for length in 0..bytes.len() {
             let meaning = read(call, &bytes[..length], usize::MAX);
-            // Of a refusal the reason may be cut off.
-            let refused = meaning.starts_with("the API answered 500");
+            // A refusal counts even if its reason is cut off.
+            let refused = meaning.starts_with("the API returned 500");
             if name == "reboot-500" && length >= 96 {
                 assert!(refused, "{length}: {meaning}");
                 continue;
             }
-            assert!(meaning.starts_with("the connection was closed"), "{name}: {meaning}");
+            assert!(meaning.starts_with("connection closed"), "{name}: {meaning}");
         }
     }
 }
@@ -185,7 +184,7 @@ fn every_byte_of_a_ready_answer_matters_or_changes_nothing_but_text() {
         for replacement in [b'x', b'"', b'\\', b'{', b'}', b',', b'0', b'\n', 0, 0xff] {
             let mut bytes = bytes.clone();
             bytes[at] = replacement;
-            // It must not panic, and never be another state.
+            // No change makes a panic, or another state.
             let meaning = read(Call::Status, &bytes, usize::MAX);
             for other in ["state Idle", "state Available", "state Staged"] {
                 assert!(!meaning.contains(other), "byte {at} as {replacement}: {meaning}");
@@ -195,7 +194,7 @@ fn every_byte_of_a_ready_answer_matters_or_changes_nothing_but_text() {
 }
 
 #[test]
-fn requests() {
+fn each_call_has_its_request() {
     for (call, line) in [
         (Call::Status, "GET /updates/status"),
         (REFRESH, "POST /actions/refresh-updates"),
@@ -210,28 +209,28 @@ fn requests() {
 }
 
 #[test]
-fn what_each_call_makes_of_each_code() {
+fn status_codes_that_a_call_does_not_expect() {
     for (call, code, body, meaning) in [
-        (Call::Status, 204, "", "the API answered 204, without a reason"),
-        (Call::Status, 404, "not here", "the API answered 404: not here"),
-        (Call::Status, 409, "no", "the API answered 409: no"),
+        (Call::Status, 204, "", "the API returned 204 without a reason"),
+        (Call::Status, 404, "not here", "the API returned 404: not here"),
+        (Call::Status, 409, "no", "the API returned 409: no"),
         (Call::Status, 500, "{\"update_state\":\"Ready\"}", READY_IN_500),
-        (Call::Status, 503, "", "the API answered 503, without a reason"),
-        (REFRESH, 200, "{}", "the API answered 200: {}"),
+        (Call::Status, 503, "", "the API returned 503 without a reason"),
+        (REFRESH, 200, "{}", "the API returned 200: {}"),
         (REFRESH, 404, "", "the API does not know this call (404)"),
         (REFRESH, 423, "Update lock held", "busy"),
-        (REFRESH, 500, " a\nb ", "the API answered 500: a b"),
-        (Call::Reboot, 200, "", "the API answered 200, without a reason"),
+        (REFRESH, 500, " a\nb ", "the API returned 500: a b"),
+        (Call::Reboot, 200, "", "the API returned 200 without a reason"),
         (Call::Reboot, 404, "", "the API does not know this call (404)"),
-        (Call::Reboot, 409, "no", "the API answered 409: no"),
-        (Call::Reboot, 423, "locked", "the API answered 423: locked"),
+        (Call::Reboot, 409, "no", "the API returned 409: no"),
+        (Call::Reboot, 423, "locked", "the API returned 423: locked"),
     ] {
         let answer = with_body(&format!("{code} X"), body.as_bytes());
         assert_eq!(read_in_any_pieces(call, &answer), meaning, "{call:?} {code}");
     }
 }
 
-const READY_IN_500: &str = "the API answered 500: {\"update_state\":\"Ready\"}";
+const READY_IN_500: &str = "the API returned 500: {\"update_state\":\"Ready\"}";
 
 #[test]
 fn documents_that_are_understood() {
@@ -278,15 +277,13 @@ fn documents_that_are_understood() {
 #[test]
 fn documents_that_are_not_understood() {
     let malformed =
-        |at: u64| format!("the status document is not understood: malformed JSON at byte {at}");
-    let wrong = |at: u64| {
-        format!("the status document is not understood: a value of the wrong type at byte {at}")
-    };
+        |at: u64| format!("the status document is invalid: malformed JSON at byte {at}");
+    let wrong =
+        |at: u64| format!("the status document is invalid: a value of the wrong type at byte {at}");
     let truncated =
-        |at: u64| format!("the status document is not understood: truncated JSON at byte {at}");
-    let stateless = "the status document does not tell the update state".to_string();
-    let twice =
-        |at: u64| format!("the status document is not understood: duplicate member at byte {at}");
+        |at: u64| format!("the status document is invalid: truncated JSON at byte {at}");
+    let stateless = "the status document has no update_state".to_string();
+    let twice = |at: u64| format!("the status document is invalid: duplicate member at byte {at}");
     for (body, error) in [
         ("", truncated(0)),
         (" ", truncated(1)),
@@ -350,26 +347,23 @@ fn documents_that_are_not_understood() {
         ("{\"update_state\":\"Ready\",\"staging_partition\":{\"image\":\"1\"}}", wrong(53)),
         ("{\"update_state\":\"Ready\",\"most_recent_command\":true}", wrong(50)),
         ("{\"update_state\":\"Ready\",\"most_recent_command\":{\"cmd_type\":1}}", wrong(59)),
-        ("{\"update_state\":\"\"}", "the update state \"\" is not known".into()),
-        ("{\"update_state\":\"ready\"}", "the update state \"ready\" is not known".into()),
-        ("{\"update_state\":\"Ready \"}", "the update state \"Ready \" is not known".into()),
-        (
-            "{\"update_state\":\"\\u0052eady\"}",
-            "the update state \"\\u0052eady\" is not known".into(),
-        ),
+        ("{\"update_state\":\"\"}", "unknown update state \"\"".into()),
+        ("{\"update_state\":\"ready\"}", "unknown update state \"ready\"".into()),
+        ("{\"update_state\":\"Ready \"}", "unknown update state \"Ready \"".into()),
+        ("{\"update_state\":\"\\u0052eady\"}", "unknown update state \"\\u0052eady\"".into()),
     ] {
         assert_eq!(document(body), error, "{body}");
     }
 }
 
 #[test]
-fn a_state_that_is_too_long_is_shown_shortened() {
+fn unknown_state_is_shown_cut_off_after_64_bytes() {
     let meaning = document(&format!("{{\"update_state\":\"Ready{}\"}}", "y".repeat(1_000)));
-    assert_eq!(meaning, format!("the update state \"Ready{}\" is not known", "y".repeat(54)));
+    assert_eq!(meaning, format!("unknown update state \"Ready{}\"", "y".repeat(54)));
 }
 
 #[test]
-fn strings_are_never_cut_inside_a_character_or_an_escape() {
+fn strings_are_never_cut_off_inside_a_character_or_an_escape() {
     for unit in ["\\u00e9", "\\n", "é", "☃", "😀", "\\\\"] {
         for pad in 0..12 {
             let version = format!("{}{}", "x".repeat(50 + pad), unit.repeat(20));
@@ -389,7 +383,7 @@ fn strings_are_never_cut_inside_a_character_or_an_escape() {
 }
 
 #[test]
-fn documents_of_any_length() {
+fn documents_of_any_length_are_understood() {
     let versions = (0..5_000).map(|n| format!("\"1.{n}.0\"")).collect::<Vec<_>>().join(",");
     let stderr = format!("first line\\n{}\\nlast line", "noise \\u001b[1m\\t😀 ".repeat(60_000));
     assert!(stderr.len() > 1_000_000);
@@ -438,13 +432,13 @@ fn escapes_in_stderr_are_resolved() {
 }
 
 #[test]
-fn bytes_that_are_no_plain_text() {
+fn strings_that_are_not_plain_text() {
     let mut body = b"{\"update_state\":\"Idle\",\"new\":\"\xff\",\"most_recent_command\":\
                     {\"cmd_type\":\"refresh\",\"stderr\":\"a\xffb\"}}"
         .to_vec();
     let meaning = read_in_any_pieces(Call::Status, &with_body("200 OK", &body));
     assert!(meaning.ends_with("[a\u{fffd}b]"), "{meaning}");
-    // An escape is no part of a character that was cut off before it.
+    // An escape ends a character that is incomplete.
     for (written, shown) in [
         (&b"a\xe2\\n\x98\x83b"[..], "[a\u{fffd} \u{fffd}\u{fffd}b]"),
         (b"a\xe2\x98\\\"\x83b", "[a\u{fffd}\"\u{fffd}b]"),
@@ -458,7 +452,7 @@ fn bytes_that_are_no_plain_text() {
         let meaning = read_in_any_pieces(Call::Status, &with_body("200 OK", &body));
         assert!(meaning.ends_with(shown), "{meaning}");
     }
-    // Nor is what hides the characters behind it plain text.
+    // A character that changes how others are shown is not plain text.
     let hidden = "{\"update_state\":\"Idle\",\"chosen_update\":{\"version\":\"1\u{202e}2\"}}";
     assert_eq!(document(hidden), NOT_PLAIN);
     let at = body.windows(4).position(|window| window == b"Idle").unwrap();
@@ -467,10 +461,10 @@ fn bytes_that_are_no_plain_text() {
     assert_eq!(meaning, NOT_PLAIN);
 }
 
-const NOT_PLAIN: &str = "the status document has a name or version that is no plain text";
+const NOT_PLAIN: &str = "the status document has a name or version that is not plain text";
 
 #[test]
-fn what_is_chosen_and_what_is_staged() {
+fn status_line_says_what_is_missing_until_ready() {
     for (state, chosen, staged, said) in [
         ("Idle", "", "", "no update chosen"),
         ("Available", "2", "", "2 is chosen but not prepared"),
@@ -480,8 +474,8 @@ fn what_is_chosen_and_what_is_staged() {
         ("Staged", "2", "", "2 is chosen but not prepared"),
         ("Staged", "", "1", "no update chosen"),
         ("Staged", "", "", "no update chosen"),
-        ("Ready", "2", "1", "reboot brings 1"),
-        ("Ready", "2", "", "reboot brings an unknown version"),
+        ("Ready", "2", "1", "the next boot starts 1"),
+        ("Ready", "2", "", "the next boot starts an unknown version"),
     ] {
         let image = |version| match version {
             "" => "null".into(),
@@ -556,13 +550,13 @@ fn filtered_document_is_compact_json_of_the_known_members() {
 const CHOSEN_AND_ACTIVE: &str = "{\"chosen_update\":{},\"active_partition\":{}}";
 
 #[test]
-fn exit_statuses() {
+fn exit_status_is_kept_if_it_is_a_whole_number() {
     for (written, shown) in [
         ("0", "0"),
         ("-1", "-1"),
         ("255 ", "255"),
         ("null", ""),
-        // Nothing depends on what is no whole number, or is no one's exit status.
+        // All others are left out: nothing depends on them.
         ("1.5", ""),
         ("1e3", ""),
         ("-", ""),
@@ -596,10 +590,10 @@ fn the_largest_filtered_document_fits() {
     assert!(meaning.starts_with("state Staged, xxx"), "{meaning}");
 }
 
-/// What an error is said to be: how it is shown, its kind, whether the API may
-/// have got the request, and whether the connection broke after that.
+/// Of each error: its text, its class, whether the API may have received the
+/// request, and whether the connection broke after that.
 #[test]
-fn errors() {
+fn errors_have_a_text_and_a_class() {
     use AnswerError::{Document, Http, Refused, Truncated};
     use CallError::{Connect, Receive, Send, SendTimeout, Setup, Timeout};
     use ErrorKind::{Disconnected, InvalidResponse, Unreachable};
@@ -607,7 +601,13 @@ fn errors() {
     let refused = |code| CallError::Answer(Refused(Refusal { code, reason: &reason }));
     let truncated = |progress| CallError::Answer(Truncated(progress));
     for (error, text, kind, may_have_come, broke) in [
-        (Setup(Errno::MFILE), "cannot begin: too many open files", Disconnected, false, false),
+        (
+            Setup(Errno::MFILE),
+            "cannot set up the call: too many open files",
+            Disconnected,
+            false,
+            false,
+        ),
         (
             Connect(Errno::NOENT),
             "cannot connect: no such file or directory (is this a Bottlerocket node, and is the \
@@ -626,8 +626,8 @@ fn errors() {
         ),
         (
             Connect(Errno::CONNREFUSED),
-            "cannot connect: connection refused (is the API server running? if it made a new \
-             socket, restart the container that has the old one mounted)",
+            "cannot connect: connection refused (is the API server running? if it has made a new \
+             socket, restart the container that still mounts the old one)",
             Unreachable,
             false,
             false,
@@ -658,62 +658,62 @@ fn errors() {
         (Send(Errno::PIPE), "cannot send the request: broken pipe", Disconnected, false, false),
         (
             Receive(Errno::CONNRESET),
-            "cannot receive the answer: connection reset",
+            "cannot receive the response: connection reset",
             Disconnected,
             true,
             true,
         ),
-        (SendTimeout, "the API takes no connections in time", ErrorKind::Timeout, false, false),
+        (SendTimeout, "timed out connecting to the API", ErrorKind::Timeout, false, false),
         (
             Timeout(Progress::Nothing),
-            "sent, but no answer in time",
+            "timed out waiting for a response",
             ErrorKind::Timeout,
             true,
             false,
         ),
         (
-            Timeout(Progress::InBody(1, 2)),
-            "the answer was not complete in time",
+            Timeout(Progress::InBody { received: 1, length: 2 }),
+            "timed out reading the response",
             ErrorKind::Timeout,
             true,
             false,
         ),
         (
             truncated(Progress::Nothing),
-            "the connection was closed without an answer",
+            "connection closed before a response",
             Disconnected,
             true,
             true,
         ),
         (
             truncated(Progress::InHead),
-            "the connection was closed in the middle of the answer's head",
+            "connection closed in the middle of the response headers",
             Disconnected,
             true,
             true,
         ),
         (
-            truncated(Progress::InBody(12, 345)),
-            "the connection was closed after 12 of 345 bytes of the answer",
+            truncated(Progress::InBody { received: 12, length: 345 }),
+            "connection closed after 12 of 345 bytes of the response body",
             Disconnected,
             true,
             true,
         ),
         (
             CallError::Answer(Http(HttpError::MissingContentLength)),
-            "the answer has no content-length",
+            "the response has no content-length",
             InvalidResponse,
             true,
             false,
         ),
         (
             CallError::Answer(Document(DocumentError::NoState)),
-            "the status document does not tell the update state",
+            "the status document has no update_state",
             InvalidResponse,
             true,
             false,
         ),
-        (refused(503), "the API answered 503, without a reason", ErrorKind::Refused, true, false),
+        (refused(503), "the API returned 503 without a reason", ErrorKind::Refused, true, false),
     ] {
         assert_eq!(error.to_string(), text);
         assert_eq!(error.kind(), kind, "{text}");
@@ -721,18 +721,18 @@ fn errors() {
         let the_break = error.as_disconnect().map(|error| error.to_string());
         assert_eq!(the_break.as_deref(), broke.then_some(text));
         assert_eq!(error.is_refusal(), kind == ErrorKind::Refused, "{text}");
-        assert_eq!(error.is_too_late(), kind == ErrorKind::Timeout, "{text}");
+        assert_eq!(error.is_timeout(), kind == ErrorKind::Timeout, "{text}");
         assert_eq!(error.is_stale_socket(), kind == Unreachable, "{text}");
-        // Of what took too long it is told how long it might have taken.
+        // A timeout is shown with its length.
         let (tried, socket) = ("ask", &b"/run/\x1bapi.sock"[..]);
-        let failed = Failed { tried, socket, error, timeout: Duration::from_secs(90) };
+        let failed = FailedCall { tried, socket, error, timeout: Duration::from_secs(90) };
         let limit = if kind == ErrorKind::Timeout { " (-timeout 1m30s)" } else { "" };
         assert_eq!(failed.to_string(), format!("cannot ask /run/api.sock: {text}{limit}"));
     }
 }
 
 #[test]
-fn a_lock_is_held_once_the_answer_is_complete() {
+fn busy_only_once_the_response_is_complete() {
     for (code, busy) in [(423, true), (404, false), (204, false)] {
         let answer = with_body(&format!("{code} X"), if code == 204 { b"" } else { b"held" });
         let mut exchange = Exchange::new(PREPARE);

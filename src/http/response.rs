@@ -1,14 +1,14 @@
-//! Reads one HTTP/1.1 response, as its bytes come.
+//! A push parser for one HTTP/1.1 response.
 //!
-//! Only what the API server sends is understood: a head, and a body with a
-//! `content-length`, or a 204 without a body. Everything else is refused with
-//! an error of its own. Interim responses (100 to 199) are passed over. What
-//! follows the response is ignored: the head says where it ends.
+//! It understands only what the API server sends: headers, and a body with a
+//! `content-length` or a 204 without a body. It refuses everything else, with an
+//! error for each reason. Interim responses (100 to 199) are skipped. Bytes after
+//! the response are ignored.
 //!
 //! ```text
 //!          interim
 //!          ┌────┐
-//!          ▼    │      content-length       all of it
+//!          ▼    │   with content-length    all bytes received
 //!   ──▶  head ──┴──────────▶ body ────────────▶ complete
 //!               └──────────────────────────────────▲
 //!                        204, or length 0
@@ -18,102 +18,116 @@ use crate::text::duration::whole_number;
 use crate::text::{Show, display, put};
 use heapless::{Vec, VecView};
 
-/// The longest head that is read, in bytes. The server's are about 130 long.
+/// The longest head (status line and headers), in bytes. The API server's heads
+/// have about 130 bytes.
 pub const HEAD_MAX: usize = 4096;
-/// How many header lines a head may have.
+/// The largest number of header lines.
 const HEADERS_MAX: u8 = 32;
-/// How many interim responses may come before the real one.
+/// The largest number of interim responses before the final one.
 const INTERIM_MAX: u8 = 4;
-/// The longest body that is read, in bytes.
+/// The longest body, in bytes.
 pub const BODY_MAX: u64 = 16 * 1024 * 1024;
 
-/// What is wrong with a response.
+/// Why a response is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpError {
-    /// It does not start like one.
+    /// The response does not start with `HTTP/1.1 `.
     NotHttp,
-    /// A line of the head is malformed, or there are more than 32.
+    /// A line of the head is malformed, or there are more than 32 headers.
     BadHead,
     /// The head is longer than [`HEAD_MAX`].
     HeadTooLong,
-    /// More than four interim responses came first.
+    /// There are more than four interim responses.
     TooManyInterim,
-    /// 101: it goes on in another protocol.
+    /// Status 101: the server switches to another protocol.
     ProtocolSwitch,
-    /// The body comes in chunks, or encoded in another way.
+    /// The body has a transfer-encoding, such as `chunked`.
     TransferEncoding,
     /// There is no content-length.
     MissingContentLength,
-    /// The content-length is no number.
+    /// The content-length is not a number.
     BadLength,
     /// There is more than one content-length.
     DuplicateContentLength,
     /// The body is longer than [`BODY_MAX`].
     BodyTooLong,
-    /// A 204, which has no body, says that it has one.
+    /// A 204, which has no body, has a content-length above 0.
     UnexpectedBody,
 }
 
 impl Show for HttpError {
     fn show(&self, buffer: &mut VecView<u8>) {
-        let what = match self {
-            Self::NotHttp => "is not HTTP/1.1",
-            Self::BadHead => "has a malformed head",
-            Self::HeadTooLong => "has a head of over 4096 bytes",
-            Self::TooManyInterim => return put(buffer, &["interim answers came without end"]),
-            Self::ProtocolSwitch => "switches to another protocol",
-            Self::TransferEncoding => "has a transfer-encoding",
-            Self::MissingContentLength => "has no content-length",
-            Self::BadLength => "has a content-length that is no number",
-            Self::DuplicateContentLength => "has more than one content-length",
-            Self::BodyTooLong => "is longer than 16 MiB",
-            Self::UnexpectedBody => "is a 204 and has a body",
+        let text = match self {
+            Self::NotHttp => "the response is not HTTP/1.1",
+            Self::BadHead => "the response has malformed headers",
+            Self::HeadTooLong => "the response has headers of over 4096 bytes",
+            Self::TooManyInterim => "too many interim (1xx) responses",
+            Self::ProtocolSwitch => "the response switches to another protocol (101)",
+            Self::TransferEncoding => "the response has a transfer-encoding",
+            Self::MissingContentLength => "the response has no content-length",
+            Self::BadLength => "the response has an invalid content-length",
+            Self::DuplicateContentLength => "the response has more than one content-length",
+            Self::BodyTooLong => "the response is larger than 16 MiB",
+            Self::UnexpectedBody => "the response is a 204 with a body",
         };
-        put(buffer, &["the answer ", what]);
+        put!(buffer, text);
     }
 }
 display!(HttpError);
 
-/// How much of a response has come when no more does.
+/// How much of a response has been received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// Not one byte.
     Nothing,
     /// A part of the head.
     InHead,
-    /// The head and this many bytes of the body, of so many.
-    InBody(u64, u64),
+    /// The head and a part of the body.
+    InBody {
+        /// How many bytes of the body have been received.
+        received: u64,
+        /// The length of the body, in bytes.
+        length: u64,
+    },
     /// All of it.
     Complete,
 }
 
-/// A response, as far as it has come.
-// What is small comes first: reaching it takes less code.
+/// A response, as far as it has been received.
 #[derive(Debug, Default)]
-#[repr(C)]
 pub struct Response {
-    /// Where in the head the line begins that is coming.
+    /// The head so far, without those of interim responses.
+    head: Vec<u8, HEAD_MAX>,
+    /// Where in the head the current line begins.
     line: usize,
+    /// How many interim responses have been skipped.
     interim: u8,
-    /// The status code, once the first line has come.
-    code: u16,
+    /// The status code, once the status line has been received.
+    code: Option<u16>,
+    /// How many headers have been received.
     headers: u8,
     content_length: Option<u64>,
-    /// What is wrong with the body that the head announces.
-    wrong: Option<HttpError>,
-    /// The status code, the length of the body, and how much of that has come.
-    body: Option<(u16, u64, u64)>,
-    head: Vec<u8, HEAD_MAX>,
+    /// Why the body cannot be read. It is reported at the end of the head: the body
+    /// of an interim response does not matter.
+    body_error: Option<HttpError>,
+    /// The body, once the head is complete.
+    body: Option<Body>,
+}
+
+/// A body, as far as it has been received.
+#[derive(Debug)]
+struct Body {
+    received: u64,
+    length: u64,
 }
 
 impl Response {
-    /// Takes the next bytes, and gives back those of them that belong to the
-    /// body.
+    /// Takes the next bytes that were received. Returns those of them that belong
+    /// to the body.
     ///
     /// # Errors
     ///
-    /// The response is not one that is understood; nothing more can be made of
-    /// it.
+    /// The response is refused. The parser cannot be used any more.
     pub fn push<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], HttpError> {
         let mut rest = bytes.iter();
         // Ends: each turn takes a byte.
@@ -121,18 +135,17 @@ impl Response {
             let Some(byte) = rest.next() else { return Ok(&[]) };
             self.push_head(*byte)?;
         }
-        let Some((_, length, come)) = &mut self.body else { return Ok(&[]) };
-        let missing = usize::try_from(*length - *come).unwrap_or(usize::MAX);
+        let Some(body) = &mut self.body else { return Ok(&[]) };
+        let missing = usize::try_from(body.length - body.received).unwrap_or(usize::MAX);
         let rest = rest.as_slice();
         let part = rest.get(..missing).unwrap_or(rest);
-        *come += part.len() as u64;
+        body.received += part.len() as u64;
         Ok(part)
     }
 
-    // Apart, it keeps its registers to itself: the programs are smaller.
     #[inline(never)]
     fn push_head(&mut self, byte: u8) -> Result<(), HttpError> {
-        if START.get(self.head.len()).is_some_and(|wanted| *wanted != byte) {
+        if START.get(self.head.len()).is_some_and(|expected| *expected != byte) {
             return Err(HttpError::NotHttp);
         }
         let end = self.head.len();
@@ -143,78 +156,77 @@ impl Response {
         let line = self.head.get(self.line..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         self.line = self.head.len();
-        if self.code == 0 {
-            self.code = status_code(line).ok_or(HttpError::BadHead)?;
-        } else if line.is_empty() {
-            return self.end_head();
-        } else {
-            let (name, value) = header(line).ok_or(HttpError::BadHead)?;
-            if self.headers == HEADERS_MAX {
-                return Err(HttpError::BadHead);
-            }
-            self.headers += 1;
-            let wrong = if is_named(name, b"transfer-encoding") {
-                Some(HttpError::TransferEncoding)
-            } else if is_named(name, b"content-length") {
-                match (whole_number(value), self.content_length) {
-                    (None, _) => Some(HttpError::BadLength),
-                    (_, Some(_)) => Some(HttpError::DuplicateContentLength),
-                    (length, None) => {
-                        self.content_length = length;
-                        None
-                    }
-                }
-            } else {
-                None
-            };
-            self.wrong = self.wrong.or(wrong);
+        if self.code.is_none() {
+            self.code = Some(status_code(line).ok_or(HttpError::BadHead)?);
+            return Ok(());
         }
+        if line.is_empty() {
+            return self.end_head();
+        }
+        let (name, value) = header(line).ok_or(HttpError::BadHead)?;
+        if self.headers == HEADERS_MAX {
+            return Err(HttpError::BadHead);
+        }
+        self.headers += 1;
+        let error = if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            Some(HttpError::TransferEncoding)
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            match (whole_number(value), self.content_length) {
+                (None, _) => Some(HttpError::BadLength),
+                (_, Some(_)) => Some(HttpError::DuplicateContentLength),
+                (length, None) => {
+                    self.content_length = length;
+                    None
+                }
+            }
+        } else {
+            None
+        };
+        self.body_error = self.body_error.or(error);
         Ok(())
     }
 
     fn end_head(&mut self) -> Result<(), HttpError> {
-        let length = match (self.code, self.wrong, self.content_length) {
+        let code = self.code.unwrap_or_default();
+        let length = match (code, self.body_error, self.content_length) {
             (101, ..) => return Err(HttpError::ProtocolSwitch),
             (..200, ..) if self.interim == INTERIM_MAX => return Err(HttpError::TooManyInterim),
             (..200, ..) => {
-                self.interim += 1;
-                self.head.clear();
-                (self.line, self.code, self.headers) = (0, 0, 0);
-                (self.content_length, self.wrong) = (None, None);
+                *self = Self { interim: self.interim + 1, ..Self::default() };
                 return Ok(());
             }
-            (_, Some(wrong), _) => return Err(wrong),
+            (_, Some(error), _) => return Err(error),
             (204, _, None | Some(0)) => 0,
             (204, ..) => return Err(HttpError::UnexpectedBody),
             (_, _, None) => return Err(HttpError::MissingContentLength),
             (_, _, Some(length)) if length > BODY_MAX => return Err(HttpError::BodyTooLong),
             (_, _, Some(length)) => length,
         };
-        self.body = Some((self.code, length, 0));
+        self.body = Some(Body { received: 0, length });
         Ok(())
     }
 
-    /// The status code, once the head has come.
+    /// The status code, once the head is complete.
     pub fn code(&self) -> Option<u16> {
-        self.body.map(|(code, _, _)| code)
+        self.code.filter(|_| self.body.is_some())
     }
 
-    /// How much has come.
+    /// How much has been received.
     pub fn progress(&self) -> Progress {
         match self.body {
-            Some((_, length, come)) if come == length => Progress::Complete,
-            Some((_, length, come)) => Progress::InBody(come, length),
+            Some(Body { received, length }) if received == length => Progress::Complete,
+            Some(Body { received, length }) => Progress::InBody { received, length },
             None if self.head.is_empty() && self.interim == 0 => Progress::Nothing,
             None => Progress::InHead,
         }
     }
 }
 
-/// What a response starts with.
+/// How each response starts.
 const START: &[u8] = b"HTTP/1.1 ";
 
-/// The status code in the first line of a head: three digits, from 100 on, and
-/// maybe a space and a reason.
+/// The status code of a status line: three digits, at least 100, then the end of
+/// the line or a space and a reason.
 fn status_code(line: &[u8]) -> Option<u16> {
     let (digits, reason) = line.get(START.len()..)?.split_at_checked(3)?;
     if !matches!(reason, [] | [b' ', ..]) || !is_text(reason) {
@@ -223,7 +235,7 @@ fn status_code(line: &[u8]) -> Option<u16> {
     whole_number(digits).filter(|code| *code >= 100)?.try_into().ok()
 }
 
-/// The name and the value of a header.
+/// The name and the value of a header line.
 fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
@@ -233,23 +245,15 @@ fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name, value.trim_ascii()))
 }
 
-/// Whether a header's name may have this character: RFC 9110, 5.6.2.
+/// Whether the name of a header may contain this character: RFC 9110, 5.6.2.
 fn is_token(byte: &u8) -> bool {
-    // A search in a text would be one by words, with much code.
     matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
         || byte.is_ascii_alphanumeric()
 }
 
-/// Whether there are no control characters but tabs.
+/// Whether there are no control characters other than tabs.
 fn is_text(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control())
-}
-
-/// Whether a header has this name, which is in lower case, in whatever case. Of
-/// the characters that a name may have, the bit makes a difference for letters,
-/// and makes none of the others one.
-fn is_named(name: &[u8], lower_case: &[u8]) -> bool {
-    name.iter().map(|byte| byte | 0x20).eq(lower_case.iter().copied())
 }
 
 #[cfg(test)]
@@ -259,8 +263,8 @@ mod tests {
     use std::format;
     use std::string::String;
 
-    /// What a response comes to, given whole and given byte by byte: the code,
-    /// the body and how far it came.
+    /// Reads a response, in pieces of several sizes, which must make no difference.
+    /// Returns the status code, the body and the progress.
     fn read(text: &[u8]) -> Result<(Option<u16>, String, Progress), HttpError> {
         let read_in = |size: usize| {
             let mut response = Response::default();
@@ -278,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_headers() {
+    fn header_names_are_tokens() {
         for byte in 0..=u8::MAX {
             let listed = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             assert_eq!(is_token(&byte), listed, "{byte}");
@@ -286,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn understood() {
+    fn responses_that_are_understood() {
         use Progress::{Complete, InBody, InHead, Nothing};
         for (text, code, body, progress) in [
             ("", None, "", Nothing),
@@ -296,7 +300,12 @@ mod tests {
             ("HTTP/1.1 204 \r\ncontent-length: 0\r\n\r\n", Some(204), "", Complete),
             ("HTTP/1.1 204 \t\r\na: b\tc\r\nd:\t\r\n\r\n", Some(204), "", Complete),
             ("HTTP/1.1 204 No Content\r\n\r\ntrailing", Some(204), "", Complete),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", Some(200), "ab", InBody(2, 3)),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
+                Some(200),
+                "ab",
+                InBody { received: 2, length: 3 },
+            ),
             ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", Some(200), "abc", Complete),
             ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcdef", Some(200), "abc", Complete),
             ("HTTP/1.1 404 Not Found\r\nCONTENT-LENGTH:0\r\n\r\n", Some(404), "", Complete),
@@ -314,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn responses_that_are_refused() {
         use HttpError::*;
         let length = |length: &str| format!("HTTP/1.1 200 OK\r\ncontent-length:{length}\r\n\r\n");
         for (text, error) in [
@@ -363,20 +372,20 @@ mod tests {
     }
 
     #[test]
-    fn errors_in_words() {
+    fn errors_are_shown_in_words() {
         use HttpError::*;
         for (error, text) in [
-            (NotHttp, "the answer is not HTTP/1.1"),
-            (BadHead, "the answer has a malformed head"),
-            (HeadTooLong, "the answer has a head of over 4096 bytes"),
-            (TooManyInterim, "interim answers came without end"),
-            (ProtocolSwitch, "the answer switches to another protocol"),
-            (TransferEncoding, "the answer has a transfer-encoding"),
-            (MissingContentLength, "the answer has no content-length"),
-            (BadLength, "the answer has a content-length that is no number"),
-            (DuplicateContentLength, "the answer has more than one content-length"),
-            (BodyTooLong, "the answer is longer than 16 MiB"),
-            (UnexpectedBody, "the answer is a 204 and has a body"),
+            (NotHttp, "the response is not HTTP/1.1"),
+            (BadHead, "the response has malformed headers"),
+            (HeadTooLong, "the response has headers of over 4096 bytes"),
+            (TooManyInterim, "too many interim (1xx) responses"),
+            (ProtocolSwitch, "the response switches to another protocol (101)"),
+            (TransferEncoding, "the response has a transfer-encoding"),
+            (MissingContentLength, "the response has no content-length"),
+            (BadLength, "the response has an invalid content-length"),
+            (DuplicateContentLength, "the response has more than one content-length"),
+            (BodyTooLong, "the response is larger than 16 MiB"),
+            (UnexpectedBody, "the response is a 204 with a body"),
         ] {
             assert_eq!(format!("{error}"), text);
         }
@@ -388,6 +397,9 @@ mod tests {
         let head = format!("{head}{}\r\n\r\n", "b".repeat(HEAD_MAX - head.len() - 4));
         assert_eq!(head.len(), HEAD_MAX);
         let (code, _, progress) = read(head.as_bytes()).unwrap();
-        assert_eq!((code, progress), (Some(200), Progress::InBody(0, BODY_MAX)));
+        assert_eq!(
+            (code, progress),
+            (Some(200), Progress::InBody { received: 0, length: BODY_MAX })
+        );
     }
 }

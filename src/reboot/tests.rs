@@ -94,7 +94,7 @@ impl Script {
         let begun = self.now + wait + stopped;
         let answer = answer(text);
         self.now = match answer {
-            Err(error) if error.is_too_late() => self.reboot.deadline(begun).max(begun),
+            Err(error) if error.is_timeout() => self.reboot.deadline(begun).max(begun),
             _ => begun + took,
         };
         let time = CallTime { begun, ended: self.now };
@@ -141,15 +141,15 @@ fn not_rebooted(why: &str) -> String {
 
 /// The errors that end a reboot wherever they come, with their words.
 const ERRORS: [(&str, &str); 5] = [
-    ("500 inhibited", "the API answered 500: inhibited"),
-    ("423 Update lock held", "the API answered 423: Update lock held"),
-    ("garbage", "the answer is not HTTP/1.1"),
+    ("500 inhibited", "the API returned 500: inhibited"),
+    ("423 Update lock held", "the API returned 423: Update lock held"),
+    ("garbage", "the response is not HTTP/1.1"),
     (
         "denied",
         "cannot connect: permission denied \
          (needs uid 0 or group 274, and the SELinux type control_t)",
     ),
-    ("descriptors", "cannot begin: too many open files"),
+    ("descriptors", "cannot set up the call: too many open files"),
 ];
 
 #[test]
@@ -164,8 +164,8 @@ fn first_request_that_fails_is_a_failure() {
     let unreachable = [
         (
             "refused",
-            "cannot connect: connection refused (is the API server running? if it made a new \
-             socket, restart the container that has the old one mounted)",
+            "cannot connect: connection refused (is the API server running? if it has made a new \
+             socket, restart the container that still mounts the old one)",
         ),
         (
             "missing",
@@ -178,8 +178,8 @@ fn first_request_that_fails_is_a_failure() {
         within(60).play(&[("reboot", 0, answer)], 3, &not_rebooted(why), 0);
     }
     for (answer, why) in [
-        ("full", "the API takes no connections in time (-timeout 1m)"),
-        ("silence", "sent, but no answer in time (-timeout 1m)"),
+        ("full", "timed out connecting to the API (-timeout 1m)"),
+        ("silence", "timed out waiting for a response (-timeout 1m)"),
     ] {
         within(60).play(&[("reboot", 0, answer)], 3, &not_rebooted(why), 60_000);
     }
@@ -208,8 +208,8 @@ fn if_ready_reboots_only_a_node_that_is_ready() {
 #[test]
 fn if_ready_fails_if_the_status_cannot_be_read() {
     let disconnects = [
-        ("break", "the connection was closed without an answer"),
-        ("reset", "cannot receive the answer: connection reset"),
+        ("break", "connection closed before a response"),
+        ("reset", "cannot receive the response: connection reset"),
         ("unsent", "cannot send the request: broken pipe"),
     ];
     for (answer, why) in ERRORS.into_iter().chain(disconnects) {
@@ -219,7 +219,7 @@ fn if_ready_fails_if_the_status_cannot_be_read() {
         if_ready(MINUTE).play(&rows, 3, &line, 100);
     }
     let line = "cannot read the update status from /run/api.sock: \
-                sent, but no answer in time (-timeout 1m)";
+                timed out waiting for a response (-timeout 1m)";
     if_ready(MINUTE).play(&[("status", 0, "silence")], 3, line, 60_000);
     // There was time for an answer, so that the one before says nothing.
     let rows = [("status", 0, "423"), ("status", 100, "silence")];
@@ -250,20 +250,17 @@ fn if_ready_waits_for_the_lock() {
     if_ready(timeout).play(&ready, 0, ACCEPTED, 300);
     // The timeout is for both calls.
     let rows = [&ready[..3], &[("reboot", 0, "silence")]].concat();
-    let why = not_rebooted("sent, but no answer in time (-timeout 3s)");
+    let why = not_rebooted("timed out waiting for a response (-timeout 3s)");
     if_ready(timeout).play(&rows, 3, &why, 3_000);
 }
 
 #[test]
 fn first_disconnect_is_a_warning() {
     for (answer, warning) in [
-        (
-            "break",
-            "the connection was closed without an answer; checking whether the API comes back",
-        ),
+        ("break", "connection closed before a response; checking whether the API comes back"),
         (
             "reset",
-            "cannot receive the answer: connection reset; checking whether the API comes back",
+            "cannot receive the response: connection reset; checking whether the API comes back",
         ),
     ] {
         let mut script = within(60);
@@ -297,7 +294,7 @@ fn answer_after_a_disconnect_is_the_result() {
 fn api_that_comes_back_has_time_to_answer() {
     let silence = [("reboot", 0, "break"), ("reboot", 250, "silence")];
     for (timeout, took, shown) in [(2, 15_250, "2s"), (20, 20_000, "20s"), (60, 60_000, "1m")] {
-        let why = format!("sent, but no answer in time (-timeout {shown})");
+        let why = format!("timed out waiting for a response (-timeout {shown})");
         within(timeout).play(&silence, 3, &not_rebooted(&why), took);
     }
     let rows = [("reboot", 0, "+1s break"), ("reboot", 250, "+14s 204")];
@@ -372,7 +369,7 @@ fn api_that_crashes_on_each_request_is_no_reboot() {
         within(60).play(&rows, 0, AGAIN, 6_000 * count as u128);
     }
     // After the timeout, the next disconnect is the end.
-    let why = not_rebooted("the connection was closed without an answer");
+    let why = not_rebooted("connection closed before a response");
     within(60).play(&crashes(11), 3, &why, 60_000);
     within(59).play(&crashes(11), 3, &why, 60_000);
     // A short timeout gives way to the grace.
@@ -382,7 +379,7 @@ fn api_that_crashes_on_each_request_is_no_reboot() {
 /// A server that is there, and breaks the connection each time.
 #[test]
 fn connection_that_keeps_breaking_is_a_failure() {
-    let why = not_rebooted("the connection was closed without an answer");
+    let why = not_rebooted("connection closed before a response");
     for timeout in [1, 3, 60, 3_600] {
         // Each at once: at least five seconds.
         let mut rows = vec![("reboot", 0, "break")];
@@ -397,7 +394,7 @@ fn connection_that_keeps_breaking_is_a_failure() {
     rows.extend([("reboot", 250, "unsent"); 20]);
     within(60).play(&rows, 3, &why, 5_000);
     // Each after four seconds: until the timeout, which is no shorter than the grace.
-    let why = not_rebooted("cannot receive the answer: connection reset");
+    let why = not_rebooted("cannot receive the response: connection reset");
     for (timeout, count, took) in [(60, 15, 63_750), (3, 4, 17_000)] {
         let mut rows = vec![("reboot", 0, "reset")];
         rows.extend(vec![("reboot", 250, "+4s reset"); count]);
@@ -423,6 +420,6 @@ fn stopped_process_makes_its_last_request_after_the_grace() {
     within(60).play(&rows, 0, GONE, 35_000);
     // The last request has as much time as each.
     let rows = [("reboot", 0, "break"), ("reboot", 250, "~2m silence")];
-    let why = not_rebooted("sent, but no answer in time (-timeout 1m)");
+    let why = not_rebooted("timed out waiting for a response (-timeout 1m)");
     within(60).play(&rows, 3, &why, 135_250);
 }

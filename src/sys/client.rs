@@ -55,7 +55,7 @@ pub fn call_until_free<'x>(
         deadline.pause(pause).map_err(CallError::Setup)?;
         let is_last = LockRetry::is_last(deadline.remaining());
         match perform(socket, call, deadline, exchange) {
-            Err(error) if is_last && error.is_too_late() => return Ok(Answer::Busy),
+            Err(error) if is_last && error.is_timeout() => return Ok(Answer::Busy),
             result => result?,
         }
     }

@@ -106,7 +106,7 @@ def test_updater_exits_on_a_stale_socket_and_recovers_after_a_restart(containers
     log.wait_for(READY)
     node.restart()
     log.wait_for(
-        "level=error .*connection refused .*if it made a new socket, restart the container"
+        "level=error .*connection refused .*if it has made a new socket, restart the container"
     )
     log.wait_for(
         'level=error event=gave_up msg="the socket is unreachable; exiting so that a restarted '

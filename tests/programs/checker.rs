@@ -41,7 +41,7 @@ const STAGED: &str = "no: state Staged, 1.26.1 is prepared but not activated; \
                       running 1.26.0, variant aws-k8s-1.30, arch x86_64";
 const STAGED_ALONE: &str = "no: state Staged, no update chosen; \
                             running 1.26.0, variant aws-k8s-1.30, arch x86_64";
-const READY: &str = "yes: state Ready, reboot brings 1.26.1; \
+const READY: &str = "yes: state Ready, the next boot starts 1.26.1; \
                      running 1.26.0, variant aws-k8s-1.30, arch x86_64";
 
 /// The node after these commands, and after the next ones failed, were refused
@@ -176,8 +176,8 @@ fn a_refresh_that_does_not_work_changes_nothing() {
 fn what_goes_wrong_behind_a_lock_is_no_no() {
     let cut = Fault::raw("HTTP/1.1 423 Locked\r\ncontent-length: 16\r\n\r\nUpdate");
     for (name, fault, after, why) in [
-        ("silence", Fault::silence(), 1, "sent, but no answer in time (-timeout 1s)"),
-        ("half a lock", cut, 0, "the connection was closed after 6 of 16 bytes of the answer"),
+        ("silence", Fault::silence(), 1, "timed out waiting for a response (-timeout 1s)"),
+        ("half a lock", cut, 0, "connection closed after 6 of 16 bytes of the response body"),
     ] {
         let node = node_after(&[], |node| node.set_lock(Some(Lock::Exclusive)));
         node.inject(Rule::from(fault).on("GET", "/updates/status").after(after).forever());
@@ -274,7 +274,7 @@ fn a_server_that_goes_away_behind_a_lock_is_no_no() {
 const MISSING: &str = "cannot connect: no such file or directory \
                        (is this a Bottlerocket node, and is the socket mounted here?)";
 const REFUSED: &str = "cannot connect: connection refused (is the API server running? \
-                       if it made a new socket, restart the container that has the old one mounted)";
+                       if it has made a new socket, restart the container that still mounts the old one)";
 
 #[test]
 fn tells_what_is_wrong_with_the_socket() {
@@ -331,7 +331,7 @@ fn tells_that_permission_is_denied() {
     assert_eq!(node.requested(), [""; 0]);
 }
 
-const NOT_204: &str = "SOCKET: the API answered 204, without a reason";
+const NOT_204: &str = "SOCKET: the API returned 204 without a reason";
 
 /// The captured answers, of which most are none to the checker's request, and
 /// what the checker has to say: with 3, behind "cannot read".
@@ -347,23 +347,23 @@ const TRANSCRIPTS: [(&str, i32, &str); 24] = [
     (
         "prepare-disallowed-ready",
         3,
-        "SOCKET: the API answered 409: Update action not allowed according to update state",
+        "SOCKET: the API returned 409: Update action not allowed according to update state",
     ),
     (
         "prepare-no-chosen-update",
         3,
-        "SOCKET: the API answered 404: Previously chosen Update no longer exists",
+        "SOCKET: the API returned 404: Previously chosen Update no longer exists",
     ),
     ("reboot-204", 3, NOT_204),
     (
         "reboot-500",
         3,
-        "SOCKET: the API answered 500: Failed to reboot, exit code: 1, stderr: Operation \
+        "SOCKET: the API returned 500: Failed to reboot, exit code: 1, stderr: Operation \
          inhibited by \"backup\" (PID 123 \"systemd-inhib\"), reason is \"a \\ é\". Please retry \
          operation after closing inhibitors and logging out other users.",
     ),
     ("refresh-204", 3, NOT_204),
-    ("slow-request-408", 3, "SOCKET: the API did not get the whole request in time (408)"),
+    ("slow-request-408", 3, "SOCKET: the API did not receive the whole request in time (408)"),
     ("status-available", 1, AVAILABLE),
     ("status-during-refresh", 1, LOCKED),
     ("status-failed-prepare", 1, AVAILABLE),

@@ -23,7 +23,7 @@ exit code 0
 
 Kured asks again. Now the node is ready: Kured locks, cordons and drains it.
 $ bottlerocket-checker -socket _/api.sock
-  yes: state Ready, reboot brings 1.26.1; running 1.26.0, variant aws-k8s-1.30, arch x86_64
+  yes: state Ready, the next boot starts 1.26.1; running 1.26.0, variant aws-k8s-1.30, arch x86_64
 exit code 0
 
 The node is drained, and Kured has it rebooted.

@@ -327,7 +327,7 @@ fn scrapes_are_answered_while_the_api_is_silent() {
     assert_eq!(page.get("updater_events_total{event=\"api_lost\"}"), 0.0);
     assert!(begin.elapsed() < AT_ONCE, "{:?}", begin.elapsed());
     // That is what it comes to all the same, at the time when it should.
-    serving.updater.wait_for("sent, but no answer in time");
+    serving.updater.wait_for("timed out waiting for a response");
     assert!(begin.elapsed() > Duration::from_secs(8), "{:?}", begin.elapsed());
     serving.updater.wait_for("the API is available again");
     serving.updater.wait_for("nothing to do");
@@ -445,7 +445,7 @@ fn too_few_open_files_pass_by() {
     let mut serving = Serving::start(&mut limited);
     serving.updater.wait_for("nothing to do");
     let silent = [serving.scraper(b"GET"), serving.scraper(b"GET")];
-    serving.updater.wait_for("cannot begin: too many open files");
+    serving.updater.wait_for("cannot set up the call: too many open files");
     let ticks = cpu_ticks(&serving.updater);
     // Both have had their five seconds then.
     for stream in silent {

@@ -157,18 +157,18 @@ fn tells_why_the_api_does_not_reboot() {
         let node = Node::after(&STEPS);
         node.change(|node, _| node.end_next(Reboot, Ending::failed(1, stderr)));
         let ran = masked(&node, run(node.program("reboot").arg("-if-ready")));
-        let why = "the API answered 500: Failed to reboot, exit code: 1, stderr:";
+        let why = "the API returned 500: Failed to reboot, exit code: 1, stderr:";
         assert_eq!(ran, not_rebooted(&format!("{why}{shown}")));
         assert_eq!(boots(&node), 1);
     }
 }
 
-const STATUS: &str = "the API answered 200: {\"update_state\":";
+const STATUS: &str = "the API returned 200: {\"update_state\":";
 
 /// The captured answers, of which most are none to this request, and what is
 /// said of them: with `None`, that the reboot is on its way.
 const TRANSCRIPTS: [(&str, Option<&str>); 24] = [
-    ("action-prepare-during-refresh", Some("the API answered 423: Update lock held")),
+    ("action-prepare-during-refresh", Some("the API returned 423: Update lock held")),
     ("activate-204", None),
     ("connection-close", Some(STATUS)),
     ("connection-close-404", Some("the API does not know this call (404)")),
@@ -178,28 +178,28 @@ const TRANSCRIPTS: [(&str, Option<&str>); 24] = [
     ("prepare-204", None),
     (
         "prepare-disallowed-ready",
-        Some("the API answered 409: Update action not allowed according to update state"),
+        Some("the API returned 409: Update action not allowed according to update state"),
     ),
     (
         "prepare-no-chosen-update",
-        Some("the API answered 404: Previously chosen Update no longer exists"),
+        Some("the API returned 404: Previously chosen Update no longer exists"),
     ),
     ("reboot-204", None),
     (
         "reboot-500",
         Some(
-            "the API answered 500: Failed to reboot, exit code: 1, stderr: Operation inhibited by \
+            "the API returned 500: Failed to reboot, exit code: 1, stderr: Operation inhibited by \
              \"backup\" (PID 123 \"systemd-inhib\"), reason is \"a \\ é\". Please retry operation \
              after closing inhibitors and logging out other users.",
         ),
     ),
     ("refresh-204", None),
-    ("slow-request-408", Some("the API did not get the whole request in time (408)")),
+    ("slow-request-408", Some("the API did not receive the whole request in time (408)")),
     ("status-available", Some(STATUS)),
     (
         "status-during-refresh",
         Some(
-            "the API answered 423: Unable to obtain shared lock for reading update status: \
+            "the API returned 423: Unable to obtain shared lock for reading update status: \
              Resource temporarily unavailable (os error 11)",
         ),
     ),
@@ -213,7 +213,7 @@ const TRANSCRIPTS: [(&str, Option<&str>); 24] = [
     ("unknown-path-404", Some("the API does not know this call (404)")),
 ];
 
-const UNINITIALIZED: &str = "the API answered 404: \
+const UNINITIALIZED: &str = "the API returned 404: \
                              Update status is uninitialized, refresh-updates to initialize it";
 
 /// Whole, byte by byte, and with another answer behind it, which says yes.
@@ -250,7 +250,7 @@ fn tells_what_is_wrong_with_the_socket() {
     File::create(path("file")).unwrap();
     leave_stale_socket(&path("stale"));
     let refused = "cannot connect: connection refused (is the API server running? \
-                   if it made a new socket, restart the container that has the old one mounted)";
+                   if it has made a new socket, restart the container that still mounts the old one)";
     for (socket, why) in [
         (
             "missing",
@@ -291,7 +291,7 @@ fn tells_that_permission_is_denied() {
     assert_eq!(node.requested(), [""; 0]);
 }
 
-const BREAK: &str = "bottlerocket-reboot: the connection was closed without an answer; \
+const BREAK: &str = "bottlerocket-reboot: connection closed before a response; \
                      checking whether the API comes back\n";
 
 fn after_a_break(ran: Ran) -> Ran {
@@ -308,10 +308,10 @@ fn answer_to_the_repeated_request_is_the_result() {
     let refused = "500 \r\ncontent-length: 9\r\n\r\ninhibited";
     let cases = [
         ("it reboots", None, said(0, AGAIN)),
-        ("it refuses", answer(refused), not_rebooted("the API answered 500: inhibited")),
+        ("it refuses", answer(refused), not_rebooted("the API returned 500: inhibited")),
         ("it breaks again", Some(Fault::close()), said(0, AGAIN)),
         ("it breaks again, later", answer("204"), said(0, AGAIN)),
-        ("it gives garbage", Some(Fault::raw("?")), not_rebooted("the answer is not HTTP/1.1")),
+        ("it gives garbage", Some(Fault::raw("?")), not_rebooted("the response is not HTTP/1.1")),
     ];
     let ask = |flag: &str, name: &str, second: &Option<Fault>, expected: &Ran| {
         let node = Node::after(&STEPS);
@@ -386,7 +386,7 @@ const RESTART: Duration = Duration::from_millis(600);
 fn answer_of_an_api_that_was_away_is_the_result() {
     let refuse: fn(&Node) = |node| node.refuse();
     let remove_socket: fn(&Node) = |node| node.remove_socket();
-    let refused = "the API answered 500: Failed to reboot, exit code: 1, stderr: no";
+    let refused = "the API returned 500: Failed to reboot, exit code: 1, stderr: no";
     thread::scope(|scope| {
         for go_away in [refuse, remove_socket] {
             for is_refused in [false, true] {

@@ -160,11 +160,19 @@ fn result_of_a_call() {
         (Call::Status, &[STATUS, Send("SSH-2.0\r\n")], &no_http),
         (Call::Status, &[STATUS, Close], &disconnect(Progress::Nothing)),
         (Call::Status, &[STATUS, Send("HTTP"), Close], &disconnect(Progress::InHead)),
-        (Call::Status, &[STATUS, head, Send("{"), Close], &disconnect(Progress::InBody(1, 24))),
+        (
+            Call::Status,
+            &[STATUS, head, Send("{"), Close],
+            &disconnect(Progress::InBody { received: 1, length: 24 }),
+        ),
         (Call::Status, &[TimeOut], &timeout(Progress::Nothing)),
         (Call::Status, &[STATUS, TimeOut], &timeout(Progress::Nothing)),
         (Call::Status, &[STATUS, Send("HTTP"), TimeOut], &timeout(Progress::InHead)),
-        (Call::Status, &[STATUS, head, Send("{"), TimeOut], &timeout(Progress::InBody(1, 24))),
+        (
+            Call::Status,
+            &[STATUS, head, Send("{"), TimeOut],
+            &timeout(Progress::InBody { received: 1, length: 24 }),
+        ),
     ];
     for (call, acts, result) in rows {
         assert_eq!(Script::new(acts).call(call), result);

@@ -324,7 +324,7 @@ fn every_event_has_its_fields() {
         (Event::CommandWithoutEffect { command: prepare }, "command=prepare".into()),
         (
             Event::CommandRefused { command: prepare, refusal: &refusal },
-            "command=prepare error=\"the API answered 409: no room\"".into(),
+            "command=prepare error=\"the API returned 409: no room\"".into(),
         ),
         (Event::LockStuck { after: took }, "after=1m30s".into()),
         (Event::NothingToDo(&status), "state=Staged running=1 variant=v arch=a".into()),
@@ -346,7 +346,7 @@ fn every_event_has_its_fields() {
         (Event::Updated(&entry), "version=3 variant=v arch=a before=1".into()),
         (
             Event::ApiLost { call: status_call, error },
-            "call=status error=\"the API takes no connections in time\"".into(),
+            "call=status error=\"timed out connecting to the API\"".into(),
         ),
         (Event::ApiBack { after: took }, "after=1m30s".into()),
         (
@@ -371,11 +371,11 @@ fn every_event_has_its_fields() {
                 answer: &Ok(Answer::NotAllowed(refusal)),
                 took,
             },
-            "call=prepare answer=\"the API answered 409: no room\" took=1m30s".into(),
+            "call=prepare answer=\"the API returned 409: no room\" took=1m30s".into(),
         ),
         (
             Event::ApiCall { call: status_call, answer: &Err(error), took },
-            "call=status error=\"the API takes no connections in time\" took=1m30s".into(),
+            "call=status error=\"timed out connecting to the API\" took=1m30s".into(),
         ),
         (Event::StateDamaged, "".into()),
         (
@@ -384,7 +384,7 @@ fn every_event_has_its_fields() {
         ),
         (
             Event::GaveUp { after: took, error },
-            "after=1m30s error=\"the API takes no connections in time\"".into(),
+            "after=1m30s error=\"timed out connecting to the API\"".into(),
         ),
         (Event::Stopped { signal: "SIGTERM" }, "signal=SIGTERM".into()),
     ] {

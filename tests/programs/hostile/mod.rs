@@ -83,15 +83,15 @@ fn with_head(lines: &str) -> Vec<u8> {
 
 #[test]
 fn what_is_no_answer_in_http() {
-    let not_http = "the answer is not HTTP/1.1";
-    let bad_head = "the answer has a malformed head";
-    let long_head = "the answer has a head of over 4096 bytes";
-    let no_length = "the answer has no content-length";
-    let bad_length = "the answer has a content-length that is no number";
-    let two_lengths = "the answer has more than one content-length";
-    let too_long = "the answer is longer than 16 MiB";
-    let encoded = "the answer has a transfer-encoding";
-    let endless = "interim answers came without end";
+    let not_http = "the response is not HTTP/1.1";
+    let bad_head = "the response has malformed headers";
+    let long_head = "the response has headers of over 4096 bytes";
+    let no_length = "the response has no content-length";
+    let bad_length = "the response has an invalid content-length";
+    let two_lengths = "the response has more than one content-length";
+    let too_long = "the response is larger than 16 MiB";
+    let encoded = "the response has a transfer-encoding";
+    let endless = "too many interim (1xx) responses";
     let body = format!("\r\n\r\n{READY}");
     let cases: &[(&str, Vec<u8>, &str)] = &[
         ("garbage", b"garbage".into(), not_http),
@@ -150,12 +150,12 @@ fn what_is_no_answer_in_http() {
         (
             "a 204 with a length",
             with_body("204 No Content", READY),
-            "the answer is a 204 and has a body",
+            "the response is a 204 with a body",
         ),
         (
             "another protocol",
             with_body("101 Switching Protocols", READY),
-            "the answer switches to another protocol",
+            "the response switches to another protocol (101)",
         ),
         (
             "five interim answers",
@@ -180,20 +180,20 @@ fn what_is_no_answer_in_http() {
 #[test]
 fn what_has_no_end() {
     for (name, start, again, why) in [
-        ("garbage", "", "garbage", "the answer is not HTTP/1.1"),
+        ("garbage", "", "garbage", "the response is not HTTP/1.1"),
         (
             "interim answers",
             "",
             "HTTP/1.1 100 Continue\r\n\r\n",
-            "interim answers came without end",
+            "too many interim (1xx) responses",
         ),
-        ("a line", "HTTP/1.1 200 OK\r\na: ", "b", "the answer has a head of over 4096 bytes"),
-        ("lines", "HTTP/1.1 200 OK\r\n", "a: b\r\n", "the answer has a malformed head"),
+        ("a line", "HTTP/1.1 200 OK\r\na: ", "b", "the response has headers of over 4096 bytes"),
+        ("lines", "HTTP/1.1 200 OK\r\n", "a: b\r\n", "the response has malformed headers"),
         (
             "a body",
             "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n",
             " ",
-            "the answer is longer than 16 MiB",
+            "the response is larger than 16 MiB",
         ),
     ] {
         let node = node(Fault::Flood(start.into(), again.into()));
@@ -210,33 +210,33 @@ fn what_has_no_end() {
 fn what_breaks_off() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n";
     for (name, answer, why) in [
-        ("no answer", String::new(), "the connection was closed without an answer"),
-        ("a byte", "H".into(), "the connection was closed in the middle of the answer's head"),
+        ("no answer", String::new(), "connection closed before a response"),
+        ("a byte", "H".into(), "connection closed in the middle of the response headers"),
         (
             "a status line",
             "HTTP/1.1 200 OK\r\n".into(),
-            "the connection was closed in the middle of the answer's head",
+            "connection closed in the middle of the response headers",
         ),
         (
             "all of a head but its last byte",
             head[..head.len() - 1].into(),
-            "the connection was closed in the middle of the answer's head",
+            "connection closed in the middle of the response headers",
         ),
         (
             "an interim answer",
             "HTTP/1.1 100 Continue\r\n\r\n".into(),
-            "the connection was closed in the middle of the answer's head",
+            "connection closed in the middle of the response headers",
         ),
-        ("a head", head.into(), "the connection was closed after 0 of 24 bytes of the answer"),
+        ("a head", head.into(), "connection closed after 0 of 24 bytes of the response body"),
         (
             "all but the last byte",
             format!("{head}{}", &READY[..23]),
-            "the connection was closed after 23 of 24 bytes of the answer",
+            "connection closed after 23 of 24 bytes of the response body",
         ),
         (
             "a document, of which more was announced",
             format!("HTTP/1.1 200 OK\r\ncontent-length: 25\r\n\r\n{READY}"),
-            "the connection was closed after 24 of 25 bytes of the answer",
+            "connection closed after 24 of 25 bytes of the response body",
         ),
     ] {
         let node = node(Fault::raw(answer));
@@ -262,21 +262,21 @@ fn what_breaks_off() {
 /// them by whoever asks for the status, and for the reboot.
 #[test]
 fn what_says_no() {
-    let answered = |what: &str| format!("the API answered {what}");
+    let answered = |what: &str| format!("the API returned {what}");
     let long = "\u{1b}[31mx".repeat(200_000);
     let cases: &[(Vec<u8>, Option<String>, Option<String>)] = &[
         (
             with_body("200 OK", ""),
-            Some("the status document is not understood: truncated JSON at byte 0".into()),
-            Some(answered("200, without a reason")),
+            Some("the status document is invalid: truncated JSON at byte 0".into()),
+            Some(answered("200 without a reason")),
         ),
         (with_body("200 OK", READY), None, Some(answered(&format!("200: {READY}")))),
         (with_body("201 Created", READY), Some(answered(&format!("201: {READY}"))), None),
-        (with_body("202 Accepted", ""), Some(answered("202, without a reason")), None),
-        (with_body("204 No Content", ""), Some(answered("204, without a reason")), None),
+        (with_body("202 Accepted", ""), Some(answered("202 without a reason")), None),
+        (with_body("204 No Content", ""), Some(answered("204 without a reason")), None),
         (with_body("206 Partial Content", READY), Some(answered(&format!("206: {READY}"))), None),
-        (with_body("302 Found", ""), Some(answered("302, without a reason")), None),
-        (with_body("400 Bad Request", ""), Some(answered("400, without a reason")), None),
+        (with_body("302 Found", ""), Some(answered("302 without a reason")), None),
+        (with_body("400 Bad Request", ""), Some(answered("400 without a reason")), None),
         (with_body("403 Forbidden", "go away"), Some(answered("403: go away")), None),
         (
             with_body("404 Not Found", ""),
@@ -291,12 +291,12 @@ fn what_says_no() {
         ),
         (
             with_body("408 Request Timeout", ""),
-            Some("the API did not get the whole request in time (408)".into()),
+            Some("the API did not receive the whole request in time (408)".into()),
             None,
         ),
         (with_body("409 Conflict", "no"), Some(answered("409: no")), None),
         (with_body("423 Locked", "held"), None, Some(answered("423: held"))),
-        (with_body("500 ", "\r\n\t"), Some(answered("500, without a reason")), None),
+        (with_body("500 ", "\r\n\t"), Some(answered("500 without a reason")), None),
         (with_body("500 ", READY), Some(answered(&format!("500: {READY}"))), None),
         (with_body("500 ", b"a\xff\0b"), Some(answered("500: a\u{fffd} b")), None),
         (
@@ -340,15 +340,15 @@ fn what_says_no() {
 /// Documents that come with a 200 and are not understood.
 #[test]
 fn what_is_no_status() {
-    let wrong = |what: &str| format!("the status document is not understood: {what}");
+    let wrong = |what: &str| format!("the status document is invalid: {what}");
     let malformed = |at: usize| wrong(&format!("malformed JSON at byte {at}"));
     let other_type = |at: usize| wrong(&format!("a value of the wrong type at byte {at}"));
     let truncated = |at: usize| wrong(&format!("truncated JSON at byte {at}"));
     let twice = |at: usize| wrong(&format!("duplicate member at byte {at}"));
-    let stateless = || "the status document does not tell the update state".to_string();
+    let stateless = || "the status document has no update_state".to_string();
     let not_plain =
-        || "the status document has a name or version that is no plain text".to_string();
-    let unknown = |state: &str| format!("the update state \"{state}\" is not known");
+        || "the status document has a name or version that is not plain text".to_string();
+    let unknown = |state: &str| format!("unknown update state \"{state}\"");
     let state = |value: &str| format!("{{\"update_state\":{value}}}").into_bytes();
     let text = |text: &str| text.as_bytes().to_vec();
     let cases: &[(&str, Vec<u8>, String)] = &[
@@ -527,7 +527,8 @@ fn what_is_understood_all_the_same() {
     let ready = |members: &str| {
         with_body("200 OK", format!("{{{members},\"update_state\":\"Ready\",{members}}}"))
     };
-    let yes = "yes: state Ready, reboot brings an unknown version; running an unknown version";
+    let yes =
+        "yes: state Ready, the next boot starts an unknown version; running an unknown version";
     let no = "no: state Idle, no update chosen; running an unknown version";
     let not_yet = "no: no refresh since the node booted";
     let captured = "no: state Available, 1.26.1 is chosen but not prepared; \
@@ -689,7 +690,7 @@ fn what_is_understood_all_the_same() {
                 ),
             ),
             0,
-            "yes: state Ready, reboot brings \
+            "yes: state Ready, the next boot starts \
              99999999999999999999999999999999999999999999999999999999999; \
              running \\u001b[31m, variant é, arch ",
         ),
@@ -735,8 +736,8 @@ const RUNS: [(&str, &str); 3] = [("checker", "-refresh"), ("reboot", "-if-ready"
 /// deadline.
 #[test]
 fn what_comes_too_late() {
-    let none = "sent, but no answer in time (-timeout 2s)";
-    let some = "the answer was not complete in time (-timeout 2s)";
+    let none = "timed out waiting for a response (-timeout 2s)";
+    let some = "timed out reading the response (-timeout 2s)";
     let silence = |bytes: &str| Fault::Instead(bytes.into(), Then::Silence);
     let drip = |millis| Fault::Drip(Duration::from_millis(millis));
     let cases = [
@@ -781,7 +782,7 @@ fn what_comes_too_fast() {
     for (program, flags) in [("checker", &[][..]), ("reboot", &["-if-ready"])] {
         // Nobody reads that much in that time.
         let ran = run(&node, program, &[&["-timeout", "5ms"], flags].concat());
-        let ways = ["sent, but no answer in time", "the answer was not complete in time"];
+        let ways = ["timed out waiting for a response", "timed out reading the response"];
         let late = |why: &&str| ran == failed(program, "-", &format!("{why} (-timeout 5ms)"));
         assert!(ways.iter().any(late), "{ran:?}");
     }
@@ -811,9 +812,9 @@ fn who_never_listens() {
     let server = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
     bind(&server, &SocketAddrUnix::new(path).unwrap()).unwrap();
     for (room, why) in [
-        (100, "sent, but no answer in time (-timeout 2s)"),
+        (100, "timed out waiting for a response (-timeout 2s)"),
         // Those from before are still in the queue.
-        (0, "the API takes no connections in time (-timeout 2s)"),
+        (0, "timed out connecting to the API (-timeout 2s)"),
     ] {
         listen(&server, room).unwrap();
         for (name, flag) in RUNS {
@@ -840,8 +841,8 @@ fn who_closes_at_once() {
         ran.stderr = ran.stderr.replace(path.to_str().unwrap(), "SOCKET");
         let ways = [
             "cannot send the request: broken pipe",
-            "cannot receive the answer: connection reset",
-            "the connection was closed without an answer",
+            "cannot receive the response: connection reset",
+            "connection closed before a response",
         ];
         assert!(ways.iter().any(|why| ran == failed("checker", "", why)), "{ran:?}");
     }

@@ -444,7 +444,7 @@ fn refusals_are_decided_anew() {
     node.one_time(&[]).is(
         3,
         &["error: the API refused the command command=prepare \
-           error=the API answered 409: no!"],
+           error=the API returned 409: no!"],
     );
     assert_eq!(node.requests().iter().filter(|request| *request == "prepare lost").count(), 4);
 }
@@ -562,8 +562,8 @@ fn cannot_be_used(call: &str, error: &str, socket: &Path) -> String {
 
 const MISSING: &str = "cannot connect: no such file or directory (is this a Bottlerocket node, \
                        and is the socket mounted here?)";
-const REFUSED: &str = "cannot connect: connection refused (is the API server running? if it made \
-                       a new socket, restart the container that has the old one mounted)";
+const REFUSED: &str = "cannot connect: connection refused (is the API server running? if it has made \
+                       a new socket, restart the container that still mounts the old one)";
 
 #[test]
 fn one_cycle_waits_for_no_socket() {
@@ -598,22 +598,22 @@ fn answers_of_no_use_end_a_cycle() {
     };
     side_by_side(
         [
-            ("status", Fault::close(), "the connection was closed without an answer"),
+            ("status", Fault::close(), "connection closed before a response"),
             (
                 "status",
                 Fault::raw("HTTP/1.1 500 \r\ncontent-length: 3\r\n\r\nwhy"),
-                "the API answered 500: why",
+                "the API returned 500: why",
             ),
             (
                 "status",
                 Fault::raw("HTTP/1.1 404 \r\ncontent-length: 0\r\n\r\n"),
                 "the API does not know this call (404)",
             ),
-            ("status", Fault::raw(unknown_state), "the update state \"Melting\" is not known"),
+            ("status", Fault::raw(unknown_state), "unknown update state \"Melting\""),
             (
                 "refresh",
                 Fault::raw("HTTP/1.1 500 \r\ncontent-length: 3\r\n\r\nwhy"),
-                "the API answered 500: why",
+                "the API returned 500: why",
             ),
             (
                 "refresh",
@@ -621,7 +621,7 @@ fn answers_of_no_use_end_a_cycle() {
                 "the API does not know this call (404)",
             ),
             // Neither the first time nor the second.
-            ("refresh", Fault::close(), "the connection was closed without an answer"),
+            ("refresh", Fault::close(), "connection closed before a response"),
         ],
         |(call, fault, error)| {
             let node = Node::new(instant());
@@ -645,8 +645,8 @@ fn a_command_whose_answer_is_lost() {
             let nothing_came = fault != Fault::Cut(9, Then::Close);
             node.simulator.inject(Rule::from(fault).on("POST", action.path()));
             let error = match nothing_came {
-                true => "the connection was closed without an answer",
-                false => "the connection was closed in the middle of the answer's head",
+                true => "connection closed before a response",
+                false => "connection closed in the middle of the response headers",
             };
             let lost = cannot_be_used(action.name(), error, node.simulator.path());
             let mut story = WHOLE_UPDATE.to_vec();

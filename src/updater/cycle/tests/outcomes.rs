@@ -44,9 +44,9 @@ fn what_is_not_allowed_is_decided_anew() {
 #[test]
 fn what_is_never_allowed_is_given_up() {
     for (refusal, told) in [
-        ("409 not allowed", "the API answered 409: not allowed"),
-        ("409", "the API answered 409, without a reason"),
-        ("404 no longer exists", "the API answered 404: no longer exists"),
+        ("409 not allowed", "the API returned 409: not allowed"),
+        ("409", "the API returned 409 without a reason"),
+        ("404 no longer exists", "the API returned 404: no longer exists"),
     ] {
         let refused = forever(refusal);
         let told = format!(

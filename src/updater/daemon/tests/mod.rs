@@ -110,9 +110,9 @@ const FOUND: &str = "info msg=\"update found, preparing it\" running=1.26.0 vers
                      variant=aws-k8s-1.30 arch=x86_64";
 const REFUSED: &str = "error msg=\"the API is unavailable\" call=status \
                        error=\"cannot connect: connection refused (is the API server running? if \
-                       it made a new socket, restart the container that has the old one mounted)\"";
+                       it has made a new socket, restart the container that still mounts the old one)\"";
 const SILENT: &str = "error msg=\"the API is unavailable\" call=status \
-                      error=\"sent, but no answer in time\"";
+                      error=\"timed out waiting for a response\"";
 const DENIED: &str = "error msg=\"the API is unavailable\" call=status \
                       error=\"cannot connect: permission denied (needs uid 0 or group 274, and \
                       the SELinux type control_t)\"";

@@ -56,7 +56,7 @@ fn said_once_and_said_when_it_is_back() {
 #[test]
 fn a_command_that_the_api_cannot_do() {
     let lost = "error msg=\"the API is unavailable\" call=refresh \
-                error=\"the API answered 500: out of memory\"";
+                error=\"the API returned 500: out of memory\"";
     let mut script = Script::new(SCHEDULE, 1);
     script.row(("status", 0, "404", "")).row(("refresh", 0, "500 out of memory", lost));
     let begin = script.now;
@@ -84,7 +84,7 @@ fn back_as_soon_as_a_command_is_seen_to_run() {
     let lost = |command: &str| {
         let lost = std::format!(
             "error msg=\"the API is unavailable\" call={command} \
-             error=\"the connection was closed without an answer\""
+             error=\"connection closed before a response\""
         );
         &*std::boxed::Box::leak(lost.into_boxed_str())
     };

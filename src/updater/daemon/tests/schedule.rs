@@ -105,7 +105,7 @@ fn one_cycle_alone() {
                     0,
                     "break",
                     "error msg=\"the API is unavailable\" call=refresh \
-                     error=\"the connection was closed without an answer\"",
+                     error=\"connection closed before a response\"",
                 ),
                 ("status", 200, "Idle - - refresh@1", NOTHING),
             ],

@@ -458,7 +458,7 @@ fn an_api_that_stops_in_each_phase_and_goes_on() {
         updater.wait().unwrap();
         let log = read();
         assert!(ready, "{path}: {log}");
-        assert!(log.contains("sent, but no answer in time"), "{path}: {log}");
+        assert!(log.contains("timed out waiting for a response"), "{path}: {log}");
         assert!(log.contains("the API is available again"), "{path}: {log}");
         assert!(log.contains("ready, waiting for the reboot"), "{path}: {log}");
         let events = node.events(Duration::ZERO);
