@@ -1,7 +1,8 @@
 //! The command line: from arguments to an [`Order`].
 
+use crate::command::{Command, Ending};
 use crate::fleet::{Fleet, Outage, Outages};
-use crate::node::{Command, Ending, Options};
+use crate::options::Options;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::path::PathBuf;

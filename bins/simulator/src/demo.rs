@@ -1,6 +1,6 @@
 //! The story of an update: a node, and our programs at work on it.
 
-use crate::node::Options;
+use crate::options::Options;
 use crate::server::Simulator;
 use std::fs::{self, DirBuilder};
 use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read, Write};

@@ -1,7 +1,7 @@
 //! What happened on the node, one line each, for people who watch.
 
 use crate::calendar;
-use crate::node::Command;
+use crate::command::Command;
 use crate::status::State;
 use std::fmt;
 use std::time::Duration;

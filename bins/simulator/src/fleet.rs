@@ -5,8 +5,10 @@
 //! from one call to the next: hours of thousands of nodes take seconds, and the
 //! same seed gives the same requests.
 
+use crate::command::{self, Ending};
 use crate::http::Answer;
-use crate::node::{self, Ending, Node, Options, Reply, mix};
+use crate::node::{Node, Reply, mix};
+use crate::options::Options;
 use bottlerocket_updater::api::{Call, CallError, Command, Exchange};
 use bottlerocket_updater::text::duration::HumanDuration;
 use bottlerocket_updater::updater::cycle::{Now, Settings};
@@ -239,7 +241,7 @@ impl Member {
                 Some(Outages::Refresh) => return Answer::text(500, "out of memory"),
                 Some(Outages::Repository) => {
                     let ending = Ending::failed(1, "no metadata");
-                    self.node.end_next(node::Command::Refresh, ending);
+                    self.node.end_next(command::Command::Refresh, ending);
                 }
                 Some(Outages::Api) | None => {}
             }

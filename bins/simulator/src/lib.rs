@@ -23,17 +23,25 @@
 
 pub mod calendar;
 pub mod cli;
+mod command;
+mod connection;
 pub mod demo;
 mod event;
 mod fault;
 pub mod fleet;
 mod http;
+mod listener;
 mod node;
+mod options;
 mod server;
+mod shared;
 mod status;
 
+pub use command::{Command, Ending, Refusal};
 pub use event::{Event, EventKind};
 pub use fault::{Fault, Rule, Then};
-pub use node::{Command, Ending, LATEST, Lock, MANUAL, Node, Options, Refusal};
-pub use server::{Request, Simulator, View};
+pub use node::{Lock, Node};
+pub use options::{LATEST, MANUAL, Options};
+pub use server::Simulator;
+pub use shared::{Request, View};
 pub use status::{Image, LastCommand, Partition, State, Status};

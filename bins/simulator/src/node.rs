@@ -14,100 +14,17 @@
 //! time or a later one, so nothing here needs a thread. While it runs it holds
 //! the update lock. A reboot does not care about the lock.
 
+use crate::command::{Command, Ending, Refusal};
 use crate::event::{Event, EventKind};
 use crate::http::Answer;
+use crate::options::{LATEST, Options};
 use crate::status::{Image, LastCommand, Partition, State, Status};
 use std::cmp::Ordering;
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// A running time without end: the command runs until [`Node::finish`].
-pub const MANUAL: Duration = Duration::MAX;
-
-/// The version lock that means "whatever is newest".
-pub const LATEST: &str = "latest";
 
 const UNINITIALIZED: &str = "Update status is uninitialized, refresh-updates to initialize it";
 const NO_SHARED_LOCK: &str = "Unable to obtain shared lock for reading update status: \
                               Resource temporarily unavailable (os error 11)";
-
-/// What a node can be asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Look for updates.
-    Refresh,
-    /// Write the chosen image.
-    Prepare,
-    /// Boot the written image next time.
-    Activate,
-    /// Take that back.
-    Deactivate,
-    /// Reboot.
-    Reboot,
-}
-
-impl Command {
-    /// All of them.
-    pub const ALL: [Command; 5] = [
-        Command::Refresh,
-        Command::Prepare,
-        Command::Activate,
-        Command::Deactivate,
-        Command::Reboot,
-    ];
-
-    /// The name in the status document.
-    pub fn name(self) -> &'static str {
-        match self {
-            Command::Refresh => "refresh",
-            Command::Prepare => "prepare",
-            Command::Activate => "activate",
-            Command::Deactivate => "deactivate",
-            Command::Reboot => "reboot",
-        }
-    }
-
-    /// The path to POST to.
-    pub fn path(self) -> &'static str {
-        match self {
-            Command::Refresh => "/actions/refresh-updates",
-            Command::Prepare => "/actions/prepare-update",
-            Command::Activate => "/actions/activate-update",
-            Command::Deactivate => "/actions/deactivate-update",
-            Command::Reboot => "/actions/reboot",
-        }
-    }
-}
-
-/// How a command ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
-    /// 0 is success.
-    pub exit_status: i32,
-    /// What the command prints.
-    pub stderr: String,
-    /// The command's report cannot be read: nothing changes but
-    /// `most_recent_command`.
-    pub junk: bool,
-}
-
-impl Ending {
-    /// The command does what it should and prints nothing.
-    pub fn success() -> Ending {
-        Ending::failed(0, "")
-    }
-
-    /// The command fails with this exit status (0 would be success, with
-    /// something printed) and prints this.
-    pub fn failed(exit_status: i32, stderr: impl Into<String>) -> Ending {
-        Ending { exit_status, stderr: stderr.into(), junk: false }
-    }
-
-    /// The command says that all went well, but nothing comes of it.
-    pub fn junk() -> Ending {
-        Ending { junk: true, ..Ending::success() }
-    }
-}
 
 /// How somebody else holds the update lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,114 +33,6 @@ pub enum Lock {
     Shared,
     /// As a writer: the status cannot be read either.
     Exclusive,
-}
-
-/// Why a command did not start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Somebody holds the update lock: 423.
-    Locked,
-    /// The command is not allowed in this state: 409.
-    NotAllowed,
-    /// Nothing is chosen that could be written: 404.
-    NothingChosen,
-    /// The reboot failed: 500 with this exit status and reason.
-    RebootFailed(i32, String),
-}
-
-impl Refusal {
-    fn answer(&self) -> Answer {
-        match self {
-            Refusal::Locked => Answer::text(423, "Update lock held"),
-            Refusal::NotAllowed => {
-                Answer::text(409, "Update action not allowed according to update state")
-            }
-            Refusal::NothingChosen => {
-                Answer::text(404, "Previously chosen Update no longer exists")
-            }
-            Refusal::RebootFailed(exit_status, reason) => Answer::text(
-                500,
-                format!("Failed to reboot, exit code: {exit_status}, stderr: {reason}"),
-            ),
-        }
-    }
-}
-
-/// The node and its surroundings. All of it may change while the node runs:
-/// see [`Node::options`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// The running OS version. A boot changes it.
-    pub running: String,
-    /// The OS variant.
-    pub variant: String,
-    /// The processor.
-    pub arch: String,
-    /// Versions on offer, in any order.
-    pub offer: Vec<String>,
-    /// The setting `updates.version-lock`: [`LATEST`] or one version.
-    pub version_lock: String,
-    /// Versions whose image does not boot.
-    pub no_boot: Vec<String>,
-    /// How long a refresh takes, or [`MANUAL`].
-    pub refresh_time: Duration,
-    /// How long a prepare takes, or [`MANUAL`].
-    pub prepare_time: Duration,
-    /// How long an activate takes, or [`MANUAL`].
-    pub activate_time: Duration,
-    /// How long a deactivate takes, or [`MANUAL`].
-    pub deactivate_time: Duration,
-    /// How long the server is stuck in a reboot request, or [`MANUAL`].
-    pub reboot_time: Duration,
-    /// Commands that always end otherwise than with success.
-    pub endings: Vec<(Command, Ending)>,
-    /// How long a new connection has to send its first request before it
-    /// gets 408.
-    pub request_timeout: Duration,
-    /// How long a connection may be idle between two requests.
-    pub keep_alive: Duration,
-    /// A file that holds the id of the current boot and a newline, as
-    /// `/proc/sys/kernel/random/boot_id` does. [`Simulator`](crate::Simulator)
-    /// replaces it at each boot, before anything can be seen of that.
-    pub boot_id_file: Option<PathBuf>,
-}
-
-impl Default for Options {
-    /// A node that runs 1.26.0 and is offered 1.26.1, with commands that take
-    /// 20 ms, and the timeouts of the real server, 5 s.
-    fn default() -> Options {
-        let short = Duration::from_millis(20);
-        Options {
-            running: "1.26.0".into(),
-            variant: "aws-k8s-1.30".into(),
-            arch: "x86_64".into(),
-            offer: vec!["1.26.1".into()],
-            version_lock: LATEST.into(),
-            no_boot: Vec::new(),
-            refresh_time: short,
-            prepare_time: short,
-            activate_time: short,
-            deactivate_time: short,
-            reboot_time: short,
-            endings: Vec::new(),
-            request_timeout: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(5),
-            boot_id_file: None,
-        }
-    }
-}
-
-impl Options {
-    /// How long the command takes, to read or to change.
-    pub fn time(&mut self, command: Command) -> &mut Duration {
-        match command {
-            Command::Refresh => &mut self.refresh_time,
-            Command::Prepare => &mut self.prepare_time,
-            Command::Activate => &mut self.activate_time,
-            Command::Deactivate => &mut self.deactivate_time,
-            Command::Reboot => &mut self.reboot_time,
-        }
-    }
 }
 
 /// A command that is running. It ends at `ends`, or when told.

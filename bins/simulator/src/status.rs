@@ -1,7 +1,7 @@
 //! The status document and its JSON, byte for byte as the API server writes it.
 
 use crate::calendar;
-use crate::node::Command;
+use crate::command::Command;
 use std::fmt::{self, Write};
 use std::time::Duration;
 

@@ -1,0 +1,219 @@
+//! A connection.
+
+use crate::command::Command;
+use crate::event::EventKind;
+use crate::fault::{self, Fault, Then};
+use crate::http::{self, Answer, Parsed, Parts};
+use crate::node::Reply;
+use crate::shared::{Request, Shared};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(crate) struct Connection {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) id: u64,
+    pub(crate) stream: UnixStream,
+    pub(crate) received: Vec<u8>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The other end hears of the close now, not when the copy goes.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.shared.inner().connections.remove(&self.id);
+        self.shared.changed.notify_all();
+    }
+}
+
+/// Why no request came.
+enum NoRequest {
+    Gone,
+    TooLate,
+    Bad,
+}
+
+/// What to do after an answer.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Request,
+    Silence,
+    Close,
+}
+
+impl Connection {
+    pub(crate) fn serve(mut self) {
+        let mut first = true;
+        loop {
+            let within = {
+                let options = &self.shared.inner().node.options;
+                if first { options.request_timeout } else { options.keep_alive }
+            };
+            let next = match self.read_request(within) {
+                Ok(request) => self.handle(&request),
+                Err(NoRequest::Bad) => self.refuse(400, EventKind::NotARequest),
+                Err(NoRequest::TooLate) if first => self.refuse(408, EventKind::TooSlow),
+                Err(NoRequest::TooLate | NoRequest::Gone) => return,
+            };
+            match next {
+                Ok(Next::Request) => first = false,
+                Ok(Next::Silence) => return self.outlast(),
+                Ok(Next::Close) | Err(_) => return,
+            }
+        }
+    }
+
+    fn read_request(&mut self, within: Duration) -> Result<Parts, NoRequest> {
+        let deadline = Instant::now().checked_add(within);
+        loop {
+            match http::parse(&self.received) {
+                Parsed::Complete(parts) => {
+                    self.received.drain(..parts.length);
+                    return Ok(parts);
+                }
+                Parsed::Bad => return Err(NoRequest::Bad),
+                Parsed::Partial => {}
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(NoRequest::TooLate);
+            }
+            let mut buffer = [0; 4096];
+            let read =
+                self.stream.set_read_timeout(left).and_then(|()| self.stream.read(&mut buffer));
+            match read {
+                Ok(0) => return Err(NoRequest::Gone),
+                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
+                    _ => return Err(NoRequest::Gone),
+                },
+            }
+        }
+    }
+
+    fn refuse(&mut self, status: u16, kind: EventKind) -> io::Result<Next> {
+        let now = self.shared.clock.now();
+        self.shared.inner().note(now, kind);
+        self.shared.changed.notify_all();
+        self.stream.write_all(&Answer::text(status, "").bytes(true, now))?;
+        Ok(Next::Close)
+    }
+
+    fn handle(&mut self, request: &Parts) -> io::Result<Next> {
+        let Some((answer, fault)) = self.carry_out(request) else {
+            return Ok(Next::Close);
+        };
+        let (close, bytes) = match answer {
+            Some(answer) => {
+                let rebooted = answer.status == 204 && request.path == Command::Reboot.path();
+                let bytes = answer.bytes(request.close, self.shared.clock.now());
+                (request.close || rebooted, bytes)
+            }
+            None => (request.close, Vec::new()),
+        };
+        let then = self.send(bytes, fault)?;
+        Ok(match then {
+            Then::Close => Next::Close,
+            Then::Silence => Next::Silence,
+            Then::GoOn if close => Next::Close,
+            Then::GoOn => Next::Request,
+        })
+    }
+
+    /// Carries the request out, unless a fault keeps it from that. `None`
+    /// when the simulator stops meanwhile.
+    fn carry_out(&self, request: &Parts) -> Option<(Option<Answer>, Option<Fault>)> {
+        let shared = &*self.shared;
+        let _worker = shared.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = shared.inner();
+        let inner = &mut *guard;
+        let now = shared.clock.now();
+        inner.advance(now);
+        let entry = Request {
+            at: now,
+            method: request.method.clone(),
+            path: request.path.clone(),
+            status: None,
+        };
+        if let Some(hook) = &mut inner.hook {
+            hook(&mut inner.node, &entry);
+            inner.take_events();
+        }
+        let index = inner.requests.len();
+        inner.requests.push(entry);
+        shared.changed.notify_all();
+        let (method, path) = (request.method.clone(), request.path.clone());
+        let fault = fault::pick(&mut inner.rules, &method, &path);
+        if matches!(fault, Some(Fault::Instead(..) | Fault::Flood(..))) {
+            inner.note(now, EventKind::Dropped { method, path });
+            return Some((None, fault));
+        }
+        let answer = match inner.node.request(&method, &path, now) {
+            Reply::Answer(answer) => answer,
+            Reply::Rebooting => loop {
+                if guard.stopping {
+                    return None;
+                }
+                if let Some(answer) = guard.node.reboot_answer(shared.clock.now()) {
+                    guard.take_events();
+                    if answer.status == 204 {
+                        guard.hang_up(Some(self.id));
+                    }
+                    break answer;
+                }
+                let next = guard.node.next_change();
+                guard = shared.wait(guard, next);
+            },
+        };
+        guard.requests[index].status = Some(answer.status);
+        let text = match answer.status {
+            200 => String::new(),
+            _ => answer.body.clone(),
+        };
+        let kind = EventKind::Answered { method, path, status: answer.status, text };
+        guard.note(shared.clock.now(), kind);
+        shared.changed.notify_all();
+        Some((Some(answer), fault))
+    }
+
+    fn send(&mut self, answer: Vec<u8>, fault: Option<Fault>) -> io::Result<Then> {
+        let (bytes, then) = match fault {
+            None => (answer, Then::GoOn),
+            Some(Fault::Instead(bytes, then)) => (bytes, then),
+            Some(Fault::Cut(count, then)) => (answer[..count.min(answer.len())].to_vec(), then),
+            Some(Fault::Before(bytes)) => ([bytes, answer].concat(), Then::GoOn),
+            Some(Fault::Behind(bytes)) => ([answer, bytes].concat(), Then::GoOn),
+            Some(Fault::Length(by)) => (http::shift_content_length(answer, by), Then::GoOn),
+            Some(Fault::Drip(every)) => {
+                for byte in answer {
+                    if !self.shared.pause(every) {
+                        return Ok(Then::Close);
+                    }
+                    self.stream.write_all(&[byte])?;
+                }
+                return Ok(Then::GoOn);
+            }
+            Some(Fault::Flood(first, again)) => {
+                self.stream.write_all(&first)?;
+                if again.is_empty() {
+                    return Ok(Then::Silence);
+                }
+                loop {
+                    self.stream.write_all(&again)?;
+                }
+            }
+        };
+        self.stream.write_all(&bytes)?;
+        Ok(then)
+    }
+
+    /// Keeps the connection open, in silence, until the client closes it.
+    fn outlast(mut self) {
+        if self.stream.set_read_timeout(None).is_ok() {
+            let _ = io::copy(&mut self.stream, &mut io::sink());
+        }
+    }
+}
