@@ -1,60 +1,60 @@
-//! The simulator's demo with the real programs: what `cargo demo` shows.
+//! The output of `cargo demo`: the simulator's demo with the real programs.
 
 use crate::common::program_path;
 use bottlerocket_simulator::demo::Demo;
 use std::time::Duration;
 
-/// Each line in its place: `_` stands for anything.
-const STORY: &str = "\
-A node runs Bottlerocket 1.26.0. Version 1.26.1 has been released.
+/// The lines of the output. `_` stands for any text.
+const OUTPUT: &str = "\
+A node runs Bottlerocket 1.26.0. Version 1.26.1 is available.
 
-Kured asks, once a minute, whether this node wants a reboot. Not yet.
+Once a minute, Kured runs the checker: does this node need a reboot? Not yet.
 $ bottlerocket-checker -socket _/api.sock
   no: no refresh since the node booted
-exit code 1
+exit status 1
 
-On the node the updater looks for a new version, writes it, and activates it.
+The updater finds the new version, writes it to disk and activates it.
 $ bottlerocket-updater -socket _/api.sock -one-time
   time=_ level=info event=preparing msg=\"update found, preparing it\" running=1.26.0 version=1.26.1 _
   time=_ level=info event=prepared msg=prepared version=1.26.1 took=_
   time=_ level=info event=activated msg=activated version=1.26.1 took=_
   time=_ level=info event=ready msg=\"ready, waiting for the reboot\" state=Ready next=1.26.1 running=1.26.0 _
-exit code 0
+exit status 0
 
-Kured asks again. Now the node is ready: Kured locks, cordons and drains it.
+Kured runs the checker again. The node is ready: Kured locks, cordons and drains it.
 $ bottlerocket-checker -socket _/api.sock
   yes: state Ready, the next boot starts 1.26.1; running 1.26.0, variant aws-k8s-1.30, arch x86_64
-exit code 0
+exit status 0
 
-The node is drained, and Kured has it rebooted.
+The node is drained. Kured runs the reboot program.
 $ bottlerocket-reboot -socket _/api.sock
   _
-exit code 0
+exit status 0
 
 The node has rebooted.
   boot id: _ -> _
   version: 1.26.0 -> 1.26.1
 
-A node that has just booted knows of no update, so Kured leaves it alone.
+After a boot no update is known, so Kured leaves the node alone.
 $ bottlerocket-checker -socket _/api.sock
   no: no refresh since the node booted
-exit code 1
+exit status 1
 
-The updater looks again: this is the newest version, there is nothing to do.
+The updater looks for a newer version. There is none, so it does nothing.
 $ bottlerocket-updater -socket _/api.sock -one-time
   time=_ level=info event=nothing_to_do msg=\"nothing to do\" state=Idle running=1.26.1 _
-exit code 0
+exit status 0
 
-And it stays like this until the next release.
+The node stays like this until the next release.
 $ bottlerocket-checker -socket _/api.sock
   no: state Idle, no update chosen; running 1.26.1, variant aws-k8s-1.30, arch x86_64
-exit code 1
+exit status 1
 
-The node went from 1.26.0 to 1.26.1.
+The node was updated from 1.26.0 to 1.26.1.
 ";
 
-/// Whether the line has the parts of the pattern between the `_`s, in order.
-fn fits(line: &str, pattern: &str) -> bool {
+/// Whether the line matches the pattern.
+fn matches(line: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('_');
     let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else {
         return false;
@@ -71,27 +71,27 @@ fn fits(line: &str, pattern: &str) -> bool {
 }
 
 #[test]
-fn the_story_with_the_real_programs() {
+fn demo_shows_a_whole_update() {
     let checker = program_path("checker");
     let programs = checker.parent().unwrap().to_path_buf();
     let demo = Demo { programs, colour: false, deadline: Duration::from_secs(30) };
     let mut out = Vec::new();
     let good = demo.run(&mut out).expect("the demo starts");
-    let out = String::from_utf8(out).expect("a story is text");
+    let out = String::from_utf8(out).expect("the output is text");
     assert!(good, "{out}");
-    assert_eq!(out.lines().count(), STORY.lines().count(), "{out}");
-    for (line, pattern) in out.lines().zip(STORY.lines()) {
-        // The variant has an underscore of its own.
+    assert_eq!(out.lines().count(), OUTPUT.lines().count(), "{out}");
+    for (line, pattern) in out.lines().zip(OUTPUT.lines()) {
+        // The underscore in the architecture is not a placeholder.
         let pattern = pattern.replace("x86_64", "x86");
         assert!(
-            fits(&line.replace("x86_64", "x86"), &pattern),
+            matches(&line.replace("x86_64", "x86"), &pattern),
             "{line:?}, not {pattern:?}:\n{out}"
         );
     }
 }
 
 #[test]
-fn lines_fit_their_patterns() {
+fn lines_match_their_patterns() {
     for (line, pattern, expected) in [
         ("a b c", "a b c", true),
         ("a b c", "a _ c", true),
@@ -103,6 +103,6 @@ fn lines_fit_their_patterns() {
         ("a b c", "a _ d", false),
         ("a b", "", false),
     ] {
-        assert_eq!(fits(line, pattern), expected, "{line}, {pattern}");
+        assert_eq!(matches(line, pattern), expected, "{line}, {pattern}");
     }
 }

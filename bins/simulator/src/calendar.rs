@@ -1,5 +1,5 @@
-//! Points in time as the API writes them. A point in time is a `Duration`
-//! since the Unix epoch, in UTC.
+//! Points in time in the API's formats. A point in time is a `Duration` since the Unix
+//! epoch, in UTC.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Year, month (1 to 12) and day (1 to 31) of the day that many days after
-/// 1 January 1970.
+/// The year, the month (1 to 12) and the day (1 to 31) of a day, counted from
+/// 1 January 1970, which is day 0.
 fn date(days: u64) -> (u64, usize, u64) {
-    // Years that begin in March put the leap day last, so that every month
-    // before it has a fixed length.
+    // Count years from March: the leap day comes last then, and every month before it
+    // has a fixed length.
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
@@ -25,13 +25,13 @@ fn date(days: u64) -> (u64, usize, u64) {
     (year, month as usize, day)
 }
 
-/// Hour, minute, second of the day.
+/// The hour, the minute and the second of the day.
 fn clock(at: Duration) -> (u64, u64, u64) {
     let second = at.as_secs() % 86_400;
     (second / 3_600, second / 60 % 60, second % 60)
 }
 
-/// The time as a `date` header gives it: `Sun, 22 Nov 2026 05:32:12 GMT`.
+/// The time in the format of a `date` header: `Sun, 22 Nov 2026 05:32:12 GMT`.
 pub fn http_date(at: Duration) -> String {
     let days = at.as_secs() / 86_400;
     let (year, month, day) = date(days);
@@ -43,7 +43,7 @@ pub fn http_date(at: Duration) -> String {
     )
 }
 
-/// The time as the status gives it: `2026-11-22T05:32:13.044656602Z`.
+/// The time in the format of the status: `2026-11-22T05:32:13.044656602Z`.
 pub fn timestamp(at: Duration) -> String {
     let (year, month, day) = date(at.as_secs() / 86_400);
     let (hour, minute, second) = clock(at);
@@ -53,7 +53,7 @@ pub fn timestamp(at: Duration) -> String {
     )
 }
 
-/// The time of day for people, to the millisecond: `05:32:13.044`.
+/// The time of day with milliseconds: `05:32:13.044`.
 pub fn time_of_day(at: Duration) -> String {
     let (hour, minute, second) = clock(at);
     format!("{hour:02}:{minute:02}:{second:02}.{:03}", at.subsec_millis())

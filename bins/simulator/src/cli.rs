@@ -1,4 +1,4 @@
-//! The command line: from arguments to an [`Order`].
+//! The command line. It parses the arguments into an [`Order`].
 
 use crate::command::{Command, Ending};
 use crate::fleet::{Fleet, Outage, Outages};
@@ -13,64 +13,72 @@ pub const HELP: &str = "\
 A simulated Bottlerocket node: the update API on a Unix socket.
 
 Usage:
-  bottlerocket-simulator [OPTION]...           serve a node until killed
-  bottlerocket-simulator demo [--programs DIR] update one with our programs
-  bottlerocket-simulator fleet [OPTION]...     count what a fleet asks of the
-                                               update repository, each second
+  bottlerocket-simulator [OPTION]...            serve a node until killed
+  bottlerocket-simulator demo [--programs DIR]  update a node with the programs
+  bottlerocket-simulator fleet [OPTION]...      simulate the updaters of a fleet,
+                                                and count their requests to the
+                                                update repository
 
 Options:
-  --socket PATH         where to listen (default: api.sock)
-  --nodes N             serve as many nodes, on PATH.1 to PATH.N
+  --socket PATH         listen on this socket (default: api.sock)
+  --nodes N             serve N nodes, on PATH.1 to PATH.N
   --running VERSION     the running OS version (default: 1.26.0)
   --variant NAME        the OS variant (default: aws-k8s-1.30)
-  --arch NAME           the processor (default: x86_64)
-  --offer VERSION       a version on offer; may be repeated (default: 1.26.1)
-  --version-lock V      the version to go to (default: latest)
-  --no-boot VERSION     a version whose image does not boot, so that the node
-                        falls back to the old one; may be repeated
-  --boot-id PATH        a file to keep the id of the current boot in, as
-                        /proc/sys/kernel/random/boot_id has it
-  --refresh-time D      how long a refresh takes (default: 1s)
-  --prepare-time D      how long a prepare takes (default: 5s)
-  --activate-time D     how long an activate takes (default: 500ms)
-  --deactivate-time D   how long a deactivate takes (default: 500ms)
-  --reboot-time D       how long a reboot request takes (default: 1s)
+  --arch NAME           the processor architecture (default: x86_64)
+  --offer VERSION       a version in the update repository; repeatable
+                        (default: 1.26.1)
+  --version-lock V      the setting updates.version-lock (default: latest)
+  --no-boot VERSION     the image of this version does not boot, and the node
+                        rolls back; repeatable
+  --boot-id PATH        write the id of the current boot to this file, like
+                        /proc/sys/kernel/random/boot_id
+  --refresh-time D      duration of a refresh (default: 1s)
+  --prepare-time D      duration of a prepare (default: 5s)
+  --activate-time D     duration of an activate (default: 500ms)
+  --deactivate-time D   duration of a deactivate (default: 500ms)
+  --reboot-time D       duration of a reboot request (default: 1s)
   --fail COMMAND=EXIT[:STDERR]
-                        COMMAND (refresh, prepare, activate, deactivate,
-                        reboot) always fails like this; may be repeated
-  --programs DIR        demo: where our programs are (default: beside this one;
-                        under cargo they are built first)
-  --nodes N             fleet: how many, all started in the same second
-                        (default: 10000)
-  --interval D          fleet: the updaters' interval (default: 10m)
-  --jitter D            fleet: their jitter (default: theirs)
-  --window W            fleet: a window of theirs; may be repeated. They start
-                        on a Monday, at midnight
-  --time D              fleet: how long (default: 3h)
-  --seed N              fleet: the same gives the same (default: 1)
-  --outage WHAT=BEGIN+LENGTH
-                        fleet: repository, refresh (answered with 500) or api
-                        (not there) does not work for a while, for any node
-  -h, --help            print this and exit
+                        make a command (refresh, prepare, activate, deactivate,
+                        reboot) always fail with this exit status; repeatable
+  -h, --help            print this help and exit
   -V, --version         print the version and exit
 
-Durations are written like 250ms, 90s, 10m, 1h30m.
+Options of demo:
+  --programs DIR        the directory of the programs (default: the directory
+                        of the simulator; cargo run builds them first)
 
-Exit codes: 0 done, 1 the demo did not go as expected, 2 usage, 3 could not.
+Options of fleet:
+  --nodes N             number of nodes; all start in the same second
+                        (default: 10000)
+  --interval D          -interval of the updaters (default: 10m)
+  --jitter D            -jitter of the updaters (default: the updater's default)
+  --window W            -window of the updaters; repeatable. The simulation
+                        starts on a Monday at midnight, UTC
+  --time D              simulate this much time (default: 3h)
+  --seed N              seed of the random numbers; a simulation with the same
+                        seed has the same result (default: 1)
+  --outage WHAT=BEGIN+LENGTH
+                        an outage on all nodes: repository (refreshes fail),
+                        refresh (the API answers 500) or api (the API refuses
+                        connections)
+
+A duration is like 250ms, 90s, 10m or 1h30m.
+
+Exit statuses: 0 success; 1 the demo failed; 2 wrong usage; 3 an error.
 
 Examples:
   bottlerocket-simulator --prepare-time 30s --fail 'activate=1:no space left'
   bottlerocket-simulator fleet --outage api=1h+10m >requests.csv
 ";
 
-/// What the command line asks for.
+/// The task that the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Serve a node on this socket until killed.
+    /// Serve a node on this socket.
     Serve(PathBuf, Box<Options>),
-    /// Serve as many nodes on sockets at this path, with numbers behind it.
+    /// Serve several nodes on sockets at this path with a number appended.
     ServeMany(PathBuf, u32, Box<Options>),
-    /// Tell the story, with the programs in this directory if one was named.
+    /// Run the demo, with the programs in this directory if there is one.
     Demo(Option<PathBuf>),
     /// Simulate a fleet.
     Fleet(Fleet),
@@ -80,10 +88,10 @@ pub enum Order {
     Version,
 }
 
-/// Reads the arguments, which start with the program's name.
+/// Parses the arguments. The first one is the program's name.
 ///
 /// # Errors
-/// One lower-case line that names what is wrong.
+/// The message is one line in lower case.
 pub fn parse<I>(arguments: I) -> Result<Order, String>
 where
     I: IntoIterator,
@@ -95,7 +103,7 @@ where
 
 fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
     let mut socket = PathBuf::from("api.sock");
-    let mut options = patient();
+    let mut options = slow();
     let mut offer = Vec::new();
     let mut nodes = None;
     let mut first = true;
@@ -168,8 +176,8 @@ fn read_fleet(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
     Ok(Order::Fleet(fleet))
 }
 
-/// Times that leave a person a chance to see what happens.
-fn patient() -> Options {
+/// Commands that take long enough for a person to watch them.
+fn slow() -> Options {
     Options {
         refresh_time: Duration::from_secs(1),
         prepare_time: Duration::from_secs(5),
@@ -213,7 +221,7 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 
 fn above_zero(text: &str) -> Result<Duration, &'static str> {
     match duration(text)? {
-        Duration::ZERO => Err("has to be above zero"),
+        Duration::ZERO => Err("must be greater than zero"),
         duration => Ok(duration),
     }
 }
@@ -230,7 +238,7 @@ fn outage(text: &str) -> Result<Outage, &'static str> {
     let (name, times) = text.split_once('=').ok_or(WRONG)?;
     let (begin, length) = times.split_once('+').ok_or(WRONG)?;
     let mut all = Outages::ALL.into_iter();
-    let of = all.find(|of| of.name() == name).ok_or("it is none of repository, refresh, api")?;
+    let of = all.find(|of| of.name() == name).ok_or("WHAT must be repository, refresh or api")?;
     Ok(Outage { of, begin: duration(begin)?, length: duration(length)? })
 }
 
@@ -240,10 +248,10 @@ fn failure(text: &str) -> Result<(Command, Ending), &'static str> {
     let command = Command::ALL
         .into_iter()
         .find(|command| command.name() == name)
-        .ok_or("the command is none of refresh, prepare, activate, deactivate, reboot")?;
+        .ok_or("COMMAND must be refresh, prepare, activate, deactivate or reboot")?;
     let (exit_status, stderr) = ending.split_once(':').unwrap_or((ending, ""));
     match exit_status.parse() {
-        Ok(0) => Err("exit status 0 is no failure"),
+        Ok(0) => Err("exit status 0 is not a failure"),
         Ok(exit_status) => Ok((command, Ending::failed(exit_status, stderr))),
         Err(_) => Err(WRONG),
     }

@@ -1,24 +1,24 @@
-//! Commands, and how they end.
+//! The commands of the API, how they end, and why they are refused.
 
 use crate::http::Answer;
 
-/// What a node can be asked to do.
+/// A command of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Look for updates.
     Refresh,
     /// Write the chosen image.
     Prepare,
-    /// Boot the written image next time.
+    /// Boot the written image at the next boot.
     Activate,
-    /// Take that back.
+    /// Undo an activate.
     Deactivate,
     /// Reboot.
     Reboot,
 }
 
 impl Command {
-    /// All of them.
+    /// All commands.
     pub const ALL: [Command; 5] = [
         Command::Refresh,
         Command::Prepare,
@@ -55,26 +55,25 @@ impl Command {
 pub struct Ending {
     /// 0 is success.
     pub exit_status: i32,
-    /// What the command prints.
+    /// The text that the command prints.
     pub stderr: String,
-    /// The command's report cannot be read: nothing changes but
-    /// `most_recent_command`.
+    /// The command's report is unreadable: only `most_recent_command` changes.
     pub junk: bool,
 }
 
 impl Ending {
-    /// The command does what it should and prints nothing.
+    /// The command succeeds and prints nothing.
     pub fn success() -> Ending {
         Ending::failed(0, "")
     }
 
-    /// The command fails with this exit status (0 would be success, with
-    /// something printed) and prints this.
+    /// The command ends with this exit status and prints this text. Exit status 0 is a
+    /// success that prints something.
     pub fn failed(exit_status: i32, stderr: impl Into<String>) -> Ending {
         Ending { exit_status, stderr: stderr.into(), junk: false }
     }
 
-    /// The command says that all went well, but nothing comes of it.
+    /// The command reports success, but has no effect.
     pub fn junk() -> Ending {
         Ending { junk: true, ..Ending::success() }
     }
@@ -83,13 +82,13 @@ impl Ending {
 /// Why a command did not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Somebody holds the update lock: 423.
+    /// The update lock is held: 423.
     Locked,
     /// The command is not allowed in this state: 409.
     NotAllowed,
-    /// Nothing is chosen that could be written: 404.
+    /// No update is chosen: 404.
     NothingChosen,
-    /// The reboot failed: 500 with this exit status and reason.
+    /// The reboot failed: 500, with this exit status and reason.
     RebootFailed(i32, String),
 }
 

@@ -1,4 +1,4 @@
-//! A connection.
+//! A connection: reads requests, carries them out, applies faults.
 
 use crate::command::Command;
 use crate::event::EventKind;
@@ -21,24 +21,24 @@ pub(crate) struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // The other end hears of the close now, not when the copy goes.
+        // The client must see the close now, although `connections` has a copy.
         let _ = self.stream.shutdown(Shutdown::Both);
         self.shared.inner().connections.remove(&self.id);
         self.shared.changed.notify_all();
     }
 }
 
-/// Why no request came.
+/// Why there is no request.
 enum NoRequest {
-    Gone,
-    TooLate,
+    Closed,
+    Timeout,
     Bad,
 }
 
-/// What to do after an answer.
+/// What the connection does after an answer.
 #[derive(PartialEq, Eq)]
 enum Next {
-    Request,
+    Read,
     Silence,
     Close,
 }
@@ -53,13 +53,13 @@ impl Connection {
             };
             let next = match self.read_request(within) {
                 Ok(request) => self.handle(&request),
-                Err(NoRequest::Bad) => self.refuse(400, EventKind::NotARequest),
-                Err(NoRequest::TooLate) if first => self.refuse(408, EventKind::TooSlow),
-                Err(NoRequest::TooLate | NoRequest::Gone) => return,
+                Err(NoRequest::Bad) => self.refuse(400, EventKind::BadRequest),
+                Err(NoRequest::Timeout) if first => self.refuse(408, EventKind::RequestTimeout),
+                Err(NoRequest::Timeout | NoRequest::Closed) => return,
             };
             match next {
-                Ok(Next::Request) => first = false,
-                Ok(Next::Silence) => return self.outlast(),
+                Ok(Next::Read) => first = false,
+                Ok(Next::Silence) => return self.stay_silent(),
                 Ok(Next::Close) | Err(_) => return,
             }
         }
@@ -78,17 +78,17 @@ impl Connection {
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
-                return Err(NoRequest::TooLate);
+                return Err(NoRequest::Timeout);
             }
             let mut buffer = [0; 4096];
             let read =
                 self.stream.set_read_timeout(left).and_then(|()| self.stream.read(&mut buffer));
             match read {
-                Ok(0) => return Err(NoRequest::Gone),
+                Ok(0) => return Err(NoRequest::Closed),
                 Ok(count) => self.received.extend_from_slice(&buffer[..count]),
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
-                    _ => return Err(NoRequest::Gone),
+                    _ => return Err(NoRequest::Closed),
                 },
             }
         }
@@ -118,13 +118,13 @@ impl Connection {
         Ok(match then {
             Then::Close => Next::Close,
             Then::Silence => Next::Silence,
-            Then::GoOn if close => Next::Close,
-            Then::GoOn => Next::Request,
+            Then::Continue if close => Next::Close,
+            Then::Continue => Next::Read,
         })
     }
 
-    /// Carries the request out, unless a fault keeps it from that. `None`
-    /// when the simulator stops meanwhile.
+    /// Carries the request out, unless a fault replaces the answer. Returns `None` if the
+    /// simulator stops in the meantime.
     fn carry_out(&self, request: &Parts) -> Option<(Option<Answer>, Option<Fault>)> {
         let shared = &*self.shared;
         let _worker = shared.worker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,12 +181,12 @@ impl Connection {
 
     fn send(&mut self, answer: Vec<u8>, fault: Option<Fault>) -> io::Result<Then> {
         let (bytes, then) = match fault {
-            None => (answer, Then::GoOn),
+            None => (answer, Then::Continue),
             Some(Fault::Instead(bytes, then)) => (bytes, then),
             Some(Fault::Cut(count, then)) => (answer[..count.min(answer.len())].to_vec(), then),
-            Some(Fault::Before(bytes)) => ([bytes, answer].concat(), Then::GoOn),
-            Some(Fault::Behind(bytes)) => ([answer, bytes].concat(), Then::GoOn),
-            Some(Fault::Length(by)) => (http::shift_content_length(answer, by), Then::GoOn),
+            Some(Fault::Before(bytes)) => ([bytes, answer].concat(), Then::Continue),
+            Some(Fault::After(bytes)) => ([answer, bytes].concat(), Then::Continue),
+            Some(Fault::Length(by)) => (http::shift_content_length(answer, by), Then::Continue),
             Some(Fault::Drip(every)) => {
                 for byte in answer {
                     if !self.shared.pause(every) {
@@ -194,7 +194,7 @@ impl Connection {
                     }
                     self.stream.write_all(&[byte])?;
                 }
-                return Ok(Then::GoOn);
+                return Ok(Then::Continue);
             }
             Some(Fault::Flood(first, again)) => {
                 self.stream.write_all(&first)?;
@@ -210,8 +210,8 @@ impl Connection {
         Ok(then)
     }
 
-    /// Keeps the connection open, in silence, until the client closes it.
-    fn outlast(mut self) {
+    /// Sends nothing more, and waits until the client closes the connection.
+    fn stay_silent(mut self) {
         if self.stream.set_read_timeout(None).is_ok() {
             let _ = io::copy(&mut self.stream, &mut io::sink());
         }

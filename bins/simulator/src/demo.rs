@@ -1,4 +1,4 @@
-//! The story of an update: a node, and our programs at work on it.
+//! The demo: the programs update a simulated node.
 
 use crate::options::Options;
 use crate::server::Simulator;
@@ -24,18 +24,18 @@ const CHECKER: &str = "bottlerocket-checker";
 const UPDATER: &str = "bottlerocket-updater";
 const REBOOT: &str = "bottlerocket-reboot";
 
-/// How the story is told.
+/// The demo.
 #[derive(Clone, Debug)]
 pub struct Demo {
-    /// The directory of `bottlerocket-checker`, `-updater` and `-reboot`.
+    /// The directory with `bottlerocket-checker`, `-updater` and `-reboot`.
     pub programs: PathBuf,
-    /// Whether to use colours.
+    /// Whether the output has colours.
     pub colour: bool,
-    /// How long each program may take.
+    /// The time limit for each program.
     pub deadline: Duration,
 }
 
-/// One program that is run.
+/// A run of one program.
 struct Step {
     why: &'static str,
     program: &'static str,
@@ -45,25 +45,25 @@ struct Step {
 
 const BEFORE_THE_REBOOT: [Step; 4] = [
     Step {
-        why: "Kured asks, once a minute, whether this node wants a reboot. Not yet.",
+        why: "Once a minute, Kured runs the checker: does this node need a reboot? Not yet.",
         program: CHECKER,
         arguments: &[],
         expected: 1,
     },
     Step {
-        why: "On the node the updater looks for a new version, writes it, and activates it.",
+        why: "The updater finds the new version, writes it to disk and activates it.",
         program: UPDATER,
         arguments: &["-one-time"],
         expected: 0,
     },
     Step {
-        why: "Kured asks again. Now the node is ready: Kured locks, cordons and drains it.",
+        why: "Kured runs the checker again. The node is ready: Kured locks, cordons and drains it.",
         program: CHECKER,
         arguments: &[],
         expected: 0,
     },
     Step {
-        why: "The node is drained, and Kured has it rebooted.",
+        why: "The node is drained. Kured runs the reboot program.",
         program: REBOOT,
         arguments: &[],
         expected: 0,
@@ -72,19 +72,19 @@ const BEFORE_THE_REBOOT: [Step; 4] = [
 
 const AFTER_THE_REBOOT: [Step; 3] = [
     Step {
-        why: "A node that has just booted knows of no update, so Kured leaves it alone.",
+        why: "After a boot no update is known, so Kured leaves the node alone.",
         program: CHECKER,
         arguments: &[],
         expected: 1,
     },
     Step {
-        why: "The updater looks again: this is the newest version, there is nothing to do.",
+        why: "The updater looks for a newer version. There is none, so it does nothing.",
         program: UPDATER,
         arguments: &["-one-time"],
         expected: 0,
     },
     Step {
-        why: "And it stays like this until the next release.",
+        why: "The node stays like this until the next release.",
         program: CHECKER,
         arguments: &[],
         expected: 1,
@@ -92,12 +92,12 @@ const AFTER_THE_REBOOT: [Step; 3] = [
 ];
 
 impl Demo {
-    /// Tells the story to `out`, until a program does not exit as it should.
-    /// True when all did and the node runs the new version in the end.
+    /// Runs the demo and writes its output to `out`. It stops at the first unexpected exit
+    /// status. Returns true if there was none and the node runs the new version.
     ///
     /// # Errors
-    /// A program is missing or cannot be started, the node cannot be started,
-    /// or `out` cannot be written to.
+    /// A program is missing or cannot be started, the node cannot be started, or writing
+    /// to `out` failed.
     pub fn run(&self, out: &mut dyn Write) -> io::Result<bool> {
         for program in [CHECKER, UPDATER, REBOOT] {
             self.find(program)?;
@@ -108,16 +108,16 @@ impl Demo {
         self.say(
             out,
             BOLD,
-            &format!("A node runs Bottlerocket {OLD}. Version {NEW} has been released."),
+            &format!("A node runs Bottlerocket {OLD}. Version {NEW} is available."),
         )?;
         let good = self.steps(&BEFORE_THE_REBOOT, &node, out)?
-            && self.tell_of_the_reboot(&node, &boot_id, out)?
+            && self.show_reboot(&node, &boot_id, out)?
             && self.steps(&AFTER_THE_REBOOT, &node, out)?;
         writeln!(out)?;
         if good {
-            self.say(out, GREEN, &format!("The node went from {OLD} to {NEW}."))?;
+            self.say(out, GREEN, &format!("The node was updated from {OLD} to {NEW}."))?;
         } else {
-            self.say(out, RED, "This did not go as it should.")?;
+            self.say(out, RED, "The demo failed.")?;
         }
         Ok(good)
     }
@@ -129,13 +129,13 @@ impl Demo {
         }
         let message = format!(
             "{} does not exist: build the programs with `cargo build --release`, \
-             or say where they are with --programs",
+             or name their directory with --programs",
             path.display()
         );
         Err(Error::new(ErrorKind::NotFound, message))
     }
 
-    /// One after the other, as long as each exits as it should.
+    /// Runs the steps in order, until one has an unexpected exit status.
     fn steps(&self, steps: &[Step], node: &Simulator, out: &mut dyn Write) -> io::Result<bool> {
         for step in steps {
             if !self.step(step, node, out)? {
@@ -173,11 +173,11 @@ impl Demo {
         }
         let status = ended?;
         let text = match status {
-            None => format!("no end within {:?}, stopped", self.deadline),
+            None => format!("timed out after {:?}, killed", self.deadline),
             Some(status) => match status.code() {
-                Some(code) if code == step.expected => format!("exit code {code}"),
-                Some(code) => format!("exit code {code}, expected {}", step.expected),
-                None => format!("{status}, expected exit code {}", step.expected),
+                Some(code) if code == step.expected => format!("exit status {code}"),
+                Some(code) => format!("exit status {code}, expected {}", step.expected),
+                None => format!("{status}, expected exit status {}", step.expected),
             },
         };
         let good = status.and_then(|status| status.code()) == Some(step.expected);
@@ -185,7 +185,7 @@ impl Demo {
         Ok(good)
     }
 
-    fn tell_of_the_reboot(
+    fn show_reboot(
         &self,
         node: &Simulator,
         boot_id: &str,
@@ -216,7 +216,7 @@ impl Demo {
     }
 }
 
-/// Short enough for people who wait, long enough to be seen.
+/// Commands that take long enough to watch, but not long enough to wait.
 fn options() -> Options {
     Options {
         running: OLD.into(),
@@ -229,7 +229,7 @@ fn options() -> Options {
     }
 }
 
-/// Shows each line as it comes, until both pipes are closed.
+/// Shows the program's output line by line, until both pipes are closed.
 fn show_output(child: &mut Child, deadline: Instant, out: &mut dyn Write) -> io::Result<()> {
     let (sender, lines) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
@@ -241,7 +241,7 @@ fn show_output(child: &mut Child, deadline: Instant, out: &mut dyn Write) -> io:
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match lines.recv_timeout(left) {
-            // A program that never stops talking has to stop, too.
+            // The deadline also applies to a program that never stops printing.
             Ok(line) if !left.is_zero() => {
                 writeln!(out, "  {}", String::from_utf8_lossy(&line))?;
                 out.flush()?;
@@ -261,10 +261,10 @@ fn send_lines(pipe: impl Read + Send + 'static, sender: Sender<Vec<u8>>) {
     });
 }
 
-/// Waits for the program's end; `None` when it did not come in time.
+/// Waits until the program ends. Returns `None` if it does not end in time.
 fn wait(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
-    // What ends behind it has perhaps ended because nobody reads its output any
-    // more.
+    // After the deadline nobody reads the output, so the program may end just because of
+    // that. This must not count.
     while Instant::now() < deadline {
         let status = child.try_wait()?;
         if status.is_some() {
@@ -275,7 +275,7 @@ fn wait(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> 
     Ok(None)
 }
 
-/// A directory that only this user may enter; goes away with its contents.
+/// A directory that only this user can access. Dropping this removes it.
 struct PrivateDirectory(PathBuf);
 
 impl PrivateDirectory {

@@ -1,4 +1,4 @@
-//! What happened on the node, one line each, for people who watch.
+//! The events of a node. Each is one line for people.
 
 use crate::calendar;
 use crate::command::Command;
@@ -6,65 +6,65 @@ use crate::status::State;
 use std::fmt;
 use std::time::Duration;
 
-/// Something that happened. Shown as one line.
+/// An event. It is shown as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When, since the Unix epoch.
+    /// The time of the event, since the Unix epoch.
     pub at: Duration,
-    /// What.
+    /// The kind of event.
     pub kind: EventKind,
 }
 
-/// What can happen.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// A request was answered.
+    /// The server answered a request.
     Answered {
         /// Such as `GET`.
         method: String,
         /// Such as `/updates/status`.
         path: String,
-        /// The answer's status.
+        /// The status of the answer.
         status: u16,
-        /// The answer's body when it is a text for people; else empty.
+        /// The body of the answer, or nothing if the answer is a JSON document.
         text: String,
     },
-    /// A request fell victim to a fault and was not carried out.
+    /// A fault replaced the answer, and the request was not carried out.
     Dropped {
         /// Such as `GET`.
         method: String,
         /// Such as `/updates/status`.
         path: String,
     },
-    /// No complete request came in time: answered with 408.
-    TooSlow,
-    /// Something that is no request came: answered with 400.
-    NotARequest,
-    /// A command began to run.
+    /// No complete request came in time. The answer was 408.
+    RequestTimeout,
+    /// The bytes were not a request. The answer was 400.
+    BadRequest,
+    /// A command started.
     Started(Command),
     /// A command ended.
     Ended {
-        /// Which.
+        /// The command.
         command: Command,
-        /// Its exit status; 0 is success.
+        /// The exit status; 0 is success.
         exit_status: i32,
-        /// What it printed.
+        /// The text that the command printed.
         stderr: String,
     },
     /// The update state changed.
     Changed {
-        /// Before; `None` when there was no status.
+        /// The old state, or `None` if there was no status.
         from: Option<State>,
-        /// After; `None` when a reboot took the status away.
+        /// The new state, or `None` after a reboot.
         to: Option<State>,
     },
-    /// The node came up again.
+    /// The node booted again.
     Booted {
-        /// The new boot's id.
+        /// The id of the new boot.
         boot_id: String,
-        /// What runs now.
+        /// The version that runs now.
         version: String,
-        /// The version that should have come up, but did not.
+        /// The activated version, if it did not boot.
         instead_of: Option<String>,
     },
 }
@@ -80,11 +80,11 @@ impl fmt::Display for Event {
             EventKind::Dropped { method, path } => {
                 write!(f, "{} {}: not carried out", method.escape_debug(), path.escape_debug())
             }
-            EventKind::TooSlow => f.write_str("no complete request in time: 408"),
-            EventKind::NotARequest => f.write_str("not a request: 400"),
+            EventKind::RequestTimeout => f.write_str("request timed out: 408"),
+            EventKind::BadRequest => f.write_str("not a request: 400"),
             EventKind::Started(command) => write!(f, "{} started", command.name()),
             EventKind::Ended { command, exit_status: 0, stderr } => {
-                write!(f, "{} done", command.name())?;
+                write!(f, "{} succeeded", command.name())?;
                 first_line(f, stderr)
             }
             EventKind::Ended { command, exit_status, stderr } => {
@@ -98,7 +98,7 @@ impl fmt::Display for Event {
             EventKind::Booted { boot_id, version, instead_of } => {
                 write!(f, "booted {version}, boot id {boot_id}")?;
                 match instead_of {
-                    Some(other) => write!(f, ": {other} did not come up, fell back"),
+                    Some(other) => write!(f, ": {other} did not boot, rolled back"),
                     None => Ok(()),
                 }
             }

@@ -1,60 +1,60 @@
-//! Damage done to answers, and which requests it is done to.
+//! Faults: how an answer is damaged, and for which requests.
 
 use std::time::Duration;
 
-/// What goes wrong with a request.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The request is not carried out; these bytes come instead of an answer.
+    /// The request is not carried out. The server sends these bytes instead of an
+    /// answer.
     Instead(Vec<u8>, Then),
-    /// The request is carried out; only that many bytes of the true answer
-    /// come. 0 is "done, but the client never hears of it".
+    /// The request is carried out. The server sends only the first bytes of the answer,
+    /// as many as this number. With 0, the client never gets an answer.
     Cut(usize, Then),
-    /// The request is carried out; these bytes come before the true answer.
+    /// The request is carried out. The server sends these bytes before the answer.
     Before(Vec<u8>),
-    /// The request is carried out; these bytes come behind the true answer.
-    Behind(Vec<u8>),
-    /// The request is carried out; its answer says a content-length that is
-    /// off by that much (never below 0).
+    /// The request is carried out. The server sends these bytes after the answer.
+    After(Vec<u8>),
+    /// The request is carried out. The answer's content-length is wrong by this number,
+    /// but never below 0.
     Length(i64),
-    /// The request is carried out; each byte of its answer comes that much
-    /// after the one before, the first one too.
+    /// The request is carried out. The server waits this long before each byte of the
+    /// answer.
     Drip(Duration),
-    /// The request is not carried out; the first bytes come once, then the
-    /// second ones over and over until the client closes.
+    /// The request is not carried out. The server sends the first bytes once, and then
+    /// the second bytes again and again until the client closes the connection.
     Flood(Vec<u8>, Vec<u8>),
 }
 
-/// What happens after the bytes of a fault.
+/// The server's behaviour after the bytes of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// The connection closes.
+    /// It closes the connection.
     Close,
-    /// Nothing more comes, but the connection stays open until the client
-    /// closes it.
+    /// It sends nothing more, but keeps the connection open until the client closes it.
     Silence,
-    /// The connection goes on to the next request.
-    GoOn,
+    /// It waits for the next request on the connection.
+    Continue,
 }
 
 impl Fault {
-    /// The request is read, not carried out, and the connection closes.
+    /// The server reads the request, does not carry it out, and closes the connection.
     pub fn close() -> Fault {
         Fault::Instead(Vec::new(), Then::Close)
     }
 
-    /// The request is read, not carried out, and nothing ever comes.
+    /// The server reads the request, does not carry it out, and never answers.
     pub fn silence() -> Fault {
         Fault::Instead(Vec::new(), Then::Silence)
     }
 
-    /// These bytes come instead of an answer, then the connection closes.
+    /// The server sends these bytes instead of an answer and closes the connection.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Fault {
         Fault::Instead(bytes.into(), Then::Close)
     }
 }
 
-/// Which requests a fault hits: unless told otherwise, the next one.
+/// A fault and the requests that it hits. By default it hits the next request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Rule {
@@ -71,40 +71,40 @@ impl From<Fault> for Rule {
 }
 
 impl Rule {
-    /// Only requests with this method and path count.
+    /// Only requests with this method and path match.
     pub fn on(self, method: &str, path: &str) -> Rule {
         Rule { on: Some((method.into(), path.into())), ..self }
     }
 
-    /// The first `count` requests that count are left alone.
+    /// The first `count` requests that match are not hit.
     pub fn after(self, count: usize) -> Rule {
         Rule { skip: count, ..self }
     }
 
-    /// That many requests are hit.
+    /// `count` requests are hit.
     pub fn times(self, count: usize) -> Rule {
         Rule { times: count, ..self }
     }
 
-    /// All requests are hit.
+    /// All requests that match are hit.
     pub fn forever(self) -> Rule {
         self.times(usize::MAX)
     }
 }
 
-/// The fault for this request, if any: that of the first rule that hits.
-/// Rules that are used up go away.
+/// The fault for this request, if any: the fault of the first rule that hits it.
+/// Removes rules that are used up.
 pub fn pick(rules: &mut Vec<Rule>, method: &str, path: &str) -> Option<Fault> {
     let index = rules.iter_mut().position(|rule| {
-        let counts = match &rule.on {
+        let matches = match &rule.on {
             Some((on_method, on_path)) => on_method == method && on_path == path,
             None => true,
         };
-        if counts && rule.skip > 0 {
+        if matches && rule.skip > 0 {
             rule.skip -= 1;
             return false;
         }
-        counts && rule.times > 0
+        matches && rule.times > 0
     })?;
     let rule = &mut rules[index];
     let fault = rule.fault.clone();

@@ -1,9 +1,9 @@
-//! A fleet: many updaters, each with a node of its own, and what their refreshes
-//! add up to at the update repository.
+//! A simulated fleet: many updaters, each with its own node. It counts their requests to
+//! the update repository.
 //!
-//! The updaters are those of the library that ships, with a clock that jumps
-//! from one call to the next: hours of thousands of nodes take seconds, and the
-//! same seed gives the same requests.
+//! The updaters are those of the programs' library. The clock jumps from one call to the
+//! next, so hours of thousands of nodes take seconds. The same seed gives the same
+//! requests.
 
 use crate::command::{self, Ending};
 use crate::http::Answer;
@@ -25,38 +25,37 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// When the fleet starts, since the Unix epoch: a Monday, at midnight.
+/// The start of the simulation, since the Unix epoch: a Monday at midnight.
 const BEGIN: Duration = Duration::from_secs(1_795_392_000);
 
-/// How long an answer takes, and a refresh, at least and at most.
+/// The shortest and the longest time of an answer, and of a refresh.
 const ANSWER_TIME: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(5)];
 const REFRESH_TIME: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(1500)];
 
-/// How long the kubelet waits until it starts a container again that ends again
-/// and again: at first, then twice as long each time, and at most. The first
-/// time it does not wait.
-const RESTART_PAUSE: Duration = Duration::from_secs(10);
-const RESTART_PAUSE_MAX: Duration = Duration::from_secs(300);
-/// How long a container has to run until that is forgotten.
-const RESTART_FORGOTTEN: Duration = Duration::from_secs(600);
+/// The kubelet's backoff before it restarts a container: none for the first restart, then
+/// this long, then twice as long each time, up to the maximum.
+const RESTART_BACKOFF: Duration = Duration::from_secs(10);
+const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(300);
+/// A container that has run for this long starts again without backoff.
+const RESTART_BACKOFF_RESET: Duration = Duration::from_secs(600);
 
-/// What to simulate.
+/// The parameters of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fleet {
-    /// How many nodes there are, all started in the same second. None of them
-    /// is offered an update.
+    /// The number of nodes. All start in the same second. No update is available for
+    /// them.
     pub nodes: u32,
     /// The updaters' `-interval`.
     pub interval: Duration,
-    /// Their `-jitter`; `None` for what they take without that flag.
+    /// The updaters' `-jitter`, or `None` for the updater's default.
     pub jitter: Option<Duration>,
-    /// Their `-window`s. The fleet starts on a Monday, at midnight UTC.
+    /// The updaters' `-window`s. The simulation starts on a Monday at midnight, UTC.
     pub windows: Windows,
-    /// How long to go on.
+    /// The simulated time.
     pub time: Duration,
-    /// Decides all that is random.
+    /// The seed of the random numbers.
     pub seed: u64,
-    /// What does not work for a while, for all nodes at once.
+    /// An outage on all nodes.
     pub outage: Option<Outage>,
 }
 
@@ -69,21 +68,21 @@ impl Default for Fleet {
     }
 }
 
-/// Something does not work for a while.
+/// An outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// What.
+    /// The part that fails.
     pub of: Outages,
-    /// From when on, since the start.
+    /// The begin, counted from the start of the simulation.
     pub begin: Duration,
-    /// For how long.
+    /// The length.
     pub length: Duration,
 }
 
-/// What may not work.
+/// The parts that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outages {
-    /// The update repository: every refresh fails.
+    /// The update repository: each refresh fails.
     Repository,
     /// The API: it answers a refresh with 500.
     Refresh,
@@ -92,7 +91,7 @@ pub enum Outages {
 }
 
 impl Outages {
-    /// All of them.
+    /// All parts.
     pub const ALL: [Outages; 3] = [Outages::Repository, Outages::Refresh, Outages::Api];
 
     /// The name on the command line.
@@ -105,13 +104,13 @@ impl Outages {
     }
 }
 
-/// What came of it.
+/// The result of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// How many refreshes began in each second: requests against the update
-    /// repository, which may have failed.
+    /// The number of refreshes that started in each second. Each is a request to the
+    /// update repository, which may have failed.
     pub requests: Vec<u32>,
-    /// How many updaters ended, and were started again.
+    /// The number of updaters that gave up and were restarted.
     pub restarts: u32,
 }
 
@@ -121,10 +120,10 @@ struct Member {
     daemon: Daemon,
     call: Call,
     started: Duration,
-    restart_pause: Duration,
+    restart_backoff: Duration,
 }
 
-/// SplitMix64.
+/// A SplitMix64 generator.
 struct Random(u64);
 
 impl Random {
@@ -140,26 +139,26 @@ impl Random {
 }
 
 impl Fleet {
-    /// The jitter in force.
+    /// The effective jitter.
     pub fn jitter(&self) -> Duration {
         self.jitter.unwrap_or((self.interval / 10).min(MINUTE))
     }
 
-    /// Lets the time pass.
+    /// Runs the simulation.
     pub fn run(&self) -> Tally {
         let mut random = Random(mix(self.seed));
         let seconds = self.time.as_secs() as usize;
         let mut tally = Tally { requests: vec![0; seconds], restarts: 0 };
         let mut members = Vec::new();
-        // When each of them makes its next call; the earliest comes first.
+        // The time of each updater's next call, earliest first.
         let mut calls = BinaryHeap::new();
         for index in 0..self.nodes as usize {
             let started = random.between([Duration::ZERO, SECOND]);
             let options = Options { offer: Vec::new(), ..Options::default() };
             let (daemon, call, pause) = self.updater(&mut random);
             let node = Node::new(options, BEGIN);
-            let restart_pause = Duration::ZERO;
-            members.push(Member { node, daemon, call, started, restart_pause });
+            let restart_backoff = Duration::ZERO;
+            members.push(Member { node, daemon, call, started, restart_backoff });
             calls.push(Reverse((started + pause, index)));
         }
         let mut exchange;
@@ -194,10 +193,10 @@ impl Fleet {
                 }
                 Next::End(_) => {
                     tally.restarts += 1;
-                    let wait = member.restart_pause(now);
+                    let wait = member.next_restart_backoff(now);
                     let (daemon, call, pause) = self.updater(&mut random);
                     (member.daemon, member.call) = (daemon, call);
-                    // The container itself takes its time.
+                    // Starting a container takes a second or two.
                     member.started = now + wait + random.between([SECOND, 2 * SECOND]);
                     member.started + pause - now
                 }
@@ -207,7 +206,7 @@ impl Fleet {
         tally
     }
 
-    /// An updater, its first call, and the pause before that.
+    /// A new updater, its first call, and the pause before that call.
     fn updater(&self, random: &mut Random) -> (Daemon, Call, Duration) {
         let schedule = Schedule {
             once: false,
@@ -218,7 +217,7 @@ impl Fleet {
         let settings = Settings { windows: self.windows.clone(), ..Settings::default() };
         match Daemon::begin(settings, History::default(), schedule, random.next()) {
             (daemon, Next::Call(call, pause)) => (daemon, call, pause),
-            (_, Next::End(end)) => unreachable!("a daemon does not begin with {end:?}"),
+            (_, Next::End(end)) => unreachable!("a new daemon ends with {end:?}"),
         }
     }
 }
@@ -230,7 +229,7 @@ impl Outage {
 }
 
 impl Member {
-    /// The node's answer to the call.
+    /// The node's answer to the updater's call.
     fn answer(&mut self, now: Duration, outage: Option<Outages>, random: &mut Random) -> Answer {
         let request = self.call.request();
         let line = std::str::from_utf8(&request).unwrap_or_default();
@@ -251,23 +250,23 @@ impl Member {
         self.node.take_events();
         match reply {
             Reply::Answer(answer) => answer,
-            Reply::Rebooting => unreachable!("an updater asks for no reboot"),
+            Reply::Rebooting => unreachable!("an updater does not request a reboot"),
         }
     }
 
-    /// How long the kubelet waits until it starts the container again.
-    fn restart_pause(&mut self, now: Duration) -> Duration {
-        if now - self.started >= RESTART_FORGOTTEN {
-            self.restart_pause = Duration::ZERO;
+    /// The kubelet's backoff before it restarts the container.
+    fn next_restart_backoff(&mut self, now: Duration) -> Duration {
+        if now - self.started >= RESTART_BACKOFF_RESET {
+            self.restart_backoff = Duration::ZERO;
         }
-        let pause = self.restart_pause;
-        self.restart_pause = (2 * pause).clamp(RESTART_PAUSE, RESTART_PAUSE_MAX);
+        let pause = self.restart_backoff;
+        self.restart_backoff = (2 * pause).clamp(RESTART_BACKOFF, RESTART_BACKOFF_MAX);
         pause
     }
 }
 
 impl Tally {
-    /// A line for each second.
+    /// The requests as CSV, one line per second.
     pub fn to_csv(&self) -> String {
         let mut csv = String::from("second,requests\n");
         for (second, requests) in self.requests.iter().enumerate() {
@@ -276,14 +275,14 @@ impl Tally {
         csv
     }
 
-    /// The most requests in one second, of those from `begin` until before `end`.
+    /// The highest number of requests in one second, from `begin` until before `end`.
     pub fn peak(&self, begin: Duration, end: Duration) -> u32 {
         let length = self.requests.len();
         let [begin, end] = [begin, end].map(|time| (time.as_secs() as usize).min(length));
         self.requests[begin..end].iter().copied().max().unwrap_or(0)
     }
 
-    /// So many requests at most in 99 of 100 seconds.
+    /// The 99th percentile of the requests per second.
     pub fn percentile_99(&self) -> u32 {
         let mut sorted = self.requests.clone();
         sorted.sort_unstable();
@@ -291,13 +290,13 @@ impl Tally {
         sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
     }
 
-    /// All requests.
+    /// The total number of requests.
     pub fn total(&self) -> u64 {
         self.requests.iter().map(|count| u64::from(*count)).sum()
     }
 }
 
-/// A fleet and what came of it, for people to read.
+/// A simulation and its result, as text for people.
 pub struct Summary<'a>(pub &'a Fleet, pub &'a Tally);
 
 impl fmt::Display for Summary<'_> {
@@ -312,7 +311,7 @@ impl fmt::Display for Summary<'_> {
         )?;
         let mean = tally.total() as f64 / tally.requests.len() as f64;
         writeln!(f, "requests              {}", tally.total())?;
-        writeln!(f, "a second, mean        {mean:.1}")?;
+        writeln!(f, "per second, mean      {mean:.1}")?;
         writeln!(f, "  99th percentile     {}", tally.percentile_99())?;
         writeln!(f, "  peak                {}", tally.peak(Duration::ZERO, fleet.time))?;
         writeln!(f, "  first minute        {}", tally.peak(Duration::ZERO, MINUTE))?;
@@ -321,8 +320,8 @@ impl fmt::Display for Summary<'_> {
         if let Some(Outage { of, begin, length }) = fleet.outage {
             let end = begin + length;
             let name = of.name();
-            writeln!(f, "{name} out from {} to {}", HumanDuration(begin), HumanDuration(end))?;
-            writeln!(f, "  peak meanwhile      {}", tally.peak(begin, end))?;
+            writeln!(f, "{name} outage from {} to {}", HumanDuration(begin), HumanDuration(end))?;
+            writeln!(f, "  during the outage   {}", tally.peak(begin, end))?;
             writeln!(f, "  ten minutes after   {}", tally.peak(end, end + 10 * MINUTE))?;
             writeln!(f, "  and from then on    {}", tally.peak(end + 10 * MINUTE, fleet.time))?;
             writeln!(f, "restarted updaters    {}", tally.restarts)?;

@@ -1,19 +1,19 @@
-//! Requests as they come in, answers as they go out. Knows no socket.
+//! HTTP: parses requests and writes answers. Does no input or output.
 
 use crate::calendar;
 use std::time::Duration;
 
-/// A head larger than this is refused.
+/// The largest request head that is accepted, in bytes.
 const HEAD_LIMIT: usize = 128 * 1024;
 
-/// What the bytes received so far are.
+/// The bytes received so far, parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// More bytes are needed.
     Partial,
     /// A complete request.
     Complete(Parts),
-    /// Never a request, whatever follows.
+    /// Not a request, whatever follows.
     Bad,
 }
 
@@ -24,14 +24,14 @@ pub struct Parts {
     pub method: String,
     /// Such as `/updates/status`.
     pub path: String,
-    /// Whether the client wants the connection closed after the answer.
+    /// Whether the client asks to close the connection after the answer.
     pub close: bool,
-    /// How many bytes the request takes, its body included.
+    /// The size of the request with its body, in bytes.
     pub length: usize,
 }
 
-/// Finds the first request in `bytes`. Only HTTP/1.1 is understood, and only
-/// bodies with a `content-length`.
+/// Parses the first request in `bytes`. It accepts HTTP/1.1 only, and only bodies with a
+/// `content-length`.
 pub fn parse(bytes: &[u8]) -> Parsed {
     let skipped = leading_line_ends(bytes);
     let Some(head) = bytes[skipped..].windows(4).position(|window| window == b"\r\n\r\n") else {
@@ -81,28 +81,29 @@ fn complete(head: &str, body: usize, received: usize) -> Option<Parsed> {
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// The body; for 204 none.
+    /// The body. An answer with status 204 has none.
     pub body: String,
     json: bool,
 }
 
 impl Answer {
-    /// 200 with a JSON document.
+    /// An answer with status 200 and a JSON document.
     pub fn json(body: String) -> Answer {
         Answer { status: 200, body, json: true }
     }
 
-    /// 204.
+    /// An answer with status 204.
     pub fn no_content() -> Answer {
         Answer::text(204, "")
     }
 
-    /// An error with a text for people, which may be empty.
+    /// An error with a text for people. The text may be empty.
     pub fn text(status: u16, body: impl Into<String>) -> Answer {
         Answer { status, body: body.into(), json: false }
     }
 
-    /// The bytes on the wire. `close`: say that the connection will close.
+    /// The bytes of the answer. With `close`, it announces that the server closes the
+    /// connection.
     pub fn bytes(&self, close: bool, now: Duration) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         if self.status != 204 {
@@ -133,8 +134,8 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// The answer with another content-length: the true one plus `by`, but not
-/// less than 0. An answer without one stays as it is.
+/// Adds `by` to the answer's content-length, but does not go below 0. An answer without a
+/// content-length stays the same.
 pub fn shift_content_length(answer: Vec<u8>, by: i64) -> Vec<u8> {
     const NAME: &[u8] = b"\r\ncontent-length: ";
     let Some(found) = answer.windows(NAME.len()).position(|window| window == NAME) else {

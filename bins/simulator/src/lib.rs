@@ -1,9 +1,11 @@
-//! A Bottlerocket node's update API, simulated on a Unix socket.
+//! A simulated Bottlerocket node: the update API on a Unix socket.
 //!
-//! [`Node`] is the node itself: a state machine that takes the time as an
-//! argument and knows no socket. [`Simulator`] serves one on a socket from
-//! background threads, keeps a log of the requests, and damages answers when
-//! a test asks for it with a [`Rule`].
+//! [`Node`] is the node itself: a state machine that takes the time as an argument and
+//! does no input or output. [`Simulator`] serves a node on a socket from background
+//! threads, keeps a log of the requests, and damages answers if a test adds a [`Rule`].
+//!
+//! Only [`fleet`] uses types of the programs' library. The rest is independent of it,
+//! so that a mistake in the library does not hide itself.
 //!
 //! ```
 //! use bottlerocket_simulator::{Command, Options, Simulator, State};

@@ -1,66 +1,86 @@
-//! The listening socket.
+//! The listening socket, and the thread that accepts connections.
 
 use crate::connection::Connection;
 use crate::shared::{Shared, at};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Error, ErrorKind};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// The longest path a Unix socket can have, in bytes.
+/// The longest path of a Unix socket, in bytes.
 const PATH_LIMIT: usize = 107;
 
-/// A thread that accepts connections on one socket.
-pub(crate) struct Listening {
-    /// The listening socket. The standard library only shuts down streams.
-    pub(crate) socket: UnixStream,
-    pub(crate) thread: JoinHandle<()>,
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
+/// A listening socket, and the thread that accepts its connections.
+pub(crate) struct Listener {
+    path: PathBuf,
+    /// The socket, as a stream: the standard library only shuts down streams.
+    socket: UnixStream,
+    thread: JoinHandle<()>,
+    /// The device and the inode of the socket file.
+    file: (u64, u64),
 }
 
-impl Listening {
+impl Listener {
+    /// Creates a socket at this path and accepts connections.
+    pub(crate) fn start(path: &Path, shared: Arc<Shared>) -> io::Result<Listener> {
+        let named = |error: Error| Error::new(error.kind(), at(path, &error.to_string()));
+        let listener = UnixListener::bind(path).map_err(named)?;
+        fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(named)?;
+        let metadata = fs::symlink_metadata(path).map_err(named)?;
+        let socket = UnixStream::from(OwnedFd::from(listener.try_clone().map_err(named)?));
+        let thread = thread::spawn(move || accept(&shared, &listener));
+        let file = (metadata.dev(), metadata.ino());
+        Ok(Listener { path: path.into(), socket, thread, file })
+    }
+
+    /// Whether the socket file at the path is still the one of this socket.
+    pub(crate) fn has_its_file(&self) -> bool {
+        fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.file)
+    }
+
     /// Refuses connections from now on.
     pub(crate) fn stop(self) {
-        // Closing the socket is not enough. A child process that another thread
-        // starts has a copy of it until it executes its program, and the kernel
-        // goes on to accept connections. This also wakes the thread.
+        // Closing the socket is not enough: a child process that another thread starts
+        // has a copy of it until it executes its program, and the kernel goes on to
+        // accept connections. The shutdown also wakes the thread.
         let _ = self.socket.shutdown(Shutdown::Both);
         let _ = self.thread.join();
     }
 }
 
-/// Makes sure that a socket can be created at this path.
+/// Checks that a socket can be created at this path, and removes a stale one.
 pub(crate) fn make_room(path: &Path) -> io::Result<()> {
     let length = path.as_os_str().as_bytes().len();
     if length > PATH_LIMIT {
-        let message =
-            format!("a socket's path may have {PATH_LIMIT} bytes, but this one has {length}");
+        let message = format!("the path has {length} bytes, but a socket allows {PATH_LIMIT}");
         return Err(Error::new(ErrorKind::InvalidInput, at(path, &message)));
     }
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return Ok(());
     };
     if !metadata.file_type().is_socket() {
-        let message = at(path, "exists and is not a socket");
+        let message = at(path, "exists, but is not a socket");
         return Err(Error::new(ErrorKind::AlreadyExists, message));
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
         _ => {
-            let message = at(path, "somebody else listens on this socket");
+            let message = at(path, "another process listens on this socket");
             Err(Error::new(ErrorKind::AddrInUse, message))
         }
     }
 }
 
-pub(crate) fn accept(shared: &Arc<Shared>, listener: &UnixListener) {
+/// Accepts connections until the socket is shut down.
+fn accept(shared: &Arc<Shared>, listener: &UnixListener) {
     for stream in listener.incoming() {
         match stream.and_then(|stream| Ok((stream.try_clone()?, stream))) {
             Ok((copy, stream)) => {
@@ -77,7 +97,7 @@ pub(crate) fn accept(shared: &Arc<Shared>, listener: &UnixListener) {
             }
             // The socket has been shut down.
             Err(error) if error.kind() == ErrorKind::InvalidInput => return,
-            // Out of file descriptors, most likely: some will come free.
+            // Probably too many open files. Retry when some have been closed.
             Err(_) => {
                 if !shared.pause(Duration::from_millis(10)) {
                     return;

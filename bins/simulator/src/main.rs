@@ -1,4 +1,4 @@
-//! The program: serves a simulated node, or tells the story of an update.
+//! The program: serves simulated nodes, runs the demo, or simulates a fleet.
 #![forbid(unsafe_code)]
 
 use bottlerocket_simulator::cli::{self, Order};
@@ -43,7 +43,7 @@ fn print(text: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Serves a node for good.
+/// Serves a node until the process is killed.
 fn serve(socket: &Path, options: Options) -> io::Result<bool> {
     let greeting = greeting(socket, &options);
     let simulator = Simulator::start(socket, options)?;
@@ -56,14 +56,14 @@ fn serve(socket: &Path, options: Options) -> io::Result<bool> {
     }
 }
 
-/// Serves many nodes for good.
+/// Serves several nodes until the process is killed.
 fn serve_many(socket: &Path, nodes: u32, options: &Options) -> io::Result<bool> {
     let simulators = Simulator::start_many(socket, nodes, options)?;
     let mut out = io::stdout();
     let path = socket.display();
     writeln!(out, "{nodes} nodes listen on {path}.1 to {path}.{nodes}")?;
     loop {
-        // A thread for each of them would tell at once, but nobody reads as fast.
+        // Polling once a second is enough for people who read the events.
         thread::sleep(Duration::from_secs(1));
         for (simulator, number) in simulators.iter().zip(1..) {
             for event in simulator.events(Duration::ZERO) {
@@ -76,7 +76,7 @@ fn serve_many(socket: &Path, nodes: u32, options: &Options) -> io::Result<bool> 
 fn greeting(socket: &Path, options: &Options) -> String {
     let path = socket.display();
     format!(
-        "a node with Bottlerocket {} ({}, {}), offered {}, listens on {path}; try\n  \
+        "a node with Bottlerocket {} ({}, {}) listens on {path}; available: {}; try\n  \
          bottlerocket-updater -socket {path} -one-time\n  \
          bottlerocket-checker -socket {path}\n  \
          bottlerocket-reboot -socket {path}\n  \
@@ -88,7 +88,7 @@ fn greeting(socket: &Path, options: &Options) -> String {
     )
 }
 
-/// The table goes to the standard output, what it comes to elsewhere.
+/// Prints the table to the standard output, and the summary to the standard error.
 fn run(fleet: &Fleet) -> io::Result<bool> {
     let tally = fleet.run();
     eprint!("{}", Summary(fleet, &tally));
@@ -114,7 +114,7 @@ fn demo(programs: Option<PathBuf>) -> io::Result<bool> {
     demo.run(&mut out)
 }
 
-/// Cargo has built this program only, and knows nothing of the others.
+/// Builds the programs: `cargo run` has built only the simulator.
 fn build_programs(cargo: &OsStr) -> io::Result<()> {
     let mut arguments = vec!["build", "--quiet", "--package", "bottlerocket-updater"];
     if !cfg!(debug_assertions) {
@@ -123,5 +123,5 @@ fn build_programs(cargo: &OsStr) -> io::Result<()> {
     print(&format!("building the programs: cargo {}\n", arguments.join(" ")))?;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let status = Command::new(cargo).args(arguments).current_dir(workspace).status()?;
-    if status.success() { Ok(()) } else { Err(Error::other("the programs could not be built")) }
+    if status.success() { Ok(()) } else { Err(Error::other("cannot build the programs")) }
 }

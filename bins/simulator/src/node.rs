@@ -1,18 +1,18 @@
 //! The node: a state machine that takes the time as an argument.
 //!
 //! ```text
-//!            refresh finds one          prepare             activate
+//!       refresh finds an update         prepare             activate
 //!     Idle ---------------------> Available ------> Staged ----------> Ready
 //!          <---------------------                   ^    ^ |             |
-//!       refresh finds none or fails                 |    +-+ prepare     |
+//!      refresh finds none or fails                  |    +-+ prepare     |
 //!                                                   +--------------------+
 //!                                                         deactivate
 //! ```
 //!
-//! A command runs until a point in time that is fixed when it starts, or
-//! until told. It takes effect when [`Node::advance`] is next called with that
-//! time or a later one, so nothing here needs a thread. While it runs it holds
-//! the update lock. A reboot does not care about the lock.
+//! A command has a fixed end time from its start, or it runs until a test ends it. It
+//! takes effect at the first call of [`Node::advance`] with that time or a later one, so
+//! the node needs no thread. A running command holds the update lock. A reboot ignores
+//! the lock.
 
 use crate::command::{Command, Ending, Refusal};
 use crate::event::{Event, EventKind};
@@ -26,35 +26,35 @@ const UNINITIALIZED: &str = "Update status is uninitialized, refresh-updates to 
 const NO_SHARED_LOCK: &str = "Unable to obtain shared lock for reading update status: \
                               Resource temporarily unavailable (os error 11)";
 
-/// How somebody else holds the update lock.
+/// How another process holds the update lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
-    /// As a reader: the status can be read, no command can start.
+    /// As a reader: clients can read the status, but no command can start.
     Shared,
-    /// As a writer: the status cannot be read either.
+    /// As a writer: clients cannot read the status either.
     Exclusive,
 }
 
-/// A command that is running. It ends at `ends`, or when told.
+/// A running command. It ends at `ends`, or when a test ends it.
 #[derive(Clone, Debug)]
 struct Running {
     command: Command,
     ends: Option<Duration>,
 }
 
-/// What became of a request.
+/// The reply to a request.
 pub(crate) enum Reply {
-    /// It is answered.
+    /// The answer.
     Answer(Answer),
-    /// A reboot runs: [`Node::reboot_answer`] has the answer when it is over.
+    /// The node reboots. [`Node::reboot_answer`] returns the answer at the end.
     Rebooting,
 }
 
-/// A node. Times are durations since the Unix epoch and must not go back.
+/// A node. Times are durations since the Unix epoch and must not decrease.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The node and its surroundings. Changes count from the next command
-    /// that starts or ends, the next boot, or the next connection.
+    /// The options of the node. A change applies from the next start or end of a command,
+    /// from the next boot, or from the next connection.
     pub options: Options,
     status: Option<Status>,
     running: Option<Running>,
@@ -67,7 +67,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that has just booted.
+    /// Creates a node that has just booted.
     pub fn new(options: Options, now: Duration) -> Node {
         Node {
             options,
@@ -82,39 +82,39 @@ impl Node {
         }
     }
 
-    /// The update state; `None` before the first action after a boot.
+    /// The update state, or `None` before the first action after a boot.
     pub fn state(&self) -> Option<State> {
         self.status.as_ref().map(|status| status.state)
     }
 
-    /// What the status tells; `None` before the first action after a boot.
+    /// The status, or `None` before the first action after a boot.
     pub fn status(&self) -> Option<&Status> {
         self.status.as_ref()
     }
 
-    /// The command that is running, a reboot included.
+    /// The running command. A reboot counts as one.
     pub fn busy(&self) -> Option<Command> {
         let running = self.reboot.as_ref().or(self.running.as_ref());
         running.map(|running| running.command)
     }
 
-    /// Somebody else's hold on the lock.
+    /// How another process holds the update lock, if it does.
     pub fn lock(&self) -> Option<Lock> {
         self.lock
     }
 
-    /// Somebody else takes the lock, or, with `None`, lets it go. It is not
-    /// the lock of a command that is running.
+    /// Lets another process hold the update lock, or release it (`None`). This does not
+    /// affect the lock of a running command.
     pub fn set_lock(&mut self, lock: Option<Lock>) {
         self.lock = lock;
     }
 
-    /// How many times the node has booted, the first one included.
+    /// How many times the node has booted, including the first time.
     pub fn boots(&self) -> u32 {
         self.boots
     }
 
-    /// The id of this boot, in the form of `/proc/sys/kernel/random/boot_id`.
+    /// The id of the current boot, in the format of `/proc/sys/kernel/random/boot_id`.
     pub fn boot_id(&self) -> String {
         let high = mix(self.seed.wrapping_add(u64::from(self.boots)));
         let low = mix(high);
@@ -128,30 +128,30 @@ impl Node {
         )
     }
 
-    /// The next command of this kind that ends, ends like this. Several add up.
+    /// The next command of this kind ends like this. Several calls add up.
     pub fn end_next(&mut self, command: Command, ending: Ending) {
         self.next_endings.push((command, ending));
     }
 
-    /// The next command of this kind that ends, fails. Several add up.
+    /// The next command of this kind fails. Several calls add up.
     pub fn fail_next(&mut self, command: Command, exit_status: i32, stderr: &str) {
         self.end_next(command, Ending::failed(exit_status, stderr));
     }
 
-    /// From now on each command of this kind fails.
+    /// All further commands of this kind fail.
     pub fn fail_always(&mut self, command: Command, exit_status: i32, stderr: &str) {
         self.succeed(command);
         let ending = Ending::failed(exit_status, stderr);
         self.options.endings.push((command, ending));
     }
 
-    /// No command of this kind fails any more.
+    /// All further commands of this kind succeed.
     pub fn succeed(&mut self, command: Command) {
         self.options.endings.retain(|(other, _)| *other != command);
         self.next_endings.retain(|(other, _)| *other != command);
     }
 
-    /// Brings the node up to this time: a command whose time is over ends.
+    /// Updates the node to this time: ends a command whose end time has come.
     pub fn advance(&mut self, now: Duration) {
         let over = |running: &mut Running| running.ends.is_some_and(|ends| ends <= now);
         if let Some(running) = self.running.take_if(over) {
@@ -159,7 +159,7 @@ impl Node {
         }
     }
 
-    /// When something will happen by itself.
+    /// The time of the next change that happens by itself, if there is one.
     pub fn next_change(&self) -> Option<Duration> {
         let ends = |running: &Option<Running>| running.as_ref().and_then(|running| running.ends);
         match (ends(&self.running), ends(&self.reboot)) {
@@ -168,7 +168,7 @@ impl Node {
         }
     }
 
-    /// Whatever is running ends now.
+    /// Ends the running command now.
     pub fn finish(&mut self, now: Duration) {
         for running in [&mut self.running, &mut self.reboot].into_iter().flatten() {
             running.ends = Some(now);
@@ -176,10 +176,10 @@ impl Node {
         self.advance(now);
     }
 
-    /// Somebody else's command, begun and ended at this moment.
+    /// Runs a command for another client. It starts and ends at this moment.
     ///
     /// # Errors
-    /// As the API refuses it.
+    /// The node refuses the command, for the same reasons as the API.
     pub fn run(&mut self, command: Command, now: Duration) -> Result<(), Refusal> {
         self.advance(now);
         if command == Command::Reboot {
@@ -191,7 +191,7 @@ impl Node {
         Ok(())
     }
 
-    /// Answers a request, or starts a reboot that ends later.
+    /// Answers a request, or starts a reboot.
     pub(crate) fn request(&mut self, method: &str, path: &str, now: Duration) -> Reply {
         self.advance(now);
         let path = path.split('?').next().unwrap_or(path);
@@ -213,7 +213,7 @@ impl Node {
         })
     }
 
-    /// The answer to the reboot request, once it is over.
+    /// The answer to the reboot request, or `None` while the reboot lasts.
     pub(crate) fn reboot_answer(&mut self, now: Duration) -> Option<Answer> {
         self.advance(now);
         self.reboot.take_if(|reboot| reboot.ends.is_some_and(|ends| ends <= now))?;
@@ -223,7 +223,7 @@ impl Node {
         })
     }
 
-    /// What happened since this was last called.
+    /// Returns the events since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
     }
@@ -401,7 +401,7 @@ impl Node {
     }
 }
 
-/// The status that the first action after a boot makes, whatever comes of it.
+/// The status after the first action since a boot, even if the action fails.
 fn first_status() -> Status {
     Status {
         state: State::Idle,
@@ -422,7 +422,7 @@ fn boot_staged(status: &mut Status, staged: bool) {
     }
 }
 
-/// Orders versions, the newest first. A pre-release comes after its release.
+/// Sorts versions, newest first. A pre-release is older than its release.
 fn newer_first(one: &str, other: &str) -> Ordering {
     fn key(version: &str) -> (Vec<u64>, bool, &str) {
         let version = version.split('+').next().unwrap_or(version);
@@ -433,7 +433,7 @@ fn newer_first(one: &str, other: &str) -> Ordering {
     key(other).cmp(&key(one)).then_with(|| other.cmp(one))
 }
 
-/// Spreads a number over all bits (the output step of SplitMix64).
+/// Mixes the bits of a number: the output step of SplitMix64.
 pub(crate) fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

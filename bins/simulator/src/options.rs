@@ -1,30 +1,31 @@
-//! The options of a node.
+//! The options of a node: its versions, its timing, its failures.
 
 use crate::command::{Command, Ending};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A running time without end: the command runs until [`Node::finish`].
+/// A duration without end: the command runs until a test calls
+/// [`Node::finish`](crate::Node::finish).
 pub const MANUAL: Duration = Duration::MAX;
 
-/// The version lock that means "whatever is newest".
+/// The version lock that selects the newest version.
 pub const LATEST: &str = "latest";
 
-/// The node and its surroundings. All of it may change while the node runs:
-/// see [`Node::options`].
+/// The configuration of a node and of its update repository. It may change while the
+/// node runs: see [`Node::options`](crate::Node::options).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The running OS version. A boot changes it.
+    /// The running OS version. A boot may change it.
     pub running: String,
     /// The OS variant.
     pub variant: String,
-    /// The processor.
+    /// The processor architecture.
     pub arch: String,
-    /// Versions on offer, in any order.
+    /// The versions that the update repository offers, in any order.
     pub offer: Vec<String>,
-    /// The setting `updates.version-lock`: [`LATEST`] or one version.
+    /// The setting `updates.version-lock`: [`LATEST`] or a version.
     pub version_lock: String,
-    /// Versions whose image does not boot.
+    /// The versions whose image does not boot.
     pub no_boot: Vec<String>,
     /// How long a refresh takes, or [`MANUAL`].
     pub refresh_time: Duration,
@@ -34,24 +35,24 @@ pub struct Options {
     pub activate_time: Duration,
     /// How long a deactivate takes, or [`MANUAL`].
     pub deactivate_time: Duration,
-    /// How long the server is stuck in a reboot request, or [`MANUAL`].
+    /// How long the server works on a reboot request, or [`MANUAL`].
     pub reboot_time: Duration,
-    /// Commands that always end otherwise than with success.
+    /// How commands always end. A command without an entry succeeds.
     pub endings: Vec<(Command, Ending)>,
-    /// How long a new connection has to send its first request before it
-    /// gets 408.
+    /// The time limit for the first request on a new connection. After that it gets
+    /// 408.
     pub request_timeout: Duration,
-    /// How long a connection may be idle between two requests.
+    /// The time limit for each further request on a connection.
     pub keep_alive: Duration,
-    /// A file that holds the id of the current boot and a newline, as
-    /// `/proc/sys/kernel/random/boot_id` does. [`Simulator`](crate::Simulator)
-    /// replaces it at each boot, before anything can be seen of that.
+    /// A file for the id of the current boot and a newline, in the format of
+    /// `/proc/sys/kernel/random/boot_id`. [`Simulator`](crate::Simulator) replaces the
+    /// file at each boot, before any client can notice the boot.
     pub boot_id_file: Option<PathBuf>,
 }
 
 impl Default for Options {
-    /// A node that runs 1.26.0 and is offered 1.26.1, with commands that take
-    /// 20 ms, and the timeouts of the real server, 5 s.
+    /// A node that runs 1.26.0, with 1.26.1 in the repository. Commands take 20 ms. The
+    /// timeouts are those of the real server, 5 s.
     fn default() -> Options {
         let short = Duration::from_millis(20);
         Options {
@@ -75,7 +76,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How long the command takes, to read or to change.
+    /// How long the command takes.
     pub fn time(&mut self, command: Command) -> &mut Duration {
         match command {
             Command::Refresh => &mut self.refresh_time,

@@ -1,50 +1,40 @@
-//! Serves a node on a Unix socket: threads, timeouts, damage.
-//!
-//! Each connection has a thread, but requests are carried out one at a time,
-//! as the real server's only worker does: who wants to carry one out holds
-//! `Shared::worker`. Everything else is behind `Shared::inner`, and whoever
-//! changes it says so through `Shared::changed`, so nobody has to poll.
+//! Serves a node on a Unix socket. This is the interface for tests: they change the node,
+//! look at it, wait for conditions and add faults.
 
 use crate::command::{Command, Refusal};
 use crate::event::Event;
 use crate::fault::Rule;
-use crate::listener::{Listening, accept, make_room};
+use crate::listener::{Listener, make_room};
 use crate::node::{Lock, Node};
 use crate::options::Options;
-use crate::shared::{Clock, Inner, Request, Shared, View, at, write_boot_id};
+use crate::shared::{Clock, Inner, Request, Shared, View, write_boot_id};
 use std::collections::HashMap;
-use std::fs::{self, Permissions};
-use std::io::{self, Error};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
-/// A node that is served on a socket, until this value is dropped.
+/// A node that is served on a socket. Dropping this value stops the server.
 ///
-/// Closures given to it run while the node is locked: they see one moment of
-/// it, and must not call the simulator.
+/// The methods run closures while the node is locked: a closure sees a single moment of
+/// the node, and must not call the simulator.
 pub struct Simulator {
     path: PathBuf,
     shared: Arc<Shared>,
-    listening: Mutex<Option<Listening>>,
+    listener: Mutex<Option<Listener>>,
 }
 
 impl Simulator {
-    /// Serves a node that has just booted on a socket at this path. A socket
-    /// there on which nobody listens is replaced.
+    /// Serves a node that has just booted, on a socket at this path. It replaces a stale
+    /// socket.
     ///
     /// # Errors
-    /// The path is too long for a socket, is in use, is not a socket, or
-    /// cannot be created, or the file of the boot id cannot. The message names
-    /// the path.
+    /// The path is too long for a socket, is in use, is not a socket, or cannot be
+    /// created; or the boot id file cannot be written. The message names the path.
     ///
     /// # Panics
-    /// Not here, but at a later boot, if the file of the boot id cannot be
-    /// replaced.
+    /// Not in this call, but at a later boot, if the boot id file cannot be replaced.
     pub fn start(path: impl AsRef<Path>, options: Options) -> io::Result<Simulator> {
         let path = path.as_ref().to_path_buf();
         make_room(&path)?;
@@ -66,39 +56,39 @@ impl Simulator {
             changed: Condvar::new(),
             worker: Mutex::new(()),
         };
-        let simulator = Simulator { path, shared: Arc::new(shared), listening: Mutex::new(None) };
+        let simulator = Simulator { path, shared: Arc::new(shared), listener: Mutex::new(None) };
         simulator.listen()?;
         Ok(simulator)
     }
 
-    /// Serves as many nodes, each on a socket of its own as [`Simulator::start`]
-    /// does: at this path with `.1`, `.2` and so on behind it. So are the files of
-    /// the boot ids, if they are asked for.
+    /// Serves several nodes, each as [`Simulator::start`] does. The sockets are at this
+    /// path with `.1`, `.2` and so on appended. The paths of the boot id files get the
+    /// same endings.
     ///
     /// # Errors
-    /// One of them cannot be served. No node is, then.
+    /// One of the nodes cannot be served. Then none of them is.
     pub fn start_many(path: &Path, nodes: u32, options: &Options) -> io::Result<Vec<Simulator>> {
         let start = |number| {
-            let behind = |path: &Path| {
+            let numbered = |path: &Path| {
                 let mut path = path.as_os_str().to_owned();
                 path.push(format!(".{number}"));
                 PathBuf::from(path)
             };
-            let boot_id_file = options.boot_id_file.as_deref().map(behind);
-            Simulator::start(behind(path), Options { boot_id_file, ..options.clone() })
+            let boot_id_file = options.boot_id_file.as_deref().map(numbered);
+            Simulator::start(numbered(path), Options { boot_id_file, ..options.clone() })
         };
         (1..=nodes).map(start).collect()
     }
 
-    /// Where the socket is.
+    /// The path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Somebody else's command, begun and ended at this moment.
+    /// Runs a command for another client. It starts and ends at this moment.
     ///
     /// # Errors
-    /// As the API refuses it.
+    /// The node refuses the command, for the same reasons as the API.
     pub fn run(&self, command: Command) -> Result<(), Refusal> {
         let done = self.change(|node, now| node.run(command, now));
         if command == Command::Reboot && done.is_ok() {
@@ -107,18 +97,18 @@ impl Simulator {
         done
     }
 
-    /// Whatever command is running ends now.
+    /// Ends the running command now.
     pub fn finish(&self) {
         self.change(Node::finish);
     }
 
-    /// Somebody else takes the update lock, or, with `None`, lets it go.
+    /// Lets another process hold the update lock, or release it (`None`).
     pub fn set_lock(&self, lock: Option<Lock>) {
         self.change(|node, _| node.set_lock(lock));
     }
 
-    /// Changes the node, which is up to date, in any way. The time is that
-    /// since the Unix epoch.
+    /// Changes the node. The closure gets the current node and the time since the Unix
+    /// epoch.
     pub fn change<T>(&self, change: impl FnOnce(&mut Node, Duration) -> T) -> T {
         let mut inner = self.shared.inner();
         let now = self.shared.clock.now();
@@ -129,7 +119,7 @@ impl Simulator {
         result
     }
 
-    /// Looks at the node, which is up to date.
+    /// Looks at the current node and the requests.
     pub fn look<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         let mut inner = self.shared.inner();
         inner.advance(self.shared.clock.now());
@@ -141,8 +131,8 @@ impl Simulator {
         self.shared.inner().requests.clone()
     }
 
-    /// Waits until the condition holds; false when it did not within that
-    /// time. It is looked at again whenever something changes.
+    /// Waits until the condition holds. Returns false if it does not hold within this
+    /// time. Each change makes it check the condition again.
     #[must_use]
     pub fn wait_until(&self, within: Duration, condition: impl Fn(&View<'_>) -> bool) -> bool {
         let deadline = self.shared.clock.now() + within;
@@ -162,8 +152,8 @@ impl Simulator {
         }
     }
 
-    /// The next events, in order, each given once; waits until there is one,
-    /// but not longer than `within`.
+    /// Waits for events, but not longer than `within`. Returns the events since the last
+    /// call, in order.
     pub fn events(&self, within: Duration) -> Vec<Event> {
         let deadline = self.shared.clock.now().checked_add(within);
         let mut inner = self.shared.inner();
@@ -182,39 +172,38 @@ impl Simulator {
         }
     }
 
-    /// Called with the node and the request just before each request is
-    /// carried out: whatever it does to the node happened before.
+    /// Calls this hook before the server carries out a request. The hook may change the
+    /// node.
     pub fn before_each(&self, hook: impl FnMut(&mut Node, &Request) + Send + 'static) {
         self.shared.inner().hook = Some(Box::new(hook));
     }
 
-    /// Damages answers. Of several rules the first one that hits counts.
+    /// Adds a rule that damages answers. The first rule that hits a request applies.
     pub fn inject(&self, rule: impl Into<Rule>) {
         self.shared.inner().rules.push(rule.into());
     }
 
-    /// From now on nothing is damaged.
+    /// Removes all rules.
     pub fn clear_faults(&self) {
         self.shared.inner().rules.clear();
     }
 
-    /// The server goes away and leaves its socket file: connections are
-    /// refused.
+    /// Stops the server, but leaves its socket file: connections are refused.
     pub fn refuse(&self) {
-        if let Some(listening) = self.listening().take() {
-            listening.stop();
+        if let Some(listener) = self.listener().take() {
+            listener.stop();
         }
         self.shared.inner().hang_up(None);
     }
 
-    /// The server goes away, and so does its socket file.
+    /// Stops the server and removes its socket file.
     pub fn remove_socket(&self) {
         self.refuse();
         let _ = fs::remove_file(&self.path);
     }
 
-    /// The server restarts, with a new socket at the same path. The node and
-    /// what it is doing stay as they are.
+    /// Restarts the server with a new socket at the same path. The node and its running
+    /// command stay the same.
     ///
     /// # Errors
     /// The new socket cannot be created.
@@ -223,37 +212,25 @@ impl Simulator {
         self.listen()
     }
 
-    fn listening(&self) -> MutexGuard<'_, Option<Listening>> {
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn listen(&self) -> io::Result<()> {
-        let named = |error: Error| Error::new(error.kind(), at(&self.path, &error.to_string()));
-        let listener = UnixListener::bind(&self.path).map_err(named)?;
-        fs::set_permissions(&self.path, Permissions::from_mode(0o660)).map_err(named)?;
-        let metadata = fs::symlink_metadata(&self.path).map_err(named)?;
-        let socket = UnixStream::from(OwnedFd::from(listener.try_clone().map_err(named)?));
-        let shared = self.shared.clone();
-        let thread = thread::spawn(move || accept(&shared, &listener));
-        let (device, inode) = (metadata.dev(), metadata.ino());
-        *self.listening() = Some(Listening { socket, thread, device, inode });
+        let listener = Listener::start(&self.path, self.shared.clone())?;
+        *self.listener() = Some(listener);
         Ok(())
-    }
-
-    fn is_ours(&self, listening: &Listening) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|metadata| {
-            (metadata.dev(), metadata.ino()) == (listening.device, listening.inode)
-        })
     }
 }
 
 impl Drop for Simulator {
     fn drop(&mut self) {
         self.shared.inner().stopping = true;
-        if let Some(listening) = self.listening().take() {
-            let ours = self.is_ours(&listening);
-            listening.stop();
-            if ours {
+        if let Some(listener) = self.listener().take() {
+            // Another simulator may have replaced the file.
+            let is_ours = listener.has_its_file();
+            listener.stop();
+            if is_ours {
                 let _ = fs::remove_file(&self.path);
             }
         }

@@ -1,4 +1,8 @@
-//! The node and its log, shared by the threads.
+//! The state that the threads of a simulator share, and its clock.
+//!
+//! The server carries out one request at a time, like the only worker of the real server:
+//! a connection locks `Shared::worker` for that. `Shared::inner` holds everything else.
+//! Each change notifies `Shared::changed`, so no thread has to poll.
 
 use crate::event::{Event, EventKind};
 use crate::fault::Rule;
@@ -12,30 +16,30 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A request that came in.
+/// A request in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// When it was complete, since the Unix epoch.
+    /// The time when it was complete, since the Unix epoch.
     pub at: Duration,
     /// Such as `GET`.
     pub method: String,
     /// Such as `/updates/status`.
     pub path: String,
-    /// The status of the answer: `None` until it is known, and for good when
-    /// a fault kept the request from being carried out.
+    /// The status of the answer. `None` until there is an answer, and also if a fault
+    /// replaced it.
     pub status: Option<u16>,
 }
 
-/// What a condition on the node can look at.
+/// The state of the node and the requests, for a condition.
 pub struct View<'a> {
-    /// The node, up to date.
+    /// The node at this moment.
     pub node: &'a Node,
     /// All requests so far.
     pub requests: &'a [Request],
 }
 
 impl View<'_> {
-    /// How many requests with this method and path came in.
+    /// The number of requests with this method and path so far.
     pub fn count(&self, method: &str, path: &str) -> usize {
         let is_it = |request: &&Request| request.method == method && request.path == path;
         self.requests.iter().filter(is_it).count()
@@ -66,12 +70,13 @@ impl Inner {
         self.events.push(Event { at, kind });
     }
 
-    /// To be called before anybody can see what has become of the node.
+    /// Collects the node's events. Call this before any client can see the node's new
+    /// state.
     pub(crate) fn take_events(&mut self) {
         let events = self.node.take_events();
         if events.iter().any(|event| matches!(event.kind, EventKind::Booted { .. })) {
-            // Whoever asked for the file must not go on with an old one.
-            write_boot_id(&self.node).expect("the file of the boot id can be replaced");
+            // A test must not go on with the id of an earlier boot.
+            write_boot_id(&self.node).expect("cannot replace the boot id file");
         }
         self.events.extend(events);
     }
@@ -80,6 +85,7 @@ impl Inner {
         View { node: &self.node, requests: &self.requests }
     }
 
+    /// Closes all connections but `spared`.
     pub(crate) fn hang_up(&self, spared: Option<u64>) {
         for (id, stream) in &self.connections {
             if Some(*id) != spared {
@@ -89,8 +95,7 @@ impl Inner {
     }
 }
 
-/// The wall clock when the simulator started, and a clock that never goes
-/// back for what has passed since.
+/// A clock that shows the wall clock's time, but never goes back.
 pub(crate) struct Clock {
     wall: Duration,
     started: Instant,
@@ -118,11 +123,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
-        // A test that panics in a condition is still to hear its own message.
+        // If a condition of a test panics, its own message must be the one that is shown.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until something changes or it is that time.
+    /// Waits until something changes, but not longer than `until`.
     pub(crate) fn wait<'a>(
         &self,
         inner: MutexGuard<'a, Inner>,
@@ -141,7 +146,7 @@ impl Shared {
         }
     }
 
-    /// Lets time pass; false when the simulator stops meanwhile.
+    /// Waits for this long. Returns false if the simulator stops in the meantime.
     pub(crate) fn pause(&self, duration: Duration) -> bool {
         let until = self.clock.now().checked_add(duration);
         let mut inner = self.inner();
@@ -152,12 +157,13 @@ impl Shared {
     }
 }
 
+/// An error message that names the path.
 pub(crate) fn at(path: &Path, message: &str) -> String {
     format!("{}: {message}", path.display())
 }
 
-/// Writes the boot id to the file that was asked for, if any. Whoever reads it
-/// finds the old one or the new one, whole.
+/// Writes the boot id to its file, if the options name one. A reader always finds either
+/// the old id or the new id.
 pub(crate) fn write_boot_id(node: &Node) -> io::Result<()> {
     let Some(path) = &node.options.boot_id_file else { return Ok(()) };
     let mut new = path.clone().into_os_string();

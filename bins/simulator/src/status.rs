@@ -1,20 +1,20 @@
-//! The status document and its JSON, byte for byte as the API server writes it.
+//! The status document. Its JSON is byte for byte that of the real API server.
 
 use crate::calendar;
 use crate::command::Command;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// How far an update has come.
+/// The update state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing is known to be waiting.
+    /// No update is known.
     Idle,
-    /// A version is chosen, nothing is written yet.
+    /// A version is chosen, but not written yet.
     Available,
-    /// An image is written to the other partition set.
+    /// An image is written to the inactive partition set.
     Staged,
-    /// The next boot takes the other partition set.
+    /// The next boot uses the new partition set.
     Ready,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for State {
 /// An OS image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// The processor, such as `x86_64`.
+    /// The processor architecture, such as `x86_64`.
     pub arch: String,
     /// The OS version, such as `1.26.1`.
     pub version: String,
@@ -52,42 +52,42 @@ pub struct Image {
 pub struct Partition {
     /// The image on it.
     pub image: Image,
-    /// Whether the next boot takes it.
+    /// Whether the next boot uses it.
     pub next_to_boot: bool,
 }
 
-/// The command that ended last.
+/// The last command that ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastCommand {
-    /// Which one; never [`Command::Reboot`].
+    /// The command. It is never [`Command::Reboot`].
     pub command: Command,
-    /// When it ended, since the Unix epoch.
+    /// The time when it ended, since the Unix epoch.
     pub timestamp: Duration,
-    /// Its exit status; 0 means success.
+    /// The exit status; 0 is success.
     pub exit_status: i32,
-    /// What it printed.
+    /// The text that it printed.
     pub stderr: String,
 }
 
-/// What `GET /updates/status` tells.
+/// The answer to `GET /updates/status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// How far an update has come.
+    /// The update state.
     pub state: State,
-    /// Versions that the last good refresh saw, newest first.
+    /// The versions that the last successful refresh found, newest first.
     pub available: Option<Vec<String>>,
-    /// What prepare would write.
+    /// The image that a prepare writes.
     pub chosen: Option<Image>,
-    /// What runs now, once a command has looked.
+    /// The running partition set. It is known after the first successful refresh.
     pub active: Option<Partition>,
-    /// What was written since the last boot.
+    /// The image that was written since the last boot.
     pub staging: Option<Partition>,
-    /// The command that ended last since the last boot.
+    /// The last command that ended since the last boot.
     pub last_command: Option<LastCommand>,
 }
 
 impl Status {
-    /// The document as JSON: keys in the server's order, no white space.
+    /// The document as JSON: keys in the order of the real server, no white space.
     pub fn to_json(&self) -> String {
         let mut json = String::from("{\"update_state\":");
         string(&mut json, self.state.name());
