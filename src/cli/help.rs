@@ -57,12 +57,12 @@ impl Help {
         }
 
         put!(buffer, "\nExit status:\n");
-        put_status(buffer, exit::SUCCESS, "success: ", self.success);
+        put_status(buffer, exit::SUCCESS, "success:", self.success);
         if !self.negative.is_empty() {
-            put_status(buffer, exit::NEGATIVE, "no: ", self.negative);
+            put_status(buffer, exit::NEGATIVE, "no:", self.negative);
         }
-        put_status(buffer, exit::USAGE, "usage error: ", "the command line is wrong");
-        put_status(buffer, exit::FAILURE, "failure: ", self.failure);
+        put_status(buffer, exit::USAGE, "usage error:", "the command line is wrong");
+        put_status(buffer, exit::FAILURE, "failure:", self.failure);
 
         put!(buffer, "\nExample:\n  ", self.example, "\n");
     }
@@ -72,57 +72,67 @@ impl Help {
 /// flags begin in one column, two spaces behind the `widest` usage.
 fn put_row(buffer: &mut VecView<u8>, row: &Row, widest: usize) {
     put!(buffer, "  ", row.usage);
-    let column = widest + 4;
-    put_spaces(buffer, column.saturating_sub(row.usage.len() + 2));
+    let indent = widest + 4;
+    put_spaces(buffer, indent.saturating_sub(row.usage.len() + 2));
 
-    let mut default = Vec::<u8, DEFAULT_MAX>::new();
+    let mut paragraph = Paragraph { buffer, column: indent, indent };
+    paragraph.put_words(row.text);
     if let Some(value) = row.default {
+        // The default stays together, on the last line or on one of its own.
+        let mut default = Vec::<u8, DEFAULT_MAX>::new();
         put!(&mut default, "(default: ", value, ")");
+        paragraph.put_word(&default);
     }
-    // The default stays together, on the last line or on one of its own.
-    let default = Some(default.as_slice()).filter(|default| !default.is_empty());
-    put_wrapped(buffer, words(row.text).chain(default), column, column);
+    put!(buffer, "\n");
 }
 
 /// Puts the line of an exit status, and more lines if its text is long.
 fn put_status(buffer: &mut VecView<u8>, status: u8, name: &str, text: &str) {
-    put!(buffer, "  ", status, "  ", name);
-    put_wrapped(buffer, words(text), 5 + name.len(), 5);
+    put!(buffer, "  ", status, "  ");
+    let mut paragraph = Paragraph { buffer, column: 5, indent: 5 };
+    paragraph.put_words(name);
+    paragraph.put_words(text);
+    put!(buffer, "\n");
 }
 
 fn put_paragraph(buffer: &mut VecView<u8>, text: &str) {
-    put_wrapped(buffer, words(text), 0, 0);
+    Paragraph { buffer, column: 0, indent: 0 }.put_words(text);
+    put!(buffer, "\n");
 }
 
-fn words(text: &str) -> impl Iterator<Item = &[u8]> {
-    text.as_bytes().split(|byte| *byte == b' ')
-}
-
-/// Puts words into a buffer, with a space between two of them, or a newline where
-/// a line would be longer than [`COLUMNS`]. The first line has `column` bytes
-/// already, and the others begin with `indent` spaces. A newline ends the last
-/// line.
-fn put_wrapped<'w>(
-    buffer: &mut VecView<u8>,
-    words: impl Iterator<Item = &'w [u8]>,
-    mut column: usize,
+/// Words with a space between them, or a newline where a line would be longer than
+/// [`COLUMNS`].
+struct Paragraph<'b> {
+    buffer: &'b mut VecView<u8>,
+    /// How many bytes the last line has.
+    column: usize,
+    /// How many spaces each line begins with. The caller has put those of the first.
     indent: usize,
-) {
-    for (number, word) in words.enumerate() {
-        if number > 0 {
-            if column + 1 + word.len() <= COLUMNS {
-                put!(buffer, " ");
-                column += 1;
+}
+
+impl Paragraph<'_> {
+    /// Puts the words of a text that has one space between two of them.
+    fn put_words(&mut self, text: &str) {
+        for word in text.as_bytes().split(|byte| *byte == b' ') {
+            self.put_word(word);
+        }
+    }
+
+    /// Puts one word, or text that must stay on one line.
+    fn put_word(&mut self, word: &[u8]) {
+        if self.column > self.indent {
+            if self.column + 1 + word.len() > COLUMNS {
+                put!(self.buffer, "\n");
+                put_spaces(self.buffer, self.indent);
+                self.column = self.indent;
             } else {
-                put!(buffer, "\n");
-                put_spaces(buffer, indent);
-                column = indent;
+                put!(self.buffer, " ");
+                self.column += 1;
             }
         }
-        let _ = buffer.extend_from_slice(word);
-        column += word.len();
+        let _ = self.buffer.extend_from_slice(word);
+        self.column += word.len();
     }
-    put!(buffer, "\n");
 }
 
 fn put_spaces(buffer: &mut VecView<u8>, number: usize) {
@@ -214,12 +224,12 @@ Example:
 
     #[test]
     fn line_has_80_columns_at_most() {
-        for (last, expected) in [("x", "x\n"), ("xy", "\n  xy\n")] {
+        for (last, expected) in [("x", " x"), ("xy", "\n  xy")] {
             let mut buffer = Vec::<u8, HELP_MAX>::new();
-            let text = std::format!("{} {last}", "w".repeat(58));
-            put_wrapped(&mut buffer, words(&text), 20, 2);
+            let mut paragraph = Paragraph { buffer: &mut buffer, column: 2, indent: 2 };
+            paragraph.put_words(&std::format!("first {} {last}", "w".repeat(70)));
             let text = String::from_utf8(buffer.to_vec()).unwrap();
-            assert_eq!(text.trim_start_matches('w').trim_start_matches(' '), expected);
+            assert_eq!(text.trim_start_matches("first ").trim_start_matches('w'), expected);
         }
     }
 }
