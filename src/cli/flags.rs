@@ -34,7 +34,7 @@
 //! assert_eq!(options.poll_timeout, Positive::seconds(90));
 //!
 //! let mut sources = Vec::new();
-//! flags::for_each(&mut options, |flag| sources.push(flag.source));
+//! flags::for_each(&mut options, |flag| sources.push(*flag.source));
 //! assert_eq!(sources, [Source::CommandLine, Source::Environment, Source::Default]);
 //! ```
 
