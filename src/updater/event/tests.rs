@@ -84,7 +84,7 @@ fn longest_records_fit() {
             took: LONG,
         },
         Event::StateDamaged,
-        Event::StateLost { tried: "set a damaged file aside", error: Errno::NAMETOOLONG },
+        Event::StateLost { tried: "rename the damaged file", error: Errno::NAMETOOLONG },
     ];
     for event in events {
         for format in [Format::Logfmt, Format::Json] {

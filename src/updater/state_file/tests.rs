@@ -1,19 +1,21 @@
-//! State files in directories of the tests' own.
+//! State files in temporary directories.
 
 extern crate std;
 use super::*;
 use crate::api::status::Image;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::ffi::CString;
 use std::format;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::vec::Vec;
 
-/// A directory with a boot id, removed at the end of a test.
+/// A directory with a boot id. It is removed at the end of the test.
 struct Place(PathBuf);
 
 impl Place {
@@ -30,7 +32,7 @@ impl Place {
         self.0.join(name)
     }
 
-    /// Opens the file: what it kept, and the events.
+    /// Opens the file. Returns it, the history that it has, and the events.
     fn open(&self) -> (StateFile, History, Vec<String>) {
         let mut events = Vec::new();
         let (directory, boot_id) = (c_path(&self.0), c_path(&self.path("boot-id")));
@@ -50,7 +52,7 @@ fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
-/// The name of an event and, of a failure, what was tried.
+/// The name of an event, and for a failure the step that failed.
 fn short(event: &Event) -> String {
     match event {
         Event::StateLost { tried, .. } => format!("{} {tried}", event.kind().name()),
@@ -62,7 +64,7 @@ fn image(version: &'static str) -> Image<'static> {
     Image { version, variant: "aws-k8s-1.30", arch: "x86_64" }
 }
 
-/// Changes the history, and saves it: the events.
+/// Changes the history and saves it. Returns the events.
 fn change(file: &mut StateFile, history: &mut History, version: &'static str) -> Vec<String> {
     let mut events = Vec::new();
     history.activating(image(version), image("1.26.0"));
@@ -71,7 +73,7 @@ fn change(file: &mut StateFile, history: &mut History, version: &'static str) ->
 }
 
 #[test]
-fn what_is_saved_is_there_after_a_restart() {
+fn saved_history_is_read_after_a_restart() {
     let place = Place::new();
     let (mut file, mut history, events) = place.open();
     assert!(events.is_empty(), "{events:?}");
@@ -110,15 +112,51 @@ fn damaged_file_is_set_aside_and_reported_once() {
 }
 
 #[test]
-fn link_or_directory_in_its_place_is_set_aside() {
+fn link_directory_or_pipe_in_its_place_is_set_aside() {
+    let make: [fn(&Path); 3] =
+        [|path| symlink("elsewhere", path).unwrap(), |path| fs::create_dir(path).unwrap(), pipe];
+    for make in make {
+        let place = Place::new();
+        fs::write(place.path("elsewhere"), "another file").unwrap();
+        make(&place.path("state"));
+        let file_type = |name| fs::symlink_metadata(place.path(name)).unwrap().file_type();
+        let before = file_type("state");
+        let (mut file, mut history, events) = place.open();
+        assert_eq!(events, ["state_damaged"]);
+        assert_eq!(file_type("state.damaged"), before);
+        assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
+        assert!(file_type("state").is_file());
+        assert_eq!(fs::read(place.path("elsewhere")).unwrap(), b"another file");
+    }
+}
+
+fn pipe(path: &Path) {
+    let mode = Mode::from_raw_mode(0o600);
+    mknodat(CWD, path.as_os_str().as_bytes(), FileType::Fifo, mode, 0).unwrap();
+}
+
+#[test]
+fn damaged_file_that_cannot_be_renamed_is_reported_and_replaced() {
     let place = Place::new();
-    symlink("elsewhere", place.path("state")).unwrap();
-    assert_eq!(place.open().2, ["state_damaged"]);
-    assert!(place.path("state.damaged").is_symlink());
-    fs::remove_file(place.path("state.damaged")).unwrap();
-    fs::create_dir(place.path("state")).unwrap();
-    assert_eq!(place.open().2, ["state_damaged"]);
-    assert!(place.path("state.damaged").is_dir());
+    fs::write(place.path("state"), "damaged").unwrap();
+    fs::create_dir(place.path("state.damaged")).unwrap();
+    let (mut file, mut history, events) = place.open();
+    assert_eq!(events, ["state_lost rename the damaged file"]);
+    assert_eq!(fs::read(place.path("state")).unwrap(), b"damaged");
+    assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
+    assert_eq!(place.open().2, [""; 0]);
+}
+
+#[test]
+fn unreadable_file_is_not_overwritten() {
+    let place = Place::new();
+    // A socket cannot be opened, not even by root.
+    let _socket = UnixListener::bind(place.path("state")).unwrap();
+    let (mut file, mut history, events) = place.open();
+    assert_eq!(events, ["state_lost read the file"]);
+    assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
+    assert!(fs::metadata(place.path("state")).unwrap().file_type().is_socket());
+    assert!(!place.path("state.new").exists());
 }
 
 #[test]
