@@ -1,22 +1,22 @@
-//! Any sequence of answers, to one cycle: it ends, and sends no command that
-//! the last status does not ask for.
+//! Gives any sequence of answers to one cycle: it ends, and it sends only commands that
+//! the last status asks for.
 #![no_main]
 
 use bottlerocket_fuzz::choices::{Choices, any_answer};
 use bottlerocket_updater::api::status::{State, Status, copy};
 use bottlerocket_updater::api::{Answer, Call, Command};
 use bottlerocket_updater::text::excerpt::Excerpt;
-use bottlerocket_updater::updater::cycle::{Cycle, End, Context, Now, Settings, Step};
+use bottlerocket_updater::updater::cycle::{Context, Cycle, End, Now, Settings, Step};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::history::History;
 use bottlerocket_updater::updater::log::Level;
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
-/// The most commands that one cycle starts, and the most refusals it takes.
+/// The largest number of commands that one cycle starts, and of refusals that it accepts.
 const COMMANDS_MAX: u32 = 8;
 const REFUSALS_MAX: u32 = 4;
-/// No pause inside a cycle is longer.
+/// The longest pause inside a cycle.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 fuzz_target!(|bytes: &[u8]| {
@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut step = Step::Call(call, Duration::ZERO);
     let mut now = Duration::ZERO;
     let (mut started, mut refusals, mut calls) = (0, 0, 0);
-    // What the last answer said, if it was a status.
+    // The last answer, if it was to a status call: `Some(None)` if there is no status.
     let mut known: Option<Option<Status>> = None;
     let (mut refresh_sent, mut refreshed) = (false, false);
     let mut last_told = None;
@@ -47,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
         };
         assert!(pause <= PAUSE_MAX);
         if let Call::Start(command) = call {
-            let status = known.take().expect("a command only ever follows a status");
+            let status = known.take().expect("a command follows a status");
             check(command, status, refreshed, settings.refresh_ready);
             assert!(command != Command::Activate || !settings.stage_only);
             let utc = now + Duration::from_secs(1_800_000_000);
@@ -55,7 +55,7 @@ fuzz_target!(|bytes: &[u8]| {
             refresh_sent |= command == Command::Refresh;
         }
         assert_ne!(call, Call::Reboot);
-        // In the end somebody keeps the lock for ever.
+        // When the input is over, another client holds the lock for ever.
         let over = choices.is_over();
         let answer = if over { Ok(Answer::Busy) } else { any_answer(call, &mut choices, &text) };
         now += pause + if over { Duration::from_millis(1) } else { choices.time() };
@@ -75,8 +75,9 @@ fuzz_target!(|bytes: &[u8]| {
             refresh_sent && last.is_some_and(|last| last.name == "refresh" && last.succeeded());
         last_told = None;
         let at = Now { now, utc: now + Duration::from_secs(1_800_000_000) };
-        let given = Context { at, settings: &settings, history: &mut history };
-        step = cycle.on_answer(given, &answer, &mut |event: Event| last_told = Some(event.kind()));
+        let context = Context { at, settings: &settings, history: &mut history };
+        step =
+            cycle.on_answer(context, &answer, &mut |event: Event| last_told = Some(event.kind()));
         calls += 1;
         assert!(calls < 5_000 + bytes.len(), "it does not end");
         assert!(started <= COMMANDS_MAX && refusals <= REFUSALS_MAX);
@@ -89,7 +90,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The command is what the state asks for.
+/// Checks that the state asks for this command.
 fn check(command: Command, status: Option<Status>, refreshed: bool, refresh_ready: bool) {
     let Some(status) = status else { return assert_eq!(command, Command::Refresh) };
     let ready = status.state == State::Ready;

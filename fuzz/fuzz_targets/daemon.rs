@@ -1,6 +1,6 @@
-//! A daemon on a node that others use as well, that loses answers, says odd
-//! things and reboots: it goes on, gives up only on a socket that stays away,
-//! and once the node is left alone, it has it Ready soon.
+//! Runs a daemon on a node that loses answers, gives wrong answers, reboots, and has other
+//! clients. The daemon goes on, gives up only if the socket stays unreachable, and makes
+//! the node Ready soon after it is left alone.
 #![no_main]
 
 use bottlerocket_fuzz::choices::{Choices, VERSIONS, any_answer, any_error, image};
@@ -21,22 +21,22 @@ const SCHEDULE: Schedule = Schedule {
     give_up: Duration::from_secs(300),
 };
 
-/// The longest that a node which is left alone, with no command running, takes:
-/// what the daemon is in the middle of, its pauses, and two whole cycles.
+/// The longest time until a node is Ready that is left alone and runs no command: the
+/// rest of a cycle, the pauses, and two whole cycles.
 const SOON: Duration = Duration::from_secs(4 * 3_600);
 
 type Version = &'static str;
 
-/// A node, as its API has it.
+/// A node, as its API shows it.
 struct Node {
     state: Option<State>,
     offer: Version,
     chosen: Option<Version>,
     staged: Option<Version>,
     running: Version,
-    /// The command that ended last, whether it succeeded, and when.
+    /// The last command that finished, whether it succeeded, and its timestamp.
     last: Option<(Command, bool, String)>,
-    /// The command that runs, how it ends, and when.
+    /// The command that is running, whether it will succeed, and when it finishes.
     busy: Option<(Command, bool, Duration)>,
     ended: u32,
 }
@@ -72,7 +72,7 @@ impl Node {
         self.state = to;
     }
 
-    /// Starts a command: the code.
+    /// Starts a command. Returns the status code.
     fn start(&mut self, command: Command, good: bool, ends: Duration) -> u16 {
         if self.busy.is_some() {
             return 423;
@@ -164,7 +164,7 @@ fuzz_target!(|bytes: &[u8]| {
         let (call, pause) = match next {
             Next::Call(call, pause) => (call, pause),
             Next::End(_) => {
-                // The container is started again.
+                // The container restarts.
                 (daemon, next) = begin(choices.below(256));
                 (stale_since, lost) = (None, false);
                 continue;
@@ -182,7 +182,7 @@ fuzz_target!(|bytes: &[u8]| {
             let since = *left_alone_since.get_or_insert(busy);
             match node.state {
                 Some(State::Ready) if node.busy.is_none() => break,
-                // There is nothing newer, and it has found out.
+                // There is no newer version, and the node has refreshed.
                 Some(_) if node.offer == node.running && node.chosen.is_none() && !lost => break,
                 _ => assert!(now.saturating_sub(since) < SOON, "not Ready: {daemon:?}"),
             }
@@ -191,7 +191,7 @@ fuzz_target!(|bytes: &[u8]| {
             match choices.below(16) {
                 0..8 => {}
                 8 => good = false,
-                // Somebody else does something.
+                // Another client sends a command.
                 9 => {
                     let command = choices.one_of(&Command::ALL);
                     let ends = now + choices.time();
@@ -200,7 +200,7 @@ fuzz_target!(|bytes: &[u8]| {
                 }
                 10 => node.offer = choices.one_of(&VERSIONS),
                 11 => node.reboot(),
-                // It is done, but the answer gets lost.
+                // The node carries it out, but the answer is lost.
                 12 => {
                     node.answer(call, good, now + time, &text);
                     answer = Some(Err(CallError::Receive(rustix::io::Errno::CONNRESET)));

@@ -1,5 +1,5 @@
-//! Any bytes, as the file that outlives a boot, and any life of a node behind it:
-//! the file that is written can be read, and says the same.
+//! Reads any bytes as the state file, and continues with any history of a node: each file
+//! that is written can be read, and has the same contents.
 #![no_main]
 
 use bottlerocket_fuzz::choices::{Choices, any_status};
@@ -12,7 +12,7 @@ use std::time::Duration;
 fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     let (file, life) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    // Few inputs would come past the checksum by chance.
+    // Few inputs have the right checksum by chance.
     let mut file = file.to_vec();
     if !file.starts_with(b"b") {
         file.splice(..0, *b"bottlerocket-updater 1\n");
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     let history = || History::new(copy("boot-2"), Some(Duration::from_secs(3_600)));
     let mut lived = history();
     let whole = lived.read(&file).is_ok();
-    assert!(whole || lived.write() == history().write(), "something was taken from it");
+    assert!(whole || lived.write() == history().write(), "a damaged file has changed the history");
     same_when_read(&lived);
 
     let mut choices = Choices(life);
@@ -57,7 +57,12 @@ fn same_when_read(history: &History) {
     assert!(again.read(&file).is_ok(), "{}", String::from_utf8_lossy(&file));
     assert_eq!(again.write(), file);
     for entry in again.held() {
-        let texts = [&entry.image.version, &entry.image.variant, &entry.image.arch, &entry.previous_version];
+        let texts = [
+            &entry.image.version,
+            &entry.image.variant,
+            &entry.image.arch,
+            &entry.previous_version,
+        ];
         assert!(texts.into_iter().all(|text| is_plain(text)), "{entry:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! Any text, as update windows: those that are taken for some are open when a
-//! simple reader says so, and say themselves when they open.
+//! Reads any text as update windows. Valid windows are open, and open next, at the times
+//! that a simple model gives.
 #![no_main]
 
 use bottlerocket_updater::updater::window::Windows;
@@ -26,15 +26,15 @@ fuzz_target!(|input: (&[u8], u64, u32)| {
     assert_eq!(windows.is_open(utc), is_open(utc), "{text} at {utc:?}");
     let wait = windows.next_open(utc).expect("there is a window");
     assert!(!wait.is_zero() && wait <= Duration::from_secs(WEEK * 60));
-    // At the beginning of the first minute behind this one that is one's first.
+    // The next minute in which a window opens.
     let minute = utc.as_secs() / 60 + 3 * 24 * 60;
     let first = (minute + 1..=minute + WEEK).find(|next| begins[(next % WEEK) as usize]);
-    let opens = Duration::from_secs((first.expect("a week has all") - 3 * 24 * 60) * 60);
+    let opens = Duration::from_secs((first.expect("a window opens each week") - 3 * 24 * 60) * 60);
     assert_eq!(utc + wait, opens, "{text} at {utc:?}");
 });
 
-/// The minutes of a week in which windows are open, and those with which they begin,
-/// by what is written.
+/// A simple model: the minutes of a week in which a window is open, and the minutes in
+/// which one opens.
 fn minutes(text: &str) -> (Vec<bool>, Vec<bool>) {
     let mut open = vec![false; WEEK as usize];
     let mut begins = open.clone();
