@@ -15,7 +15,7 @@ use core::time::Duration;
 /// How long one call may take. The API answers in milliseconds, unless it is
 /// rebooting the node.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// The shortest time beyond a whole cycle for which the API may be silent.
+/// How much longer than an interval the API may be silent at least.
 const SILENCE_MIN: Duration = Duration::from_secs(60);
 /// The longest pause before a failed call is retried.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -40,8 +40,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// How long the API may be silent while the updater counts as healthy: a cycle
-    /// and its pause, and the time until it gives up.
+    /// How long the API may be silent before the updater counts as unhealthy: the longest
+    /// interval, and the time until it gives up or a minute.
     pub fn silence_max(&self) -> Duration {
         let cycle = self.interval.saturating_add(self.jitter);
         cycle.saturating_add(self.give_up.max(SILENCE_MIN))
@@ -62,7 +62,7 @@ pub enum Next {
 /// Whether the API can be used.
 #[derive(Debug, Clone, Copy)]
 enum Api {
-    /// No call has been answered or has failed yet.
+    /// No call has been made yet.
     Unknown,
     /// Calls are answered.
     Answering,

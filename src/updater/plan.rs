@@ -157,7 +157,7 @@ mod tests {
     };
 
     #[test]
-    fn without_a_status_it_refreshes() {
+    fn node_without_a_status_is_refreshed() {
         for refreshed in [false, true] {
             for refresh_ready in [false, true] {
                 let known = Inputs { refreshed, refresh_ready, ..NO_INPUTS };
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn it_refreshes_once_whatever_is_known_unless_ready() {
+    fn every_state_but_ready_is_refreshed_once() {
         for status in all_statuses() {
             let ready = status.state == State::Ready;
             let first = if ready { Plan::Ready } else { Plan::Run(Command::Refresh) };
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_is_left_alone() {
+    fn update_that_is_ready_is_left_alone() {
         for status in all_statuses().iter().filter(|status| status.state == State::Ready) {
             assert_eq!(decide(status, false, false), Plan::Ready);
             assert_eq!(decide(status, true, false), Plan::Ready);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_refresh_the_state_decides() {
+    fn state_decides_after_the_refresh() {
         let (old, new) = (Some(image("1.26.1")), Some(image("1.26.2")));
         let run = Plan::Run;
         use Command::{Activate, Deactivate, Prepare, Refresh};
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_stop_what_changes_the_node_and_nothing_else() {
+    fn limits_stop_only_commands_that_change_the_node() {
         use Command::{Activate, Deactivate, Prepare, Refresh};
         let both = [false, true];
         for status in all_statuses() {

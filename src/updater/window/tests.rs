@@ -13,7 +13,7 @@ fn windows(list: &str) -> Windows {
 }
 
 #[test]
-fn reads_what_people_type() {
+fn valid_windows_are_read() {
     for (text, same) in [
         ("Mon-Fri 22:00-04:00", "Mon-Fri 22:00-04:00"),
         ("22:00-04:00", "22:00-04:00"),
@@ -43,7 +43,7 @@ fn reads_what_people_type() {
 }
 
 #[test]
-fn refuses_everything_else() {
+fn invalid_windows_are_refused() {
     const DAYS: &str = "not a day of the week; days are like Sat, Mon-Fri or Mon,Wed,Fri-Sun";
     const TIMES: &str = "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00, in UTC";
     const EMPTY: &str = "begins and ends at the same time; a whole day is 00:00-24:00";
@@ -103,7 +103,7 @@ fn refuses_everything_else() {
 }
 
 #[test]
-fn several_in_one_list() {
+fn list_may_hold_several_windows() {
     for (list, same) in [
         ("Sat-Sun 00:00-24:00;22:00-04:00", "Sat-Sun 00:00-24:00; 22:00-04:00"),
         (" Sat 1:00-2:00 ; Sun 3:00-4:00 ", "Sat 01:00-02:00; Sun 03:00-04:00"),
@@ -123,10 +123,9 @@ const MONDAY: u64 = 1_795_392_000;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
-/// When 1970-01-01 was, and Monday 2026-11-23, and the last moments before and
-/// the first after a change of the year.
+/// On 1970-01-01, on Monday 2026-11-23, and around the end of a year.
 #[test]
-fn on_known_dates() {
+fn windows_are_right_on_known_dates() {
     for (list, utc, seconds) in [
         ("Thu 00:00-00:01", 0, 0),
         ("Thu 00:00-00:01", 59, 0),
@@ -139,7 +138,7 @@ fn on_known_dates() {
         ("Mon-Fri 22:00-04:00", MONDAY, 22 * HOUR),
         ("Mon-Fri 22:00-04:00", MONDAY + 22 * HOUR - 1, 1),
         ("Mon-Fri 22:00-04:00", MONDAY + 22 * HOUR, 0),
-        // Over midnight: it belongs to the day on which it begins.
+        // A window over midnight belongs to the day on which it opens.
         ("Mon-Fri 22:00-04:00", MONDAY + 5 * DAY + 4 * HOUR - 1, 0),
         ("Mon-Fri 22:00-04:00", MONDAY + 5 * DAY + 4 * HOUR, 2 * DAY + 18 * HOUR),
         ("Sun 22:00-04:00", MONDAY, 0),
@@ -158,12 +157,12 @@ fn on_known_dates() {
     }
     let half = windows("Mon 00:00-00:01").next_open(Duration::from_millis(MONDAY * 1_000 - 250));
     assert_eq!(half, Some(Duration::from_millis(250)));
-    // Whatever the clock says.
+    // Any time is valid.
     assert!(windows("00:00-24:00").is_open(Duration::MAX));
 }
 
 #[test]
-fn the_next_one_opens_while_another_is_open() {
+fn next_opening_is_known_while_a_window_is_open() {
     for (list, utc, wait) in [
         ("Mon 00:00-00:03; Mon 00:05-00:08", MONDAY, 300),
         ("Mon 00:00-00:03; Mon 00:05-00:08", MONDAY + 299, 1),
@@ -186,8 +185,7 @@ fn without_windows_it_is_always_open() {
     assert!(!windows("1:00-2:00").is_empty());
 }
 
-/// Which minutes of a week, from Monday on, are in a window: said again in
-/// another way.
+/// A simple model: whether a window is open in each minute of a week from Monday on.
 fn open_minutes(days: &[usize], begin: usize, end: usize) -> Vec<bool> {
     let mut open = vec![false; WEEK_MINUTES];
     for day in days {
@@ -203,13 +201,12 @@ fn open_minutes(days: &[usize], begin: usize, end: usize) -> Vec<bool> {
     open
 }
 
-/// Compares every minute of a week with the model: the first second of one, the
-/// last of the next.
+/// Compares each minute of a week with the model, at its first or at its last second.
 #[track_caller]
 fn compare(list: &str, open: &[bool], monday: u64) {
     let windows = windows(list);
     let mut until_open = None;
-    // Twice the week backwards: then it is known when it opens next.
+    // Backwards through two weeks, so that the next opening is known in the first week.
     for minute in (0..2 * WEEK_MINUTES).rev() {
         until_open = match open[minute % WEEK_MINUTES] {
             true => Some(0),
@@ -229,7 +226,7 @@ fn compare(list: &str, open: &[bool], monday: u64) {
 }
 
 #[test]
-fn every_minute_of_a_week() {
+fn every_minute_of_a_week_matches_a_model() {
     let names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     let times = [
         ("00:00", 0, "24:00", 1440),
@@ -240,7 +237,7 @@ fn every_minute_of_a_week() {
         ("12:01", 721, "12:00", 720),
     ];
     let mondays = [4 * 86_400, 1_795_392_000];
-    // Every set of days, with the times in turn.
+    // Every set of days, each with one of the times.
     for set in 1..128usize {
         let days: Vec<usize> = (0..7).filter(|day| set >> day & 1 == 1).collect();
         let list: Vec<&str> = days.iter().map(|day| names[*day]).collect();
@@ -250,7 +247,7 @@ fn every_minute_of_a_week() {
         let monday = mondays[set % mondays.len()];
         compare(&text, &open, monday);
     }
-    // Every range, with two windows that overlap.
+    // Every range of days, with two windows that overlap.
     for first in 0..7 {
         for last in 0..7 {
             let mut days = vec![first];
@@ -266,9 +263,8 @@ fn every_minute_of_a_week() {
     }
 }
 
-/// Every time of day at which a window can begin or end.
 #[test]
-fn every_time_of_day() {
+fn window_opens_and_closes_at_every_time_of_day() {
     let text = |minutes: usize| format!("{:02}:{:02}", minutes / 60, minutes % 60);
     for begin in 0..1440 {
         for end in (0..=1440).step_by(7).chain([begin, begin + 1, 1440]) {

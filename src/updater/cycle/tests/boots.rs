@@ -13,7 +13,7 @@ const HELD_BACK: &str = "info msg=\"version is held back because it did not boot
                          version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 \
                          retry_in=24h";
 
-/// A script in the next boot, with what the one before remembers.
+/// A script in another boot, with the history of the script before it.
 fn next_boot(before: &Script, boot: &str, retry: Option<Duration>) -> Script {
     let mut history = History::new(copy(boot), retry);
     history.read(&before.history.write()).unwrap();
@@ -22,12 +22,12 @@ fn next_boot(before: &Script, boot: &str, retry: Option<Duration>) -> Script {
     next
 }
 
-/// A script that has activated 1.26.1 in the first boot.
+/// A script that activated 1.26.1 in the first boot.
 fn activated(settings: Settings) -> Script {
     let mut script = Script::new(settings);
     script.history = History::new(copy("first"), Some(24 * HOUR));
     script.rows(&FOUND_AVAILABLE).rows(&STAGED);
-    // It belongs into the file before the call is made.
+    // The activation is saved before the call is made.
     assert!(script.history.has_changed());
     script.history.set_saved();
     script.rows(&[
@@ -39,7 +39,7 @@ fn activated(settings: Settings) -> Script {
 }
 
 #[test]
-fn what_did_not_boot_is_not_prepared_again_so_soon() {
+fn version_that_did_not_boot_is_held_back() {
     let rolled_back = format!("{ROLLED_BACK}\n{HELD_BACK}");
     let first = activated(Settings::default());
     let mut second = next_boot(&first, "second", Some(24 * HOUR));
@@ -57,11 +57,11 @@ fn what_did_not_boot_is_not_prepared_again_so_soon() {
         again.row(("status", 200, "Available 1.26.1 - refresh@2", forever(&held)));
         again.ends(End::Done);
     }
-    // After the pause.
+    // The hold is over.
     let mut again = next_boot(&second, "third", Some(24 * HOUR));
     again.now += 24 * HOUR;
     again.rows(&FOUND_AVAILABLE).rows(&STAGED).row(("activate", 0, "204", ""));
-    // Another version is tried at once.
+    // Another version is tried immediately.
     let mut again = next_boot(&second, "third", Some(24 * HOUR));
     again.rows(&FOUND_AVAILABLE[..2]);
     again.rows(&[
@@ -70,7 +70,7 @@ fn what_did_not_boot_is_not_prepared_again_so_soon() {
         ("status", 200, "Staged 1.26.2 1.26.2 prepare@2", PREPARED_2),
         ("activate", 0, "204", ""),
     ]);
-    // What was held back is neither activated nor written over what is staged.
+    // The version that is held back is not activated, and does not replace what is staged.
     for status in ["Staged 1.26.1 1.26.1 refresh@1", "Staged 1.26.1 1.26.2 refresh@1"] {
         let held = HELD_BACK.replace("24h", "23h59m59s");
         let mut again = next_boot(&second, "third", Some(24 * HOUR));
@@ -83,7 +83,7 @@ fn what_did_not_boot_is_not_prepared_again_so_soon() {
         ]);
         again.ends(End::Done);
     }
-    // Nor does what is Ready make room for it.
+    // It does not replace an update that is Ready.
     let ready_2 = READY.replace("1.26.1", "1.26.2");
     let mut again = next_boot(&second, "third", Some(24 * HOUR));
     again.settings.refresh_ready = true;
@@ -96,7 +96,7 @@ fn what_did_not_boot_is_not_prepared_again_so_soon() {
 }
 
 #[test]
-fn what_boots_is_told() {
+fn version_that_boots_is_logged() {
     let first = activated(Settings::default());
     let mut second = next_boot(&first, "second", None);
     second.rows(&FOUND_AVAILABLE[..2]);
@@ -104,17 +104,17 @@ fn what_boots_is_told() {
     if let Ok(Answer::Status(status)) = &mut status {
         status.running = image("1.26.1");
     }
-    let mut told = Vec::new();
-    second.on_answer(&status, &mut |event| told.extend(line(&event)));
+    let mut logged = Vec::new();
+    second.on_answer(&status, &mut |event| logged.extend(line(&event)));
     let updated = "info msg=\"the new version is running\" version=1.26.1 variant=aws-k8s-1.30 \
                    arch=x86_64 before=1.26.0";
-    assert_eq!(told, [updated, &NOTHING.replace("running=1.26.0", "running=1.26.1")]);
+    assert_eq!(logged, [updated, &NOTHING.replace("running=1.26.0", "running=1.26.1")]);
     second.ends(End::Done);
 }
 
-/// If the node boots before its state is looked at again.
+/// The node boots before its status is read again.
 #[test]
-fn what_may_have_been_activated_is_remembered() {
+fn activation_is_remembered_unless_it_was_refused() {
     for (text, remembered) in [
         ("204", true),
         ("silence", true),
@@ -134,17 +134,16 @@ fn what_may_have_been_activated_is_remembered() {
         assert_eq!(first.history.has_changed(), !remembered, "{text}");
         let mut second = next_boot(&first, "second", Some(24 * HOUR));
         second.rows(&FOUND_AVAILABLE[..2]);
-        let mut told = Vec::new();
+        let mut logged = Vec::new();
         let status = answer("Available 1.26.1 - refresh@1");
-        second.on_answer(&status, &mut |event| told.extend(line(&event)));
+        second.on_answer(&status, &mut |event| logged.extend(line(&event)));
         let expected: &[&str] = if remembered { &[ROLLED_BACK, HELD_BACK] } else { &[] };
-        assert_eq!(told, expected, "{text}");
+        assert_eq!(logged, expected, "{text}");
     }
 }
 
-/// Another command that is refused takes back nothing that was activated.
 #[test]
-fn what_is_ready_stays_remembered_when_a_refresh_is_refused() {
+fn refused_refresh_does_not_take_back_an_activation() {
     for text in ["423", "409 why", "500 why", "refused", "unsent"] {
         let settings = Settings { refresh_ready: true, ..Settings::default() };
         let first = activated(settings);
@@ -155,16 +154,16 @@ fn what_is_ready_stays_remembered_when_a_refresh_is_refused() {
         assert!(!again.history.has_changed(), "{text}");
         let mut second = next_boot(&again, "second", Some(24 * HOUR));
         second.rows(&FOUND_AVAILABLE[..2]);
-        let mut told = Vec::new();
+        let mut logged = Vec::new();
         let status = answer("Available 1.26.1 - refresh@1");
-        second.on_answer(&status, &mut |event| told.extend(line(&event)));
-        assert_eq!(told.first().map(String::as_str), Some(ROLLED_BACK), "{text}");
+        second.on_answer(&status, &mut |event| logged.extend(line(&event)));
+        assert_eq!(logged.first().map(String::as_str), Some(ROLLED_BACK), "{text}");
     }
 }
 
 #[test]
-fn an_activate_that_failed_is_no_failed_boot() {
-    // The node boots for another reason before it is looked at again. The last one
+fn failed_activate_is_not_a_failed_boot() {
+    // The node boots for another reason before its status is read again. The last command
     // succeeded without effect.
     for last in ["activate!Failed@3", "activate!Unknown@3", "activate@3"] {
         let mut first = Script::new(Settings::default());

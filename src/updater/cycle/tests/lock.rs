@@ -3,9 +3,9 @@
 use super::*;
 
 #[test]
-fn somebody_else_is_waited_for_at_every_point() {
-    // Before the first status, and with a refresh of somebody else's in
-    // between: the state that it leaves behind is refreshed all the same.
+fn held_lock_is_waited_for_at_every_point() {
+    // Before the first status. Another client refreshes meanwhile; the cycle refreshes
+    // nevertheless.
     play(
         &[
             ("status", 0, "423", BUSY),
@@ -18,7 +18,7 @@ fn somebody_else_is_waited_for_at_every_point() {
         ],
         End::Done,
     );
-    // At each command. Each wait is told of, once.
+    // Before each command. Each wait is logged once.
     play(
         &[
             ("status", 0, "404", ""),
@@ -40,7 +40,7 @@ fn somebody_else_is_waited_for_at_every_point() {
         ],
         End::Done,
     );
-    // While somebody else deactivates, or before the own deactivate.
+    // While another client deactivates, which the cycle was about to do.
     play_refresh_ready(
         &[
             ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
@@ -55,7 +55,7 @@ fn somebody_else_is_waited_for_at_every_point() {
         ],
         End::Done,
     );
-    // Somebody else's prepare that was under way at the start is used.
+    // Another client's prepare that was running at the start is used.
     play(
         &[
             ("status", 0, "423", BUSY),
@@ -70,9 +70,9 @@ fn somebody_else_is_waited_for_at_every_point() {
 }
 
 #[test]
-fn many_commands_that_are_locked_out_are_no_failure() {
-    // A reader holds the lock now and again: the status can be read, but no
-    // command starts for a minute.
+fn repeated_423_to_a_command_is_not_a_failure() {
+    // Another client reads the status often: the status can be read, but each command
+    // finds the lock held, for a minute.
     let mut script = Script::new(Settings::default());
     script.row(("status", 0, "Available 1.26.1 - refresh@1", ""));
     script.row(("refresh", 0, "423", BUSY));
@@ -89,14 +89,14 @@ fn many_commands_that_are_locked_out_are_no_failure() {
 }
 
 #[test]
-fn pauses_grow_up_to_five_seconds() {
+fn pauses_double_up_to_five_seconds() {
     let mut script = Script::new(Settings::default());
     script.row(("status", 0, "423", BUSY));
     for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
         script.row(("status", pause, "423", ""));
     }
-    // A command that was sent begins again with a short one, since a refresh
-    // takes a second.
+    // After a command was sent, the pauses are short again, because a refresh takes a
+    // second.
     script.row(("status", 5000, "Idle", ""));
     script.row(("refresh", 0, "204", ""));
     for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
@@ -105,7 +105,7 @@ fn pauses_grow_up_to_five_seconds() {
 }
 
 #[test]
-fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
+fn wait_for_the_lock_ends_after_the_longest_timeout() {
     for (timeouts, longest) in [([60, 1800, 60, 60], 1800), ([60, 5, 7, 90], 90), ([9, 9, 9, 9], 9)]
     {
         let settings =
@@ -113,7 +113,7 @@ fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
         for locked_status in [true, false] {
             let mut script = Script::new(settings.clone());
             let begin = script.now;
-            let mut told = Vec::new();
+            let mut logged = Vec::new();
             let mut calls = 0;
             while let Step::Call(call, pause) = script.next {
                 script.now += pause;
@@ -122,14 +122,14 @@ fn a_lock_that_stays_is_waited_for_as_long_as_any_command_may_take() {
                     Call::Status if !locked_status => "Idle",
                     _ => "423",
                 };
-                let emit = &mut |event: Event| told.extend(line(&event));
+                let emit = &mut |event: Event| logged.extend(line(&event));
                 script.on_answer(&answer(text), emit);
             }
             script.ends(End::Failed);
             let waited = (script.now - begin).as_secs();
             assert!((longest..=longest + 5).contains(&waited), "{longest}: {waited}");
             assert!(calls < 2 * longest / 5 + 20, "{longest}: {calls}");
-            let [busy, locked] = &told[..] else { panic!("{told:?}") };
+            let [busy, locked] = &logged[..] else { panic!("{logged:?}") };
             assert_eq!(busy, BUSY);
             let start = "error msg=\"timed out waiting for the running update command\" after=";
             assert!(locked.starts_with(start), "{locked}");

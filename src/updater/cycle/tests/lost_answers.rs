@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_answer_that_is_lost_after_the_command_started() {
+fn command_with_a_lost_answer_is_followed() {
     for lost in ["break", "reset", "+10s silence", "garbage"] {
         play(
             &[
@@ -20,7 +20,7 @@ fn an_answer_that_is_lost_after_the_command_started() {
                     "Staged 1.26.1 1.26.1 prepare@2",
                     "info msg=prepared version=1.26.1 took=1s400ms",
                 ),
-                // This one has ended before it is looked at.
+                // This command has finished before the status is read.
                 ("activate", 0, lost, ""),
                 ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
             ],
@@ -30,8 +30,8 @@ fn an_answer_that_is_lost_after_the_command_started() {
 }
 
 #[test]
-fn an_answer_that_is_lost_of_a_command_that_never_started() {
-    // Once, it is sent again; the second time, that is no accident.
+fn command_that_never_started_is_sent_once_more() {
+    // It is sent again once. The second time, the cycle ends.
     play(
         &[
             ("status", 0, "Idle - - refresh@1", ""),
@@ -52,7 +52,7 @@ fn an_answer_that_is_lost_of_a_command_that_never_started() {
         ],
         End::NoAnswer,
     );
-    // The API restarted, and what it knew is gone.
+    // The API server restarted and lost its status.
     play(
         &[
             ("status", 0, "Idle - - refresh@1", ""),
@@ -67,7 +67,7 @@ fn an_answer_that_is_lost_of_a_command_that_never_started() {
 }
 
 #[test]
-fn the_api_gone_while_following() {
+fn command_is_followed_while_the_api_is_unavailable() {
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).rows(&[
         ("prepare", 0, "204", FOUND),
@@ -90,7 +90,7 @@ fn the_api_gone_while_following() {
 }
 
 #[test]
-fn without_an_answer_the_cycle_ends() {
+fn call_without_an_answer_ends_the_cycle() {
     for error in ["refused", "missing", "denied", "silence", "full", "descriptors", "500 why"] {
         play(&[("status", 0, error, "")], End::NoAnswer);
         play(&[("status", 0, "423", BUSY), ("status", 200, error, "")], End::NoAnswer);
@@ -98,7 +98,7 @@ fn without_an_answer_the_cycle_ends() {
     for error in ["refused", "missing", "denied", "unsent", "full", "descriptors", "500 why"] {
         play(&[("status", 0, "404", ""), ("refresh", 0, error, "")], End::NoAnswer);
     }
-    // Answers to calls that were not made.
+    // Answers that belong to other calls.
     for text in ["204", "409 not allowed"] {
         play(&[("status", 0, text, "")], End::NoAnswer);
     }

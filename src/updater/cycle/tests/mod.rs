@@ -1,6 +1,5 @@
-//! Cycles by a script: no sockets, no clock. A row has the call that is
-//! expected, the pause before it in milliseconds, the answer, and what is told
-//! then.
+//! Cycles on a scripted clock, without sockets. A row has the expected call, the
+//! expected pause before it in milliseconds, the answer, and the expected log lines.
 
 extern crate std;
 use super::*;
@@ -47,10 +46,10 @@ fn image(version: &str) -> Option<Image<'static>> {
     Some(Image { version, variant: "aws-k8s-1.30", arch: "x86_64" })
 }
 
-/// An answer in short: `204`, `423`, `404`, a code with a reason, a way to
-/// fail, or a status: its state, the versions that are chosen and staged, and
-/// the last command, as in `Staged 1.26.2 1.26.1 prepare@2`. A timestamp
-/// stands for another one each; `!Failed` behind the command is an outcome.
+/// The answer for a short text: a code like `204`, a code with a reason, a kind of
+/// error, or a status. A status is its state, the chosen version, the staged version
+/// and the last command, as in `Staged 1.26.2 1.26.1 prepare@2`. The number after `@`
+/// stands for a timestamp. `prepare!Failed@2` is a command that failed.
 pub(crate) fn answer(text: &str) -> Answered {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     if let Ok(code) = word.parse::<u16>() {
@@ -96,8 +95,8 @@ pub(crate) fn answer(text: &str) -> Answered {
     Ok(Answer::Status(Status { state, chosen, running: image("1.26.0"), staged, last_command }))
 }
 
-/// What an operator reads of an event, without the time and the name; nothing of
-/// one that is for debugging.
+/// The log line of an event, without the time and the name. `None` if its level is
+/// debug.
 pub(crate) fn line(event: &Event) -> Option<String> {
     let kind = event.kind();
     if kind.level() == Level::Debug {
@@ -109,7 +108,7 @@ pub(crate) fn line(event: &Event) -> Option<String> {
     Some(line.replacen(&format!(" event={}", kind.name()), "", 1))
 }
 
-/// The answer, and how late it is: `+10s silence` comes after ten seconds.
+/// The answer, and the time until it comes: that of `+10s silence` is ten seconds.
 pub(crate) fn answer_and_delay(text: &str) -> (Answered, Duration) {
     match text.strip_prefix('+').and_then(|text| text.split_once(' ')) {
         Some((delay, text)) => (answer(text), duration::parse(delay.as_bytes()).unwrap()),
@@ -119,7 +118,7 @@ pub(crate) fn answer_and_delay(text: &str) -> (Answered, Duration) {
 
 pub(crate) type Row = (&'static str, u64, &'static str, &'static str);
 
-/// A cycle that is under way.
+/// A cycle in progress.
 struct Script {
     cycle: Cycle,
     settings: Settings,
@@ -131,7 +130,7 @@ struct Script {
 impl Script {
     fn new(settings: Settings) -> Self {
         let (cycle, call) = Cycle::begin();
-        // Any point in time may be the one that times are counted from.
+        // The clock may count from any point in time.
         let now = Duration::from_secs(86_400);
         let next = Step::Call(call, Duration::ZERO);
         Self { cycle, settings, history: History::default(), next, now }
@@ -144,9 +143,9 @@ impl Script {
     }
 
     #[track_caller]
-    fn row(&mut self, (call, pause, text, told): Row) -> &mut Self {
+    fn row(&mut self, (call, pause, text, logged): Row) -> &mut Self {
         let Step::Call(next, wait) = self.next else {
-            panic!("over with {:?}, but {call} {text} was to come", self.next);
+            panic!("ended with {:?} instead of {call} {text}", self.next);
         };
         let wait = u64::try_from(wait.as_millis()).unwrap();
         assert_eq!((next.name(), wait), (call, pause), "before {text:?}");
@@ -154,7 +153,7 @@ impl Script {
         self.now += Duration::from_millis(pause) + delay;
         let mut lines = Vec::new();
         self.on_answer(&answer, &mut |event| lines.extend(line(&event)));
-        assert_eq!(lines.join("\n"), told, "after {call} {text:?}");
+        assert_eq!(lines.join("\n"), logged, "after {call} {text:?}");
         self
     }
 
@@ -205,13 +204,13 @@ const ACTIVATED_READY_2: &str = "info msg=activated version=1.26.2 took=200ms\n\
                                  next=1.26.2 running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
 const BUSY: &str = "info msg=\"an update command is running, waiting for it\"";
 
-/// A refresh that finds 1.26.1.
+/// A refresh, after which 1.26.1 is chosen.
 const FOUND_AVAILABLE: [Row; 3] = [
     ("status", 0, "404", ""),
     ("refresh", 0, "204", ""),
     ("status", 200, "Available 1.26.1 - refresh@1", ""),
 ];
 
-/// A prepare behind that.
+/// The prepare after it.
 const STAGED: [Row; 2] =
     [("prepare", 0, "204", FOUND), ("status", 200, "Staged 1.26.1 1.26.1 prepare@2", PREPARED)];

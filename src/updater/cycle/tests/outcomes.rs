@@ -3,8 +3,8 @@
 use super::*;
 
 #[test]
-fn what_is_not_allowed_is_decided_anew() {
-    // Each command, refused because the state has become another one.
+fn refused_command_leads_to_a_new_decision() {
+    // Each command is refused because the state has changed.
     play(
         &[
             ("status", 0, "404", ""),
@@ -42,16 +42,16 @@ fn what_is_not_allowed_is_decided_anew() {
 }
 
 #[test]
-fn what_is_never_allowed_is_given_up() {
-    for (refusal, told) in [
+fn command_refused_four_times_fails_the_cycle() {
+    for (refusal, logged) in [
         ("409 not allowed", "the API returned 409: not allowed"),
         ("409", "the API returned 409 without a reason"),
         ("404 no longer exists", "the API returned 404: no longer exists"),
     ] {
         let refused = forever(refusal);
-        let told = format!(
+        let logged = format!(
             "error msg=\"the API refused the command\" command=prepare \
-             error=\"{told}\""
+             error=\"{logged}\""
         );
         let mut script = Script::new(Settings::default());
         script.rows(&FOUND_AVAILABLE);
@@ -59,12 +59,12 @@ fn what_is_never_allowed_is_given_up() {
             script.row(("prepare", 0, refused, ""));
             script.row(("status", pause, "Available 1.26.1 - refresh@1", ""));
         }
-        script.row(("prepare", 0, refused, forever(&told))).ends(End::Failed);
+        script.row(("prepare", 0, refused, forever(&logged))).ends(End::Failed);
     }
 }
 
 #[test]
-fn a_command_that_fails_ends_the_cycle() {
+fn failed_command_ends_the_cycle() {
     let failed = |command: &str, status: &str| {
         forever(&format!(
             "error msg=\"command failed\" command={command} \
@@ -102,8 +102,8 @@ fn a_command_that_fails_ends_the_cycle() {
         ],
         End::Failed,
     );
-    // Neither an exit status nor a word to say, and a word that is new.
-    for (outcome, told) in [
+    // A result without an exit status and an output, and an unknown result.
+    for (outcome, logged) in [
         ("Unknown", "Unknown took=200ms stderr=\"\""),
         (
             "Invented",
@@ -111,15 +111,15 @@ fn a_command_that_fails_ends_the_cycle() {
         ),
     ] {
         let status = format!("Idle - - refresh!{outcome}@1");
-        let told = format!(
+        let logged = format!(
             "error msg=\"command failed\" command=refresh \
-             status={told}"
+             status={logged}"
         );
         play(
             &[
                 ("status", 0, "404", ""),
                 ("refresh", 0, "204", ""),
-                ("status", 200, forever(&status), forever(&told)),
+                ("status", 200, forever(&status), forever(&logged)),
             ],
             End::Failed,
         );
@@ -127,7 +127,7 @@ fn a_command_that_fails_ends_the_cycle() {
 }
 
 #[test]
-fn a_failure_before_the_cycle_is_not_its_own() {
+fn failure_from_before_the_cycle_is_ignored() {
     play(
         &[
             ("status", 0, "Idle 1.26.1 - refresh!Failed@1", ""),
@@ -140,9 +140,9 @@ fn a_failure_before_the_cycle_is_not_its_own() {
 }
 
 #[test]
-fn a_result_that_somebody_else_has_overwritten() {
-    // What counts is the state that is left behind. Of the own prepare it is
-    // not known that it succeeded, so it is not told either.
+fn after_an_overwritten_result_the_state_decides() {
+    // Only the state counts. Whether our prepare succeeded is unknown, so its success is
+    // not logged.
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).rows(&[
         ("prepare", 0, "204", FOUND),
@@ -151,7 +151,7 @@ fn a_result_that_somebody_else_has_overwritten() {
         ("status", 200, "Ready 1.26.1 1.26.1 refresh@5", READY),
     ]);
     script.ends(End::Done);
-    // The prepare failed, or somebody else's refresh did.
+    // The prepare failed, and then another client's refresh failed.
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).rows(&[
         ("prepare", 0, "204", FOUND),
@@ -163,7 +163,7 @@ fn a_result_that_somebody_else_has_overwritten() {
         ("prepare", 0, "204", FOUND),
         ("status", 200, "Staged 1.26.1 1.26.1 prepare@7", PREPARED),
     ]);
-    // The own refresh may have failed, so it is not taken for done.
+    // Our refresh may have failed, so it is repeated.
     play(
         &[
             ("status", 0, "Staged 1.26.1 1.26.1 prepare@1", ""),
@@ -177,8 +177,8 @@ fn a_result_that_somebody_else_has_overwritten() {
 }
 
 #[test]
-fn overwritten_again_and_again() {
-    // Bounded, whoever it is that does this.
+fn results_that_are_always_overwritten_end_the_cycle() {
+    // The number of commands is limited.
     let mut script = Script::new(Settings::default());
     script.row(("status", 0, "Idle", ""));
     for timestamp in ["1", "2", "3", "4", "5", "6", "7"] {
@@ -186,15 +186,15 @@ fn overwritten_again_and_again() {
         script.row(("refresh", 0, "204", "")).row(("status", 200, status, ""));
     }
     script.row(("refresh", 0, "204", ""));
-    let told = "error msg=\"commands succeed, but the update makes no progress\" \
+    let logged = "error msg=\"commands succeed, but the update makes no progress\" \
                 command=refresh";
-    script.row(("status", 200, "Available 1.26.1 - prepare@8", told)).ends(End::Failed);
+    script.row(("status", 200, "Available 1.26.1 - prepare@8", logged)).ends(End::Failed);
 }
 
 #[test]
-fn a_worker_that_vanished() {
-    // The status can be read, but tells of no command: for 30 seconds.
-    let told = "error msg=\"command ended without a result\" \
+fn command_without_a_result_for_30_seconds_has_vanished() {
+    // The status is readable for 30 seconds, but does not have the result.
+    let logged = "error msg=\"command ended without a result\" \
                 command=prepare";
     let same = "Available 1.26.1 - refresh@1";
     let mut script = Script::new(Settings::default());
@@ -202,30 +202,30 @@ fn a_worker_that_vanished() {
     for pause in [200, 400, 800, 1600, 3200, 5000, 5000, 5000, 5000] {
         script.row(("status", pause, same, ""));
     }
-    // 26 s since the first of them; the next is the first beyond 30.
-    script.row(("status", 5000, same, told)).ends(End::Failed);
+    // The first of these was 26 s ago. The next one is the first after 30 s.
+    script.row(("status", 5000, same, logged)).ends(End::Failed);
 
-    // A lock in between begins it anew; so does an API that is gone, and a
-    // status that is lost is no better than one without a command.
+    // The time begins again when the lock is held or the API is unavailable. A missing
+    // status counts like one without a result.
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
     for (pause, text) in [(200, same), (400, same), (800, "+29s 423"), (1600, same)] {
         script.row(("status", pause, text, ""));
     }
     let running = "info msg=\"command is still running\" command=prepare took=1m9s";
-    for (pause, text, told) in [
+    for (pause, text, logged) in [
         (3200, same, ""),
         (5000, "+29s silence", running),
         (5000, "404", ""),
         (5000, "+24s 404", ""),
     ] {
-        script.row(("status", pause, text, told));
+        script.row(("status", pause, text, logged));
     }
-    script.row(("status", 5000, same, told)).ends(End::Failed);
+    script.row(("status", 5000, same, logged)).ends(End::Failed);
 }
 
 #[test]
-fn a_command_that_takes_too_long() {
+fn command_that_takes_too_long_times_out() {
     for (timeout, text) in [(60, "423"), (60, "+10s silence"), (5, "refused"), (20, "Idle")] {
         let mut settings = Settings::default();
         settings.timeouts[0] = Duration::from_secs(timeout);
@@ -233,11 +233,11 @@ fn a_command_that_takes_too_long() {
         script.row(("status", 0, "Idle", "")).row(("refresh", 0, "204", ""));
         let (answer, delay) = answer_and_delay(text);
         let begin = script.now;
-        let mut told = Vec::new();
+        let mut logged = Vec::new();
         while let Step::Call(call, pause) = script.next {
             assert_eq!(call, Call::Status);
             script.now += pause + delay;
-            let emit = &mut |event: Event| told.extend(line(&event));
+            let emit = &mut |event: Event| logged.extend(line(&event));
             script.on_answer(&answer, emit);
         }
         script.ends(End::Failed);
@@ -249,12 +249,12 @@ fn a_command_that_takes_too_long() {
             "error msg=\"command timed out; it may still be running\" \
              command=refresh timeout={timeout}"
         );
-        assert_eq!(told, [overdue]);
+        assert_eq!(logged, [overdue]);
     }
 }
 
 #[test]
-fn each_command_has_its_own_time() {
+fn each_command_has_its_own_timeout() {
     let settings = Settings {
         timeouts: [1, 2, 3, 4].map(Duration::from_secs),
         refresh_ready: true,
@@ -291,18 +291,18 @@ fn each_command_has_its_own_time() {
         ("status", 400, "423", overdue("deactivate", "4s")),
     ]);
     script.ends(End::Failed);
-    // A result that comes too late, but before that is noticed, counts.
+    // A result after the timeout counts if the status was not read in between.
     let mut script = Script::new(settings.clone());
     script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
     script.row(("status", 200, "+1m Idle - - refresh@1", NOTHING)).ends(End::Done);
 }
 
 #[test]
-fn a_long_prepare_is_told_of_less_and_less_often() {
+fn long_prepare_is_logged_at_growing_intervals() {
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
     let begin = script.now;
-    let mut told = Vec::new();
+    let mut logged = Vec::new();
     let mut minutes = Vec::new();
     while script.now - begin < Duration::from_secs(1_790) {
         let Step::Call(Call::Status, pause) = script.next else { panic!("{:?}", script.next) };
@@ -311,19 +311,18 @@ fn a_long_prepare_is_told_of_less_and_less_often() {
         let mut events = Vec::new();
         script.on_answer(&answer("423"), &mut |event| events.push(line(&event).unwrap()));
         minutes.extend(events.iter().map(|_| took / 60));
-        told.extend(events);
+        logged.extend(events);
     }
     assert_eq!(minutes, [1, 4, 16]);
-    assert!(
-        told.iter()
-            .all(|told| told.starts_with("info msg=\"command is still running\" command=prepare "))
-    );
-    // The whole story of an update at info: these, and what comes before and behind.
+    assert!(logged.iter().all(|logged| {
+        logged.starts_with("info msg=\"command is still running\" command=prepare ")
+    }));
+    // A whole update has less than 15 log lines at the level info.
     let before = ["started", "serving_metrics", "preparing"].len();
-    let behind = ["prepared", "activated", "ready"].len();
+    let after = ["prepared", "activated", "ready"].len();
     let rebooted = ["stopped", "started", "serving_metrics", "updated", "nothing_to_do"].len();
-    assert!(before + told.len() + behind + rebooted < 15);
-    // Another command begins anew.
+    assert!(before + logged.len() + after + rebooted < 15);
+    // The intervals begin again with the next command.
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).rows(&[
         ("prepare", 0, "204", FOUND),
@@ -347,8 +346,8 @@ fn a_long_prepare_is_told_of_less_and_less_often() {
 }
 
 #[test]
-fn commands_that_succeed_without_effect() {
-    for (again, told, version) in [
+fn command_without_effect_fails_the_cycle() {
+    for (again, logged, version) in [
         ("prepare", "Available 1.26.1 - prepare@2", "1.26.1"),
         ("prepare", "Staged 1.26.1 - prepare@2", "1.26.1"),
         ("prepare", "Staged 1.26.1 1.26.0 prepare@2", "1.26.0"),
@@ -360,7 +359,7 @@ fn commands_that_succeed_without_effect() {
              command={again}"
         );
         script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
-        script.row(("status", 200, told, forever(&stuck))).ends(End::Failed);
+        script.row(("status", 200, logged, forever(&stuck))).ends(End::Failed);
     }
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Numbers that look random, and are the same in every run: SplitMix64.
+/// Random numbers that are the same in each run (SplitMix64).
 pub(crate) struct Numbers(pub u64);
 
 impl Numbers {
@@ -19,8 +19,8 @@ impl Numbers {
     }
 }
 
-/// All statuses of few versions, commands and timestamps, so that chance often
-/// brings what fits together, and all other answers.
+/// All statuses with a few versions, commands and timestamps, and all other answers. Few
+/// of each, so that random answers often fit together.
 pub(crate) struct AnyAnswer {
     statuses: Vec<Answered>,
     others: Vec<Answered>,
@@ -69,14 +69,14 @@ impl AnyAnswer {
         Self { statuses, others: others.into_iter().map(answer).collect() }
     }
 
-    /// Mostly an answer that fits the call.
+    /// A random answer that mostly fits the call.
     pub(crate) fn to(&self, call: Call, numbers: &mut Numbers) -> &Answered {
         let status = (call == Call::Status) != (numbers.below(8) == 0);
         numbers.one_of(if status { &self.statuses } else { &self.others })
     }
 }
 
-/// No windows, or some that are now open and now closed.
+/// No windows, or windows that are open at some times.
 pub(crate) fn any_windows(numbers: &mut Numbers) -> Windows {
     let mut windows = Windows::new();
     let list = *numbers.one_of(&["", "", "00:00-12:00", "Mon-Thu 06:00-05:00", "Sun 1:00-2:00"]);
@@ -86,9 +86,8 @@ pub(crate) fn any_windows(numbers: &mut Numbers) -> Windows {
     windows
 }
 
-/// Whatever the answers are, the cycle ends, and does no harm until then.
 #[test]
-fn any_sequence_of_answers() {
+fn any_sequence_of_answers_ends_the_cycle() {
     let any = AnyAnswer::new();
     let (mut ends, mut most_calls, mut most_commands) = ([0; 3], 0, 0);
     let mut reasons = BTreeMap::<&str, u32>::new();
@@ -101,7 +100,7 @@ fn any_sequence_of_answers() {
             stage_only: limited && numbers.below(4) == 0,
             windows: if limited { any_windows(&mut numbers) } else { Windows::new() },
         };
-        // Some nodes stay locked, or silent, for long.
+        // Some nodes give the same answer for long.
         let stubborn = *numbers.one_of(&[0, 0, 20, 40]);
         let (mut cycle, mut call) = Cycle::begin();
         let mut history = match limited {
@@ -123,7 +122,7 @@ fn any_sequence_of_answers() {
                 assert!(good_refresh || command == Command::Refresh, "seed {seed}: {command:?}");
                 let status: Option<Status> = last_status;
                 let ready = status.is_some_and(|status| status.state == State::Ready);
-                assert!(!ready || settings.refresh_ready, "seed {seed}: hands off what is Ready");
+                assert!(!ready || settings.refresh_ready, "seed {seed}: Ready must not change");
                 assert!(
                     matches!(last, Ok(Answer::Status(_) | Answer::Uninitialized)),
                     "seed {seed}"
@@ -133,8 +132,8 @@ fn any_sequence_of_answers() {
                 last = any.to(call, &mut numbers);
             }
             same_call = call;
-            // Others do what they are told, and somewhat more.
-            let told = |answer: &Answered| match (call, answer) {
+            // Some nodes mostly do what the calls ask for.
+            let is_obedient = |answer: &Answered| match (call, answer) {
                 (Call::Status, Ok(Answer::Status(status))) => {
                     status.last_command.is_some_and(|last| last.name == sent && last.succeeded())
                 }
@@ -142,7 +141,7 @@ fn any_sequence_of_answers() {
                 _ => matches!(answer, Ok(Answer::Started)),
             };
             for _ in 0..obedience {
-                if !told(last) {
+                if !is_obedient(last) {
                     last = any.to(call, &mut numbers);
                 }
             }
@@ -166,30 +165,30 @@ fn any_sequence_of_answers() {
                 // Somebody sets the clock.
                 utc = Duration::from_secs(numbers.below(1_000_000));
             }
-            let mut told = vec![];
+            let mut events = vec![];
             let at = Now { now, utc };
-            let given = Context { at, settings: &settings, history: &mut history };
+            let context = Context { at, settings: &settings, history: &mut history };
             let emit = &mut |event: Event| {
-                told.push(event.kind().name());
+                events.push(event.kind().name());
                 if let Event::WindowClosed { opens, .. } = event {
                     assert!(opens > utc && settings.windows.is_open(opens), "seed {seed}");
                 }
             };
-            let step = cycle.on_answer(given, last, emit);
+            let step = cycle.on_answer(context, last, emit);
             let is_open = settings.windows.is_open(utc);
             let chosen = match last {
                 Ok(Answer::Status(status)) => status.chosen,
                 _ => None,
             };
-            let hold_for = chosen.is_some_and(|chosen| history.hold_for(utc, chosen).is_some());
+            let is_held = chosen.is_some_and(|chosen| history.hold_for(utc, chosen).is_some());
             if let Step::Call(Call::Start(command), _) = step
                 && command != Command::Refresh
             {
                 assert!(is_open, "seed {seed}: {command:?} while closed");
-                assert!(!hold_for, "seed {seed}: {command:?} of a version that is held back");
+                assert!(!is_held, "seed {seed}: {command:?} of a version that is held back");
                 let activates = command == Command::Activate;
                 assert!(!activates || !settings.stage_only, "seed {seed}");
-                // The next boot will know of it.
+                // The history has it for the next boot.
                 let file = str::from_utf8(&history.write()).unwrap().to_owned();
                 let version = chosen.unwrap().version;
                 assert!(!activates || file.contains(&format!("\n{version}\t")), "seed {seed}");
@@ -204,12 +203,12 @@ fn any_sequence_of_answers() {
                 Step::Call(next @ Call::Start(_), Duration::ZERO) => call = next,
                 Step::Call(next, pause) => panic!("seed {seed}: {next:?} after {pause:?}"),
                 Step::End(end) => {
-                    assert_eq!(told.is_empty(), end == End::NoAnswer, "seed {seed}: {end:?}");
-                    let why = told.pop().unwrap_or_default();
+                    assert_eq!(events.is_empty(), end == End::NoAnswer, "seed {seed}: {end:?}");
+                    let why = events.pop().unwrap_or_default();
                     let state = last_status.map(|status| status.state);
                     assert!(match why {
-                        "window_closed" => !is_open && !hold_for,
-                        "held_back" => hold_for,
+                        "window_closed" => !is_open && !is_held,
+                        "held_back" => is_held,
                         "staged" => settings.stage_only && state == Some(State::Staged),
                         _ => true,
                     });
@@ -232,7 +231,7 @@ fn any_sequence_of_answers() {
         ends[end as usize] += 1;
         (most_calls, most_commands) = (calls.max(most_calls), commands.max(most_commands));
     }
-    // The chance brings something of everything.
+    // The random answers reach all outcomes.
     assert!(ends.iter().all(|end| *end > 200), "{ends:?}");
     for why in ["nothing_to_do", "ready", "window_closed", "held_back", "staged"] {
         assert!(reasons.get(why).is_some_and(|count| *count > 10), "{reasons:?}");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_whole_update() {
+fn node_without_a_status_is_brought_to_ready() {
     play(
         &[
             ("status", 0, "404", ""),
@@ -33,9 +33,9 @@ fn a_whole_update() {
 }
 
 #[test]
-fn it_starts_from_every_state() {
-    // The state, what the refresh finds, and what follows.
-    for (before, found, told, rest) in [
+fn cycle_starts_from_every_state() {
+    // The status, the status after the refresh, the log line, and the next command.
+    for (before, found, logged, rest) in [
         ("404", "Idle - - refresh@2", NOTHING, None),
         ("Idle", "Idle - - refresh@2", NOTHING, None),
         ("Idle 1.26.1 - refresh!Failed@1", "Idle - - refresh@2", NOTHING, None),
@@ -54,7 +54,7 @@ fn it_starts_from_every_state() {
         script.rows(&[
             ("status", 0, before, ""),
             ("refresh", 0, "204", ""),
-            ("status", 200, found, told),
+            ("status", 200, found, logged),
         ]);
         match (rest, script.next) {
             (None, next) => assert_eq!(next, Step::End(End::Done), "{before}, {found}"),
@@ -67,7 +67,7 @@ fn it_starts_from_every_state() {
 }
 
 #[test]
-fn a_refresh_is_told_with_what_it_found() {
+fn refreshed_event_has_the_chosen_version() {
     for (before, found, version) in [
         ("404", "Idle - - refresh@2", ""),
         ("404", "Available 1.26.1 - refresh@2", "1.26.1"),
@@ -77,18 +77,18 @@ fn a_refresh_is_told_with_what_it_found() {
     ] {
         let mut script = Script::new(Settings::default());
         script.rows(&[("status", 0, before, ""), ("refresh", 0, "204", "")]);
-        let mut told = Vec::new();
+        let mut logged = Vec::new();
         script.on_answer(&answer(found), &mut |event| {
             if let Event::Refreshed { version, .. } = event {
-                told.push(version.to_owned());
+                logged.push(version.to_owned());
             }
         });
-        assert_eq!(told, [version], "{before}, {found}");
+        assert_eq!(logged, [version], "{before}, {found}");
     }
 }
 
 #[test]
-fn ready_is_only_looked_at() {
+fn ready_node_is_only_read() {
     for status in [
         "Ready 1.26.1 1.26.1 activate@3",
         "Ready 1.26.2 1.26.1 refresh@4",
@@ -97,7 +97,7 @@ fn ready_is_only_looked_at() {
     ] {
         play(&[("status", 0, status, READY)], End::Done);
     }
-    // Even while somebody else is at work.
+    // Also while another client's command runs.
     play(
         &[
             ("status", 0, "423", BUSY),
@@ -109,7 +109,7 @@ fn ready_is_only_looked_at() {
 }
 
 #[test]
-fn ready_is_replaced_when_that_is_wanted() {
+fn refresh_ready_replaces_an_update_that_is_ready() {
     play_refresh_ready(
         &[
             ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
@@ -118,7 +118,7 @@ fn ready_is_replaced_when_that_is_wanted() {
         ],
         End::Done,
     );
-    // Nothing is chosen any more: what is Ready stays.
+    // No version is chosen any more: the update stays Ready.
     play_refresh_ready(
         &[
             ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
@@ -150,7 +150,7 @@ fn ready_is_replaced_when_that_is_wanted() {
 }
 
 #[test]
-fn staged_is_the_end_if_that_is_wanted() {
+fn stage_only_ends_when_the_update_is_staged() {
     let staged = "info msg=\"update is staged, not activating it because of -stage-only\" \
                   state=Staged next=1.26.1 \
                   running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
@@ -160,7 +160,7 @@ fn staged_is_the_end_if_that_is_wanted() {
     script.rows(&FOUND_AVAILABLE).rows(&STAGED[..1]);
     script.row(("status", 200, "Staged 1.26.1 1.26.1 prepare@2", forever(&prepared)));
     script.ends(End::Done);
-    // It is refreshed each time, and prepared again if another one is chosen.
+    // Each cycle refreshes, and prepares again if another version is chosen.
     let mut script = Script::new(settings.clone());
     script.rows(&[
         ("status", 0, "Staged 1.26.1 1.26.1 prepare@2", ""),
@@ -175,13 +175,13 @@ fn staged_is_the_end_if_that_is_wanted() {
         ("status", 200, "Staged 1.26.2 1.26.1 refresh@3", ""),
         ("prepare", 0, "204", FOUND_2),
     ]);
-    // Somebody else has activated it.
+    // Another client has activated it.
     Script::new(settings).row(("status", 0, "Ready 1.26.1 1.26.1 activate@3", READY));
 }
 
 #[test]
-fn another_version_is_chosen_meanwhile() {
-    // Somebody else's refresh between the prepare and the activate.
+fn version_chosen_during_an_update_is_prepared_next() {
+    // Another client refreshes between the prepare and the activate.
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
         ("activate", 0, "423", BUSY),
@@ -192,7 +192,7 @@ fn another_version_is_chosen_meanwhile() {
         ("status", 200, "Ready 1.26.2 1.26.2 activate@5", ACTIVATED_READY_2),
     ]);
     script.ends(End::Done);
-    // While it is prepared: what is staged is not what is chosen.
+    // Another version is chosen during the prepare.
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).rows(&[
         ("prepare", 0, "204", FOUND),
@@ -200,7 +200,7 @@ fn another_version_is_chosen_meanwhile() {
         ("prepare", 0, "204", FOUND_2),
         ("status", 200, "Staged 1.26.2 1.26.2 prepare@3", PREPARED_2),
     ]);
-    // Withdrawn.
+    // The version is withdrawn.
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).rows(&[
         ("prepare", 0, "204", FOUND),
@@ -210,16 +210,16 @@ fn another_version_is_chosen_meanwhile() {
 }
 
 #[test]
-fn the_state_falls_back() {
+fn state_that_falls_back_is_decided_on_again() {
     let mut script = Script::new(Settings::default());
-    // What was prepared is gone, whoever did that: it is prepared again.
+    // The prepared update is gone, so it is prepared again.
     script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
         ("activate", 0, "409 not allowed", ""),
         ("status", 400, "Available 1.26.1 - refresh@3", ""),
         ("prepare", 0, "204", FOUND),
         ("status", 200, "Staged 1.26.1 1.26.1 prepare@4", PREPARED),
         ("activate", 0, "423", BUSY),
-        // Somebody else's refresh failed.
+        // Another client's refresh failed.
         ("status", 400, "Idle 1.26.1 1.26.1 refresh!Failed@5", ""),
         ("refresh", 0, "204", ""),
         ("status", 200, "Idle - - refresh@6", NOTHING),

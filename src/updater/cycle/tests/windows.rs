@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Open from the beginning of the scripts on, a Friday's, for so many minutes.
+/// A window that is open for `minutes` from the start of the script, a Friday.
 fn open_for(minutes: u64) -> Windows {
     let mut windows = Windows::new();
     let window = format!("Fri 00:00-{:02}:{:02}", minutes / 60, minutes % 60);
@@ -10,7 +10,7 @@ fn open_for(minutes: u64) -> Windows {
     windows
 }
 
-/// Open from so many minutes after the beginning of the scripts on.
+/// A window that opens `minutes` after the start of the script.
 fn open_in(minutes: u64) -> Windows {
     let mut windows = Windows::new();
     let window = format!("Fri {:02}:{:02}-24:00", minutes / 60, minutes % 60);
@@ -29,7 +29,7 @@ const CLOSED_STAGED: &str = "info msg=\"update is waiting for the next window\" 
                              version=1.26.1 opens=1970-01-02T01:00:00.000Z";
 
 #[test]
-fn outside_of_the_windows_nothing_but_a_refresh_begins() {
+fn only_a_refresh_begins_outside_of_the_windows() {
     in_window(open_in(60))
         .rows(&[
             ("status", 0, "404", ""),
@@ -44,7 +44,7 @@ fn outside_of_the_windows_nothing_but_a_refresh_begins() {
             ("status", 200, "Staged 1.26.1 1.26.1 refresh@2", CLOSED_STAGED),
         ])
         .ends(End::Done);
-    // Another version has been chosen since it was prepared.
+    // Another version was chosen after the prepare.
     in_window(open_in(60))
         .rows(&[
             ("status", 0, "Staged 1.26.1 1.26.0 prepare@1", ""),
@@ -66,15 +66,15 @@ fn outside_of_the_windows_nothing_but_a_refresh_begins() {
             ),
         ])
         .ends(End::Done);
-    // What has nothing to wait for says so as ever.
-    for (status, told) in [
+    // Nodes without an update do not wait for a window.
+    for (status, logged) in [
         ("Idle - - refresh@1", NOTHING),
         ("Available - - refresh@1", NOTHING_AVAILABLE),
         ("Staged - 1.26.1 refresh@1", NOTHING_STAGED),
     ] {
         let mut script = in_window(open_in(60));
         script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
-        script.row(("status", 200, status, told)).ends(End::Done);
+        script.row(("status", 200, status, logged)).ends(End::Done);
     }
     in_window(open_in(60))
         .row(("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY))
@@ -82,14 +82,14 @@ fn outside_of_the_windows_nothing_but_a_refresh_begins() {
 }
 
 #[test]
-fn inside_of_a_window_it_is_as_ever() {
+fn update_runs_inside_of_a_window() {
     let mut script = in_window(open_for(60));
     script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[
         ("activate", 0, "204", ""),
         ("status", 200, "Ready 1.26.1 1.26.1 activate@3", ACTIVATED_READY),
     ]);
     script.ends(End::Done);
-    // To the second.
+    // The window opens and closes to the second.
     let mut script = in_window(open_for(60));
     script.rows(&FOUND_AVAILABLE[..2]).rows(&[
         ("status", 200, "+3599799ms Available 1.26.1 - refresh@1", ""),
@@ -108,7 +108,7 @@ fn inside_of_a_window_it_is_as_ever() {
 }
 
 #[test]
-fn a_prepare_that_runs_over_the_end_of_the_window_finishes() {
+fn prepare_that_outlasts_the_window_finishes() {
     let next_week = CLOSED_STAGED.replace("02T01:00:00", "09T00:00:00");
     let prepared = format!("info msg=prepared version=1.26.1 took=20m\n{next_week}");
     let mut script = in_window(open_for(10));
@@ -117,7 +117,7 @@ fn a_prepare_that_runs_over_the_end_of_the_window_finishes() {
         ("status", 200, "+20m Staged 1.26.1 1.26.1 prepare@2", forever(&prepared)),
     ]);
     script.ends(End::Done);
-    // Nor is it done again because it failed, or because its answer was lost.
+    // A prepare that failed, or whose answer was lost, is not repeated.
     let failed = "error msg=\"command failed\" command=prepare status=Failed exit_status=1 \
                   took=20m stderr=\"no space \\\"left\\\" on device\"";
     let mut script = in_window(open_for(10));
@@ -136,7 +136,7 @@ fn a_prepare_that_runs_over_the_end_of_the_window_finishes() {
 }
 
 #[test]
-fn an_activate_that_is_locked_out_until_the_window_ends_waits_for_the_next() {
+fn activate_locked_out_until_the_window_closes_waits_for_the_next() {
     let next_week = CLOSED_STAGED.replace("02T01:00:00", "09T00:00:00");
     let mut script = in_window(open_for(10));
     script.rows(&FOUND_AVAILABLE).rows(&STAGED).rows(&[

@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// What is Ready before the first cycle may be rebooted into before that.
+/// The node may be rebooted before its first cycle.
 #[test]
-fn what_the_first_look_finds_is_remembered() {
+fn first_status_is_remembered_before_the_first_cycle() {
     let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
     let boot = |name| History::new(crate::api::status::copy(name), Some(60 * MINUTE));
     let mut first = Script::with(Settings::default(), boot("first"), schedule, 1);
@@ -13,16 +13,16 @@ fn what_the_first_look_finds_is_remembered() {
     let mut history = boot("second");
     history.read(&first.daemon.history.write()).unwrap();
     let mut second = Script::with(Settings::default(), history, schedule, 1);
-    let (_, told) = second.give("Available 1.26.1 - refresh@1");
+    let (_, logged) = second.give("Available 1.26.1 - refresh@1");
     assert!(
-        told.len() == 1 && told[0].contains("did not boot and the node rolled back"),
-        "{told:?}"
+        logged.len() == 1 && logged[0].contains("did not boot and the node rolled back"),
+        "{logged:?}"
     );
 }
 
-/// Boot after boot of a node on which a version does not come up.
+/// Many boots of a node on which a version does not boot.
 #[test]
-fn what_does_not_boot_is_tried_less_and_less_often() {
+fn version_that_does_not_boot_is_tried_at_growing_intervals() {
     let hour = 60 * MINUTE;
     let boot = |number: usize| crate::api::status::copy(&std::format!("boot-{number}"));
     for (retry, tries) in [(Some(hour), &[1, 2, 4, 8, 16][..]), (None, &[])] {
@@ -37,7 +37,7 @@ fn what_does_not_boot_is_tried_less_and_less_often() {
             script.now = now;
             let mut timestamp = 0;
             let mut state = "404";
-            // Until the node is Ready, and Kured reboots it.
+            // When the node is Ready, Kured reboots it.
             while state != "Ready 1.26.1 1.26.1" && script.now < end {
                 let Next::Call(call, _) = script.next else { panic!("{:?}", script.next) };
                 let mut answer = String::from("204");
@@ -60,9 +60,9 @@ fn what_does_not_boot_is_tried_less_and_less_often() {
                     Call::Reboot => panic!(),
                 }
                 let last = if state.starts_with('A') { "refresh" } else { "prepare" };
-                let (_, told) = script.give(&answer.replace("COMMAND", last));
+                let (_, logged) = script.give(&answer.replace("COMMAND", last));
                 let is = |line: &&String| line.contains("did not boot and the node rolled back");
-                rolled_back.extend(told.iter().filter(is).map(|_| script.now));
+                rolled_back.extend(logged.iter().filter(is).map(|_| script.now));
                 let _ = name;
             }
             boots += 1;
@@ -77,7 +77,7 @@ fn what_does_not_boot_is_tried_less_and_less_often() {
             .collect();
         assert_eq!(pauses.len(), tries.len(), "{pauses:?}");
         for (pause, hours) in pauses.iter().zip(tries) {
-            // It is noticed in the next cycle.
+            // The next cycle notices the end of the hold.
             assert!((hours * 3_600..hours * 3_600 + 610).contains(pause), "{pauses:?}");
         }
     }

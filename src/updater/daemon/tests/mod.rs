@@ -1,5 +1,5 @@
-//! The daemon by a script: no sockets, no clock. Rows are those of the cycle's
-//! tests.
+//! The daemon on a scripted clock, without sockets. The rows have the form of those in
+//! the cycle's tests.
 
 extern crate std;
 use super::*;
@@ -28,12 +28,12 @@ const SCHEDULE: Schedule = Schedule {
     give_up: Duration::from_secs(300),
 };
 
-/// A time at which both clocks show this.
+/// The time at which both clocks show `now`.
 fn at(now: Duration) -> Now {
     Now { now, utc: now }
 }
 
-/// A daemon that is under way.
+/// A daemon in progress.
 struct Script {
     daemon: Daemon,
     next: Next,
@@ -50,12 +50,12 @@ impl Script {
         Self { daemon, next, now: Duration::from_secs(86_400) }
     }
 
-    /// Gives the answer to the next call: the pause before it, and what is
-    /// told then.
+    /// Answers the next call. Returns the pause before the call, and the log lines after
+    /// the answer.
     #[track_caller]
     fn give(&mut self, text: &str) -> (Duration, Vec<String>) {
         let Next::Call(call, pause) = self.next else {
-            panic!("over with {:?}, but {text:?} was to come", self.next);
+            panic!("ended with {:?} before {text:?}", self.next);
         };
         let (answer, delay) = answer_and_delay(text);
         self.now = self.now.saturating_add(pause).saturating_add(delay);
@@ -66,13 +66,13 @@ impl Script {
     }
 
     #[track_caller]
-    fn row(&mut self, (call, pause, text, told): Row) -> &mut Self {
+    fn row(&mut self, (call, pause, text, logged): Row) -> &mut Self {
         if let Next::Call(next, _) = self.next {
             assert_eq!(next.name(), call, "before {text:?}");
         }
         let (waited, lines) = self.give(text);
         assert_eq!(waited, Duration::from_millis(pause), "before {call} {text:?}");
-        assert_eq!(lines.join("\n"), told, "after {call} {text:?}");
+        assert_eq!(lines.join("\n"), logged, "after {call} {text:?}");
         self
     }
 
@@ -89,8 +89,8 @@ impl Script {
         assert_eq!(self.next, Next::End(end));
     }
 
-    /// Gives the answer, of which nothing is told, once or more often: the
-    /// pauses before it.
+    /// Answers the next calls, after which nothing may be logged. Returns the pauses before
+    /// them.
     #[track_caller]
     fn pauses(&mut self, text: &str, times: usize) -> Vec<Duration> {
         let silent = |_| {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn times_without_measure() {
+fn longest_durations_do_not_overflow() {
     let schedule =
         Schedule { once: false, interval: FOR_EVER, jitter: FOR_EVER, give_up: FOR_EVER };
     let settings = Settings { timeouts: [FOR_EVER; 4], refresh_ready: true, ..Settings::default() };
@@ -29,7 +29,7 @@ fn times_without_measure() {
                 now = now.saturating_add(pause);
                 let answer = any.to(call, &mut numbers);
                 next = daemon.on_answer(at(now), call, answer, &mut |_| ());
-                // The kernel takes no clock back, but nothing must rest on it.
+                // The clock never goes back, but nothing may depend on that.
                 if numbers.below(50) == 0 {
                     now = Duration::ZERO;
                 }
@@ -38,10 +38,10 @@ fn times_without_measure() {
     }
 }
 
-/// Whatever the answers are, the daemon goes on, keeps its pauses, its windows and
-/// away from what did not boot, and tells of outage in pairs.
+/// With any answers, the daemon goes on, keeps its pauses and its windows, does not try a
+/// version that is held back, and logs the beginning and the end of each outage.
 #[test]
-fn any_sequence_of_answers() {
+fn daemon_keeps_its_rules_with_any_sequence_of_answers() {
     let any = AnyAnswer::new();
     let stale = [answer("refused"), answer("missing")];
     let jitter = Duration::from_secs(30);

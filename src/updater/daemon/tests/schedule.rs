@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn silence_may_last_a_cycle_and_the_time_until_it_gives_up() {
+fn silence_limit_is_a_cycle_and_the_time_to_give_up() {
     let seconds = Duration::from_secs;
     let schedule = |interval, jitter, give_up| Schedule {
         interval: seconds(interval),
@@ -12,14 +12,14 @@ fn silence_may_last_a_cycle_and_the_time_until_it_gives_up() {
         once: false,
     };
     assert_eq!(schedule(600, 60, 300).silence_max(), seconds(960));
-    // At least a minute more than a cycle.
+    // The limit is at least a minute longer than a cycle.
     assert_eq!(schedule(10, 0, 0).silence_max(), seconds(70));
     let endless = Schedule { give_up: Duration::MAX, ..SCHEDULE };
     assert_eq!(endless.silence_max(), Duration::MAX);
 }
 
 #[test]
-fn cycle_after_cycle() {
+fn cycles_follow_each_other_after_the_interval() {
     Script::new(SCHEDULE, 1).rows(&[
         ("status", 0, "404", ""),
         ("refresh", 0, "204", ""),
@@ -35,7 +35,7 @@ fn cycle_after_cycle() {
             "error msg=\"command failed\" command=prepare \
              status=Failed exit_status=1 took=200ms stderr=\"no space \\\"left\\\" on device\"",
         ),
-        // A failure is no reason to hurry.
+        // A failure does not shorten the interval.
         ("status", 600_000, "Available 1.26.1 - prepare!Failed@3", ""),
         ("refresh", 0, "204", ""),
         ("status", 200, "Available 1.26.1 - refresh@4", ""),
@@ -57,7 +57,7 @@ fn cycle_after_cycle() {
         ),
         ("status", 600_000, "Ready 1.26.1 1.26.1 activate@6", READY),
         ("status", 600_000, "Ready 1.26.1 1.26.1 activate@6", READY),
-        // The node has rebooted, and the image did not come up.
+        // The node rebooted, and the new version did not boot.
         ("status", 600_000, "404", ""),
         ("refresh", 0, "204", ""),
         ("status", 200, "Available 1.26.1 - refresh@7", ""),
@@ -66,15 +66,15 @@ fn cycle_after_cycle() {
 }
 
 #[test]
-fn one_cycle_alone() {
+fn once_runs_a_single_cycle() {
     let once = Schedule { once: true, jitter: MINUTE, ..SCHEDULE };
     for (rows, end) in [
         (&[("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY)][..], End::Done),
-        // Nobody is waited for who is not there.
+        // It does not wait for a missing socket.
         (&[("status", 0, "refused", REFUSED)], End::NoAnswer),
         (&[("status", 0, "denied", DENIED)], End::NoAnswer),
         (&[("status", 0, "+10s silence", SILENT)], End::NoAnswer),
-        // But for somebody who was.
+        // It does wait for an API that has answered before.
         (
             &[
                 ("status", 0, "404", ""),
@@ -96,7 +96,7 @@ fn one_cycle_alone() {
             ],
             End::Done,
         ),
-        // The last line says how it ended.
+        // The last line says how the cycle ended.
         (
             &[
                 ("status", 0, "404", ""),
@@ -117,11 +117,11 @@ fn one_cycle_alone() {
 }
 
 #[test]
-fn the_first_cycle_is_anywhere_in_the_interval() {
+fn first_cycle_begins_at_a_random_time_in_the_interval() {
     for jitter in [Duration::from_millis(1), MINUTE, FOR_EVER, Duration::MAX] {
         let first = |seed| {
             let mut script = Script::new(Schedule { jitter, ..SCHEDULE }, seed);
-            // Whether the API is there is looked at at once.
+            // The API is called immediately.
             script.row(("status", 0, "404", ""));
             let (pause, _) = script.give("404");
             assert!(pause <= SCHEDULE.interval, "{jitter:?}: {pause:?}");
@@ -135,7 +135,7 @@ fn the_first_cycle_is_anywhere_in_the_interval() {
 }
 
 #[test]
-fn so_is_the_cycle_after_the_api_was_away() {
+fn cycle_after_an_outage_begins_at_a_random_time() {
     let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
     let mut pauses = Vec::new();
     for seed in 0..1000 {
@@ -153,8 +153,8 @@ fn so_is_the_cycle_after_the_api_was_away() {
 }
 
 #[test]
-fn a_fleet_is_spread_evenly() {
-    // Whether the numbers are good or, from a clock at boot, almost the same.
+fn fleet_is_spread_evenly() {
+    // The seeds may be good, or almost the same if they come from a clock at boot.
     type Seeds = fn(u64) -> u64;
     let seeds: [(&str, Seeds); 4] = [
         ("1, 2, 3", |node| node),
@@ -176,7 +176,7 @@ fn a_fleet_is_spread_evenly() {
             second[spread.as_secs().min(59) as usize] += 1;
         }
         for counts in [first, second] {
-            // 167 are expected in each second, give or take 13.
+            // 167 are expected in each second, with a standard deviation of 13.
             let even = counts.iter().all(|count| (100..250).contains(count));
             assert!(even, "seeds of {kind}: {counts:?}");
         }
@@ -184,7 +184,7 @@ fn a_fleet_is_spread_evenly() {
 }
 
 #[test]
-fn one_node_is_spread_over_time() {
+fn pauses_of_one_node_vary() {
     let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
     for seed in [0, 1, u64::MAX] {
         let mut script = Script::new(schedule, seed);
@@ -204,7 +204,7 @@ fn one_node_is_spread_over_time() {
 }
 
 #[test]
-fn the_jitter_is_anything_up_to_all_of_it() {
+fn jitter_takes_each_value_up_to_the_longest() {
     let millis = Duration::from_millis;
     let schedule = Schedule { jitter: millis(2), ..SCHEDULE };
     let mut counts = [0; 3];
@@ -217,7 +217,7 @@ fn the_jitter_is_anything_up_to_all_of_it() {
 }
 
 #[test]
-fn without_jitter_nothing_is_random() {
+fn nothing_is_random_without_jitter() {
     for seed in 0..100 {
         let mut script = Script::new(SCHEDULE, seed);
         script.row(("status", 0, "Ready - 1.26.1", READY));

@@ -8,7 +8,7 @@ const ACTIVATED_READY: &str = "info msg=activated version=1.26.1 took=200ms\n\
                                info msg=\"ready, waiting for the reboot\" state=Ready \
                                next=1.26.1 running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
 
-/// The scripts begin at midnight, on a Friday.
+/// Settings with these windows. The scripts begin on a Friday at midnight.
 fn windows(list: &str) -> Settings {
     let mut windows = Windows::new();
     windows.add(list.as_bytes()).unwrap();
@@ -16,7 +16,7 @@ fn windows(list: &str) -> Settings {
 }
 
 #[test]
-fn the_opening_of_a_window_hurries_nobody() {
+fn opening_of_a_window_does_not_shorten_the_interval() {
     let closed = "info msg=\"update is waiting for the next window\" state=Available \
                   version=1.26.1 \
                   opens=1970-01-02T00:25:00.000Z";
@@ -25,14 +25,14 @@ fn the_opening_of_a_window_hurries_nobody() {
         ("status", 0, "404", ""),
         ("refresh", 0, "204", ""),
         ("status", 200, "Available 1.26.1 - refresh@1", closed),
-        // Refreshes go on meanwhile.
+        // Refreshes continue meanwhile.
         ("status", 600_000, "Available 1.26.1 - refresh@1", ""),
         ("refresh", 0, "204", ""),
         ("status", 200, "Available 1.26.1 - refresh@2", closed),
         ("status", 600_000, "Available 1.26.1 - refresh@2", ""),
         ("refresh", 0, "204", ""),
         ("status", 200, "Available 1.26.1 - refresh@3", closed),
-        // It opens before that, and is open still.
+        // The window has opened meanwhile, and is still open.
         ("status", 600_000, "Available 1.26.1 - refresh@3", ""),
         ("refresh", 0, "204", ""),
         ("status", 200, "Available 1.26.1 - refresh@4", ""),
@@ -45,7 +45,7 @@ fn the_opening_of_a_window_hurries_nobody() {
 }
 
 #[test]
-fn a_cycle_begins_when_a_window_opens_that_is_soon_closed_again() {
+fn cycle_begins_when_a_short_window_opens() {
     let closed = "info msg=\"update is waiting for the next window\" state=Available \
                   version=1.26.1 \
                   opens=1970-01-02T00:05:00.000Z";
@@ -61,9 +61,8 @@ fn a_cycle_begins_when_a_window_opens_that_is_soon_closed_again() {
     ]);
 }
 
-/// One that opens and is closed again before the next cycle, while another is open.
 #[test]
-fn a_cycle_begins_when_the_next_window_opens_that_is_soon_closed_again() {
+fn cycle_begins_when_a_short_window_opens_while_another_is_open() {
     let settings = windows("Fri 00:00-00:03; Fri 00:05-00:08");
     let mut script = Script::with(settings, History::default(), SCHEDULE, 1);
     script.rows(&[
@@ -75,7 +74,7 @@ fn a_cycle_begins_when_the_next_window_opens_that_is_soon_closed_again() {
 }
 
 #[test]
-fn a_window_that_is_shorter_than_the_jitter_is_not_missed() {
+fn window_shorter_than_the_jitter_is_not_missed() {
     let schedule = Schedule { jitter: 120 * MINUTE, ..SCHEDULE };
     let midnight = Duration::from_secs(86_400);
     let mut lates = Vec::new();
@@ -89,14 +88,14 @@ fn a_window_that_is_shorter_than_the_jitter_is_not_missed() {
             lates.push(late);
         }
     }
-    // And not all of them at the same moment.
+    // The nodes begin at different times.
     lates.sort();
     lates.dedup();
     assert!(lates.len() > 50, "{}", lates.len());
 }
 
 #[test]
-fn what_is_staged_over_the_end_of_a_window_is_activated_in_the_next() {
+fn update_staged_after_the_window_closes_is_activated_in_the_next() {
     let closed = "info msg=\"update is waiting for the next window\" state=Staged version=1.26.1 \
                   opens=1970-01-02T00:40:00.000Z";
     let settings = windows("Fri 00:00-00:10; Fri 00:40-00:50");
@@ -108,8 +107,8 @@ fn what_is_staged_over_the_end_of_a_window_is_activated_in_the_next() {
         ("status", 200, "Available 1.26.1 - refresh@1", ""),
         ("prepare", 0, "204", FOUND),
     ]);
-    let (_, told) = script.give("+30m Staged 1.26.1 1.26.1 prepare@2");
-    assert_eq!(told.join("\n"), prepared);
+    let (_, logged) = script.give("+30m Staged 1.26.1 1.26.1 prepare@2");
+    assert_eq!(logged.join("\n"), prepared);
     script.rows(&[
         ("status", 600_000, "Staged 1.26.1 1.26.1 prepare@2", ""),
         ("refresh", 0, "204", ""),
@@ -120,7 +119,7 @@ fn what_is_staged_over_the_end_of_a_window_is_activated_in_the_next() {
 }
 
 #[test]
-fn a_fleet_is_spread_when_a_window_opens_that_is_soon_closed_again() {
+fn fleet_is_spread_when_a_short_window_opens() {
     let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
     let regular = schedule.interval..=schedule.interval + MINUTE;
     let mut counts = [0; 6];
@@ -143,7 +142,7 @@ fn a_fleet_is_spread_when_a_window_opens_that_is_soon_closed_again() {
 }
 
 #[test]
-fn trouble_is_no_reason_to_begin_while_a_window_is_closed() {
+fn outage_does_not_start_an_update_outside_of_the_windows() {
     let settings = windows("Fri 12:00-13:00");
     let mut script = Script::with(settings, History::default(), SCHEDULE, 1);
     script.give("refused");

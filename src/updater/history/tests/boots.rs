@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_version_that_comes_up_is_forgotten() {
+fn version_that_boots_is_forgotten() {
     play(
         Some(DAY),
         &[
@@ -12,13 +12,13 @@ fn a_version_that_comes_up_is_forgotten() {
             ("restart", ""),
             ("Ready 1.26.0 1.26.1", ""),
             ("boot", ""),
-            // The first status after a boot tells nothing.
+            // The first status after a boot does not name the running version.
             ("Idle - -", ""),
             ("Idle 1.26.1 -", "updated 1.26.1 1.26.0"),
             ("held 1.26.1", ""),
             ("boot", ""),
             ("Idle 1.26.1 -", ""),
-            // Nor is it remembered when the old one is booted by hand.
+            // Booting the old version by hand is not a rollback.
             ("boot", ""),
             ("Available 1.26.0 -", ""),
         ],
@@ -26,7 +26,7 @@ fn a_version_that_comes_up_is_forgotten() {
 }
 
 #[test]
-fn a_version_that_does_not_come_up_is_held_back() {
+fn version_that_does_not_boot_is_held_back() {
     play_on(&[
         ("held 1.26.1", "held_back 1.26.1 1 24h"),
         ("Available 1.26.0 -", ""),
@@ -36,7 +36,7 @@ fn a_version_that_does_not_come_up_is_held_back() {
         ("Available 1.26.0 -", ""),
         ("+1h", ""),
         ("held 1.26.1", "held_back 1.26.1 1 23h"),
-        // Only this one.
+        // Other images are not held back.
         ("held 1.26.2", ""),
         ("held 1.26.0", ""),
         ("held 1.26.1/other", ""),
@@ -46,7 +46,7 @@ fn a_version_that_does_not_come_up_is_held_back() {
         ("held 1.26.1", "held_back 1.26.1 1 1s"),
         ("+1s", ""),
         ("held 1.26.1", ""),
-        // It is not forgotten: the next time counts as the second.
+        // The failure is remembered: the next one is the second.
         ("activate 1.26.0 1.26.1", ""),
         ("Ready 1.26.0 1.26.1", ""),
         ("held 1.26.1", ""),
@@ -56,7 +56,7 @@ fn a_version_that_does_not_come_up_is_held_back() {
         ("held 1.26.1", ""),
         ("activate 1.26.0 1.26.1", ""),
         ("boot", ""),
-        // At the third time it comes up, and all is forgotten.
+        // The third try boots, and the failures are forgotten.
         ("Idle 1.26.1 -", "updated 1.26.1 1.26.0"),
         ("held 1.26.1", ""),
         ("activate 1.26.0 1.26.1", ""),
@@ -66,14 +66,14 @@ fn a_version_that_does_not_come_up_is_held_back() {
 }
 
 #[test]
-fn it_runs_in_the_same_boot() {
-    // That cannot be, but if it does, there is nothing to hold back.
+fn version_that_runs_in_the_same_boot_is_forgotten() {
+    // This does not happen on a node. If it did, nothing would be held back.
     play(Some(DAY), &[("activate 1.26.0 1.26.1", ""), ("Idle 1.26.1 -", ""), ("boot", "")]);
     play_on(&[("Idle 1.26.1 -", ""), ("held 1.26.1", "")]);
 }
 
 #[test]
-fn a_third_version_says_nothing_about_the_second() {
+fn third_version_says_nothing_about_the_second() {
     play(
         Some(DAY),
         &[
@@ -87,7 +87,7 @@ fn a_third_version_says_nothing_about_the_second() {
             ("held 1.26.1", ""),
         ],
     );
-    // What is known of it stays.
+    // Earlier failures are still remembered.
     play_on(&[
         ("+24h", ""),
         ("activate 1.26.0 1.26.1", ""),
@@ -101,7 +101,7 @@ fn a_third_version_says_nothing_about_the_second() {
 }
 
 #[test]
-fn what_is_deactivated_by_somebody_was_not_booted() {
+fn deactivated_version_is_not_a_failed_boot() {
     for taken_back in ["Staged 1.26.0 1.26.1", "Available 1.26.0 -", "Idle 1.26.0 -"] {
         play(
             Some(DAY),
@@ -115,7 +115,7 @@ fn what_is_deactivated_by_somebody_was_not_booted() {
             ],
         );
     }
-    // Another one is Ready instead.
+    // Another version is Ready instead.
     play(
         Some(DAY),
         &[
@@ -130,14 +130,14 @@ fn what_is_deactivated_by_somebody_was_not_booted() {
 }
 
 #[test]
-fn what_somebody_else_has_activated_counts_as_well() {
+fn activation_by_another_client_counts() {
     play(
         Some(DAY),
         &[
             ("Ready 1.26.0 1.26.1", ""),
             ("boot", ""),
             ("Available 1.26.0 -", "rolled_back 1.26.1 1 24h 1.26.0"),
-            // Somebody wants it all the same, and it comes up or it does not.
+            // Another client activates it although it is held back.
             ("Ready 1.26.0 1.26.1", ""),
             ("boot", ""),
             ("Available 1.26.0 -", "rolled_back 1.26.1 2 48h 1.26.0"),
@@ -146,7 +146,7 @@ fn what_somebody_else_has_activated_counts_as_well() {
             ("Idle 1.26.1 -", "updated 1.26.1 1.26.0"),
         ],
     );
-    // It is Ready again before anybody has looked.
+    // It is Ready again before the first status is read.
     play(
         Some(DAY),
         &[
@@ -178,7 +178,7 @@ fn another_variant_is_another_image() {
 }
 
 #[test]
-fn one_more_takes_the_place_of_the_first() {
+fn fifth_version_replaces_the_first() {
     let mut script = Script::new(Some(DAY));
     let versions = ["1.26.1", "1.26.2", "1.26.3", "1.26.4", "1.26.5", "1.26.6"];
     for version in versions {
@@ -190,7 +190,7 @@ fn one_more_takes_the_place_of_the_first() {
         script.history.held().map(|entry| entry.image.version.to_string()).collect()
     };
     assert_eq!(held(&script), versions[2..]);
-    // Whoever is tried again is the last one then.
+    // A version that is tried again moves to the end.
     script.step("activate 1.26.0 1.26.3");
     script.step("boot");
     script.step("Available 1.26.0 -");
@@ -199,16 +199,15 @@ fn one_more_takes_the_place_of_the_first() {
     assert_eq!(script.step("held 1.26.3"), "held_back 1.26.3 2 48h");
 }
 
-/// Whatever happens, each activation comes to one end at most, and the right one.
 #[test]
-fn any_sequence_of_boots() {
+fn any_sequence_of_boots_gives_the_right_outcomes() {
     let versions = ["1.26.0", "1.26.1", "1.26.2", "1.26.3", "1.26.4", "1.26.1/other"];
     let (mut rolled_back, mut updated, mut most) = (0, 0, 0);
     for seed in 0..200 {
         let mut numbers = Numbers(seed);
         let retry = *numbers.one_of(&[Some(DAY), Some(Duration::from_secs(HOUR)), None]);
         let mut script = Script::new(retry);
-        // What was activated, in which boot and over what, whose end is not known.
+        // The activations whose outcome is unknown: version, boot, previous version.
         let mut pending: List<(&str, u32, &str)> = vec![];
         let mut running = versions[0];
         for _ in 0..60 {
@@ -231,19 +230,19 @@ fn any_sequence_of_boots() {
                     pending.push((version, script.boots, running));
                 }
                 6 => {
-                    let told = script.step(&format!("held {version}"));
-                    assert!(told.is_empty() || told.contains(" never") == retry.is_none());
+                    let events = script.step(&format!("held {version}"));
+                    assert!(events.is_empty() || events.contains(" never") == retry.is_none());
                 }
                 _ => {
-                    // The node is offered no image that runs.
+                    // The API never offers the version that is running.
                     let states = ["Idle", "Available", "Staged", "Ready"];
                     let some = if version == running { &states[..2] } else { &states };
                     let state = numbers.one_of(some);
-                    let told = script.step(&format!("{state} {running} {version}"));
-                    for told in told.split(", ").filter(|told| !told.is_empty()) {
-                        let words: List<&str> = told.split(' ').collect();
+                    let events = script.step(&format!("{state} {running} {version}"));
+                    for event in events.split(", ").filter(|event| !event.is_empty()) {
+                        let words: List<&str> = event.split(' ').collect();
                         let short = |version: &str| version.split('/').next() == Some(words[1]);
-                        // Not in the boot that it was made in.
+                        // The outcome is known in a later boot only.
                         let at = pending.iter().position(|(version, boot, before)| {
                             let same_end = match words[0] {
                                 "updated" => *version == running,
@@ -252,7 +251,7 @@ fn any_sequence_of_boots() {
                             };
                             short(version) && *boot < script.boots && same_end
                         });
-                        let at = at.unwrap_or_else(|| panic!("seed {seed}: {told}: {pending:?}"));
+                        let at = at.unwrap_or_else(|| panic!("seed {seed}: {event}: {pending:?}"));
                         pending.remove(at);
                         rolled_back += u32::from(words[0] == "rolled_back");
                         updated += u32::from(words[0] == "updated");
@@ -263,7 +262,7 @@ fn any_sequence_of_boots() {
                     }
                     let again = script.observe(&format!("{state} {running} {version}"));
                     assert_eq!(again, [""; 0], "seed {seed}");
-                    // What runs is not held back.
+                    // The running version is not held back.
                     assert!(script.history.held().all(|held| held.image.image() != image(running)));
                 }
             }

@@ -16,7 +16,7 @@ fn history(entries: &[Entry]) -> History {
     History { entries: entries.iter().cloned().collect(), ..History::default() }
 }
 
-/// Four entries, each text in them as long as it can be.
+/// Four entries with the longest texts and numbers.
 fn longest() -> History {
     let full = |first: usize| format!("{first}{}", "\"".repeat(STRING_MAX - 1));
     let texts = [0, 1, 2, 3, 4].map(full);
@@ -35,13 +35,12 @@ fn longest() -> History {
     history(&[entry(1), entry(2), entry(3), entry(4)])
 }
 
-/// The text with its sum behind it.
+/// The text, followed by the line with its checksum.
 pub(crate) fn summed(text: &str) -> List<u8> {
     format!("{text}{SUM}{}\n", fnv1a(text.as_bytes())).into_bytes()
 }
 
-/// Reads a file into a history that has an entry: it has another one then, or
-/// nothing was taken.
+/// Whether the file can be read. If not, the history must stay as it was.
 fn reads(file: &[u8]) -> bool {
     let mut read = history(&[entry(7)]);
     let taken = read.read(file).is_ok();
@@ -50,7 +49,7 @@ fn reads(file: &[u8]) -> bool {
 }
 
 #[test]
-fn the_file() {
+fn file_has_the_documented_form() {
     let empty = History::default().write();
     assert_eq!(str::from_utf8(&empty), Ok("bottlerocket-updater 1\nsum 3849901367990969504\n"));
     let file = history(&[entry(0), Entry { boot: text(""), ..entry(3) }]).write();
@@ -62,8 +61,8 @@ fn the_file() {
 }
 
 #[test]
-fn the_sum_is_fnv_1a() {
-    // The test vectors of its authors.
+fn fnv1a_matches_its_test_vectors() {
+    // Test vectors by the authors of FNV.
     for (text, expected) in [
         ("", 0xcbf2_9ce4_8422_2325),
         ("a", 0xaf63_dc4c_8601_ec8c),
@@ -74,7 +73,7 @@ fn the_sum_is_fnv_1a() {
 }
 
 #[test]
-fn the_longest_file_has_room() {
+fn longest_file_fits() {
     let history = longest();
     assert_eq!(history.entries.len(), ENTRIES_MAX);
     let file = history.write();
@@ -88,7 +87,7 @@ fn the_longest_file_has_room() {
 }
 
 #[test]
-fn a_file_is_read_as_strictly_as_it_is_written() {
+fn every_other_form_of_the_file_is_refused() {
     const LINE: &str = "1.26.1\tv\ta\t1.26.0\tb\t1\t2\t\n";
     let text = |lines: &[&str]| summed(&[&[HEADER], lines].concat().concat());
     assert!(reads(&text(&[])));
@@ -98,7 +97,7 @@ fn a_file_is_read_as_strictly_as_it_is_written() {
     let long = format!("{}\n", "x".repeat(400));
     assert!(!reads(&text(&[&long])));
     assert!(!reads(&text(&[LINE.trim_end()])));
-    // Nor what cannot be shown on a line, or was written by somebody else.
+    // Texts with control characters, and other forms of a number or of a line.
     for line in [
         "1.26.1\x1b[31m\tv\ta\t1.26.0\tb\t1\t2\t\n",
         "1.26.1\tv\ta\t1.26.0\u{202e}\tb\t1\t2\t\n",
@@ -127,7 +126,7 @@ fn a_file_is_read_as_strictly_as_it_is_written() {
         assert!(!reads(&summed(header)), "{header:?}");
         assert!(!reads(&summed(&format!("{header}{LINE}"))), "{header:?}");
     }
-    // What is no text, with the sum that it has.
+    // Bytes that are not UTF-8, with the right checksum.
     let mut file = format!("{HEADER}1.26.1\tv\ta\t1.26.0\t").into_bytes();
     file.extend_from_slice(b"\xff\t1\t2\t\n");
     let line = format!("{SUM}{}\n", fnv1a(&file));
@@ -136,7 +135,7 @@ fn a_file_is_read_as_strictly_as_it_is_written() {
     for file in [&b""[..], b"\n", b"\n\n", b"sum 0\n", b"\0", &[0; 2048], &[b'\n'; 2048]] {
         assert!(!reads(file), "{file:?}");
     }
-    // A sum is written in one way, or not at all.
+    // A checksum has one form only.
     let number = fnv1a(HEADER.as_bytes());
     for last in [
         format!("sum {number}"),
@@ -155,9 +154,8 @@ fn a_file_is_read_as_strictly_as_it_is_written() {
     }
 }
 
-/// The sum is right, but nobody has ever written such a line: it does no harm.
 #[test]
-fn lines_of_no_use() {
+fn unexpected_lines_with_the_right_checksum_do_no_harm() {
     let long = format!("{}\tv\ta\t1.26.0\tb\t1\t2\t", "x".repeat(300));
     for line in [
         "",
@@ -198,7 +196,7 @@ fn lines_of_no_use() {
                 None => script.start(true),
             }
         }
-        // In the end, only what is known of this boot is left.
+        // In the end, only the entries of this boot are left.
         assert!(
             script.history.entries.iter().all(|entry| entry.image.image() != image("1.26.1")),
             "{line:?}"
@@ -207,12 +205,12 @@ fn lines_of_no_use() {
 }
 
 #[test]
-fn a_damaged_file_is_noticed_wherever_the_damage_is() {
+fn damage_is_noticed_at_every_byte() {
     let two = history(&[entry(0), Entry { boot: text(""), ..entry(3) }]);
     for history in [History::default(), two, longest()] {
         let file = history.write();
         assert!(reads(&file));
-        // A byte that is another one.
+        // One byte has changed.
         let values: List<u8> = match file.len() {
             ..100 => (1..=255).collect(),
             100..300 => (0..8).map(|bit| 1 << bit).collect(),
@@ -224,7 +222,7 @@ fn a_damaged_file_is_noticed_wherever_the_damage_is() {
                 damaged[at] ^= change;
                 assert!(!reads(&damaged), "{at} {change}");
             }
-            // It ends there, or a byte is missing there, or twice there.
+            // The file ends there, or a byte is missing or doubled there.
             assert!(!reads(&file[..at]), "{at}");
             let without = [&file[..at], &file[at + 1..]].concat();
             assert!(!reads(&without), "{at}");
@@ -233,7 +231,7 @@ fn a_damaged_file_is_noticed_wherever_the_damage_is() {
                 assert!(!reads(&[before, &file[at..=at], behind].concat()), "{at}");
             }
         }
-        // Something follows.
+        // Something follows the end.
         for byte in 0..=u8::MAX {
             assert!(!reads(&[&file[..], &[byte]].concat()), "{byte}");
         }

@@ -3,8 +3,8 @@
 use super::*;
 
 #[test]
-fn whatever_somebody_does_to_the_clock() {
-    // Back: the pause begins anew, and does not grow.
+fn clock_changes_do_not_prolong_the_hold() {
+    // Set back: the hold begins again, but does not become longer.
     play_on(&[
         ("-240h", ""),
         ("Available 1.26.0 -", ""),
@@ -19,18 +19,18 @@ fn whatever_somebody_does_to_the_clock() {
         ("+2h", ""),
         ("held 1.26.1", ""),
     ]);
-    // Forward: it is over, which is no harm, and stays so.
+    // Set forward: the hold ends, and returns with the right time.
     play_on(&[
         ("+100000h", ""),
         ("held 1.26.1", ""),
         ("-100000h", ""),
         ("held 1.26.1", "held_back 1.26.1 1 24h"),
     ]);
-    // A clock that has no battery starts in 1970.
+    // A clock without a battery starts in 1970.
     let mut script = Script::new(Some(DAY));
     script.utc = 0;
-    for (step, told) in ROLLED_BACK {
-        assert_eq!(script.step(step), told);
+    for (step, events) in ROLLED_BACK {
+        assert_eq!(script.step(step), events);
     }
     script.utc = 5;
     assert_eq!(script.step("held 1.26.1"), "held_back 1.26.1 1 23h59m55s");
@@ -39,15 +39,15 @@ fn whatever_somebody_does_to_the_clock() {
 }
 
 #[test]
-fn the_pause_doubles_up_to_a_limit() {
+fn hold_doubles_up_to_a_limit() {
     let second = Duration::from_secs(1);
     for retry in [second, DAY, Duration::MAX, Duration::from_millis(u64::MAX)] {
         let mut script = Script::new(Some(retry));
         for failed_boots in 1..=20u32 {
             script.step("activate 1.26.0 1.26.1");
             script.step("boot");
-            let told = script.observe("Available 1.26.0 -");
-            assert!(told[0].starts_with(&format!("rolled_back 1.26.1 {failed_boots} ")));
+            let events = script.observe("Available 1.26.0 -");
+            assert!(events[0].starts_with(&format!("rolled_back 1.26.1 {failed_boots} ")));
             let pause = retry.saturating_mul(1 << (failed_boots - 1).min(16));
             let begin = script.utc;
             let at = |seconds| Duration::from_secs(begin + seconds);
@@ -73,7 +73,7 @@ fn the_pause_doubles_up_to_a_limit() {
 }
 
 #[test]
-fn without_a_pause_it_is_never_tried_again() {
+fn version_is_held_for_ever_without_a_retry() {
     play(
         None,
         &[
@@ -87,7 +87,7 @@ fn without_a_pause_it_is_never_tried_again() {
             ("held 1.26.1", "held_back 1.26.1 1 never"),
             ("-500000h", ""),
             ("held 1.26.1", "held_back 1.26.1 1 never"),
-            // But for somebody else, who may do so.
+            // Another client may activate it.
             ("Ready 1.26.0 1.26.1", ""),
             ("boot", ""),
             ("Idle 1.26.1 -", "updated 1.26.1 1.26.0"),
@@ -96,16 +96,16 @@ fn without_a_pause_it_is_never_tried_again() {
 }
 
 #[test]
-fn other_settings_count_at_once() {
+fn changed_retry_applies_to_earlier_failures() {
     let mut script = Script::new(None);
     for (step, _) in ROLLED_BACK {
         script.step(step);
     }
-    for (retry, told) in
+    for (retry, events) in
         [(Some(2 * DAY), "held_back 1.26.1 1 48h"), (None, "held_back 1.26.1 1 never")]
     {
         script.retry = retry;
         script.step("restart");
-        assert_eq!(script.step("held 1.26.1"), told);
+        assert_eq!(script.step("held 1.26.1"), events);
     }
 }

@@ -1,4 +1,4 @@
-//! Boots by a script: what the status says in which boot, and what comes of it.
+//! Boots by a script: statuses in several boots, and what the history concludes.
 
 extern crate std;
 use super::*;
@@ -19,21 +19,21 @@ pub(crate) use file::summed;
 
 const HOUR: u64 = 60 * 60;
 const DAY: Duration = Duration::from_secs(24 * HOUR);
-/// When the scripts begin: any time will do, if it is not the very first.
+/// When the scripts begin, in seconds since 1970. Any time above zero will do.
 const BEGIN: u64 = 1_795_325_532;
 
 fn text(text: &str) -> Text {
     Text::try_from(text).unwrap()
 }
 
-/// `1.26.1` is of the usual variant, `1.26.1/other` is of that one.
+/// The image for `1.26.1`, with the usual variant, or for `1.26.1/other`.
 fn image(version: &str) -> Image<'_> {
     let (version, variant) = version.split_once('/').unwrap_or((version, "aws-k8s-1.30"));
     Image { version, variant, arch: "x86_64" }
 }
 
-/// A status in short: the state, the versions that run and are staged, as in
-/// `Ready 1.26.0 1.26.1`.
+/// The status for a short text: the state, the running version and the staged version,
+/// as in `Ready 1.26.0 1.26.1`.
 fn status(text: &str) -> Status<'_> {
     let mut words = text.split(' ');
     let state = words.next().unwrap();
@@ -43,7 +43,7 @@ fn status(text: &str) -> Status<'_> {
     Status { state, chosen: staged, running, staged, last_command: None }
 }
 
-/// What an event tells of a version, in short.
+/// The name and some fields of an event.
 fn short(event: &Event) -> String {
     let line = event.record(Format::Logfmt, Duration::ZERO).finish().to_vec();
     let line = String::from_utf8(line).unwrap();
@@ -56,7 +56,7 @@ fn short(event: &Event) -> String {
     [Some(name)].into_iter().chain(fields).flatten().collect::<List<_>>().join(" ")
 }
 
-/// A node's history, boot after boot: what one has written, the next one reads.
+/// The history of a node in many boots. Each boot reads what the one before wrote.
 struct Script {
     history: History,
     retry: Option<Duration>,
@@ -71,13 +71,13 @@ impl Script {
     }
 
     fn observe(&mut self, text: &str) -> List<String> {
-        let mut told = List::new();
+        let mut events = List::new();
         let utc = Duration::from_secs(self.utc);
-        observe(&mut self.history, utc, &status(text), &mut |event| told.push(short(&event)));
-        told
+        observe(&mut self.history, utc, &status(text), &mut |event| events.push(short(&event)));
+        events
     }
 
-    /// The program starts anew, in another boot if it is to be.
+    /// Restarts the program, and the node if it is another boot.
     fn start(&mut self, in_another_boot: bool) {
         self.boots += u32::from(in_another_boot);
         let file = self.history.write();
@@ -86,20 +86,20 @@ impl Script {
         self.history.read(&file).unwrap();
     }
 
-    /// Does what a step says, and says what comes of it:
+    /// Performs a step, and returns the events:
     ///
-    /// - `boot`, `restart`: of the node, of the program
-    /// - `+1h`, `-1h`: the clock is another one by then
-    /// - `activate 1.26.0 1.26.1`: that is about to be done, on this, to that
-    /// - `held 1.26.1`: whether it is, how often it failed, and for how long
-    /// - anything else is a status
+    /// - `boot`, `restart`: the node boots, the program restarts
+    /// - `+1h`, `-1h`: the clock goes forward or back
+    /// - `activate 1.26.0 1.26.1`: while 1.26.0 runs, 1.26.1 is about to be activated
+    /// - `held 1.26.1`: whether the version is held back
+    /// - anything else: this status is read
     fn step(&mut self, step: &str) -> String {
         let (word, rest) = step.split_once(' ').unwrap_or((step, ""));
         let duration =
             |text: &str| crate::text::duration::parse(text.as_bytes()).unwrap().as_secs();
         let before = self.history.write();
         self.history.set_saved();
-        let mut told = List::new();
+        let mut events = List::new();
         match word.split_at_checked(1).unwrap() {
             ("+", later) => self.utc += duration(later),
             ("-", earlier) => self.utc -= duration(earlier),
@@ -113,19 +113,19 @@ impl Script {
                 "held" => {
                     let utc = Duration::from_secs(self.utc);
                     if let Some((entry, left)) = self.history.hold_for(utc, image(rest)) {
-                        told.push(short(&Event::HeldBack { entry, retry_in: left }));
+                        events.push(short(&Event::HeldBack { entry, retry_in: left }));
                     }
                 }
-                _ => told = self.observe(step),
+                _ => events = self.observe(step),
             },
         }
         let changed = self.history.has_changed();
         assert_eq!(changed, self.history.write() != before, "after {step}");
         self.check();
-        told.join(", ")
+        events.join(", ")
     }
 
-    /// What is true of every history.
+    /// Checks what is true of every history.
     fn check(&mut self) {
         let file = self.history.write();
         assert!(file.len() < FILE_MAX);
@@ -143,9 +143,9 @@ impl Script {
 #[track_caller]
 fn play(retry: Option<Duration>, steps: &[(&str, &str)]) {
     let mut script = Script::new(retry);
-    for (at, (step, told)) in steps.iter().enumerate() {
-        assert_eq!(script.step(step), *told, "step {at}: {step}");
-        // Once more, it is no news.
+    for (at, (step, events)) in steps.iter().enumerate() {
+        assert_eq!(script.step(step), *events, "step {at}: {step}");
+        // The same status again changes nothing.
         if step.starts_with(|first: char| first.is_ascii_uppercase()) {
             script.history.set_saved();
             assert_eq!(script.observe(step), [""; 0], "step {at}: {step}");
@@ -154,7 +154,7 @@ fn play(retry: Option<Duration>, steps: &[(&str, &str)]) {
     }
 }
 
-/// The way of a version to the first failed boot.
+/// The steps of a version to its first failed boot.
 const ROLLED_BACK: [(&str, &str); 5] = [
     ("Staged 1.26.0 1.26.1", ""),
     ("activate 1.26.0 1.26.1", ""),
@@ -168,7 +168,7 @@ fn play_on(steps: &[(&str, &str)]) {
     play(Some(DAY), &[&ROLLED_BACK, steps].concat());
 }
 
-/// Any history of the versions that the scripts know, in a boot of its own.
+/// A random history of the versions in the scripts.
 pub(crate) fn any_history(numbers: &mut Numbers) -> History {
     let retry = *numbers.one_of(&[Some(DAY), Some(Duration::from_secs(HOUR)), None]);
     let mut history = History::new(text("this-boot"), retry);
