@@ -30,6 +30,8 @@ pub struct Metrics {
     api_reachable: bool,
     /// When the API last answered, or when the updater started if it never has.
     last_answer: Duration,
+    /// Whether the API has ever answered.
+    ever_answered: bool,
     last_error: Option<LastError>,
     /// In the order of [`Command::ALL`].
     commands: [CommandMetrics; Command::ALL.len()],
@@ -95,8 +97,8 @@ pub enum Unhealthy {
         /// The longest time that is healthy.
         limit: Duration,
     },
-    /// The node's status is not known.
-    NoStatus,
+    /// The API has not answered since the updater started.
+    NoAnswer,
 }
 
 impl Show for Unhealthy {
@@ -106,7 +108,7 @@ impl Show for Unhealthy {
                 let (silence, limit) = (HumanDuration(silence), HumanDuration(limit));
                 put!(buffer, "no answer from the API for ", silence, " (limit ", limit, ")");
             }
-            Self::NoStatus => put!(buffer, "the node's update status is not known yet"),
+            Self::NoAnswer => put!(buffer, "the API has not answered yet"),
         }
     }
 }
@@ -124,6 +126,7 @@ impl Metrics {
             chosen: None,
             api_reachable: false,
             last_answer: now,
+            ever_answered: false,
             last_error: None,
             commands: [CommandMetrics::default(); Command::ALL.len()],
             events: [0; EventKind::ALL.len()],
@@ -138,6 +141,7 @@ impl Metrics {
         };
         if self.api_reachable {
             self.last_answer = now;
+            self.ever_answered = true;
         }
         match answer {
             Ok(Answer::Status(status)) => {
@@ -204,15 +208,17 @@ impl Metrics {
         }
     }
 
-    /// Whether the updater is ready: the node's status is known.
+    /// Whether the updater is ready: the API has answered a call, even with an error.
+    /// After a boot the status is not known until the first refresh, and a rollout
+    /// of the DaemonSet does not wait for that.
     ///
     /// # Errors
     ///
-    /// The status is not known.
+    /// The API has not answered yet.
     pub fn readiness(&self) -> Result<(), Unhealthy> {
-        match self.state {
-            Some(_) => Ok(()),
-            None => Err(Unhealthy::NoStatus),
+        match self.ever_answered {
+            true => Ok(()),
+            false => Err(Unhealthy::NoAnswer),
         }
     }
 

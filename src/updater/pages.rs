@@ -93,9 +93,9 @@ mod tests {
     #[test]
     fn readiness_page() {
         let mut updater = Updater::new();
-        let reason = "the node's update status is not known yet\n";
+        let reason = "the API has not answered yet\n";
         assert_eq!(updater.get("/readyz"), (Code::Unavailable, reason.into()));
-        let answer: Result<Answer, CallError> = crate::updater::cycle::tests::answer("Idle");
+        let answer: Result<Answer, CallError> = crate::updater::cycle::tests::answer("404");
         updater.metrics.note_answer(updater.now, &answer);
         assert_eq!(updater.get("/readyz"), (Code::Ok, "ok\n".into()));
     }

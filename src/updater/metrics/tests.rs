@@ -190,9 +190,24 @@ fn answers_set_the_state_the_images_and_whether_the_api_is_reachable() {
         assert_eq!(page.get("api_reachable"), reachable, "{text}");
         assert_eq!(page.find("os_info").len(), running, "{text}");
         assert_eq!(page.find("update_chosen_info").len(), chosen, "{text}");
-        assert_eq!(script.metrics.readiness().is_ok(), is != "Unknown", "{text}");
         let age = page.get("api_last_answer_age_seconds");
         assert_eq!(age == 0.0, reachable == 1.0, "{text}: {age}");
+    }
+}
+
+#[test]
+fn updater_is_ready_as_soon_as_the_api_has_answered_anything() {
+    for text in ["404", "423", "204", "409 why", "500 why", "Idle - - refresh@1"] {
+        let mut metrics = Metrics::new(BEGIN, LIMIT);
+        for no_answer in ["refused", "missing", "silence", "break", "garbage"] {
+            metrics.note_answer(BEGIN, &answer(no_answer));
+            assert_eq!(metrics.readiness(), Err(Unhealthy::NoAnswer), "{no_answer}");
+        }
+        metrics.note_answer(BEGIN, &answer(text));
+        assert_eq!(metrics.readiness(), Ok(()), "{text}");
+        // An outage is for the liveness probe.
+        metrics.note_answer(BEGIN, &answer("refused"));
+        assert_eq!(metrics.readiness(), Ok(()), "{text}");
     }
 }
 
@@ -390,8 +405,8 @@ fn reasons_of_an_unhealthy_updater() {
     let [silence, limit] = [721, 720].map(Duration::from_secs);
     let reason = Unhealthy::Silence { silence, limit };
     assert_eq!(reason.to_string(), "no answer from the API for 12m1s (limit 12m)");
-    let reason = Unhealthy::NoStatus;
-    assert_eq!(reason.to_string(), "the node's update status is not known yet");
+    let reason = Unhealthy::NoAnswer;
+    assert_eq!(reason.to_string(), "the API has not answered yet");
 }
 
 /// After any answers one state is 1, no counter goes down, and the metrics agree
