@@ -18,6 +18,7 @@ use bottlerocket_updater::sys::client;
 use bottlerocket_updater::sys::deadline::{Deadline, sleep_until};
 use bottlerocket_updater::sys::stdio::write_line;
 use bottlerocket_updater::text::errno::ErrnoText;
+use core::time::Duration;
 use start::{Args, STDOUT, complain};
 
 start::program!(main);
@@ -30,16 +31,12 @@ fn main(arguments: Args) -> u8 {
 
 /// Makes the calls of a reboot until its result is known. Returns the exit status.
 fn reboot(options: &Options<'static>) -> u8 {
-    let mut now = clock::now();
-    let (mut reboot, mut step) = Reboot::begin(options.settings(), now);
+    let (mut now, mut pause) = (clock::now(), Duration::ZERO);
+    let (mut reboot, mut call) = Reboot::begin(options.settings(), now);
     let mut exchange = Exchange::new(Call::Status);
     // Ends: when the result is known. Each call has a deadline, and `Reboot` limits
     // the retries.
     loop {
-        let (call, pause) = match step {
-            Step::Call(call, pause) => (call, pause),
-            Step::End(end) => return report(&end),
-        };
         let begun = match sleep_until(clock::now, now.saturating_add(pause)) {
             Ok(begun) => begun,
             Err(errno) => {
@@ -51,7 +48,10 @@ fn reboot(options: &Options<'static>) -> u8 {
         let answer = client::call(options.socket, call, &mut deadline, &mut exchange);
         now = clock::now();
         let time = CallTime { begun, ended: now };
-        step = reboot.on_answer(time, answer, |warning| complain(&[&warning]));
+        match reboot.on_answer(time, &answer, |warning| complain(&[&warning])) {
+            Step::Call(next, after) => (call, pause) = (next, after),
+            Step::End(end) => return report(&end),
+        }
     }
 }
 

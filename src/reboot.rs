@@ -76,7 +76,6 @@ pub struct Settings {
 
 /// The next step.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::large_enum_variant, reason = "there is one, and nothing to box it in")]
 pub enum Step<'x> {
     /// Make this call after this pause, with the deadline that [`Reboot::deadline`]
     /// returns, and pass the answer to [`Reboot::on_answer`].
@@ -95,7 +94,7 @@ pub enum End<'x> {
     /// The API has been unreachable for [`SHUTDOWN_GRACE`] after a request.
     ApiGone,
     /// No reboot, because the update state is not Ready.
-    NotReady(Status<'x>),
+    NotReady(&'x Status<'x>),
     /// No reboot, because there has been no refresh since the node booted.
     Uninitialized,
     /// No reboot, because an update command has held the lock for all of the timeout.
@@ -200,8 +199,8 @@ impl Outage {
 }
 
 impl Reboot {
-    /// A reboot that begins at the time `now`, and its first step.
-    pub fn begin(settings: Settings, now: Duration) -> (Self, Step<'static>) {
+    /// A reboot that begins at the time `now`, and its first call.
+    pub fn begin(settings: Settings, now: Duration) -> (Self, Call) {
         let (phase, call) = if settings.if_ready {
             let retry = LockRetry::default();
             (Phase::ReadStatus { retry, is_locked: false }, Call::Status)
@@ -209,7 +208,7 @@ impl Reboot {
             (Phase::Request, Call::Reboot)
         };
         let timeout_at = now.saturating_add(settings.timeout);
-        (Self { settings, timeout_at, phase }, Step::Call(call, Duration::ZERO))
+        (Self { settings, timeout_at, phase }, call)
     }
 
     /// The deadline of a call that begins at the time `begun`.
@@ -230,7 +229,7 @@ impl Reboot {
     pub fn on_answer<'x>(
         &mut self,
         time: CallTime,
-        answer: Result<Answer<'x>, CallError<'x>>,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
         warn: impl FnOnce(Disconnected),
     ) -> Step<'x> {
         match self.phase {
@@ -245,7 +244,7 @@ impl Reboot {
     fn on_status<'x>(
         &mut self,
         time: CallTime,
-        answer: Result<Answer<'x>, CallError<'x>>,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
         mut retry: LockRetry,
         is_locked: bool,
     ) -> Step<'x> {
@@ -271,21 +270,21 @@ impl Reboot {
             {
                 Step::End(End::LockHeld(timeout))
             }
-            Err(error) => self.failed(READ_STATUS, error),
+            Err(error) => self.failed(READ_STATUS, *error),
         }
     }
 
     fn on_requested<'x>(
         &mut self,
         time: CallTime,
-        answer: Result<Answer<'x>, CallError<'x>>,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
         warn: impl FnOnce(Disconnected),
     ) -> Step<'x> {
         let error = match answer {
             Ok(_) => return Step::End(End::Accepted),
             Err(error) => error,
         };
-        let Some(disconnect) = error.as_disconnect() else { return self.failed(REBOOT, error) };
+        let Some(disconnect) = error.as_disconnect() else { return self.failed(REBOOT, *error) };
         warn(Disconnected(disconnect));
         let since = time.ended;
         let retry_until = self.timeout_at.max(since.saturating_add(SHUTDOWN_GRACE));
@@ -297,7 +296,7 @@ impl Reboot {
     fn on_requested_again<'x>(
         &mut self,
         time: CallTime,
-        answer: Result<Answer<'x>, CallError<'x>>,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
         mut outage: Outage,
     ) -> Step<'x> {
         match answer {
@@ -313,13 +312,13 @@ impl Reboot {
             {
                 outage.disconnects += 1;
                 if outage.disconnects == DISCONNECTS_MAX || time.ended >= outage.retry_until {
-                    return self.failed(REBOOT, error);
+                    return self.failed(REBOOT, *error);
                 }
                 outage.since = time.ended;
                 self.phase = Phase::RequestAgain(outage);
                 outage.request_again(time.ended)
             }
-            Err(error) => self.failed(REBOOT, error),
+            Err(error) => self.failed(REBOOT, *error),
         }
     }
 

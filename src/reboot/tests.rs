@@ -78,7 +78,8 @@ impl Script {
     fn new(settings: Settings) -> Self {
         // Times may be counted from any point.
         let begin = Duration::from_secs(86_400);
-        let (reboot, next) = Reboot::begin(settings, begin);
+        let (reboot, call) = Reboot::begin(settings, begin);
+        let next = Step::Call(call, Duration::ZERO);
         Self { reboot, next, begin, now: begin, warnings: Vec::new() }
     }
 
@@ -92,7 +93,7 @@ impl Script {
         let stopped = delay(&mut text, '~');
         let took = delay(&mut text, '+');
         let begun = self.now + wait + stopped;
-        let answer = answer(text);
+        let answer: &Answered = Box::leak(Box::new(answer(text)));
         self.now = match answer {
             Err(error) if error.is_timeout() => self.reboot.deadline(begun).max(begun),
             _ => begun + took,

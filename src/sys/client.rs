@@ -121,8 +121,6 @@ fn send(
     Ok(())
 }
 
-// Apart, it keeps its registers to itself: the programs are smaller.
-#[inline(never)]
 fn receive(
     socket: &OwnedFd,
     exchange: &mut Exchange,
