@@ -27,10 +27,10 @@ use crate::updater::window::Windows;
 use core::mem;
 use core::time::Duration;
 
-/// The first and the longest pause before the status is read again. Reading the
-/// status takes the lock for a moment, which can make another client's command
-/// fail.
+/// The first pause before the status is read again. Each next pause is twice as long.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause before the status is read again. Reading the status takes the lock
+/// for a moment, which can make another client's command fail.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long the status may be readable without the result of a command that has
 /// started. After that, the command counts as dead.
@@ -117,18 +117,18 @@ pub struct Cycle {
     commands: u8,
     /// How often the API did not allow a command.
     not_allowed: u8,
-    /// Whether a command that got no answer never started.
+    /// Whether a command whose answer was lost never started.
     lost: bool,
     /// The command that the last answer showed to have started.
     confirmed: Option<Command>,
 }
 
-/// What the next answer is about.
+/// What the cycle is waiting for.
 #[derive(Debug)]
 enum Phase {
     /// The status, to decide what to do.
     Look(Waiting),
-    /// A command that is being sent.
+    /// The answer to a command.
     Send(Sent, Waiting),
     /// The status, to see what becomes of a command.
     Follow(Following),
@@ -149,7 +149,7 @@ impl Default for Waiting {
     }
 }
 
-/// A command that was sent, or is being sent.
+/// A command that the cycle sends, and what was known before it.
 #[derive(Debug)]
 struct Sent {
     command: Command,
@@ -176,7 +176,7 @@ struct Following {
     pause: Duration,
 }
 
-/// What a cycle needs beside the answer.
+/// What a cycle needs besides the answer.
 pub struct Context<'a> {
     /// When the answer came.
     pub at: Now,
@@ -231,6 +231,7 @@ impl Cycle {
     ) -> Step {
         let context = &mut context;
         self.confirmed = None;
+        // Each of these sets the next phase, unless the cycle ends.
         match mem::replace(&mut self.phase, Phase::Look(Waiting::default())) {
             Phase::Look(waiting) => self.on_status(waiting, context, answer, emit),
             Phase::Send(sent, waiting) => self.on_sent(sent, waiting, context, answer, emit),

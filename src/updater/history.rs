@@ -13,8 +13,8 @@
 //!                          forgotten                         activated
 //! ```
 //!
-//! This module does no I/O. The file is a few lines of text, one for each version,
-//! and a checksum at the end. Only what was written exactly so is read:
+//! This module does no I/O. The file has a few lines of text, one for each version, and a
+//! checksum at the end. A file of any other form counts as damaged:
 //!
 //! ```text
 //! bottlerocket-updater 1
