@@ -21,7 +21,7 @@
 //!  "most_recent_command":{"cmd_type":"prepare","exit_status":"1"}}
 //! ```
 //!
-//! Each known member has an [`Action`]: see [`known_member`]. A member that is null
+//! Each known member has an `Action`: see `known_member`. A member that is null
 //! is left out. Strings keep their escapes and are shortened to [`STRING_MAX`]
 //! bytes. `stderr` becomes an [`Excerpt`], without escapes.
 //!

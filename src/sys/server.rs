@@ -4,7 +4,7 @@
 //! for the answer to one, and the loop accepts connections and answers requests
 //! meanwhile. Nothing here waits for a client: the kernel's buffer holds a whole
 //! response, and a client that is slow to send its request is closed after
-//! [`REQUEST_TIMEOUT`].
+//! `REQUEST_TIMEOUT`.
 
 use crate::http::page::{self, Code, PAGE_MAX, Page};
 use crate::http::request::{Parsed, Request};

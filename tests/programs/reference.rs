@@ -168,7 +168,7 @@ fn reference_has_every_event_with_its_level_and_its_fields() {
         .map(|kind| {
             let documented =
                 crate::common::records::DOCUMENTED.iter().find(|event| event.0 == kind.name());
-            let (_, _, _, fields) = documented.expect(kind.name());
+            let (_, _, _, fields) = documented.unwrap_or_else(|| panic!("{}", kind.name()));
             let fields = fields.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             (kind.name().to_owned(), kind.level().name().to_owned(), fields)
         })
