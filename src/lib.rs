@@ -31,3 +31,6 @@ pub mod reboot;
 pub mod sys;
 pub mod text;
 pub mod updater;
+
+#[cfg(test)]
+mod tests;

@@ -281,6 +281,7 @@ impl Reboot {
         warn: impl FnOnce(Disconnected),
     ) -> Step<'x> {
         let error = match answer {
+            // The only answer to this call is 204.
             Ok(_) => return Step::End(End::Accepted),
             Err(error) => error,
         };

@@ -484,7 +484,7 @@ mod tests {
             ("poll-timeout", &["1ms", "5s"]),
             ("format", &["json", "logfmt"]),
         ];
-        let mut numbers = crate::updater::cycle::tests::Numbers(1);
+        let mut numbers = crate::tests::Numbers(1);
         for _ in 0..2_000 {
             let mut last = ["default", "0s", "1s", "logfmt"];
             let mut line: Vec<String> = Vec::new();

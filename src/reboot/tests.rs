@@ -6,6 +6,7 @@ use super::*;
 use crate::api::status::Image;
 use crate::api::{AnswerError, Refusal};
 use crate::http::response::{HttpError, Progress};
+use crate::tests::Numbers;
 use crate::text::duration;
 use crate::text::excerpt::Excerpt;
 use rustix::io::Errno;
@@ -71,6 +72,8 @@ struct Script {
     next: Step<'static>,
     begin: Duration,
     now: Duration,
+    /// When the last call began.
+    begun: Duration,
     warnings: Vec<String>,
 }
 
@@ -80,7 +83,7 @@ impl Script {
         let begin = Duration::from_secs(86_400);
         let (reboot, call) = Reboot::begin(settings, begin);
         let next = Step::Call(call, Duration::ZERO);
-        Self { reboot, next, begin, now: begin, warnings: Vec::new() }
+        Self { reboot, next, begin, now: begin, begun: begin, warnings: Vec::new() }
     }
 
     #[track_caller]
@@ -93,6 +96,7 @@ impl Script {
         let stopped = delay(&mut text, '~');
         let took = delay(&mut text, '+');
         let begun = self.now + wait + stopped;
+        self.begun = begun;
         let answer: &Answered = Box::leak(Box::new(answer(text)));
         self.now = match answer {
             Err(error) if error.is_timeout() => self.reboot.deadline(begun).max(begun),
@@ -423,4 +427,66 @@ fn stopped_process_makes_its_last_request_after_the_grace() {
     let rows = [("reboot", 0, "break"), ("reboot", 250, "~2m silence")];
     let why = not_rebooted("timed out waiting for a response (-timeout 1m)");
     within(60).play(&rows, 3, &why, 135_250);
+}
+
+/// Whatever the API does, and however long the process is stopped: a success has a
+/// reason, and there is an end.
+#[test]
+fn any_answers_end_and_a_success_has_a_reason() {
+    const UNREACHABLE: [&str; 2] = ["refused", "missing"];
+    const BROKEN: [&str; 3] = ["break", "reset", "unsent"];
+    const OTHERS: [&str; 5] = ["204", "423 locked", "silence", "500 no", "garbage"];
+    let mut numbers = Numbers(1);
+    let mut ends = [0; 4];
+    for _ in 0..5_000 {
+        let timeout = Duration::from_secs(*numbers.one_of(&[1, 15, 60, 600]));
+        let if_ready = numbers.below(2) == 0;
+        let mut script = Script::new(Settings { socket: SOCKET, timeout, if_ready });
+        // How many percent of the answers are of these two kinds.
+        let (others, broken) = (numbers.below(20), numbers.below(10));
+        let mut is_ready = !if_ready;
+        // When the API was last reached.
+        let mut reached = script.now;
+        let mut calls = 0;
+        while let Step::Call(call, pause) = script.next {
+            assert!(is_ready || call == Call::Status, "the node may not be Ready");
+            let kind = if calls == 0 { 0 } else { numbers.below(100) };
+            let answer = match kind {
+                _ if call == Call::Status => *numbers.one_of(&["423", "Ready", "Idle", "404"]),
+                0 if calls < 2 => *numbers.one_of(&BROKEN),
+                kind if kind < others => *numbers.one_of(&OTHERS),
+                kind if kind < others + broken => *numbers.one_of(&BROKEN),
+                _ => *numbers.one_of(&UNREACHABLE),
+            };
+            is_ready |= answer == "Ready";
+            // Sometimes the process is stopped, or an answer takes its time.
+            let delay = |numbers: &mut Numbers, sign: char| match numbers.below(20) {
+                0 => format!("{sign}{}s ", 1 + numbers.below(30)),
+                _ => String::new(),
+            };
+            let text = delay(&mut numbers, '~') + &delay(&mut numbers, '+') + answer;
+            let pause = u64::try_from(pause.as_millis()).unwrap();
+            let text: &str = Box::leak(text.into_boxed_str());
+            script.row((call.name(), pause, text));
+            calls += 1;
+            assert!(calls < 2_000, "no end");
+            let Step::End(end) = script.next else {
+                if !UNREACHABLE.contains(&answer) {
+                    reached = script.now;
+                }
+                continue;
+            };
+            match end {
+                End::Accepted | End::AcceptedAgain => assert_eq!(answer, "204"),
+                End::ApiGone => {
+                    assert!(UNREACHABLE.contains(&answer));
+                    assert!(script.begun - reached >= SHUTDOWN_GRACE, "{text}");
+                }
+                End::NotReady(_) | End::Uninitialized | End::LockHeld(_) => assert!(!is_ready),
+                End::Failed(_) => {}
+            }
+            ends[usize::from(end.exit_status())] += 1;
+        }
+    }
+    assert!(ends[0] > 500 && ends[1] > 500 && ends[3] > 500, "{ends:?}");
 }

@@ -178,7 +178,7 @@ mod tests {
     /// As far as it is shown: whole seconds from ten of them on.
     #[test]
     fn any_duration_that_is_shown_is_read_as_the_same() {
-        let mut numbers = crate::updater::cycle::tests::Numbers(1);
+        let mut numbers = crate::tests::Numbers(1);
         for _ in 0..20_000 {
             // As many short ones as long ones.
             let shorter = numbers.below(64);

@@ -302,7 +302,7 @@ mod tests {
             b"\"\\",
             b"a longer word ",
         ];
-        let mut numbers = crate::updater::cycle::tests::Numbers(1);
+        let mut numbers = crate::tests::Numbers(1);
         let mut cut = 0;
         for _ in 0..2_000 {
             let longest = *numbers.one_of(&[5, 50, 500]);

@@ -187,7 +187,7 @@ fn head_that_is_too_large_is_refused() {
 
 #[test]
 fn any_bytes_in_any_parts_are_parsed_the_same() {
-    let mut numbers = crate::updater::cycle::tests::Numbers(1);
+    let mut numbers = crate::tests::Numbers(1);
     let alphabet: List<&[u8]> = vec![
         b"GET /metrics HTTP/1.1\r\n",
         b"GET ",

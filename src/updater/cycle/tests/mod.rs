@@ -27,7 +27,7 @@ mod random;
 mod updates;
 mod windows;
 
-pub(crate) use random::{AnyAnswer, Numbers, any_windows};
+pub(crate) use random::{AnyAnswer, any_windows};
 
 pub(crate) type Answered = Result<Answer<'static>, CallError<'static>>;
 

@@ -4,9 +4,8 @@
 extern crate std;
 use super::*;
 use crate::api::Command;
-use crate::updater::cycle::tests::{
-    AnyAnswer, Numbers, Row, answer, answer_and_delay, any_windows, line,
-};
+use crate::tests::Numbers;
+use crate::updater::cycle::tests::{AnyAnswer, Row, answer, answer_and_delay, any_windows, line};
 use crate::updater::history::tests::any_history;
 use crate::updater::window::Windows;
 use std::string::String;

@@ -3,8 +3,8 @@
 extern crate std;
 use super::*;
 use crate::api::document::STRING_MAX;
+use crate::tests::Numbers;
 use crate::updater::cycle::observe;
-use crate::updater::cycle::tests::Numbers;
 use crate::updater::event::Event;
 use crate::updater::log::Format;
 use std::string::{String, ToString};
