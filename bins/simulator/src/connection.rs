@@ -3,7 +3,7 @@
 use crate::command::Command;
 use crate::event::EventKind;
 use crate::fault::{self, Fault, Then};
-use crate::http::{self, Answer, Parsed, Parts};
+use crate::http::{self, Answer, Parsed, Parts, Version};
 use crate::node::Reply;
 use crate::shared::{Request, Shared};
 use std::io::{self, ErrorKind, Read, Write};
@@ -33,6 +33,7 @@ enum NoRequest {
     Closed,
     Timeout,
     Bad,
+    TooLarge,
 }
 
 /// What the connection does after an answer.
@@ -54,6 +55,7 @@ impl Connection {
             let next = match self.read_request(within) {
                 Ok(request) => self.handle(&request),
                 Err(NoRequest::Bad) => self.refuse(400, EventKind::BadRequest),
+                Err(NoRequest::TooLarge) => self.refuse(431, EventKind::TooLarge),
                 Err(NoRequest::Timeout) if first => self.refuse(408, EventKind::RequestTimeout),
                 Err(NoRequest::Timeout | NoRequest::Closed) => return,
             };
@@ -67,13 +69,21 @@ impl Connection {
 
     fn read_request(&mut self, within: Duration) -> Result<Parts, NoRequest> {
         let deadline = Instant::now().checked_add(within);
+        let mut has_continued = false;
         loop {
             match http::parse(&self.received) {
                 Parsed::Complete(parts) => {
-                    self.received.drain(..parts.length);
-                    return Ok(parts);
+                    if parts.expects_continue && !has_continued {
+                        self.stream.write_all(http::CONTINUE).map_err(|_| NoRequest::Closed)?;
+                        has_continued = true;
+                    }
+                    if parts.length <= self.received.len() {
+                        self.received.drain(..parts.length);
+                        return Ok(parts);
+                    }
                 }
                 Parsed::Bad => return Err(NoRequest::Bad),
+                Parsed::TooLarge => return Err(NoRequest::TooLarge),
                 Parsed::Partial => {}
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -98,7 +108,7 @@ impl Connection {
         let now = self.shared.clock.now();
         self.shared.inner().note(now, kind);
         self.shared.changed.notify_all();
-        self.stream.write_all(&Answer::text(status, "").bytes(true, now))?;
+        self.stream.write_all(&Answer::text(status, "").bytes(Version::Http11, true, now))?;
         Ok(Next::Close)
     }
 
@@ -109,7 +119,7 @@ impl Connection {
         let (close, bytes) = match answer {
             Some(answer) => {
                 let rebooted = answer.status == 204 && request.path == Command::Reboot.path();
-                let bytes = answer.bytes(request.close, self.shared.clock.now());
+                let bytes = answer.bytes(request.version, request.close, self.shared.clock.now());
                 (request.close || rebooted, bytes)
             }
             None => (request.close, Vec::new()),

@@ -40,6 +40,8 @@ pub enum EventKind {
     RequestTimeout,
     /// The bytes were not a request. The answer was 400.
     BadRequest,
+    /// The request had too many headers, or its head was too long. The answer was 431.
+    TooLarge,
     /// A command started.
     Started(Command),
     /// A command ended.
@@ -82,6 +84,7 @@ impl fmt::Display for Event {
             }
             EventKind::RequestTimeout => f.write_str("request timed out: 408"),
             EventKind::BadRequest => f.write_str("not a request: 400"),
+            EventKind::TooLarge => f.write_str("request head too large: 431"),
             EventKind::Started(command) => write!(f, "{} started", command.name()),
             EventKind::Ended { command, exit_status: 0, stderr } => {
                 write!(f, "{} succeeded", command.name())?;

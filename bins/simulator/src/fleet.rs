@@ -6,7 +6,7 @@
 //! requests.
 
 use crate::command::{self, Ending};
-use crate::http::Answer;
+use crate::http::{Answer, Version};
 use crate::node::{Node, Reply, mix};
 use crate::options::Options;
 use bottlerocket_updater::api::{Call, CallError, Command, Exchange};
@@ -173,7 +173,7 @@ impl Fleet {
                     exchange = Exchange::new(call);
                     let answer = member.answer(now, outage, &mut random);
                     now += random.between(ANSWER_TIME);
-                    match exchange.push(&answer.bytes(true, BEGIN + now)) {
+                    match exchange.push(&answer.bytes(Version::Http11, true, BEGIN + now)) {
                         Ok(_) => exchange.finish().map_err(CallError::Answer),
                         Err(error) => Err(CallError::Answer(error)),
                     }

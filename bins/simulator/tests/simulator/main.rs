@@ -14,6 +14,8 @@ mod fleet;
 mod node;
 // Reboots and boot ids.
 mod reboot;
+// The parser of requests, compared with that of the real server.
+mod requests;
 // The server: connections, the socket, the log.
 mod server;
 

@@ -222,6 +222,7 @@ fn events_are_shown_as_lines() {
     raw(&simulator, "");
     set_request_timeout(&simulator, LONG);
     raw(&simulator, "?\r\n\r\n");
+    raw(&simulator, &request("GET", STATUS, &"a: b\r\n".repeat(96)));
     simulator.inject(Fault::close());
     raw(&simulator, &request("GET", "/x", ""));
     tell();
@@ -236,6 +237,7 @@ fn events_are_shown_as_lines() {
             &*first,
             "request timed out: 408",
             "not a request: 400",
+            "request head too large: 431",
             "GET /x: not carried out",
             "state: no status -> Idle",
             "refresh started",
