@@ -1,5 +1,7 @@
-//! The reboot program against a simulated node: Kured takes any exit status
-//! but 0 for a reboot that does not come, and 0 for one that does.
+//! The reboot program against a simulated node. Kured expects exit status 0 if the node
+//! reboots, and takes any other for a failure.
+//!
+//! What depends on time is tested on a scripted clock, in `src/reboot/tests.rs`.
 
 use crate::common::{
     CannedServer, Directory, Node, RUN_MAX, Ran, forbid, leave_stale_socket, program,
@@ -17,13 +19,13 @@ use std::time::{Duration, Instant};
 const GET: &str = "GET /updates/status";
 const POST: &str = "POST /actions/reboot";
 const ACTION: &str = "/actions/reboot";
-/// What a run may take that has `-timeout 3s`, on a machine that is busy.
+/// How long a run with `-timeout 3s` may take on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
 const ON_ITS_WAY: &str = "the reboot is on its way";
 const STEPS: [Command; 3] = [Refresh, Prepare, Activate];
 
-fn said(status: i32, stdout: &str) -> Ran {
+fn printed(status: i32, stdout: &str) -> Ran {
     Ran { status: Some(status), stdout: format!("{stdout}\n"), stderr: String::new() }
 }
 
@@ -46,33 +48,33 @@ fn boots(node: &Node) -> u32 {
 }
 
 #[test]
-fn reboots_in_any_state_and_asks_for_nothing_else() {
+fn reboots_in_any_state_with_one_request() {
     for steps in 0..=STEPS.len() {
         for lock in [None, Some(Lock::Shared), Some(Lock::Exclusive)] {
             let node = Node::after(&STEPS[..steps]);
             node.set_lock(lock);
-            assert_eq!(run(&mut node.program("reboot")), said(0, ON_ITS_WAY));
+            assert_eq!(run(&mut node.program("reboot")), printed(0, ON_ITS_WAY));
             assert_eq!(node.requested(), [POST], "{steps} steps, {lock:?}");
             assert_eq!(boots(&node), 2, "{steps} steps, {lock:?}");
         }
     }
 }
 
-/// The server answers when systemd has, which takes a second or more.
+/// The server answers after `systemctl reboot`, which takes a second or more.
 #[test]
-fn waits_for_systemd() {
+fn waits_for_a_slow_answer() {
     let node = Node::start(Options { reboot_time: MANUAL, ..Node::instant() });
     thread::scope(|scope| {
         let ran = scope.spawn(|| run(&mut node.program("reboot")));
         assert!(node.wait_until(RUN_MAX, |view| view.node.busy() == Some(Reboot)));
         assert!(!ran.is_finished());
         node.finish();
-        assert_eq!(ran.join().unwrap(), said(0, ON_ITS_WAY));
+        assert_eq!(ran.join().unwrap(), printed(0, ON_ITS_WAY));
     });
 }
 
 #[test]
-fn if_ready_only_a_node_that_is_ready() {
+fn if_ready_reboots_only_a_node_that_is_ready() {
     let idle = "state Idle, no update chosen; running 1.26.0, variant aws-k8s-1.30, arch x86_64";
     let available = "state Available, 1.26.1 is chosen but not prepared; \
                      running 1.26.0, variant aws-k8s-1.30, arch x86_64";
@@ -100,14 +102,14 @@ fn if_ready_only_a_node_that_is_ready() {
         let before = boots(&node);
         for flag in ["-if-ready", "--if-ready=true"] {
             let ran = run(node.program("reboot").arg(flag));
-            assert_eq!(ran, said(1, &format!("not rebooting: {why}")), "{name}");
+            assert_eq!(ran, printed(1, &format!("not rebooting: {why}")), "{name}");
         }
         assert_eq!(node.requested(), [GET; 2], "{name}");
         assert_eq!(boots(&node), before, "{name}");
     }
 
     let node = Node::after(&STEPS);
-    assert_eq!(run(node.program("reboot").arg("-if-ready")), said(0, ON_ITS_WAY));
+    assert_eq!(run(node.program("reboot").arg("-if-ready")), printed(0, ON_ITS_WAY));
     assert_eq!(node.requested(), [GET, POST]);
     assert_eq!(boots(&node), 2);
     assert_eq!(node.look(|view| view.node.options.running.clone()), "1.26.1");
@@ -121,7 +123,7 @@ fn if_ready_waits_for_the_lock() {
         let node = Node::after(&STEPS[..steps]);
         node.set_lock(Some(Lock::Exclusive));
         let held = run_within(SOON, node.program("reboot").args(["-if-ready", "-timeout=3s"]));
-        assert_eq!(held, said(1, "not rebooting: update lock held for 3s"));
+        assert_eq!(held, printed(1, "not rebooting: update lock held for 3s"));
         assert!(!node.requested().contains(&POST.into()));
 
         let mut requests = 0;
@@ -133,14 +135,14 @@ fn if_ready_waits_for_the_lock() {
         });
         let before = node.requested().len();
         let ran = run(node.program("reboot").arg("-if-ready"));
-        assert_eq!(ran, said(status, line));
+        assert_eq!(ran, printed(status, line));
         let requested: &[&str] = if status == 0 { &[GET, GET, GET, POST] } else { &[GET; 3] };
         assert_eq!(node.requested()[before..], *requested);
     }
 }
 
 #[test]
-fn tells_why_the_api_does_not_reboot() {
+fn reason_of_a_refused_reboot_is_printed() {
     let inhibited = "Operation inhibited by \"backup\" (PID 123 \"systemd-inhib\"), reason is \
                      \"a \\ é\".\nPlease retry operation after closing inhibitors and logging \
                      out other users.\n";
@@ -165,8 +167,8 @@ fn tells_why_the_api_does_not_reboot() {
 
 const STATUS: &str = "the API returned 200: {\"update_state\":";
 
-/// The captured answers, of which most are none to this request, and what is
-/// said of them: with `None`, that the reboot is on its way.
+/// The captured answers, most of them to other requests, and the error that the program
+/// prints. With `None`, the reboot is on its way.
 const TRANSCRIPTS: [(&str, Option<&str>); 24] = [
     ("action-prepare-during-refresh", Some("the API returned 423: Update lock held")),
     ("activate-204", None),
@@ -216,9 +218,9 @@ const TRANSCRIPTS: [(&str, Option<&str>); 24] = [
 const UNINITIALIZED: &str = "the API returned 404: \
                              Update status is uninitialized, refresh-updates to initialize it";
 
-/// Whole, byte by byte, and with another answer behind it, which says yes.
+/// Whole, byte by byte, and with a 204 behind it.
 #[test]
-fn understands_the_captured_answers_however_they_come() {
+fn captured_answers_are_understood_in_any_pieces() {
     let transcript = |name: &str| {
         fs::read(format!("{}/tests/transcripts/{name}.http", env!("CARGO_MANIFEST_DIR"))).unwrap()
     };
@@ -231,12 +233,12 @@ fn understands_the_captured_answers_however_they_come() {
             let server = CannedServer::start(pieces);
             let mut ran = run(&mut server.program("reboot"));
             ran.stderr = server.mask(&ran.stderr);
-            // What is in the status is not looked at here.
+            // The rest of the status does not matter here.
             if let Some((start, rest)) = ran.stderr.split_once(STATUS) {
                 assert_eq!(rest.lines().count(), 1, "{name}, {how}: {rest}");
                 ran.stderr = format!("{start}{STATUS}\n");
             }
-            let expected = why.map_or(said(0, ON_ITS_WAY), not_rebooted);
+            let expected = why.map_or(printed(0, ON_ITS_WAY), not_rebooted);
             assert_eq!(ran, expected, "{name}, {how}");
             assert_eq!(server.requested(), [format!("{POST} HTTP/1.1")], "{name}, {how}");
         }
@@ -244,7 +246,7 @@ fn understands_the_captured_answers_however_they_come() {
 }
 
 #[test]
-fn tells_what_is_wrong_with_the_socket() {
+fn socket_that_cannot_be_connected_is_a_failure() {
     let directory = Directory::new();
     let path = |name: &str| directory.path().join(name);
     File::create(path("file")).unwrap();
@@ -279,7 +281,7 @@ fn tells_what_is_wrong_with_the_socket() {
 }
 
 #[test]
-fn tells_that_permission_is_denied() {
+fn denied_permission_is_a_failure() {
     let node = Node::after(&STEPS);
     let directory = Directory::new();
     forbid(node.path());
@@ -291,27 +293,27 @@ fn tells_that_permission_is_denied() {
     assert_eq!(node.requested(), [""; 0]);
 }
 
-const BREAK: &str = "bottlerocket-reboot: connection closed before a response; \
+const WARNING: &str = "bottlerocket-reboot: connection closed before a response; \
                      checking whether the API comes back\n";
 
-fn after_a_break(ran: Ran) -> Ran {
-    Ran { stderr: format!("{BREAK}{}", ran.stderr), ..ran }
+fn after_a_disconnect(ran: Ran) -> Ran {
+    Ran { stderr: format!("{WARNING}{}", ran.stderr), ..ran }
 }
 
 const AGAIN: &str = "requested again: the reboot is on its way";
 
-/// The connection breaks, and the next answer is the result. (An API that is silent
-/// then is in `src/reboot/tests.rs`, because it would take 15 s here.)
+/// The first connection breaks. (An API that is silent after that takes 15 s, so it is in
+/// `src/reboot/tests.rs`.)
 #[test]
 fn answer_to_the_repeated_request_is_the_result() {
     let answer = |text: &str| Some(Fault::raw(format!("HTTP/1.1 {text}")));
     let refused = "500 \r\ncontent-length: 9\r\n\r\ninhibited";
     let cases = [
-        ("it reboots", None, said(0, AGAIN)),
+        ("it reboots", None, printed(0, AGAIN)),
         ("it refuses", answer(refused), not_rebooted("the API returned 500: inhibited")),
-        ("it breaks again", Some(Fault::close()), said(0, AGAIN)),
-        ("it breaks again, later", answer("204"), said(0, AGAIN)),
-        ("it gives garbage", Some(Fault::raw("?")), not_rebooted("the response is not HTTP/1.1")),
+        ("it disconnects again", Some(Fault::close()), printed(0, AGAIN)),
+        ("it returns an incomplete head", answer("204"), printed(0, AGAIN)),
+        ("it returns garbage", Some(Fault::raw("?")), not_rebooted("the response is not HTTP/1.1")),
     ];
     let ask = |flag: &str, name: &str, second: &Option<Fault>, expected: &Ran| {
         let node = Node::after(&STEPS);
@@ -320,11 +322,12 @@ fn answer_to_the_repeated_request_is_the_result() {
             node.inject(Rule::from(fault.clone()).on("POST", ACTION));
         }
         let ran = run(node.program("reboot").args([flag, "-timeout", "2s"]));
-        assert_eq!(masked(&node, ran), after_a_break(expected.clone()), "{name}");
+        assert_eq!(masked(&node, ran), after_a_disconnect(expected.clone()), "{name}");
         let gets = usize::from(flag == "-if-ready");
-        let breaks_again = name.starts_with("it breaks again");
+        let is_disconnected =
+            ["it disconnects again", "it returns an incomplete head"].contains(&name);
         let posts = &node.requested()[gets..];
-        assert_eq!(posts, vec![POST; if breaks_again { 3 } else { 2 }], "{name}");
+        assert_eq!(posts, vec![POST; if is_disconnected { 3 } else { 2 }], "{name}");
         assert_eq!(boots(&node), if expected.status == Some(0) { 2 } else { 1 }, "{name}");
     };
     thread::scope(|scope| {
@@ -336,8 +339,8 @@ fn answer_to_the_repeated_request_is_the_result() {
     });
 }
 
-/// Runs the program with `arguments`. When the API has its request, the API
-/// goes away and `then` happens.
+/// Runs the program with `arguments`. The API receives the request, becomes unreachable
+/// by `go_away`, and then `then` is called.
 fn run_while_the_api_goes_away(
     arguments: &[&str],
     node: &Node,
@@ -356,8 +359,7 @@ fn run_while_the_api_goes_away(
 
 const GONE: &str = "the API has not come back: assuming that the node is rebooting";
 
-/// The one test here that waits for the whole grace, on the real clock, for 15 s. All
-/// other cases of it are in `src/reboot/tests.rs`, on a scripted clock.
+/// The only test here that waits for the grace on the real clock, which takes 15 s.
 #[test]
 fn api_that_stays_away_for_the_grace_is_a_reboot() {
     let refuse: fn(&Node) = |node| node.refuse();
@@ -368,7 +370,7 @@ fn api_that_stays_away_for_the_grace_is_a_reboot() {
                 let node = Node::after(&STEPS);
                 let begun = Instant::now();
                 let ran = run_while_the_api_goes_away(&[timeout], &node, go_away, || {});
-                assert_eq!(ran, after_a_break(said(0, GONE)), "{timeout}");
+                assert_eq!(ran, after_a_disconnect(printed(0, GONE)), "{timeout}");
                 let took = begun.elapsed();
                 assert!(took >= SHUTDOWN_GRACE, "early: {took:?}");
                 assert!(took < 2 * SHUTDOWN_GRACE, "Kured waits: {took:?}");
@@ -377,13 +379,13 @@ fn api_that_stays_away_for_the_grace_is_a_reboot() {
     });
 }
 
-/// How long an API server that crashed is away here: long enough for some requests to
-/// find it unreachable. (On a node it is 6 s, as in `src/reboot/tests.rs`.)
+/// How long an API server that crashed is unreachable here: long enough for two or more
+/// requests. (On a node it takes about 6 s.)
 const RESTART: Duration = Duration::from_millis(600);
 
-/// The server crashed, and is there again on a new socket.
+/// The server crashed, and listens again on a new socket.
 #[test]
-fn answer_of_an_api_that_was_away_is_the_result() {
+fn answer_after_an_outage_is_the_result() {
     let refuse: fn(&Node) = |node| node.refuse();
     let remove_socket: fn(&Node) = |node| node.remove_socket();
     let refused = "the API returned 500: Failed to reboot, exit code: 1, stderr: no";
@@ -399,8 +401,9 @@ fn answer_of_an_api_that_was_away_is_the_result() {
                         thread::sleep(RESTART);
                         node.restart().unwrap();
                     });
-                    let expected = if is_refused { not_rebooted(refused) } else { said(0, AGAIN) };
-                    assert_eq!(ran, after_a_break(expected));
+                    let expected =
+                        if is_refused { not_rebooted(refused) } else { printed(0, AGAIN) };
+                    assert_eq!(ran, after_a_disconnect(expected));
                     assert_eq!(node.requested(), [POST; 2]);
                 });
             }
@@ -423,13 +426,13 @@ fn api_that_crashes_on_each_request_is_asked_again() {
             thread::sleep(RESTART);
             node.restart().unwrap();
         }
-        assert_eq!(masked(&node, ran.join().unwrap()), after_a_break(said(0, AGAIN)));
+        assert_eq!(masked(&node, ran.join().unwrap()), after_a_disconnect(printed(0, AGAIN)));
     });
     assert_eq!(node.requested(), [POST; 4]);
 }
 
 #[test]
-fn the_exit_status_is_right_if_nobody_can_be_told() {
+fn exit_status_does_not_depend_on_the_output() {
     for (steps, missing, status) in [(3, false, 0), (2, false, 1), (3, true, 3)] {
         let node = || {
             let node = Node::after(&STEPS[..steps]);
@@ -453,6 +456,6 @@ fn the_exit_status_is_right_if_nobody_can_be_told() {
         let closed_pipe = || Stdio::from(io::pipe().unwrap().1);
         let mut command = node.program("reboot");
         let ran = run_into(RUN_MAX, command.arg("-if-ready"), closed_pipe(), closed_pipe());
-        assert_eq!(ran.status, Some(status), "nobody reads: {ran:?}");
+        assert_eq!(ran.status, Some(status), "closed pipes: {ran:?}");
     }
 }
