@@ -22,8 +22,6 @@ use bottlerocket_updater::sys::client;
 use bottlerocket_updater::sys::random::random;
 use bottlerocket_updater::sys::server::{EventLoop, Handler, Server};
 use bottlerocket_updater::sys::stdio::{write_all, write_line};
-use bottlerocket_updater::text::errno::ErrnoText;
-use bottlerocket_updater::text::excerpt::Sanitized;
 use bottlerocket_updater::updater::config::{HELP, Listen, Options};
 use bottlerocket_updater::updater::cycle::{End, Now};
 use bottlerocket_updater::updater::daemon::{CALL_TIMEOUT, Daemon, Next};
@@ -31,12 +29,13 @@ use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::metrics::Metrics;
 use bottlerocket_updater::updater::pages;
 use bottlerocket_updater::updater::reporter::Reporter;
+use bottlerocket_updater::updater::serving::Serving;
 use bottlerocket_updater::updater::state_file::StateFile;
 use core::ffi::{CStr, c_int};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
 use environment::Environment;
-use start::{Args, STDERR, STDOUT, complain};
+use start::{Args, STDERR, STDOUT};
 
 start::program!(main);
 
@@ -57,27 +56,25 @@ fn main(arguments: Args) -> u8 {
         ONE_TIME.store(options.one_time, Relaxed);
         stop::at_once(stop);
         match run(&options) {
-            Ok(End::Done) => SUCCESS,
-            Ok(End::Failed | End::NoAnswer) | Err(()) => FAILURE,
+            End::Done => SUCCESS,
+            End::Failed | End::NoAnswer => FAILURE,
         }
     })
 }
 
-/// Runs the daemon, or one cycle, until it ends. After an `Err`, a message has told
-/// why the program cannot work.
-fn run(options: &Options<'static>) -> Result<End, ()> {
+/// Runs the daemon, or one cycle, until it ends.
+fn run(options: &Options<'static>) -> End {
     let socket = options.socket;
     let schedule = options.schedule();
-    let mut server = options.listen().map(listen).transpose()?;
     let mut now = clock::now();
     let mut metrics = Metrics::new(now, schedule.silence_max());
     let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
     if !schedule.once {
         emit(Event::Started { socket: socket.to_bytes(), interval: schedule.interval });
     }
-    if let Some((_, port)) = server {
-        emit(Event::ServingMetrics { address: options.metrics_address.text, port });
-    }
+    let listen = |at: &Listen| Server::listen(at.address, at.port);
+    let mut serving = Serving::new(options.listen());
+    serving.start_if_due(now, listen, &mut emit);
     let Options { state_dir, boot_id, retry_failed_boot, .. } = *options;
     let (mut state_file, history) =
         StateFile::open(state_dir, boot_id, retry_failed_boot.0, &mut emit);
@@ -89,20 +86,35 @@ fn run(options: &Options<'static>) -> Result<End, ()> {
     loop {
         let (call, pause) = match next {
             Next::Call(call, pause) => (call, pause),
-            Next::End(end) => return Ok(end),
+            Next::End(end) => return end,
         };
+        let call_at = now.saturating_add(pause);
+        // Ends: when it is time for the call. Each turn waits until then, or until the
+        // next attempt to start the server.
+        while now < call_at {
+            let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
+            serving.start_if_due(now, listen, &mut emit);
+            let until = serving.next_attempt().map_or(call_at, |attempt| attempt.min(call_at));
+            let respond = |now, path: &[u8], page: &mut Page| {
+                pages::respond(path, Now { now, utc: clock::utc() }, &metrics, &daemon, page)
+            };
+            let server = serving.server().map(|server| (server, &respond as Handler));
+            let mut event_loop = EventLoop { clock: clock::now, now, until, server };
+            if let Err(error) = event_loop.sleep() {
+                note(&mut metrics, now, socket, &Event::WaitFailed { error });
+                return End::Failed;
+            }
+            now = clock::now();
+        }
         let respond = |now, path: &[u8], page: &mut Page| {
             pages::respond(path, Now { now, utc: clock::utc() }, &metrics, &daemon, page)
         };
-        let until = now.saturating_add(pause);
-        let server = server.as_mut().map(|(server, _)| (server, &respond as Handler));
-        let mut event_loop = EventLoop { clock: clock::now, now, until, server };
-        event_loop.sleep().map_err(|errno| complain(&[&"cannot wait: ", &ErrnoText(errno)]))?;
+        let server = serving.server().map(|server| (server, &respond as Handler));
         // Time spent stopped, or blocked on writing the log, does not count against the
         // call's timeout.
-        event_loop.now = clock::now();
-        let begun = event_loop.now;
-        event_loop.until = begun.saturating_add(CALL_TIMEOUT);
+        let begun = clock::now();
+        let until = begun.saturating_add(CALL_TIMEOUT);
+        let mut event_loop = EventLoop { clock: clock::now, now: begun, until, server };
         let answer = client::call(socket, call, &mut event_loop, &mut exchange);
         now = event_loop.now;
         metrics.note_answer(now, &answer);
@@ -111,14 +123,6 @@ fn run(options: &Options<'static>) -> Result<End, ()> {
         next = daemon.on_answer(Now { now, utc: clock::utc() }, call, &answer, &mut emit);
         state_file.save(&mut daemon.history, &mut emit);
     }
-}
-
-/// Starts the server of metrics and health checks. Returns it with its port.
-fn listen(at: Listen) -> Result<(Server, u16), ()> {
-    Server::listen(at.address, at.port).map_err(|errno| {
-        let address = Sanitized(at.text);
-        complain(&[&"cannot listen on ", &address, &": ", &ErrnoText(errno)]);
-    })
 }
 
 /// Counts an event and logs it.

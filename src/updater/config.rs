@@ -88,8 +88,8 @@ pub const HELP: Help = Help {
     success: "with -one-time, the node is Ready or there is nothing to do; otherwise, the \
               updater was stopped by a signal",
     negative: "",
-    failure: "with -one-time, the cycle failed or was stopped; otherwise, the updater could not \
-              start, or the socket was missing or refused for longer than -give-up",
+    failure: "with -one-time, the cycle failed or was stopped; otherwise, the socket was \
+              missing or refused for longer than -give-up",
     example: "bottlerocket-updater -one-time",
 };
 

@@ -29,6 +29,14 @@ pub enum Event<'a> {
         /// The port that the kernel has bound.
         port: u16,
     },
+    /// Metrics and health cannot be served: the first attempt, or the first with this
+    /// error.
+    ServingFailed {
+        /// The address, as written by the operator.
+        address: &'a [u8],
+        /// The kernel's error.
+        error: Errno,
+    },
     /// An update command of another client holds the lock.
     LockHeld,
     /// The node is preparing this update.
@@ -176,6 +184,12 @@ pub enum Event<'a> {
         /// The last error.
         error: CallError<'a>,
     },
+    /// The kernel does not let the program wait, and the program ends. This is not
+    /// expected.
+    WaitFailed {
+        /// The kernel's error.
+        error: Errno,
+    },
     /// A signal stopped the program.
     Stopped {
         /// The name of the signal.
@@ -206,6 +220,8 @@ pub enum EventKind {
     Started,
     /// [`Event::ServingMetrics`]
     ServingMetrics,
+    /// [`Event::ServingFailed`]
+    ServingFailed,
     /// [`Event::LockHeld`]
     LockHeld,
     /// [`Event::Preparing`]
@@ -258,15 +274,18 @@ pub enum EventKind {
     StateLost,
     /// [`Event::GaveUp`]
     GaveUp,
+    /// [`Event::WaitFailed`]
+    WaitFailed,
     /// [`Event::Stopped`]
     Stopped,
 }
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Started,
         Self::ServingMetrics,
+        Self::ServingFailed,
         Self::LockHeld,
         Self::Preparing,
         Self::StillRunning,
@@ -293,6 +312,7 @@ impl EventKind {
         Self::StateDamaged,
         Self::StateLost,
         Self::GaveUp,
+        Self::WaitFailed,
         Self::Stopped,
     ];
 
@@ -301,6 +321,7 @@ impl EventKind {
         match self {
             Self::Started => "started",
             Self::ServingMetrics => "serving_metrics",
+            Self::ServingFailed => "serving_failed",
             Self::LockHeld => "lock_held",
             Self::Preparing => "preparing",
             Self::StillRunning => "still_running",
@@ -327,6 +348,7 @@ impl EventKind {
             Self::StateDamaged => "state_damaged",
             Self::StateLost => "state_lost",
             Self::GaveUp => "gave_up",
+            Self::WaitFailed => "wait_failed",
             Self::Stopped => "stopped",
         }
     }
@@ -344,7 +366,9 @@ impl EventKind {
             | Self::ApiLost
             | Self::StateDamaged
             | Self::StateLost
-            | Self::GaveUp => Level::Error,
+            | Self::GaveUp
+            | Self::ServingFailed
+            | Self::WaitFailed => Level::Error,
             Self::Refreshed | Self::ApiCall => Level::Debug,
             Self::Started
             | Self::ServingMetrics
@@ -378,6 +402,9 @@ impl EventKind {
         match self {
             Self::Started => "started",
             Self::ServingMetrics => "serving metrics",
+            Self::ServingFailed => {
+                "cannot serve metrics and health checks; retrying, and updating meanwhile"
+            }
             Self::LockHeld => "an update command is running, waiting for it",
             Self::Preparing => "update found, preparing it",
             Self::StillRunning => "command is still running",
@@ -412,6 +439,7 @@ impl EventKind {
             Self::GaveUp => {
                 "the socket is unreachable; exiting so that a restarted container mounts a new one"
             }
+            Self::WaitFailed => "cannot wait; exiting",
             Self::Stopped => "stopped",
         }
     }
@@ -433,6 +461,7 @@ impl<'a> Event<'a> {
         match self {
             Self::Started { .. } => EventKind::Started,
             Self::ServingMetrics { .. } => EventKind::ServingMetrics,
+            Self::ServingFailed { .. } => EventKind::ServingFailed,
             Self::LockHeld => EventKind::LockHeld,
             Self::Preparing(_) => EventKind::Preparing,
             Self::StillRunning { .. } => EventKind::StillRunning,
@@ -459,6 +488,7 @@ impl<'a> Event<'a> {
             Self::StateDamaged => EventKind::StateDamaged,
             Self::StateLost { .. } => EventKind::StateLost,
             Self::GaveUp { .. } => EventKind::GaveUp,
+            Self::WaitFailed { .. } => EventKind::WaitFailed,
             Self::Stopped { .. } => EventKind::Stopped,
         }
     }
@@ -584,6 +614,11 @@ impl<'a> Event<'a> {
                 record.duration("after", after);
                 record.show("error", &error);
             }
+            Self::ServingFailed { address, error } => {
+                record.show("address", &Sanitized(address));
+                record.show("error", &ErrnoText(error));
+            }
+            Self::WaitFailed { error } => record.show("error", &ErrnoText(error)),
             Self::Stopped { signal } => record.text("signal", signal),
         }
     }

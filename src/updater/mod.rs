@@ -10,5 +10,6 @@ pub mod metrics;
 pub mod pages;
 pub mod plan;
 pub mod reporter;
+pub mod serving;
 pub mod state_file;
 pub mod window;

@@ -390,20 +390,30 @@ fn failures_are_counted() {
 }
 
 #[test]
-fn an_address_that_is_in_use() {
+fn address_in_use_is_retried_and_the_node_is_updated_meanwhile() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let node = Node::start(no_offer());
     let flag = format!("-metrics-address={address}");
-    let ran = run(node.program("updater").args(SELDOM).arg(&flag));
-    let line =
-        format!("bottlerocket-updater: cannot listen on {address}: address already in use\n");
-    assert_eq!((ran.status, ran.stderr), (Some(3), line));
-    assert_eq!(node.requested(), [""; 0]);
-    // One that nobody has.
-    let ran = run(node.program("updater").args(SELDOM).arg("-metrics-address=192.0.2.1:1"));
-    let line = "bottlerocket-updater: cannot listen on 192.0.2.1:1: address not available\n";
-    assert_eq!((ran.status, ran.stderr.as_str()), (Some(3), line));
+    let mut updater = Running::start(node.program("updater").args(SELDOM).arg(&flag));
+    // The node is updated meanwhile.
+    updater.wait_for("event=nothing_to_do");
+    // The address becomes free, and the updater serves at it.
+    drop(taken);
+    updater.wait_for("event=serving_metrics");
+    let serving = Serving { updater, address: address.parse().unwrap() };
+    let page = serving.page();
+    assert_eq!(page.get("updater_events_total{event=\"serving_failed\"}"), 1.0);
+    let story: Vec<_> = serving.stop().records.iter().map(Record::story).collect();
+    let cannot = "error: cannot serve metrics and health checks; retrying, and updating meanwhile";
+    assert_eq!(story[1], format!("{cannot} address={address} error=address already in use"));
+    // An address that no interface has, and a record in the format that was chosen.
+    let flags = ["-metrics-address=192.0.2.1:1", "-log-format=json", "-log-level=error"];
+    let mut updater = Running::start(node.program("updater").args(SELDOM).args(flags));
+    updater.format = Format::Json;
+    updater.wait_for("serving_failed");
+    let story: Vec<_> = updater.stop(Signal::TERM).records.iter().map(Record::story).collect();
+    assert_eq!(story, [format!("{cannot} address=192.0.2.1:1 error=address not available")]);
     // One cycle alone serves nobody.
     let ran = run(node.program("updater").args(["-one-time", &flag]));
     assert_eq!(ran.status, Some(0), "{ran:?}");

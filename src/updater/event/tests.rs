@@ -71,6 +71,8 @@ fn longest_records_fit() {
         Event::GaveUp { after: LONG, error: CallError::Connect(Errno::NOENT) },
         Event::Stopped { signal: "SIGTERM" },
         Event::ServingMetrics { address: &path, port: u16::MAX },
+        Event::ServingFailed { address: &path, error: Errno::ADDRNOTAVAIL },
+        Event::WaitFailed { error: Errno::NAMETOOLONG },
         Event::StillRunning { command, took: LONG },
         Event::Staged(&status),
         Event::WindowClosed { status: &status, opens: LONG },
@@ -130,6 +132,11 @@ fn every_event_has_a_name_and_errors_have_a_class() {
     let events = [
         (Event::Started { socket: b"", interval: LONG }, "started", none),
         (Event::ServingMetrics { address: b"", port: 0 }, "serving_metrics", none),
+        (
+            Event::ServingFailed { address: b"", error: Errno::ADDRINUSE },
+            "serving_failed",
+            Some("serving_failed"),
+        ),
         (Event::LockHeld, "lock_held", none),
         (Event::Preparing(&update), "preparing", none),
         (Event::StillRunning { command: prepare, took: LONG }, "still_running", none),
@@ -175,6 +182,7 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         (Event::StateDamaged, "state_damaged", Some("state_damaged")),
         (Event::StateLost { tried: "", error: Errno::IO }, "state_lost", Some("state_lost")),
         (Event::GaveUp { after: LONG, error: away }, "gave_up", Some("api_unreachable")),
+        (Event::WaitFailed { error: Errno::NOMEM }, "wait_failed", Some("wait_failed")),
         (Event::Stopped { signal: "" }, "stopped", none),
     ];
     let mut kinds = Vec::new();
@@ -194,7 +202,8 @@ fn every_event_has_a_name_and_errors_have_a_class() {
 fn successor(kind: EventKind) -> Option<EventKind> {
     Some(match kind {
         EventKind::Started => EventKind::ServingMetrics,
-        EventKind::ServingMetrics => EventKind::LockHeld,
+        EventKind::ServingMetrics => EventKind::ServingFailed,
+        EventKind::ServingFailed => EventKind::LockHeld,
         EventKind::LockHeld => EventKind::Preparing,
         EventKind::Preparing => EventKind::StillRunning,
         EventKind::StillRunning => EventKind::Refreshed,
@@ -220,7 +229,8 @@ fn successor(kind: EventKind) -> Option<EventKind> {
         EventKind::ApiCall => EventKind::StateDamaged,
         EventKind::StateDamaged => EventKind::StateLost,
         EventKind::StateLost => EventKind::GaveUp,
-        EventKind::GaveUp => EventKind::Stopped,
+        EventKind::GaveUp => EventKind::WaitFailed,
+        EventKind::WaitFailed => EventKind::Stopped,
         EventKind::Stopped => return None,
     })
 }
@@ -304,6 +314,11 @@ fn every_event_has_its_fields() {
             std::format!("{version} socket=/s interval=1m30s"),
         ),
         (Event::ServingMetrics { address: b":80", port: 80 }, "address=:80 port=80".into()),
+        (
+            Event::ServingFailed { address: b":80", error: Errno::ADDRINUSE },
+            "address=:80 error=\"address already in use\"".into(),
+        ),
+        (Event::WaitFailed { error: Errno::NOMEM }, "error=\"out of memory\"".into()),
         (Event::LockHeld, "".into()),
         (Event::Preparing(&update), "running=1 version=3 variant=v arch=a".into()),
         (Event::StillRunning { command: prepare, took }, "command=prepare took=1m30s".into()),

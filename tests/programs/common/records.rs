@@ -28,9 +28,15 @@ pub struct Record(Vec<(String, String)>);
 const RECORD_MAX: usize = 2048;
 
 /// Each event, its level, its message, and the fields behind it.
-pub const DOCUMENTED: [(&str, &str, &str, &str); 29] = [
+pub const DOCUMENTED: [(&str, &str, &str, &str); 31] = [
     ("started", "info", "started", "version socket interval"),
     ("serving_metrics", "info", "serving metrics", "address port"),
+    (
+        "serving_failed",
+        "error",
+        "cannot serve metrics and health checks; retrying, and updating meanwhile",
+        "address error",
+    ),
     ("lock_held", "info", "an update command is running, waiting for it", ""),
     ("preparing", "info", "update found, preparing it", "running version variant arch"),
     ("still_running", "info", "command is still running", "command took"),
@@ -92,6 +98,7 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 29] = [
         "the socket is unreachable; exiting so that a restarted container mounts a new one",
         "after error",
     ),
+    ("wait_failed", "error", "cannot wait; exiting", "error"),
     ("stopped", "info", "stopped", "signal"),
 ];
 
