@@ -143,6 +143,7 @@ impl Response {
         Ok(part)
     }
 
+    // Not inlined: saves 352 bytes in the checker.
     #[inline(never)]
     fn push_head(&mut self, byte: u8) -> Result<(), HttpError> {
         if START.get(self.head.len()).is_some_and(|expected| *expected != byte) {

@@ -1,17 +1,18 @@
-//! Durations as people type and read them: `90s`, `10m`, `1h30m`.
+//! Durations as people write and read them: `90s`, `10m`, `1h30m`.
 
-use crate::text::{Show, display, put, put_number};
+use crate::text::{Show, display, put};
 use core::time::Duration;
 use heapless::VecView;
 
-/// The units, longest first, and their lengths in milliseconds.
+/// The units with their lengths in milliseconds, longest first.
 const UNITS: [(u64, &str); 4] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
 
-/// Reads a duration: whole numbers, each with a unit (`h`, `m`, `s`, `ms`),
-/// longest unit first, each unit once at most; or a bare `0`.
+/// Reads a duration: whole numbers, each followed by its unit (`h`, `m`, `s`,
+/// `ms`), without spaces. The units come longest first, and each at most once. A
+/// bare `0` is a duration as well.
 ///
-/// Everything else is `None`: no sign, no fraction, no space, no number
-/// without a unit, nothing above `u64::MAX` milliseconds.
+/// Returns `None` for everything else, such as a sign, a fraction or a number
+/// without a unit, and for more than `u64::MAX` milliseconds.
 pub fn parse(text: &[u8]) -> Option<Duration> {
     if text == b"0" {
         return Some(Duration::ZERO);
@@ -22,7 +23,7 @@ pub fn parse(text: &[u8]) -> Option<Duration> {
         let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
         let (number, behind) = rest.split_at_checked(digits)?;
         match behind.strip_prefix(unit.as_bytes()) {
-            // `m` is the start of `ms`, too.
+            // The `m` of `ms` does not stand for minutes.
             Some(after) if !after.starts_with(b"s") => {
                 total = total.checked_add(whole_number(number)?.checked_mul(*length)?)?;
                 if after.is_empty() {
@@ -36,9 +37,9 @@ pub fn parse(text: &[u8]) -> Option<Duration> {
     None
 }
 
-/// Reads digits, and nothing else, as a number.
+/// Reads a whole number: one or more decimal digits and nothing else.
 ///
-/// `None` if there are none, or something else, or more than a `u64` holds.
+/// Returns `None` for everything else, and for a number above `u64::MAX`.
 pub fn whole_number(digits: &[u8]) -> Option<u64> {
     digits
         .iter()
@@ -50,8 +51,8 @@ fn append_digit(number: u64, digit: u8) -> Option<u64> {
     number.checked_mul(10)?.checked_add(value.into())
 }
 
-/// Shows a duration for people, as [`parse`] reads it: milliseconds only below
-/// ten seconds, and never a unit of which there is none.
+/// Shows a duration in the form that [`parse`] reads. Units with a value of 0 are
+/// left out, and milliseconds from ten seconds on.
 pub struct HumanDuration(pub Duration);
 
 impl Show for HumanDuration {
@@ -59,12 +60,11 @@ impl Show for HumanDuration {
         let mut rest = millis(self.0);
         let smallest = if rest < 10_000 { 1 } else { 1_000 };
         if rest == 0 {
-            put(buffer, &["0s"]);
+            put!(buffer, "0s");
         }
         for (length, unit) in &UNITS {
             if rest >= *length && *length >= smallest {
-                put_number(buffer, rest / length);
-                put(buffer, &[unit]);
+                put!(buffer, rest / length, unit);
                 rest %= length;
             }
         }
@@ -72,8 +72,7 @@ impl Show for HumanDuration {
 }
 display!(HumanDuration);
 
-/// The milliseconds of a duration, or as many as a `u64` holds.
-#[inline(never)]
+/// The whole milliseconds of a duration; `u64::MAX` if there are more.
 pub fn millis(duration: Duration) -> u64 {
     let millis: u64 = duration.subsec_millis().into();
     duration.as_secs().saturating_mul(1_000).saturating_add(millis)
@@ -86,7 +85,7 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn reads_what_people_type() {
+    fn durations_that_are_understood() {
         for (text, millis) in [
             ("0", 0),
             ("0s", 0),
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_everything_else() {
+    fn everything_else_is_refused() {
         for text in [
             "",
             "s",
@@ -137,14 +136,14 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_are_digits_alone() {
+    fn whole_numbers_are_digits_and_nothing_else() {
         for (text, number) in [
             ("0", Some(0)),
             ("0123456789", Some(123_456_789)),
             ("18446744073709551615", Some(u64::MAX)),
             ("18446744073709551616", None),
             ("", None),
-            // What stands beside the digits in ASCII.
+            // The characters before and after the digits in ASCII.
             ("1/", None),
             ("1:", None),
             (":", None),
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_what_people_read() {
+    fn durations_are_shown_without_units_of_zero() {
         for (millis, text) in [
             (0, "0s"),
             (1, "1ms"),
@@ -175,12 +174,12 @@ mod tests {
         }
     }
 
-    /// As far as it is shown: whole seconds from ten of them on.
+    /// Milliseconds are not shown from ten seconds on.
     #[test]
-    fn any_duration_that_is_shown_is_read_as_the_same() {
+    fn shown_durations_are_read_as_the_same_duration() {
         let mut numbers = crate::tests::Numbers(1);
         for _ in 0..20_000 {
-            // As many short ones as long ones.
+            // As many short durations as long ones.
             let shorter = numbers.below(64);
             let millis = numbers.below(u64::MAX) >> shorter;
             let text = HumanDuration(Duration::from_millis(millis)).to_string();

@@ -1,41 +1,41 @@
-//! The start and the end of a text of any length, made fit for one line.
+//! The start and the end of a text of any length, made safe for one line.
 //!
-//! What a server says may be long, hostile or in colour. An excerpt keeps a
-//! fixed number of bytes of it, from both ends, because the reason of a
-//! failure tends to stand in the first or the last line. Control characters
-//! and white space become single spaces, terminal sequences vanish, and what
-//! is not UTF-8 becomes U+FFFD.
+//! A text from a server can be long or hostile, or contain colours. An excerpt
+//! keeps a fixed number of bytes from its start and from its end, because the reason
+//! of a failure is usually in the first or the last line. Control characters and
+//! white space become single spaces, terminal sequences are removed, and invalid
+//! UTF-8 and characters that hide or reorder others become U+FFFD.
 //!
-//! The result does not depend on how the text was split on its way here.
+//! The result does not depend on how the text is split into pieces.
 
-use crate::text::{Show, display, put, put_number};
+use crate::text::{Show, display, put};
 use core::str;
 use heapless::{Vec, VecView};
 
-/// How many bytes are kept of the start.
+/// How many bytes are kept from the start.
 const HEAD: usize = 200;
-/// How many bytes are kept of the end.
+/// How many bytes are kept from the end.
 const TAIL: usize = 300;
 
-/// An excerpt of a text. Displayed, it is one line without any control
-/// character: the text, or its two ends and the number of bytes between.
-// What is small comes first: reaching it takes less code.
+/// An excerpt of a text. Displayed, it is one line without control characters: the
+/// text, or its two ends with the number of bytes that are left out between them.
 #[derive(Debug, Clone)]
-#[repr(C)]
 pub struct Excerpt {
-    /// Whether white space came that something visible may yet follow.
-    gap: bool,
-    sequence: Sequence,
-    /// The bytes of a character of which more are to come.
-    partial: Vec<u8, 4>,
-    /// How many bytes have come behind the head. Of these, each takes the place of
-    /// the one that came [`TAIL`] bytes before it.
-    behind: usize,
+    /// The start of the text.
     head: Vec<u8, HEAD>,
+    /// The last bytes after the head, as a ring: each byte replaces the one that
+    /// came [`TAIL`] bytes before it.
     tail: [u8; TAIL],
+    /// How many bytes have come after the head.
+    after_head: usize,
+    /// The bytes of an incomplete character.
+    partial: Vec<u8, 4>,
+    sequence: Sequence,
+    /// Whether there has been white space since the last visible character.
+    gap: bool,
 }
 
-/// How far a terminal's control sequence has come: ESC, `[`, parameters, and a
+/// How much has come of a terminal's control sequence: ESC, `[`, parameters, and a
 /// final byte from `@` to `~`.
 #[derive(Debug, Clone)]
 enum Sequence {
@@ -45,15 +45,14 @@ enum Sequence {
 }
 
 impl Default for Excerpt {
-    #[inline(never)]
     fn default() -> Self {
         Self {
-            gap: false,
-            sequence: Sequence::None,
-            partial: Vec::new(),
-            behind: 0,
             head: Vec::new(),
             tail: [0; _],
+            after_head: 0,
+            partial: Vec::new(),
+            sequence: Sequence::None,
+            gap: false,
         }
     }
 }
@@ -68,11 +67,11 @@ impl Excerpt {
 
     /// Takes the next byte of a text in UTF-8.
     pub fn push_byte(&mut self, byte: u8) {
-        // Ends: the second turn is the last, as the byte is the first one there.
+        // Ends: in the second turn, the byte is the first of its character.
         loop {
             let first = self.partial.is_empty();
-            // A character has four bytes at most, and whatever is complete or
-            // wrong is taken out at once, so there is always room.
+            // There is room: a character has at most four bytes, and it is removed
+            // as soon as it is complete or invalid.
             let _ = self.partial.push(byte);
             let complete = match str::from_utf8(&self.partial) {
                 Ok(text) => text.chars().next(),
@@ -81,7 +80,7 @@ impl Excerpt {
             };
             self.partial.clear();
             self.push_character(complete.unwrap_or(char::REPLACEMENT_CHARACTER));
-            // What is no part of a wrong character may begin another.
+            // A byte that makes a character invalid may begin the next one.
             if first || complete.is_some() {
                 return;
             }
@@ -90,7 +89,7 @@ impl Excerpt {
 
     /// Takes the next character of a text.
     pub fn push(&mut self, character: char) {
-        // Of a character of which more was to come, no more comes.
+        // A character that is incomplete will not be completed.
         if !self.partial.is_empty() {
             self.partial.clear();
             self.push_character(char::REPLACEMENT_CHARACTER);
@@ -125,30 +124,29 @@ impl Excerpt {
     }
 
     fn keep(&mut self, piece: &str) {
-        if self.behind == 0 && self.head.extend_from_slice(piece.as_bytes()).is_ok() {
+        if self.after_head == 0 && self.head.extend_from_slice(piece.as_bytes()).is_ok() {
             return;
         }
         for byte in piece.bytes() {
-            if let Some(place) = self.tail.get_mut(self.behind % TAIL) {
+            if let Some(place) = self.tail.get_mut(self.after_head % TAIL) {
                 *place = byte;
             }
-            self.behind += 1;
+            self.after_head += 1;
         }
     }
 
-    /// The byte that came behind `at` others behind the head, if it is kept.
+    /// The byte at the index `at` of the text after the head, if it is still kept.
     fn tail_byte(&self, at: usize) -> u8 {
         self.tail.get(at % TAIL).copied().unwrap_or_default()
     }
 
-    /// Whether nothing visible has come.
+    /// Whether there has been no visible character.
     pub fn is_empty(&self) -> bool {
         self.head.is_empty()
     }
 
-    /// Whether the text starts with `text`, which is at most 200 bytes long
-    /// and has neither control characters nor white space other than single
-    /// spaces inside.
+    /// Whether the text starts with `text`: at most 200 bytes without control
+    /// characters, and without white space other than single spaces.
     pub fn starts_with(&self, text: &str) -> bool {
         self.head.starts_with(text.as_bytes())
     }
@@ -157,29 +155,27 @@ impl Excerpt {
 impl Show for Excerpt {
     fn show(&self, buffer: &mut VecView<u8>) {
         let _ = buffer.extend_from_slice(&self.head);
-        let mut at = self.behind.saturating_sub(TAIL);
-        // The tail may begin inside a character of which the start is gone.
+        let mut at = self.after_head.saturating_sub(TAIL);
+        // Skip the rest of a character whose first byte is no longer kept.
         // Ends: each turn is nearer to the end of the tail.
-        while at < self.behind && matches!(self.tail_byte(at), 0x80..0xc0) {
+        while at < self.after_head && matches!(self.tail_byte(at), 0x80..0xc0) {
             at += 1;
         }
         if at > 0 {
-            put(buffer, &[" ["]);
-            put_number(buffer, at as u64);
-            put(buffer, &[" bytes left out] "]);
+            put!(buffer, " [", at, " bytes left out] ");
         }
-        for at in at..self.behind {
+        for at in at..self.after_head {
             let _ = buffer.push(self.tail_byte(at));
         }
     }
 }
 
-/// Whether a character begins a new line, or tells a terminal what to do.
+/// Whether a character starts a new line or controls a terminal.
 fn is_control(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// Whether a character reorders or hides others, which has no place in a log.
+/// Whether a character is invisible, or changes the order of others.
 fn is_hidden(character: char) -> bool {
     matches!(
         character,
@@ -192,12 +188,12 @@ fn is_hidden(character: char) -> bool {
     )
 }
 
-/// Whether a text can be shown as it is, on one line.
+/// Whether a text can be shown on one line without any change.
 pub fn is_plain(text: &str) -> bool {
     !text.chars().any(|character| is_control(character) || is_hidden(character))
 }
 
-/// Shows bytes that should be text, such as a path, as an excerpt of them.
+/// Shows bytes that should be text, such as a path, as an [`Excerpt`].
 pub struct Sanitized<'a>(pub &'a [u8]);
 
 impl Show for Sanitized<'_> {
@@ -223,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn one_readable_line() {
+    fn text_becomes_one_readable_line() {
         for (text, shown) in [
             ("", ""),
             (" \n\t", ""),
@@ -243,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf8_is_replaced() {
+    fn invalid_utf8_is_replaced() {
         for (text, shown) in [
             (b"a\xffb".as_slice(), "a\u{fffd}b"),
             (b"\xe2\x98x", "\u{fffd}x"),
@@ -258,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_keep_both_ends() {
+    fn long_text_keeps_both_ends() {
         let fits = "x".repeat(HEAD + TAIL);
         assert_eq!(excerpt(fits.as_bytes()), fits);
 
@@ -268,9 +264,9 @@ mod tests {
     }
 
     #[test]
-    fn characters_are_never_cut() {
-        // Three bytes each divide neither the head nor, with one more byte
-        // behind them, the tail.
+    fn characters_are_never_cut_in_two() {
+        // The length of the head is not a multiple of three. That of the tail is,
+        // but not with one or two bytes of padding.
         for pad in 0..3 {
             let text = format!("{}{}", "☃".repeat(1_000), "x".repeat(pad));
             let shown = excerpt(text.as_bytes());
@@ -283,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_in_any_pieces_are_one_plain_line() {
+    fn any_bytes_in_any_pieces_become_one_plain_line() {
         let alphabet: [&[u8]; 16] = [
             b"x",
             b" ",
@@ -322,7 +318,7 @@ mod tests {
             assert!(is_plain(&shown) && !shown.starts_with(' '), "{shown:?}");
             let is_cut = shown.contains(" bytes left out] ");
             assert!(is_cut || shown.len() <= HEAD + TAIL, "{shown:?}");
-            // What is fit to be shown is shown as it is.
+            // A text that is plain is shown without any change.
             assert!(is_cut || excerpt(shown.as_bytes()) == shown, "{shown:?}");
             cut += u32::from(is_cut);
         }

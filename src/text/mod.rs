@@ -32,9 +32,24 @@ impl Show for str {
     }
 }
 
+/// The number of digits of the largest `u64`.
+const DIGITS_MAX: usize = 20;
+
+/// Shows the number in decimal digits.
 impl Show for u64 {
     fn show(&self, buffer: &mut VecView<u8>) {
-        put_number(buffer, *self);
+        let mut number = *self;
+        let mut digits = [0; DIGITS_MAX];
+        let mut first = digits.len();
+        for (at, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            first = at;
+            if number == 0 {
+                break;
+            }
+        }
+        let _ = buffer.extend_from_slice(digits.get(first..).unwrap_or_default());
     }
 }
 
@@ -43,7 +58,7 @@ macro_rules! show_as_u64 {
     ($($type:ty),+) => {$(
         impl Show for $type {
             fn show(&self, buffer: &mut VecView<u8>) {
-                put_number(buffer, *self as u64);
+                (*self as u64).show(buffer);
             }
         }
     )+};
@@ -100,67 +115,6 @@ macro_rules! display {
 }
 pub(crate) use display;
 
-/// The number of digits of the largest `u64`.
-const DIGITS_MAX: usize = 20;
-
-/// Appends a number in decimal digits.
-#[inline(never)]
-pub fn put_number(buffer: &mut VecView<u8>, mut number: u64) {
-    let mut digits = [0; DIGITS_MAX];
-    let mut first = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        first = at;
-        if number == 0 {
-            break;
-        }
-    }
-    let _ = buffer.extend_from_slice(digits.get(first..).unwrap_or_default());
-}
-
-/// Appends strings, one after the other. One that does not fit is left out.
-#[inline(never)]
-pub fn put(buffer: &mut VecView<u8>, parts: &[&str]) {
-    for part in parts {
-        part.show(buffer);
-    }
-}
-
-/// Removes the beginning of `text` up to the first `end`, and returns it without
-/// the `end`. Without an `end`, it removes nothing and returns an empty text.
-pub fn split_off_until<'a>(text: &mut &'a str, end: u8) -> &'a str {
-    let length = text.bytes().position(|byte| byte == end);
-    let Some((before, rest)) = length.and_then(|length| text.split_at_checked(length)) else {
-        return "";
-    };
-    *text = rest.get(1..).unwrap_or_default();
-    before
-}
-
-/// The number, counted from 0, and the text of the one among `words`, with a
-/// space behind each, that is `word`, with each byte of it as `written`.
-#[inline(never)]
-pub fn find<'a>(
-    mut words: &'a str,
-    word: &[u8],
-    written: fn(u8) -> u8,
-) -> Option<(usize, &'a str)> {
-    let mut number = 0;
-    // Ends: each turn takes a word.
-    loop {
-        let found = split_off_until(&mut words, b' ');
-        if found.is_empty() {
-            return None;
-        }
-        let mut pairs = found.bytes().zip(word);
-        if found.len() == word.len() && pairs.all(|(byte, other)| written(byte) == *other) {
-            return Some((number, found));
-        }
-        number += 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -174,13 +128,6 @@ mod tests {
             number.show(&mut buffer);
             assert_eq!(buffer, number.to_string().as_bytes());
         }
-    }
-
-    #[test]
-    fn split_off_until_takes_one_part_after_the_other() {
-        let mut text = "a,,bc,d";
-        let parts: [&str; 5] = core::array::from_fn(|_| split_off_until(&mut text, b','));
-        assert_eq!((parts, text), (["a", "", "bc", "", ""], "d"));
     }
 
     #[test]

@@ -1,45 +1,47 @@
-//! Points in time as RFC 3339 writes them.
+//! Points in time, in the form of RFC 3339.
 
 use crate::text::duration::millis;
-use crate::text::{Show, display};
+use crate::text::{Show, display, put};
 use core::time::Duration;
 use heapless::VecView;
 
-/// Shows a time since 1970-01-01 00:00:00 UTC as RFC 3339 has it, to the
-/// millisecond. Of a year, that is the last four digits.
+/// Shows a time since 1970-01-01 00:00:00 UTC with milliseconds:
+/// `2026-11-22T05:32:12.007Z`. Of years above 9999, only the last four digits are
+/// shown.
 pub struct Timestamp(pub Duration);
 
 impl Show for Timestamp {
     fn show(&self, buffer: &mut VecView<u8>) {
-        let mut text = *b"0000-00-00T00:00:00.000Z";
         let millis = millis(self.0);
         let seconds = millis / 1_000;
         let minutes = seconds / 60;
         let hours = minutes / 60;
         let [year, month, day] = date(hours / 24);
-        // From the last to the first, as their digits are taken from them.
-        let numbers = [millis % 1_000, seconds % 60, minutes % 60, hours % 24, day, month, year];
-        let mut numbers = numbers.iter();
-        let mut number = 0;
-        for digit in text.iter_mut().rev() {
-            if *digit == b'0' {
-                *digit += (number % 10) as u8;
-                number /= 10;
-            } else {
-                number = numbers.next().copied().unwrap_or(0);
-            }
-        }
-        let _ = buffer.extend_from_slice(&text);
+        put!(buffer, Digits(4, year), "-", Digits(2, month), "-", Digits(2, day), "T");
+        put!(buffer, Digits(2, hours % 24), ":", Digits(2, minutes % 60), ":");
+        put!(buffer, Digits(2, seconds % 60), ".", Digits(3, millis % 1_000), "Z");
     }
 }
 display!(Timestamp);
 
-/// Year, month and day of the Gregorian calendar that is `days` after
+/// Shows a number with so many digits: the last ones, and zeros in front.
+struct Digits(u32, u64);
+
+impl Show for Digits {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let Self(count, number) = *self;
+        for place in (0..count).rev() {
+            let _ = buffer.push(b'0' + (number / 10u64.pow(place) % 10) as u8);
+        }
+    }
+}
+
+/// The year, the month and the day of the Gregorian calendar, `days` after
 /// 1970-01-01.
 ///
-/// The years are taken to begin in March, so that a leap day is the last of
-/// its year, and counted from 0000-03-01, where a period of 400 years (146,097
-/// days) begins.
+/// The calculation counts from 0000-03-01, and each of its years begins in March.
+/// So a leap day is the last day of a year, and a period of 400 years has 146,097
+/// days.
 fn date(days: u64) -> [u64; 3] {
     let days = days.saturating_add(719_468);
     let (period, day) = (days / 146_097, days % 146_097);
@@ -58,7 +60,7 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn timestamps() {
+    fn timestamps_are_shown_as_in_rfc_3339() {
         for (millis, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (951_782_399_999, "2000-02-28T23:59:59.999Z"),
@@ -68,15 +70,17 @@ mod tests {
             (1_735_689_599_050, "2024-12-31T23:59:59.050Z"),
             (1_795_325_532_000, "2026-11-22T05:32:12.000Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+            (253_402_300_800_000, "0000-01-01T00:00:00.000Z"),
         ] {
             assert_eq!(Timestamp(Duration::from_millis(millis)).to_string(), text);
         }
-        // It must not panic, whatever the clock says.
+        // No value of the clock may cause a panic.
         Timestamp(Duration::MAX).to_string();
     }
 
     #[test]
-    fn days_follow_each_other() {
+    fn each_day_follows_the_day_before() {
         let mut expected = [1970, 1, 1];
         for day in 0..200_000 {
             assert_eq!(date(day), expected);
