@@ -1,7 +1,7 @@
 //! Several who use the API of one node at the same time: nobody starves, nobody
 //! does harm, and the checker is right at every moment.
 
-use crate::common::daemon::{LONG, Running, Told};
+use crate::common::daemon::{LONG, Outcome, Running};
 use crate::common::records::Format;
 use crate::common::{Directory, Node, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
@@ -309,34 +309,34 @@ fn two_updaters_on_one_state_directory() {
     let one_time = || {
         let mut command = watched.node.program("updater");
         command.arg("-one-time").arg("-state-dir").arg(&state_dir).arg("-boot-id").arg(&boot_id);
-        Told::of(run(&mut command), Format::Logfmt)
+        Outcome::of(run(&mut command), Format::Logfmt)
     };
     let both = || {
-        let told = thread::scope(|scope| {
+        let outcome = thread::scope(|scope| {
             [scope.spawn(one_time), scope.spawn(one_time)].map(|one| one.join().unwrap())
         });
-        for one in &told {
-            assert_eq!(one.status, Some(0), "{told:?}");
+        for one in &outcome {
+            assert_eq!(one.status, Some(0), "{outcome:?}");
         }
-        told
+        outcome
     };
     watched.checked(Duration::from_millis(20), || {
         for (version, next) in [("1.26.1", "1.26.2"), ("1.26.2", "1.26.3"), ("1.26.3", "1.26.3")] {
-            let told = both();
-            let wrong = |one: &Told| one.records.iter().any(|r| r.get("event") == "rolled_back");
-            assert!(!told.iter().any(wrong), "{told:?}");
+            let outcome = both();
+            let wrong = |one: &Outcome| one.records.iter().any(|r| r.get("event") == "rolled_back");
+            assert!(!outcome.iter().any(wrong), "{outcome:?}");
             watched.wait_for_ready(version);
             watched.reboot(next);
         }
         // It did not come up, and nobody tries it again: neither these two, who may
         // have been in each other's way, nor who reads what they have written. That
         // may be half of each; then it is set aside, and forgotten.
-        let told = both().into_iter().chain([one_time()]);
+        let outcome = both().into_iter().chain([one_time()]);
         if !state_dir.join("state.damaged").exists() {
-            for told in told {
-                let events: Vec<_> = told.records.iter().map(|r| r.get("event")).collect();
-                assert!(events.contains(&"held_back"), "{told:?}");
-                assert!(!events.contains(&"preparing"), "{told:?}");
+            for outcome in outcome {
+                let events: Vec<_> = outcome.records.iter().map(|r| r.get("event")).collect();
+                assert!(events.contains(&"held_back"), "{outcome:?}");
+                assert!(!events.contains(&"preparing"), "{outcome:?}");
             }
             assert_eq!(watched.node.look(|view| view.node.state()), Some(State::Available));
         }

@@ -1,7 +1,7 @@
 //! What is in force: flags, the environment and defaults; and what windows, levels
 //! of the log and `-stage-only` do to a simulated node.
 
-use crate::common::daemon::{LONG, Running, Told};
+use crate::common::daemon::{LONG, Outcome, Running};
 use crate::common::records::{Format, Record};
 use crate::common::{Node, Ran, program, run};
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
@@ -204,8 +204,8 @@ fn the_environment_is_what_counts_for_a_run() {
     let mut command = program("updater");
     command.env(variable("socket"), node.path());
     command.env(variable("one-time"), "true").env(variable("log-format"), "json");
-    let told = Told::of(run(&mut command), Format::Json);
-    assert_eq!((told.status, told.records.len()), (Some(0), 4));
+    let outcome = Outcome::of(run(&mut command), Format::Json);
+    assert_eq!((outcome.status, outcome.records.len()), (Some(0), 4));
     assert_eq!(node.look(|view| view.node.state()), Some(State::Ready));
 }
 
@@ -226,12 +226,12 @@ fn while_no_window_is_open_it_refreshes_and_waits() {
     for (before, state) in [(&[][..], State::Available), (&[Refresh, Prepare][..], State::Staged)] {
         let node = Node::after(before);
         let ran = run(node.program("updater").args(["-one-time", "-window", &window]));
-        let told = Told::of(ran, Format::Logfmt);
+        let outcome = Outcome::of(ran, Format::Logfmt);
         let waits = format!(
             "info: update is waiting for the next window state={} version=1.26.1 opens={opens}",
             state.name()
         );
-        told.is(0, &[&waits]);
+        outcome.is(0, &[&waits]);
         assert_eq!(node.look(|view| view.node.state()), Some(state));
         let [look, refresh, again] = &node.requested()[..] else { panic!() };
         assert_eq!((look, again), (&"GET /updates/status".into(), look));
@@ -247,10 +247,10 @@ fn while_no_window_is_open_it_refreshes_and_waits() {
     assert!(node.wait_until(LONG, refreshes));
     node.change(|node, _| node.options.offer = vec!["1.26.2".into()]);
     updater.wait_for("version=1.26.2");
-    let told = updater.stop(Signal::TERM);
-    assert_eq!(told.status, Some(0));
+    let outcome = updater.stop(Signal::TERM);
+    assert_eq!(outcome.status, Some(0));
     // That there is no news is none, but another version is.
-    let waits = told.records.iter().filter(|record| record.get("event") == "window_closed");
+    let waits = outcome.records.iter().filter(|record| record.get("event") == "window_closed");
     let versions: Vec<_> = waits.map(|record| record.get("version")).collect();
     assert_eq!(versions, ["1.26.1", "1.26.2"]);
     assert_eq!(node.look(|view| view.count("POST", Prepare.path())), 0);
@@ -265,8 +265,8 @@ fn while_a_window_is_open_it_is_as_ever() {
     let windows = [format!("{end}-{later}"), format!("{begin}-{end}")];
     let mut command = node.program("updater");
     command.args(["-one-time", "-window", &windows[0], "-window", &windows[1]]);
-    let told = Told::of(run(&mut command), Format::Logfmt);
-    assert_eq!((told.status, told.records.len()), (Some(0), 4), "{:?}", told.story());
+    let outcome = Outcome::of(run(&mut command), Format::Logfmt);
+    assert_eq!((outcome.status, outcome.records.len()), (Some(0), 4), "{:?}", outcome.summary());
     assert_eq!(node.look(|view| view.node.state()), Some(State::Ready));
 }
 
@@ -277,10 +277,10 @@ fn staged_is_the_end_if_that_is_wanted() {
                   state=Staged next=1.26.1 \
                   running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
     let cycle = || {
-        Told::of(run(node.program("updater").args(["-one-time", "-stage-only"])), Format::Logfmt)
+        Outcome::of(run(node.program("updater").args(["-one-time", "-stage-only"])), Format::Logfmt)
     };
     let first = cycle();
-    assert_eq!((first.status, first.story().last().unwrap().as_str()), (Some(0), staged));
+    assert_eq!((first.status, first.summary().last().unwrap().as_str()), (Some(0), staged));
     cycle().is(0, &[staged]);
     assert_eq!(node.look(|view| view.node.state()), Some(State::Staged));
     assert_eq!(node.look(|view| view.count("POST", Activate.path())), 0);
@@ -305,9 +305,9 @@ fn update(level: &str, fails: bool) -> Vec<Record> {
     // It has looked once more, so all that was to be told has been.
     let looks = node.requested().len();
     assert!(node.wait_until(LONG, |view| view.requests.len() > looks + 2));
-    let told = updater.stop(Signal::TERM);
-    assert_eq!(told.status, Some(0));
-    told.records
+    let outcome = updater.stop(Signal::TERM);
+    assert_eq!(outcome.status, Some(0));
+    outcome.records
 }
 
 #[test]
@@ -359,8 +359,8 @@ fn the_story_of_an_update_is_short() {
     assert!(looked);
     node.finish();
     updater.wait_for("ready, waiting for the reboot");
-    let told = updater.stop(Signal::TERM);
-    let events: Vec<&str> = told.records.iter().map(|record| record.get("event")).collect();
+    let outcome = updater.stop(Signal::TERM);
+    let events: Vec<&str> = outcome.records.iter().map(|record| record.get("event")).collect();
     let expected =
         ["started", "serving_metrics", "preparing", "prepared", "activated", "ready", "stopped"];
     assert_eq!(events, expected);

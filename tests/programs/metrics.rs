@@ -1,6 +1,6 @@
 //! The updater's server of metrics and health, as scrapers see it.
 
-use crate::common::daemon::{AT_ONCE, LONG, Running, Told};
+use crate::common::daemon::{AT_ONCE, LONG, Outcome, Running};
 use crate::common::exposition::Page;
 use crate::common::records::{Format, Record};
 use crate::common::{Node, program, redirected, run};
@@ -32,7 +32,7 @@ impl Serving {
     fn start(command: &mut Command) -> Self {
         let mut updater = Running::start(command);
         updater.wait_for("serving_metrics");
-        let record = Record::read(Format::Logfmt, updater.told.last().unwrap());
+        let record = Record::read(Format::Logfmt, updater.log.last().unwrap());
         let port: u16 = record.get("port").parse().unwrap();
         Self { updater, address: ([127, 0, 0, 1], port).into() }
     }
@@ -85,10 +85,10 @@ impl Serving {
     }
 
     #[track_caller]
-    fn stop(self) -> Told {
-        let told = self.updater.stop(Signal::TERM);
-        assert_eq!(told.status, Some(0));
-        told
+    fn stop(self) -> Outcome {
+        let outcome = self.updater.stop(Signal::TERM);
+        assert_eq!(outcome.status, Some(0));
+        outcome
     }
 }
 
@@ -177,10 +177,10 @@ fn health_readiness_and_metrics_of_an_update() {
     let length = rest.split_once("content-length: ").unwrap().1;
     let length: usize = length.strip_suffix("\r\n\r\n").unwrap().parse().unwrap();
     assert!((4_000..12_000).contains(&length), "{length}");
-    let told = serving.stop();
-    assert_eq!(told.records[1].get("address"), "127.0.0.1:0");
+    let outcome = serving.stop();
+    assert_eq!(outcome.records[1].get("address"), "127.0.0.1:0");
     // The names in the log are those in the metrics.
-    for record in &told.records {
+    for record in &outcome.records {
         let name = format!("updater_events_total{{event=\"{}\"}}", record.get("event"));
         assert_eq!(after.find(&name).len(), 1, "{name}");
     }
@@ -220,8 +220,8 @@ fn what_is_not_served() {
     ] {
         let whole = answer(status, body);
         let head = whole.strip_suffix(body).unwrap();
-        let told = if request.starts_with("HEAD") { head } else { &whole };
-        assert_eq!(serving.ask(request), told, "{request:?}");
+        let outcome = if request.starts_with("HEAD") { head } else { &whole };
+        assert_eq!(serving.ask(request), outcome, "{request:?}");
     }
     serving.is_alive();
     serving.stop();
@@ -265,8 +265,8 @@ fn hostile_scrapers_are_got_over() {
             serving.is_alive();
         }
     }
-    let told = serving.stop();
-    let events: Vec<&str> = told.records.iter().map(|record| record.get("event")).collect();
+    let outcome = serving.stop();
+    let events: Vec<&str> = outcome.records.iter().map(|record| record.get("event")).collect();
     let quiet = ["started", "serving_metrics", "nothing_to_do", "stopped"];
     assert!(events.iter().all(|event| quiet.contains(event)), "{events:?}");
 }
@@ -404,16 +404,16 @@ fn address_in_use_is_retried_and_the_node_is_updated_meanwhile() {
     let serving = Serving { updater, address: address.parse().unwrap() };
     let page = serving.page();
     assert_eq!(page.get("updater_events_total{event=\"serving_failed\"}"), 1.0);
-    let story: Vec<_> = serving.stop().records.iter().map(Record::story).collect();
+    let summary: Vec<_> = serving.stop().records.iter().map(Record::summary).collect();
     let cannot = "error: cannot serve metrics and health checks; retrying, and updating meanwhile";
-    assert_eq!(story[1], format!("{cannot} address={address} error=address already in use"));
+    assert_eq!(summary[1], format!("{cannot} address={address} error=address already in use"));
     // An address that no interface has, and a record in the format that was chosen.
     let flags = ["-metrics-address=192.0.2.1:1", "-log-format=json", "-log-level=error"];
     let mut updater = Running::start(node.program("updater").args(SELDOM).args(flags));
     updater.format = Format::Json;
     updater.wait_for("serving_failed");
-    let story: Vec<_> = updater.stop(Signal::TERM).records.iter().map(Record::story).collect();
-    assert_eq!(story, [format!("{cannot} address=192.0.2.1:1 error=address not available")]);
+    let summary: Vec<_> = updater.stop(Signal::TERM).records.iter().map(Record::summary).collect();
+    assert_eq!(summary, [format!("{cannot} address=192.0.2.1:1 error=address not available")]);
     // One cycle alone serves nobody.
     let ran = run(node.program("updater").args(["-one-time", &flag]));
     assert_eq!(ran.status, Some(0), "{ran:?}");
@@ -422,7 +422,7 @@ fn address_in_use_is_retried_and_the_node_is_updated_meanwhile() {
     let off = ["-metrics-address=127.0.0.1:0", "-metrics-address=off"];
     let mut updater = Running::start(node.program("updater").args(SELDOM).args(off));
     updater.wait_for("nothing to do");
-    assert_eq!(updater.told.len(), 2, "{:?}", updater.told);
+    assert_eq!(updater.log.len(), 2, "{:?}", updater.log);
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Many cases of one test.
+//! Tests with many cases.
 
 use std::sync::Mutex;
 use std::thread;
 
-/// Tries all cases, some at the same time: they wait more than they work.
+/// Runs all cases, eight at a time, because they mostly wait.
 pub fn side_by_side<T: Send>(cases: Vec<T>, try_case: impl Fn(T) + Sync) {
     let cases = Mutex::new(cases.into_iter());
     thread::scope(|scope| {

@@ -1,6 +1,4 @@
-//! Runs of the updater: to the end, or as a daemon that goes on, and what they
-//! tell.
-#![allow(unused, reason = "each test file uses a part of it")]
+//! Runs of the updater, once or as a daemon, and their logs.
 
 use crate::common::Ran;
 use crate::common::records::{Format, Record};
@@ -11,20 +9,20 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes, on a machine under load.
+/// A time limit that no test reaches, even on a busy machine.
 pub const LONG: Duration = Duration::from_secs(60);
-/// Longer than it takes to end a program, but shorter than any pause or
-/// timeout that it may be in.
+/// The time limit for a program that ends at once, on a busy machine. It is shorter than
+/// any pause or timeout of a program that does not.
 pub const AT_ONCE: Duration = Duration::from_secs(4);
 
-/// What a run told, and how it ended.
+/// The exit status and the log of a run.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Outcome {
     pub status: Option<i32>,
     pub records: Vec<Record>,
 }
 
-impl Told {
+impl Outcome {
     #[track_caller]
     pub fn of(ran: Ran, format: Format) -> Self {
         assert_eq!(ran.stdout, "");
@@ -33,22 +31,23 @@ impl Told {
         Self { status: ran.status, records }
     }
 
-    pub fn story(&self) -> Vec<String> {
-        self.records.iter().map(Record::story).collect()
+    pub fn summary(&self) -> Vec<String> {
+        self.records.iter().map(Record::summary).collect()
     }
 
     #[track_caller]
-    pub fn is(&self, status: i32, story: &[&str]) {
-        assert_eq!(self.story(), story);
+    pub fn is(&self, status: i32, summary: &[&str]) {
+        assert_eq!(self.summary(), summary);
         assert_eq!(self.status, Some(status));
     }
 }
 
-/// An updater that is running. It is killed when this goes away.
+/// A running updater. Dropping this kills it.
 pub struct Running {
     pub child: Child,
     pub lines: Receiver<String>,
-    pub told: Vec<String>,
+    /// The lines read so far.
+    pub log: Vec<String>,
     pub format: Format,
 }
 
@@ -62,18 +61,18 @@ impl Running {
                 let _ = sender.send(line.unwrap());
             }
         });
-        Self { child, lines, told: Vec::new(), format: Format::Logfmt }
+        Self { child, lines, log: Vec::new(), format: Format::Logfmt }
     }
 
-    /// Waits for a line that has this in it.
+    /// Waits for a line that contains `part`.
     #[track_caller]
     pub fn wait_for(&mut self, part: &str) {
         loop {
             match self.lines.recv_timeout(LONG) {
-                Ok(line) => self.told.push(line),
-                Err(error) => panic!("{part:?} was not told, {error}: {:?}", self.told),
+                Ok(line) => self.log.push(line),
+                Err(error) => panic!("{part:?} was not logged, {error}: {:?}", self.log),
             }
-            if self.told.last().unwrap().contains(part) {
+            if self.log.last().unwrap().contains(part) {
                 return;
             }
         }
@@ -83,33 +82,33 @@ impl Running {
         pid(&self.child)
     }
 
-    /// Waits for the end: the exit status.
+    /// Waits until the program ends, and returns its exit status.
     #[track_caller]
     pub fn status(&mut self) -> Option<i32> {
         let deadline = Instant::now() + LONG;
         while let Ok(line) = self.lines.recv_timeout(deadline - Instant::now()) {
-            self.told.push(line);
+            self.log.push(line);
         }
-        assert!(Instant::now() < deadline, "no end within {LONG:?}: {:?}", self.told);
+        assert!(Instant::now() < deadline, "still running after {LONG:?}: {:?}", self.log);
         self.child.wait().unwrap().code()
     }
 
-    /// Waits for the end, and reads what was told.
+    /// Waits until the program ends, and parses its log.
     #[track_caller]
-    pub fn end(mut self) -> Told {
+    pub fn end(mut self) -> Outcome {
         let status = self.status();
-        let records = self.told.iter().map(|line| Record::read(self.format, line)).collect();
-        Told { status, records }
+        let records = self.log.iter().map(|line| Record::read(self.format, line)).collect();
+        Outcome { status, records }
     }
 
-    /// Sends a signal and waits for the end, which must come at once.
+    /// Sends a signal. The program must end at once.
     #[track_caller]
-    pub fn stop(self, signal: Signal) -> Told {
+    pub fn stop(self, signal: Signal) -> Outcome {
         let begin = Instant::now();
         kill_process(self.pid(), signal).unwrap();
-        let told = self.end();
+        let outcome = self.end();
         assert!(begin.elapsed() < AT_ONCE, "{:?} after {signal:?}", begin.elapsed());
-        told
+        outcome
     }
 }
 

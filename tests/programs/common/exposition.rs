@@ -1,13 +1,13 @@
-//! Reads a page of metrics as strictly as the pickiest of those who scrape.
+//! A strict parser for a page of metrics in the Prometheus text format.
 
 extern crate std;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-/// A sample: its name with its labels as they are written, and its value.
+/// A sample: its name with its labels, and its value.
 pub type Sample = (String, f64);
 
-/// A page of metrics in the Prometheus text format.
+/// A page of metrics.
 #[derive(Debug, Clone)]
 pub struct Page {
     samples: Vec<Sample>,
@@ -15,8 +15,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// Reads a page. Every metric has a help and a type in front, its samples
-    /// stand together, and none comes twice.
+    /// Parses a page. Each metric has a help line and a type line before its samples, and
+    /// there are no duplicates.
     #[track_caller]
     pub fn read(text: &str) -> Self {
         assert!(text.ends_with('\n'), "{text}");
@@ -32,14 +32,14 @@ impl Page {
             let kind = kind.strip_prefix(metric).unwrap().strip_prefix(' ').unwrap();
             assert!(["gauge", "counter"].contains(&kind), "{kind}");
             assert_eq!(kind == "counter", metric.ends_with("_total"), "{metric}");
-            assert!(!metrics.iter().any(|other| other == metric), "{metric} comes twice");
+            assert!(!metrics.iter().any(|other| other == metric), "duplicate metric {metric}");
             metrics.push(metric.to_string());
             while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
                 let rest = line.strip_prefix(metric).unwrap_or_else(|| panic!("{line}"));
                 let (labels, value) = labels(rest).unwrap_or_else(|| panic!("bad line: {line}"));
                 let value = number(value).unwrap_or_else(|| panic!("bad value: {line}"));
                 let name = [metric, labels].concat();
-                assert!(samples.iter().all(|(other, _)| *other != name), "{name} comes twice");
+                assert!(samples.iter().all(|(other, _)| *other != name), "duplicate sample {name}");
                 if kind == "counter" {
                     counters.push(name.clone());
                 }
@@ -49,28 +49,27 @@ impl Page {
         Self { samples, counters }
     }
 
-    /// The samples whose names and labels begin like this; without the prefix
-    /// that all have.
+    /// The samples whose names and labels start with `start`, without the common prefix.
     pub fn find(&self, start: &str) -> Vec<(&str, f64)> {
         let samples = self.samples.iter();
         let named = samples.map(|(name, value)| (&name["bottlerocket_".len()..], *value));
         named.filter(|(name, _)| name.starts_with(start)).collect()
     }
 
-    /// The value of a sample: its name and labels, without the prefix.
+    /// The value of a sample. `name` includes the labels, but not the common prefix.
     #[track_caller]
     pub fn get(&self, name: &str) -> f64 {
         let found = self.find(name).into_iter().find(|(other, _)| *other == name);
         found.unwrap_or_else(|| panic!("no {name}: {:?}", self.samples)).1
     }
 
-    /// Checks that this page may come after that one of the same program: no
-    /// counter is gone or has gone back.
+    /// Checks that this page can follow an earlier page of the same process: no counter is
+    /// missing or has decreased.
     #[track_caller]
     pub fn follows(&self, before: &Self) {
         for name in &before.counters {
             let name = &name["bottlerocket_".len()..];
-            assert!(self.get(name) >= before.get(name), "{name} goes back");
+            assert!(self.get(name) >= before.get(name), "{name} has decreased");
         }
         assert_eq!(self.counters, before.counters);
     }
@@ -81,7 +80,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(good)
 }
 
-/// The labels with their braces, or nothing, and the value.
+/// Splits the labels with their braces, if there are any, from the value.
 fn labels(text: &str) -> Option<(&str, &str)> {
     let Some(mut rest) = text.strip_prefix('{') else {
         return Some(("", text.strip_prefix(' ')?));
@@ -93,7 +92,7 @@ fn labels(text: &str) -> Option<(&str, &str)> {
             return None;
         }
         names.push(name);
-        rest = behind_string(value)?;
+        rest = after_string(value)?;
         if let Some(value) = rest.strip_prefix("} ") {
             let length = text.len() - value.len() - 1;
             return Some((&text[..length], value));
@@ -102,8 +101,8 @@ fn labels(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// What stands behind the closing quote.
-fn behind_string(text: &str) -> Option<&str> {
+/// The text after the closing quote.
+fn after_string(text: &str) -> Option<&str> {
     let mut characters = text.char_indices();
     loop {
         match characters.next()? {
@@ -117,7 +116,7 @@ fn behind_string(text: &str) -> Option<&str> {
     }
 }
 
-/// Whole, or with up to three places, none of them in vain.
+/// Parses a number with up to three decimal places, and no trailing zeros.
 fn number(text: &str) -> Option<f64> {
     let (whole, places) = text.split_once('.').unwrap_or((text, "1"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -126,7 +125,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 #[test]
-fn the_reader_of_pages_is_strict() {
+fn parser_of_pages_is_strict() {
     for (text, value) in [("0", 0.0), ("12", 12.0), ("1.5", 1.5), ("0.05", 0.05)] {
         assert_eq!(number(text), Some(value), "{text}");
     }

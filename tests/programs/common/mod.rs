@@ -1,8 +1,7 @@
-//! What the tests of whole programs share: the programs, a simulated node, and
-//! what a run came to.
+//! Shared by the tests of whole programs: the programs, a simulated node, a server with
+//! canned responses, and the results of runs.
 //!
 //! `scripts/test/test-programs` runs the tests with other builds of the programs.
-#![allow(unused, reason = "each test file uses a part of it")]
 
 pub mod cases;
 pub mod daemon;
@@ -51,15 +50,14 @@ pub fn program(name: &str) -> Command {
     command
 }
 
-/// A directory of a test's own, which goes away with this.
+/// The directory of a test. Dropping this removes it.
 pub struct Directory(PathBuf);
 
 impl Directory {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // The path of a socket must be short, so this is not below the target
-        // directory.
+        // The path of a socket must be short, so this is not in the target directory.
         let path = env::temp_dir().join(format!("br-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         Self(path)
@@ -80,7 +78,7 @@ impl Drop for Directory {
     }
 }
 
-/// Leaves a socket file on which nobody listens.
+/// Creates a socket file without a listening server.
 pub fn leave_stale_socket(path: &Path) {
     let listener = UnixListener::bind(path).unwrap();
     // Closing it is not enough: a child process that another thread starts has a copy
@@ -88,31 +86,31 @@ pub fn leave_stale_socket(path: &Path) {
     UnixStream::from(OwnedFd::from(listener)).shutdown(Shutdown::Both).unwrap();
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
-    /// The exit status, `None` if a signal ended it.
+    /// The exit status, or `None` if a signal ended the program.
     pub status: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// The longest that any run may take: far longer than any does.
+/// The time limit for a run. It is far longer than any run takes.
 pub const RUN_MAX: Duration = Duration::from_secs(60);
 
-/// Runs a program to its end.
+/// Runs a program until it ends.
 #[track_caller]
 pub fn run(command: &mut Command) -> Ran {
     run_within(RUN_MAX, command)
 }
 
-/// Runs a program to its end, which must come within this time.
+/// Runs a program until it ends. Panics if it takes longer than `limit`.
 #[track_caller]
 pub fn run_within(limit: Duration, command: &mut Command) -> Ran {
     run_into(limit, command, Stdio::piped(), Stdio::piped())
 }
 
-/// The same, with its output going elsewhere: what is not piped is empty.
+/// The same, with other output streams. The result only contains piped output.
 #[track_caller]
 pub fn run_into(
     limit: Duration,
@@ -120,19 +118,19 @@ pub fn run_into(
     stdout: impl Into<Stdio>,
     stderr: impl Into<Stdio>,
 ) -> Ran {
-    // Only the program has it open, so that it ends with the program.
+    // The program has the only copy of `held`. `alive` ends when the program ends.
     let (alive, held) = io::pipe().unwrap();
     let spawned = command.stdin(held).stdout(stdout).stderr(stderr).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    // What was handed over is still open in the command.
+    // Close the copies of the streams in `command`.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let output = [child.stdout.take().map(read_all), child.stderr.take().map(read_all)];
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(io::copy(&mut { alive }, &mut io::sink())));
-    if told.recv_timeout(limit).is_err() {
+    let (sender, end) = mpsc::channel();
+    thread::spawn(move || sender.send(io::copy(&mut { alive }, &mut io::sink())));
+    if end.recv_timeout(limit).is_err() {
         child.kill().unwrap();
         child.wait().unwrap();
-        panic!("it takes longer than {limit:?}: {command:?}");
+        panic!("still running after {limit:?}: {command:?}");
     }
     let status = child.wait().unwrap().code();
     let [stdout, stderr] =
@@ -148,19 +146,20 @@ fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// Whether the tests run as root, whom no permission stops.
+/// Whether the tests run as root, who passes all permission checks.
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// A simulated node on a socket of its own.
+/// A simulated node, on its own socket.
 pub struct Node {
     simulator: Simulator,
-    directory: Directory,
+    /// Dropped, and so removed, after the simulator.
+    _directory: Directory,
 }
 
 impl Node {
-    /// One whose commands take no time.
+    /// Options of a node whose commands take no time.
     pub fn instant() -> Options {
         Options {
             refresh_time: Duration::ZERO,
@@ -175,10 +174,10 @@ impl Node {
     pub fn start(options: Options) -> Self {
         let directory = Directory::new();
         let simulator = Simulator::start(directory.socket(), options).unwrap();
-        Self { simulator, directory }
+        Self { simulator, _directory: directory }
     }
 
-    /// One whose commands take no time, and on which somebody has run these.
+    /// Starts a node whose commands take no time, and runs these commands.
     pub fn after(commands: &[simulator::Command]) -> Self {
         let node = Self::start(Self::instant());
         for command in commands {
@@ -187,14 +186,14 @@ impl Node {
         node
     }
 
-    /// A program that is told of the socket.
+    /// A program with the socket of this node.
     pub fn program(&self, name: &str) -> Command {
         let mut command = program(name);
         command.arg("-socket").arg(self.path());
         command
     }
 
-    /// The requests so far, as in `GET /updates/status`.
+    /// The requests so far, for example `GET /updates/status`.
     pub fn requested(&self) -> Vec<String> {
         let requests = self.requests();
         requests.iter().map(|request| format!("{} {}", request.method, request.path)).collect()
@@ -214,8 +213,8 @@ impl Deref for Node {
     }
 }
 
-/// A server without a node behind it: it reads a request, writes the same
-/// pieces one by one whatever the request is, and closes.
+/// A server with canned responses and no node: it reads a request, writes the same pieces
+/// one by one for each request, and closes the connection.
 pub struct CannedServer {
     directory: Directory,
     stop: Arc<AtomicBool>,
@@ -237,7 +236,7 @@ impl CannedServer {
                         return;
                     }
                     let mut stream = stream.unwrap();
-                    // Before the answer, which may be what a test waits for.
+                    // Before the response, which a test may wait for.
                     requests.lock().unwrap().push(read_request(&mut stream));
                     repeat(stream, &pieces);
                 }
@@ -266,7 +265,7 @@ impl CannedServer {
 impl Drop for CannedServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // The thread waits for a connection.
+        // Wake the thread, which waits for a connection.
         let connected = UnixStream::connect(self.directory.socket()).is_ok();
         if let Some(thread) = self.thread.take_if(|_| connected) {
             let _ = thread.join();
@@ -291,21 +290,21 @@ fn read_request(stream: &mut UnixStream) -> String {
 fn repeat(mut stream: UnixStream, pieces: &[Vec<u8>]) {
     stream.set_write_timeout(Some(RUN_MAX)).unwrap();
     for piece in pieces {
-        // The client may have seen enough.
+        // The client may have closed the connection.
         if stream.write_all(piece).is_err() {
             return;
         }
     }
 }
 
-/// The program as somebody whom the node's API does not let in, if it is asked
-/// for by a socket that only its owner may use.
+/// The program as another user, who has no access to a socket after [`forbid`].
 pub fn program_as_other_user(name: &str, directory: &Directory) -> Command {
     let original = program(name);
     let path = original.get_args().last().unwrap_or(original.get_program());
-    // Everybody can get at this copy, unlike perhaps at the place of the build.
-    // Were it not another program that makes it, a run that another test starts
-    // at this moment could keep the file open for writing.
+    // The other user may not be able to read the build directory, but can read this copy.
+    // Another process makes the copy: a child process that another test starts would have
+    // a copy of this process's file, and a file that is open for writing cannot be
+    // executed.
     let copy = directory.path().join(Path::new(path).file_name().unwrap());
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     assert!(Command::new("cp").arg(path).arg(&copy).status().unwrap().success());
@@ -320,15 +319,14 @@ pub fn program_as_other_user(name: &str, directory: &Directory) -> Command {
     command
 }
 
-/// Takes a socket's permissions away from whoever [`program_as_other_user`]
-/// runs as.
+/// Denies access to a socket for the user of [`program_as_other_user`].
 pub fn forbid(socket: &Path) {
-    // As on a node, or, for an owner who is not root, less.
+    // The mode of a real node if the tests run as root. Otherwise the user is the owner.
     let mode = if is_root() { 0o660 } else { 0 };
     fs::set_permissions(socket, Permissions::from_mode(mode)).unwrap();
 }
 
-/// The run, with `redirections` as a shell has them.
+/// The command with redirections in the syntax of the shell.
 pub fn redirected(command: &Command, redirections: &str) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("exec \"$@\" {redirections}")).arg("sh");

@@ -1,10 +1,8 @@
-//! Reads log records as strictly as the pickiest of those who collect logs,
-//! and knows which fields each may have.
-#![allow(unused, reason = "each test file uses a part of it")]
+//! A strict parser for log records. It knows the fields of each event.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How the program was told to log.
+/// The log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Logfmt,
@@ -20,14 +18,14 @@ impl Format {
     }
 }
 
-/// A log record: its fields in order, the time first.
+/// A log record: its fields in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record(Vec<(String, String)>);
 
-/// The longest record, with its newline.
+/// The maximum size of a record in bytes, including its newline.
 const RECORD_MAX: usize = 2048;
 
-/// Each event, its level, its message, and the fields behind it.
+/// Each event: its level, its message, and its other fields.
 pub const DOCUMENTED: [(&str, &str, &str, &str); 31] = [
     ("started", "info", "started", "version socket interval"),
     ("serving_metrics", "info", "serving metrics", "address port"),
@@ -103,7 +101,7 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 31] = [
 ];
 
 impl Record {
-    /// Reads one line, without its newline.
+    /// Parses a line without its newline.
     #[track_caller]
     pub fn read(format: Format, line: &str) -> Self {
         assert!(line.len() < RECORD_MAX, "{} bytes: {line}", line.len());
@@ -117,21 +115,21 @@ impl Record {
         record
     }
 
-    /// The value of a field, empty if it is not there.
+    /// The value of a field, or an empty string if there is no such field.
     pub fn get(&self, key: &str) -> &str {
         let field = self.0.iter().find(|(other, _)| other == key);
         field.map_or("", |(_, value)| value)
     }
 
-    /// The level, the message and the other fields as people read them, with
-    /// `_` for durations, which are never the same.
-    pub fn story(&self) -> String {
-        let mut story = format!("{}: {}", self.get("level"), self.get("msg"));
+    /// The level, the message and the other fields, without quotes. Durations are `_`,
+    /// because they differ between runs.
+    pub fn summary(&self) -> String {
+        let mut summary = format!("{}: {}", self.get("level"), self.get("msg"));
         for (key, value) in self.0.iter().skip(4) {
             let value = if matches!(key.as_str(), "took" | "after") { "_" } else { value };
-            story.push_str(&format!(" {key}={value}"));
+            summary.push_str(&format!(" {key}={value}"));
         }
-        story
+        summary
     }
 
     fn check(&self) {
@@ -140,12 +138,12 @@ impl Record {
         self.check_time();
         let documented = DOCUMENTED.into_iter().find(|(event, ..)| *event == self.get("event"));
         let Some((_, level, message, fields)) = documented else {
-            panic!("an event that is not documented: {self:?}");
+            panic!("unknown event: {self:?}");
         };
         assert_eq!((self.get("level"), self.get("msg")), (level, message), "{self:?}");
         let fields = fields.split_whitespace();
-        // Not every command that fails has an exit status, and a call has either
-        // an answer or an error.
+        // A failed command may have no exit status. A call has either an answer or an
+        // error.
         let optional = ["exit_status", "answer", "error"];
         let fields = fields.filter(|field| !optional.contains(field) || keys.contains(field));
         assert_eq!(keys[4..], fields.collect::<Vec<_>>(), "{self:?}");
@@ -166,7 +164,8 @@ impl Record {
     }
 }
 
-/// `key=value` pairs with one space between, values in quotes unless harmless.
+/// Parses `key=value` pairs with single spaces between. Values other than plain words are
+/// quoted.
 fn logfmt(line: &str) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::new();
     let mut rest = line;
@@ -194,7 +193,7 @@ fn logfmt(line: &str) -> Option<Vec<(String, String)>> {
     }
 }
 
-/// An object that has only strings.
+/// Parses an object whose values are all strings.
 fn json(line: &str) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::new();
     let mut rest = line.strip_prefix('{')?.strip_suffix('}')?;
@@ -216,7 +215,7 @@ fn add(fields: &mut Vec<(String, String)>, key: &str, value: String) -> Option<(
     (good && new).then_some(())
 }
 
-/// What stands before the closing quote, and what behind it.
+/// Splits a string at its closing quote. Returns its value and the rest.
 fn string(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();
@@ -233,7 +232,7 @@ fn string(text: &str) -> Option<(String, &str)> {
 }
 
 #[test]
-fn the_reader_of_records_is_strict() {
+fn parser_of_records_is_strict() {
     for line in ["a=b", "a=\"b c\" d=e", "a=\"\"", r#"a="\"\\""#, "a=1.2:3/4+5-6_7"] {
         assert!(logfmt(line).is_some(), "{line}");
     }
@@ -276,7 +275,7 @@ fn the_reader_of_records_is_strict() {
 }
 
 #[test]
-fn what_is_documented_is_all_there_is() {
+fn table_of_events_is_complete() {
     let events = bottlerocket_updater::updater::event::EventKind::ALL
         .map(|kind| (kind.name(), kind.level().name(), kind.message()));
     let documented = DOCUMENTED.map(|(name, level, message, _)| (name, level, message));

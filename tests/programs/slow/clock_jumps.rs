@@ -124,7 +124,7 @@ impl Elsewhen {
 
     /// Waits until the status has been asked for so many times more.
     #[track_caller]
-    fn wait_for_looks(&self, count: usize) {
+    fn wait_for_status_requests(&self, count: usize) {
         let looks = self.node.look(|view| view.count("GET", "/updates/status")) + count;
         let looked = self.node.wait_until(LONG, |v| v.count("GET", "/updates/status") >= looks);
         assert!(looked, "{:?}", self.node.requested());
@@ -158,16 +158,16 @@ fn an_update_ends_whatever_the_clock_does() {
         at.set_time(phase, MANUAL);
         let mut updater = Running::start(&mut at.updater(&["-one-time"]));
         at.wait_for_busy(phase);
-        at.wait_for_looks(1);
+        at.wait_for_status_requests(1);
         at.set(jump);
-        at.wait_for_looks(2);
+        at.wait_for_status_requests(2);
         at.finish(phase);
-        assert_eq!(updater.status(), Some(0), "{what}: {:?}", updater.told);
-        let told: Vec<_> = updater.told.iter().map(|line| record(line)).collect();
-        let events: Vec<_> = told.iter().map(|(_, record)| record.get("event")).collect();
+        assert_eq!(updater.status(), Some(0), "{what}: {:?}", updater.log);
+        let outcome: Vec<_> = updater.log.iter().map(|line| record(line)).collect();
+        let events: Vec<_> = outcome.iter().map(|(_, record)| record.get("event")).collect();
         assert_eq!(events, ["preparing", "prepared", "activated", "ready"], "{what}");
         // It did jump.
-        let (last, _) = told.last().unwrap();
+        let (last, _) = outcome.last().unwrap();
         assert!(last.starts_with(year), "{what}: {last}");
         assert_eq!(at.node.look(|view| view.node.state()), Some(State::Ready), "{what}");
         for action in phases {
@@ -197,7 +197,7 @@ fn deadlines_and_intervals_do_not_follow_the_wall_clock() {
         updater.wait_for("event=ready");
         // The interval, back in the present.
         at.set("+0");
-        at.wait_for_looks(3);
+        at.wait_for_status_requests(3);
         drop(updater);
 
         // A socket that is away.
@@ -231,13 +231,13 @@ fn windows_follow_the_wall_clock() {
     at.set("2026-11-23 09:30:00");
     let mut updater = at.daemon(&["-window=Mon 10:00-11:00", "-metrics-address=127.0.0.1:0"]);
     updater.wait_for("event=serving_metrics");
-    let port = record(updater.told.last().unwrap()).1.get("port").parse().unwrap();
+    let port = record(updater.log.last().unwrap()).1.get("port").parse().unwrap();
     updater.wait_for("event=window_closed");
-    let told = |updater: &Running, opens: &str| {
-        let (_, record) = record(updater.told.last().unwrap());
+    let outcome = |updater: &Running, opens: &str| {
+        let (_, record) = record(updater.log.last().unwrap());
         assert_eq!(record.get("opens"), opens);
     };
-    told(&updater, "2026-11-23T10:00:00.000Z");
+    outcome(&updater, "2026-11-23T10:00:00.000Z");
     let opens = || sample(port, "update_window_next_open_timestamp_seconds");
     let is_open = || sample(port, "update_window_open");
     assert_eq!((is_open(), opens()), (Some(0.0), Some(1_795_428_000.0)));
@@ -257,7 +257,7 @@ fn windows_follow_the_wall_clock() {
         ("2026-11-23 11:00:00", 1_795_428_000.0 + 7.0 * 86_400.0),
     ] {
         at.set(time);
-        at.wait_for_looks(3);
+        at.wait_for_status_requests(3);
         assert_eq!((is_open(), opens()), (Some(0.0), Some(next_open)), "{time}");
         // What is told as an age does not jump.
         let age = sample(port, "api_last_answer_age_seconds").unwrap();
@@ -273,8 +273,8 @@ fn windows_follow_the_wall_clock() {
     at.set("2026-11-23 12:00:00");
     at.finish(Prepare);
     updater.wait_for("event=window_closed");
-    told(&updater, "2026-11-30T10:00:00.000Z");
-    at.wait_for_looks(3);
+    outcome(&updater, "2026-11-30T10:00:00.000Z");
+    at.wait_for_status_requests(3);
     assert_eq!(at.node.look(|view| view.node.state()), Some(State::Staged));
 
     // It opens once more, because somebody sets the clock back.
@@ -290,17 +290,18 @@ fn windows_follow_the_wall_clock() {
 fn a_version_is_held_back_by_the_wall_clock() {
     let broken = || {
         let at = Elsewhen::new(Options { no_boot: vec!["1.26.1".into()], ..Node::instant() });
-        let told = at.cycle("2026-11-25 12:00:00");
-        assert_eq!(told.last().unwrap().get("event"), "ready");
+        let outcome = at.cycle("2026-11-25 12:00:00");
+        assert_eq!(outcome.last().unwrap().get("event"), "ready");
         at.node.run(Action::Reboot).unwrap();
         at
     };
-    let held = |told: &[Record], left: &str| {
-        let last = told.last().unwrap();
-        assert_eq!((last.get("event"), last.get("retry_in")), ("held_back", left), "{told:?}");
+    let held = |outcome: &[Record], left: &str| {
+        let last = outcome.last().unwrap();
+        assert_eq!((last.get("event"), last.get("retry_in")), ("held_back", left), "{outcome:?}");
     };
-    let tried =
-        |told: &[Record]| assert_eq!(told.last().unwrap().get("event"), "ready", "{told:?}");
+    let tried = |outcome: &[Record]| {
+        assert_eq!(outcome.last().unwrap().get("event"), "ready", "{outcome:?}")
+    };
     // It did not come up at the first of these times. Each cycle is at one of the
     // times, with what is left of the pause, or nothing if it is over.
     let cases: [&[(&str, &str)]; 6] = [
@@ -335,10 +336,10 @@ fn a_version_is_held_back_by_the_wall_clock() {
     side_by_side(cases.into(), |times| {
         let at = broken();
         for (time, left) in times {
-            let told = at.cycle(time);
+            let outcome = at.cycle(time);
             match *left {
-                "" => tried(&told),
-                left => held(&told, left),
+                "" => tried(&outcome),
+                left => held(&outcome, left),
             }
         }
     });

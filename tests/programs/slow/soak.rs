@@ -103,11 +103,11 @@ impl Day {
     fn boot_three_times(&self) {
         self.node.change(|node, _| node.options.no_boot = vec!["1.26.2".into()]);
         self.offer(&[]);
-        for (told, offer) in
+        for (outcome, offer) in
             [("nothing_to_do", "1.26.1"), ("updated", "1.26.2"), ("held_back", "1.26.3")]
         {
             let mut updater = self.updater();
-            updater.wait_for(&format!("event={told}"));
+            updater.wait_for(&format!("event={outcome}"));
             self.offer(&[offer]);
             updater.wait_for("event=ready");
             assert_eq!(updater.stop(Signal::TERM).status, Some(0));
@@ -159,14 +159,14 @@ impl Day {
 }
 
 fn wait_for_cycles(updater: &mut Running, count: usize) {
-    let end = cycles(&updater.told) + count;
-    while cycles(&updater.told) < end {
+    let end = cycles(&updater.log) + count;
+    while cycles(&updater.log) < end {
         updater.wait_for("event=");
     }
 }
 
-fn cycles(told: &[String]) -> usize {
-    let events = told.iter().filter_map(|line| event(line));
+fn cycles(outcome: &[String]) -> usize {
+    let events = outcome.iter().filter_map(|line| event(line));
     events.filter(|event| CYCLE_ENDS.contains(event)).count()
 }
 
@@ -231,7 +231,7 @@ fn a_day_of_an_updater() {
     let mut updater = day.updater();
     let process = updater.child.id();
     updater.wait_for("event=serving_metrics");
-    let port = Record::read(Format::Logfmt, updater.told.last().unwrap());
+    let port = Record::read(Format::Logfmt, updater.log.last().unwrap());
     let port: u16 = port.get("port").parse().unwrap();
     updater.wait_for("event=nothing_to_do");
     let (rounds, over) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -251,7 +251,7 @@ fn a_day_of_an_updater() {
             rounds.fetch_add(1, Ordering::Relaxed);
             samples.push(Sample::of(process));
         }
-        let left = CYCLES.saturating_sub(cycles(&updater.told));
+        let left = CYCLES.saturating_sub(cycles(&updater.log));
         wait_for_cycles(&mut updater, left);
     });
     let last = Sample::of(process);
@@ -261,8 +261,8 @@ fn a_day_of_an_updater() {
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
     assert_eq!(children.unwrap_or_default(), "");
     assert_eq!(fs::read_dir(format!("/proc/{process}/task")).unwrap().count(), 1);
-    let told = updater.stop(Signal::TERM);
-    assert_eq!(told.status, Some(0));
+    let outcome = updater.stop(Signal::TERM);
+    assert_eq!(outcome.status, Some(0));
     assert_eq!(day.files(), ["state"]);
 
     for sample in samples.iter().skip(1).chain([&last]) {
@@ -272,7 +272,7 @@ fn a_day_of_an_updater() {
             && sample.descriptors <= first.descriptors;
         assert!(flat, "it grows: {samples:?}, {last:?}");
     }
-    let counted = assert_counters(&day, &page, &told.records, requests_before);
+    let counted = assert_counters(&day, &page, &outcome.records, requests_before);
     println!(
         "a day in {:?}: {counted}\nafter one round {}\nat the end      {}",
         begin.elapsed(),
@@ -283,11 +283,11 @@ fn a_day_of_an_updater() {
 
 /// What the metrics say is what the log says and what the node has seen.
 #[track_caller]
-fn assert_counters(day: &Day, page: &Page, told: &[Record], requests_before: usize) -> String {
+fn assert_counters(day: &Day, page: &Page, outcome: &[Record], requests_before: usize) -> String {
     let calls = page.get("updater_events_total{event=\"api_call\"}");
     // As it was when the page was written: before the next call, and the end.
     let mut seen = 0.0;
-    let told: Vec<_> = told
+    let outcome: Vec<_> = outcome
         .iter()
         .take_while(|record| {
             seen += f64::from(record.get("event") == "api_call");
@@ -295,7 +295,7 @@ fn assert_counters(day: &Day, page: &Page, told: &[Record], requests_before: usi
         })
         .collect();
     let mut events = BTreeMap::new();
-    for record in &told {
+    for record in &outcome {
         *events.entry(record.get("event")).or_insert(0.0) += 1.0;
     }
     for (name, _) in page.find("updater_events_total") {
@@ -303,7 +303,7 @@ fn assert_counters(day: &Day, page: &Page, told: &[Record], requests_before: usi
         let counted = events.get(event).copied().unwrap_or_default();
         assert_eq!(page.get(name), counted, "{event}");
     }
-    let answers = told.iter().filter(|record| !record.get("answer").is_empty()).count();
+    let answers = outcome.iter().filter(|record| !record.get("answer").is_empty()).count();
     let requests = day.node.requests();
     let (own, answered) = (&requests[requests_before..], answers);
     let own = own.iter().filter(|request| request.status.is_some()).count();
@@ -329,7 +329,7 @@ fn assert_counters(day: &Day, page: &Page, told: &[Record], requests_before: usi
     }
     let ends: f64 = CYCLE_ENDS.iter().filter_map(|event| events.get(event)).sum();
     assert!(ends as usize >= CYCLES, "{ends}");
-    let lines = told.len();
+    let lines = outcome.len();
     format!("{ends} cycles, {calls} calls, {lines} lines, {SCRAPES} scrapes, {} probes", 3 * PROBES)
 }
 

@@ -1,7 +1,7 @@
 //! What the updater remembers across boots of a simulated node, and what becomes
 //! of it when that does not work.
 
-use crate::common::daemon::{LONG, Running, Told};
+use crate::common::daemon::{LONG, Outcome, Running};
 use crate::common::records::{Format, Record};
 use crate::common::{Directory, Node, run};
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
@@ -59,7 +59,7 @@ impl Remembering {
     /// One cycle: its story.
     #[track_caller]
     fn cycle(&self, arguments: &[&str]) -> Vec<String> {
-        story(&mut self.updater(&["-one-time"]), arguments)
+        summary(&mut self.updater(&["-one-time"]), arguments)
     }
 
     fn reboot(&self) {
@@ -73,7 +73,7 @@ impl Remembering {
 
     /// Waits until the status has been asked for so many times more.
     #[track_caller]
-    fn wait_for_looks(&self, count: usize) {
+    fn wait_for_status_requests(&self, count: usize) {
         let looks = |view: &View| view.count("GET", "/updates/status");
         let before = self.node.look(|view| looks(view));
         assert!(self.node.wait_until(LONG, |view| looks(view) >= before + count));
@@ -86,10 +86,10 @@ impl Remembering {
 
 /// The story of a run that ends well.
 #[track_caller]
-fn story(command: &mut Command, arguments: &[&str]) -> Vec<String> {
-    let told = Told::of(run(command.args(arguments)), Format::Logfmt);
-    assert_eq!(told.status, Some(0), "{:?}", told.story());
-    told.story()
+fn summary(command: &mut Command, arguments: &[&str]) -> Vec<String> {
+    let outcome = Outcome::of(run(command.args(arguments)), Format::Logfmt);
+    assert_eq!(outcome.status, Some(0), "{:?}", outcome.summary());
+    outcome.summary()
 }
 
 const FOUND: &str = "info: update found, preparing it running=1.26.0 version=1.26.1 \
@@ -107,8 +107,8 @@ const HELD_BACK: &str = "info: version is held back because it did not boot vers
                          variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 retry_in=";
 
 #[track_caller]
-fn is_held_back(story: &[String]) {
-    let [held] = story else { panic!("{story:?}") };
+fn is_held_back(summary: &[String]) {
+    let [held] = summary else { panic!("{summary:?}") };
     assert!(held.starts_with(HELD_BACK), "{held}");
 }
 
@@ -117,7 +117,7 @@ fn is_held_back(story: &[String]) {
 fn without_a_state_directory_the_same_broken_image_again_and_again() {
     let node = Remembering::broken();
     for times in 1..=3 {
-        assert_eq!(story(&mut node.forgetful(&["-one-time"]), &[]), WHOLE_UPDATE);
+        assert_eq!(summary(&mut node.forgetful(&["-one-time"]), &[]), WHOLE_UPDATE);
         assert_eq!(node.prepares(), times);
         node.reboot();
     }
@@ -131,9 +131,9 @@ fn with_one_it_is_tried_once() {
     // Ready, it is only looked at.
     assert_eq!(node.cycle(&[]), [READY]);
     node.reboot();
-    let told = node.cycle(&[]);
-    assert_eq!(told[0], ROLLED_BACK);
-    is_held_back(&told[1..]);
+    let outcome = node.cycle(&[]);
+    assert_eq!(outcome[0], ROLLED_BACK);
+    is_held_back(&outcome[1..]);
     for _ in 0..3 {
         is_held_back(&node.cycle(&[]));
         node.reboot();
@@ -142,15 +142,15 @@ fn with_one_it_is_tried_once() {
     assert_eq!(node.prepares(), 1);
     // Another one is tried at once.
     node.offer(&["1.26.1", "1.26.2"]);
-    let told = node.cycle(&[]);
-    assert_eq!(told.len(), 4, "{told:?}");
-    assert!(told[3].starts_with("info: ready, waiting for the reboot state=Ready next=1.26.2 "));
+    let outcome = node.cycle(&[]);
+    assert_eq!(outcome.len(), 4, "{outcome:?}");
+    assert!(outcome[3].starts_with("info: ready, waiting for the reboot state=Ready next=1.26.2 "));
     node.reboot();
-    let told = node.cycle(&[]);
+    let outcome = node.cycle(&[]);
     let updated = "info: the new version is running version=1.26.2 variant=aws-k8s-1.30 \
                    arch=x86_64 \
                    before=1.26.0";
-    assert_eq!(told[0], updated);
+    assert_eq!(outcome[0], updated);
     assert_eq!(node.prepares(), 2);
 }
 
@@ -166,12 +166,12 @@ fn a_daemon_on_every_boot() {
     let mut updater = Running::start(&mut node.updater(&often));
     updater.wait_for("event=rolled_back");
     updater.wait_for("event=held_back");
-    node.wait_for_looks(6);
+    node.wait_for_status_requests(6);
     assert_eq!(node.prepares(), 1);
     node.offer(&["1.26.2"]);
     updater.wait_for("ready, waiting for the reboot");
-    let told = updater.stop(Signal::TERM);
-    let rolled_back = told.records.iter().filter(|record| record.get("event") == "rolled_back");
+    let outcome = updater.stop(Signal::TERM);
+    let rolled_back = outcome.records.iter().filter(|record| record.get("event") == "rolled_back");
     assert_eq!(rolled_back.count(), 1);
 }
 
@@ -181,17 +181,17 @@ fn it_is_tried_again_after_the_pause() {
     node.cycle(&[]);
     node.reboot();
     let retry = ["-retry-failed-boot=1s"];
-    let told = node.cycle(&retry);
-    assert_eq!(told[0], ROLLED_BACK.replace("24h", "1s"));
+    let outcome = node.cycle(&retry);
+    assert_eq!(outcome[0], ROLLED_BACK.replace("24h", "1s"));
     let mut updater =
         Running::start(&mut node.updater(&["-interval=50ms", "-jitter=0s", retry[0]]));
     updater.wait_for("ready, waiting for the reboot");
     node.reboot();
     updater.stop(Signal::TERM);
     // Twice as long, and not at all.
-    let told = node.cycle(&retry);
+    let outcome = node.cycle(&retry);
     let second = ROLLED_BACK.replace("24h", "2s").replace("failed_boots=1", "failed_boots=2");
-    assert_eq!(told[0], second);
+    assert_eq!(outcome[0], second);
     let never = HELD_BACK.replace("failed_boots=1", "failed_boots=2") + "never";
     assert_eq!(node.cycle(&["-retry-failed-boot=never"]), [never]);
     assert_eq!(node.prepares(), 2);
@@ -205,16 +205,16 @@ fn what_somebody_else_activates_counts_as_well() {
     }
     assert_eq!(node.cycle(&[]), [READY]);
     node.reboot();
-    let told = node.cycle(&[]);
-    assert_eq!(told[0], ROLLED_BACK);
+    let outcome = node.cycle(&[]);
+    assert_eq!(outcome[0], ROLLED_BACK);
     // And what somebody takes back does not.
     node.offer(&["1.26.3"]);
     assert_eq!(node.cycle(&[]).len(), 4);
     node.node.run(bottlerocket_simulator::Command::Deactivate).unwrap();
     assert_eq!(node.cycle(&["-stage-only"]).len(), 1);
     node.reboot();
-    let told = node.cycle(&[]);
-    assert!(told.iter().all(|line| !line.contains("did not boot")), "{told:?}");
+    let outcome = node.cycle(&[]);
+    assert!(outcome.iter().all(|line| !line.contains("did not boot")), "{outcome:?}");
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn a_directory_of_no_use_is_told_of_and_the_update_goes_on() {
     let file = some.path().join("file");
     fs::write(&file, "").unwrap();
     let open = |error| lost("open the directory", error);
-    for (directory, told) in [
+    for (directory, outcome) in [
         (some.path().join("none"), open("no such file or directory")),
         (file.clone(), open("not a directory")),
         (file.join("below"), open("not a directory")),
@@ -278,11 +278,11 @@ fn a_directory_of_no_use_is_told_of_and_the_update_goes_on() {
     ] {
         let node = Remembering::broken();
         let mut command = node.forgetful(&["-one-time", "-state-dir"]);
-        let expected = [&[told.as_str()], &WHOLE_UPDATE[..]].concat();
-        assert_eq!(story(command.arg(&directory), &[]), expected, "{directory:?}");
+        let expected = [&[outcome.as_str()], &WHOLE_UPDATE[..]].concat();
+        assert_eq!(summary(command.arg(&directory), &[]), expected, "{directory:?}");
         // As without.
         node.reboot();
-        assert_eq!(story(&mut command, &[]), expected, "{directory:?}");
+        assert_eq!(summary(&mut command, &[]), expected, "{directory:?}");
     }
     // Nothing can be written into it, whoever one is. It is told once, as soon as
     // there is something to write.
@@ -290,7 +290,7 @@ fn a_directory_of_no_use_is_told_of_and_the_update_goes_on() {
     let mut command = node.forgetful(&["-one-time", "-state-dir=/proc"]);
     let mut expected = WHOLE_UPDATE.map(String::from).to_vec();
     expected.insert(2, lost("write the file", "no such file or directory"));
-    assert_eq!(story(&mut command, &[]), expected);
+    assert_eq!(summary(&mut command, &[]), expected);
 }
 
 #[test]
@@ -306,15 +306,15 @@ fn a_boot_that_has_no_id() {
             fs::write(&boot_id, text).unwrap();
         }
         let mut command = node.updater(&["-one-time"]);
-        let told = story(command.arg("-boot-id").arg(&boot_id), &[]);
-        assert_eq!(told[0], lost("read the boot id", error));
-        assert!(told.last().unwrap().starts_with("info: ready"), "{told:?}");
+        let outcome = summary(command.arg("-boot-id").arg(&boot_id), &[]);
+        assert_eq!(outcome[0], lost("read the boot id", error));
+        assert!(outcome.last().unwrap().starts_with("info: ready"), "{outcome:?}");
     }
     // The kernel's own is what counts if nothing is said.
     let node = Remembering::broken();
     let mut command = node.node.program("updater");
     command.args(["-one-time", "-state-dir"]).arg(node.state_dir());
-    assert_eq!(story(&mut command, &[]), WHOLE_UPDATE);
+    assert_eq!(summary(&mut command, &[]), WHOLE_UPDATE);
     let own = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     assert!(fs::read_to_string(node.file()).unwrap().contains(own.trim()));
 }
@@ -396,7 +396,7 @@ fn a_disk_that_is_full() {
     let mut expected = WHOLE_UPDATE.map(String::from).to_vec();
     expected.insert(2, lost("write the file", "file too large"));
     let mut command = with_small_files(0, &node.updater(&["-one-time"]));
-    assert_eq!(story(&mut command, &[]), expected);
+    assert_eq!(summary(&mut command, &[]), expected);
     assert!(!node.file().exists());
     // The old file stays.
     node.node.run(bottlerocket_simulator::Command::Deactivate).unwrap();
@@ -404,9 +404,9 @@ fn a_disk_that_is_full() {
     let before = fs::read(node.file()).unwrap();
     node.reboot();
     let mut command = with_small_files(0, &node.updater(&["-one-time"]));
-    let told = story(&mut command, &[]);
-    assert_eq!(told[0], ROLLED_BACK);
-    assert_eq!(told[2], lost("write the file", "file too large"));
+    let outcome = summary(&mut command, &[]);
+    assert_eq!(outcome[0], ROLLED_BACK);
+    assert_eq!(outcome[2], lost("write the file", "file too large"));
     assert_eq!(fs::read(node.file()).unwrap(), before);
     // It is told again in the next boot, since nobody knows of it.
     assert_eq!(node.cycle(&[])[0], ROLLED_BACK);
@@ -473,7 +473,7 @@ fn a_file_system_that_has_no_room_for_a_while() {
             command
         };
         let file = mounted.directory.join("state");
-        assert_eq!(story(&mut updater(&["-one-time"]), &[]), WHOLE_UPDATE);
+        assert_eq!(summary(&mut updater(&["-one-time"]), &[]), WHOLE_UPDATE);
         let before = fs::read(&file).unwrap();
         node.reboot();
         let mut updater_without = updater(&["-interval=50ms", "-jitter=0s"]);
@@ -482,17 +482,20 @@ fn a_file_system_that_has_no_room_for_a_while() {
         let mut running = Running::start(&mut updater_without);
         running.wait_for("event=rolled_back");
         running.wait_for("event=state_lost");
-        let told = running.told.last().unwrap();
-        assert!(told.contains("tried=\"write the file\"") && told.contains(error), "{told}");
+        let outcome = running.log.last().unwrap();
+        assert!(
+            outcome.contains("tried=\"write the file\"") && outcome.contains(error),
+            "{outcome}"
+        );
         // It tries again and again.
-        node.wait_for_looks(3);
+        node.wait_for_status_requests(3);
         assert_eq!(fs::read(&file).unwrap(), before, "{fill}");
         assert!(mounted.run(free), "{free}");
-        node.wait_for_looks(3);
+        node.wait_for_status_requests(3);
         running.stop(Signal::TERM);
         assert_ne!(fs::read(&file).unwrap(), before, "{fill}");
         assert!(!file.with_extension("new").exists(), "{fill}");
-        is_held_back(&story(&mut once, &[]));
+        is_held_back(&summary(&mut once, &[]));
     }
 }
 
@@ -510,7 +513,7 @@ fn a_disk_that_has_room_for_a_part_of_the_file() {
     let mut expected = WHOLE_UPDATE.map(String::from).to_vec();
     expected.insert(2, lost("write the file", "no space left on device"));
     let mut command = with_small_files(1, &node.updater(&["-one-time"]));
-    assert_eq!(story(&mut command, &[]), expected);
+    assert_eq!(summary(&mut command, &[]), expected);
     assert_eq!(fs::read_to_string(node.file()).unwrap(), before);
 }
 
@@ -524,12 +527,12 @@ fn a_daemon_keeps_trying_to_write() {
     let mut updater = Running::start(&mut node.updater(&["-interval=50ms", "-jitter=0s"]));
     updater.wait_for("ready, waiting for the reboot");
     let is_lost = |line: &&String| line.contains("event=state_lost");
-    assert_eq!(updater.told.iter().filter(is_lost).count(), 1, "{:?}", updater.told);
+    assert_eq!(updater.log.iter().filter(is_lost).count(), 1, "{:?}", updater.log);
     fs::remove_dir(&blocker).unwrap();
     // In the first cycle after that it is written.
-    node.wait_for_looks(3);
+    node.wait_for_status_requests(3);
     assert!(node.file().exists());
-    assert_eq!(updater.told.iter().filter(is_lost).count(), 1);
+    assert_eq!(updater.log.iter().filter(is_lost).count(), 1);
     updater.stop(Signal::TERM);
     node.reboot();
     assert_eq!(node.cycle(&[])[0], ROLLED_BACK);
@@ -562,7 +565,10 @@ fn an_activate_that_was_refused_is_no_failed_boot() {
         assert_eq!(ran.status, Some(3));
         assert_eq!(node.node.look(|view| view.node.state()), Some(State::Staged));
         node.reboot();
-        let told = node.cycle(&["-stage-only"]);
-        assert!(told.iter().all(|line| !line.contains("did not boot")), "{refusal}: {told:?}");
+        let outcome = node.cycle(&["-stage-only"]);
+        assert!(
+            outcome.iter().all(|line| !line.contains("did not boot")),
+            "{refusal}: {outcome:?}"
+        );
     }
 }

@@ -216,9 +216,10 @@ fn assert_orderly(what: &str, place: &Place, ran: &Ran, calls: usize, usual: usi
     assert!(matches!(status, Some(0 | 1 | 3)), "{what}: {ran:?}");
     assert!(calls <= usual + MORE_CALLS, "{what}: {calls} system calls: {ran:?}");
     assert!(!ran.stderr.contains("bug:"), "{what}: {ran:?}");
-    let told = ran.stderr.lines().last().unwrap_or_default();
-    let readable =
-        told.contains("cannot ") || told.contains("level=error") || told.contains("error=");
+    let outcome = ran.stderr.lines().last().unwrap_or_default();
+    let readable = outcome.contains("cannot ")
+        || outcome.contains("level=error")
+        || outcome.contains("error=");
     assert!(status != Some(3) || readable || place.0 == "write", "{what}: {ran:?}");
 }
 
@@ -358,9 +359,9 @@ fn is_believed((name, count): &Place, error: &str) -> bool {
 #[track_caller]
 fn assert_told(what: &str, (name, _): &Place, ran: &Ran) {
     let keeps = ["openat", "read", "fsync", "renameat"].contains(&name.as_str());
-    let told = ran.stderr.matches("event=state_lost").count();
+    let outcome = ran.stderr.matches("event=state_lost").count();
     // A write may be that of the state or of a line.
-    let is_right = if name == "write" { told <= 1 } else { told == usize::from(keeps) };
+    let is_right = if name == "write" { outcome <= 1 } else { outcome == usize::from(keeps) };
     assert!(is_right, "{what}: {ran:?}");
 }
 
@@ -624,7 +625,7 @@ fn a_scraper_who_is_never_let_in_is_no_reason_to_spin() {
     let mut updater =
         Running::start(&mut broken_daemon(&node, &log, "accept4:error=EPERM", &arguments));
     updater.wait_for("event=serving_metrics");
-    let (_, port) = updater.told.last().unwrap().rsplit_once("port=").unwrap();
+    let (_, port) = updater.log.last().unwrap().rsplit_once("port=").unwrap();
     let _scraper = TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
     // Two seconds at least.
     assert!(node.wait_until(LONG, |view| view.count("GET", "/updates/status") >= 25));
@@ -701,12 +702,12 @@ impl Scraped {
         is_enough: impl Fn(u32, &Path) -> bool,
     ) -> (Ran, Vec<String>) {
         let path = |name: &str| self.directory.path().join(name);
-        let (log, told) = (path("calls"), path("told"));
+        let (log, outcome) = (path("calls"), path("told"));
         let mut updater = remembering(&self.node, &self.directory);
         updater.args(["-interval=100ms", "-jitter=0s", "-metrics-address"]);
         updater.arg(self.address.to_string());
         let mut command = daemon_under_strace(&updater, &log, injection);
-        let stderr = fs::File::create(&told).unwrap();
+        let stderr = fs::File::create(&outcome).unwrap();
         let mut child = command.stdin(Stdio::null()).stderr(stderr).spawn().unwrap();
         let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
         let mut pages = ["metrics", "healthz", "readyz"].into_iter().cycle();
@@ -719,7 +720,7 @@ impl Scraped {
             if Instant::now() > end {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                panic!("{what}: no end, {served} pages served at last: {}", read(&told));
+                panic!("{what}: no end, {served} pages served at last: {}", read(&outcome));
             }
             served = if self.scrape(pages.next().unwrap()) { served + 1 } else { 0 };
             if !is_told && is_enough(served, &log) {
@@ -729,7 +730,7 @@ impl Scraped {
             thread::sleep(pause);
         };
         let calls = read(&log).lines().map(String::from).collect();
-        (Ran { status, stdout: String::new(), stderr: read(&told) }, calls)
+        (Ran { status, stdout: String::new(), stderr: read(&outcome) }, calls)
     }
 
     /// Whether a page is served, whole and as it should be.

@@ -24,14 +24,14 @@ struct Server {
     directory: Directory,
     child: Child,
     lines: Receiver<String>,
-    told: Vec<String>,
+    log: Vec<String>,
 }
 
 impl Server {
     fn start() -> Self {
         let directory = Directory::new();
         let (child, lines) = Self::spawn(&directory);
-        let mut server = Self { directory, child, lines, told: Vec::new() };
+        let mut server = Self { directory, child, lines, log: Vec::new() };
         server.wait_for("listens on");
         server
     }
@@ -66,10 +66,10 @@ impl Server {
     fn wait_for(&mut self, part: &str) {
         loop {
             match self.lines.recv_timeout(LIMIT) {
-                Ok(line) => self.told.push(line),
-                Err(error) => panic!("{part:?} was not told, {error}: {:?}", self.told),
+                Ok(line) => self.log.push(line),
+                Err(error) => panic!("{part:?} was not told, {error}: {:?}", self.log),
             }
-            if self.told.last().unwrap().contains(part) {
+            if self.log.last().unwrap().contains(part) {
                 return;
             }
         }
@@ -77,8 +77,8 @@ impl Server {
 
     /// How often this has been told.
     fn count(&mut self, part: &str) -> usize {
-        self.told.extend(self.lines.try_iter());
-        self.told.iter().filter(|line| line.contains(part)).count()
+        self.log.extend(self.lines.try_iter());
+        self.log.iter().filter(|line| line.contains(part)).count()
     }
 
     /// Stops it, all its threads.
@@ -200,13 +200,13 @@ fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
         let begin = Instant::now();
         let mut server = Server::start();
         let directory = server.directory.path();
-        let (calls, told) = (directory.join("calls"), directory.join("told"));
+        let (calls, log) = (directory.join("calls"), directory.join("log"));
         let mut updater = server.program("updater");
         updater.args(["-interval=200ms", "-jitter=0s"]);
         let mut updater = Daemon(
             daemon_under_strace(&updater, &calls, None)
                 .stdin(Stdio::null())
-                .stderr(fs::File::create(&told).unwrap())
+                .stderr(fs::File::create(&log).unwrap())
                 .spawn()
                 .unwrap(),
         );
@@ -236,33 +236,33 @@ fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
             Done::Stopped(_) => server.go_on(),
             Done::Killed(_) => server.start_again(),
         }
-        assert!(server.is_ready_in_the_end(), "{what}: {:?}", server.told);
+        assert!(server.is_ready_in_the_end(), "{what}: {:?}", server.log);
         // The updater sees so as well.
         let read = |path| fs::read_to_string(path).unwrap();
         let end = Instant::now() + LIMIT;
-        while !read(&told).contains("ready, waiting for the reboot") && Instant::now() < end {
+        while !read(&log).contains("ready, waiting for the reboot") && Instant::now() < end {
             thread::sleep(Duration::from_millis(20));
         }
-        assert!(updater.0.try_wait().unwrap().is_none(), "{what}: {}", read(&told));
+        assert!(updater.0.try_wait().unwrap().is_none(), "{what}: {}", read(&log));
         kill_process(pid(&updater.0), Signal::TERM).unwrap();
         assert_eq!(updater.0.wait().unwrap().code(), Some(0), "{what}");
-        let told = read(&told);
-        assert!(told.contains("ready, waiting for the reboot"), "{what}: {told}");
+        let log = read(&log);
+        assert!(log.contains("ready, waiting for the reboot"), "{what}: {log}");
         // Five looks a second, of some thirty calls each.
         let most = (600.0 * (begin.elapsed().as_secs_f64() + 1.0)) as usize;
         let made = read(&calls).lines().count();
-        assert!(made < most, "{what}: {made} calls: {told}");
+        assert!(made < most, "{what}: {made} calls: {log}");
         // A server that only stopped does nothing twice, and says what it has done.
         // Another one knows nothing of a command, which may be told.
         let complaint = |line: &&str| line.contains("event=command_");
-        let complaints: Vec<_> = told.lines().filter(complaint).collect();
+        let complaints: Vec<_> = log.lines().filter(complaint).collect();
         if let Done::Killed(_) = done {
-            assert!(complaints.len() <= 1, "{what}: {told}");
-            assert!(complaints.iter().all(|line| line.contains("_vanished")), "{what}: {told}");
+            assert!(complaints.len() <= 1, "{what}: {log}");
+            assert!(complaints.iter().all(|line| line.contains("_vanished")), "{what}: {log}");
         } else {
-            assert!(complaints.is_empty(), "{what}: {told}");
+            assert!(complaints.is_empty(), "{what}: {log}");
             let started = ["prepare started", "activate started"].map(|part| server.count(part));
-            assert_eq!(started, [1, 1], "{what}: {told}");
+            assert_eq!(started, [1, 1], "{what}: {log}");
         }
     });
 }
