@@ -17,22 +17,25 @@ impl Show for Timestamp {
         let minutes = seconds / 60;
         let hours = minutes / 60;
         let [year, month, day] = date(hours / 24);
-        put!(buffer, Digits(4, year), "-", Digits(2, month), "-", Digits(2, day), "T");
-        put!(buffer, Digits(2, hours % 24), ":", Digits(2, minutes % 60), ":");
-        put!(buffer, Digits(2, seconds % 60), ".", Digits(3, millis % 1_000), "Z");
+        put!(buffer, Digits::<4>(year), "-", Digits::<2>(month), "-", Digits::<2>(day), "T");
+        put!(buffer, Digits::<2>(hours % 24), ":", Digits::<2>(minutes % 60), ":");
+        put!(buffer, Digits::<2>(seconds % 60), ".", Digits::<3>(millis % 1_000), "Z");
     }
 }
 display!(Timestamp);
 
-/// Shows a number with so many digits: the last ones, and zeros in front.
-struct Digits(u32, u64);
+/// Shows the last `N` digits of a number, with leading zeros.
+struct Digits<const N: usize>(u64);
 
-impl Show for Digits {
+impl<const N: usize> Show for Digits<N> {
     fn show(&self, buffer: &mut VecView<u8>) {
-        let Self(count, number) = *self;
-        for place in (0..count).rev() {
-            let _ = buffer.push(b'0' + (number / 10u64.pow(place) % 10) as u8);
+        let mut rest = self.0;
+        let mut digits = [0; N];
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
         }
+        let _ = buffer.extend_from_slice(&digits);
     }
 }
 
