@@ -1,5 +1,5 @@
-//! Any bytes, as the answer to each call: no split of them makes a difference,
-//! and nothing is taken for an answer that the bytes do not say.
+//! Any bytes as the response to each call: it makes no difference how they are split
+//! into pieces, and each answer is one that the bytes contain.
 #![no_main]
 
 use bottlerocket_fuzz::{in_any_pieces, json, summary};
@@ -40,7 +40,7 @@ fn check(call: Call, bytes: &[u8], exchange: &Exchange) {
         Ok(answer) => answer,
         Err(error) => return one_line(&error.to_string()),
     };
-    let (code, body) = read(bytes).expect("an answer that a general reader finds as well");
+    let (code, body) = read(bytes).expect("a response that the simple reader understands as well");
     let command = matches!(call, Call::Start(_));
     match answer {
         Answer::Status(status) => {
@@ -51,7 +51,7 @@ fn check(call: Call, bytes: &[u8], exchange: &Exchange) {
                 Ok(document) => assert!(document.strings(&["update_state"]).contains(&name)),
                 Err(trouble) => assert_eq!(trouble, json::Trouble::TooDeep),
             }
-            // What the checker exits with 0 for.
+            // The checker exits with 0 then.
             if status.state == State::Ready {
                 assert!(body.windows(7).any(|window| window == b"\"Ready\""));
             }
@@ -59,7 +59,7 @@ fn check(call: Call, bytes: &[u8], exchange: &Exchange) {
         Answer::Uninitialized => {
             assert_eq!((call, code), (Call::Status, 404));
             let body = String::from_utf8_lossy(body);
-            // Whatever begins a line or tells a terminal what to do is a space.
+            // A character that starts a line or controls a terminal counts as a space.
             let mut words = body
                 .split(|c: char| c == ' ' || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
                 .filter(|word| !word.is_empty());
@@ -76,7 +76,7 @@ fn check(call: Call, bytes: &[u8], exchange: &Exchange) {
     }
 }
 
-/// The status code and the body, read in the simplest way.
+/// Reads the status code and the body in the simplest way.
 fn read(mut bytes: &[u8]) -> Option<(u16, &[u8])> {
     loop {
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');

@@ -1,5 +1,5 @@
-//! Any bytes, as a status document: what is reported of it, a general parser
-//! finds in it, and what that parser finds well-formed is not called malformed.
+//! Any bytes as a status document, compared with serde_json: what the library reads,
+//! serde_json reads as well, and what serde_json accepts is not called malformed.
 #![no_main]
 
 use bottlerocket_fuzz::json::{Json, Trouble, parse, parse_leniently, unescape};
@@ -44,7 +44,7 @@ fn understood(bytes: &[u8], status: &Status) {
     let document = match parse_leniently(bytes) {
         Ok(document) => document,
         Err(Trouble::TooDeep) => return,
-        Err(Trouble::NotJson(error)) => panic!("it is no JSON: {error}"),
+        Err(Trouble::NotJson(error)) => panic!("it is not JSON: {error}"),
     };
     said(&document, &["update_state"], status.state.name());
     let images = [
@@ -72,7 +72,7 @@ fn understood(bytes: &[u8], status: &Status) {
         };
         let printed = document.strings(&["most_recent_command", "stderr"]);
         let stderr = last.stderr.to_string();
-        // A character that is cut off at the very end is left out.
+        // An incomplete character at the very end is left out.
         let same = |text: &&str| {
             shown(text) == stderr || shown(text.strip_suffix('\u{fffd}').unwrap_or(text)) == stderr
         };
@@ -80,8 +80,8 @@ fn understood(bytes: &[u8], status: &Status) {
     }
 }
 
-/// The document says this text there, or, if it is empty, nothing. If it is
-/// long, it says more, maybe the other half of a character in two escapes.
+/// Checks that the document has this text at this path, or that the text is empty.
+/// A long text is cut off, maybe between the two escapes of one character.
 fn said(document: &Json, path: &[&str], text: &str) {
     let whole = unescape(text);
     let found = document.strings(path).into_iter().any(|said| match text.len() {
@@ -109,7 +109,7 @@ fn not_understood(bytes: &[u8], error: DocumentError) {
         },
         DocumentError::NoState => {
             if let Ok(document) = parse_leniently(bytes) {
-                // A name with escapes is none that is known.
+                // A key with escapes is unknown.
                 let escaped = bytes.contains(&b'\\');
                 assert!(escaped || document.strings(&["update_state"]).is_empty());
             }

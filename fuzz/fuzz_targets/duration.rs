@@ -1,5 +1,5 @@
-//! Any text, as a duration: it is read as a simple reader does, and what is
-//! shown of it is read as the same, as far as it is shown.
+//! Any text as a duration: it is read as a simple model reads it, and the shown form
+//! of a duration is read as the same duration.
 #![no_main]
 
 use bottlerocket_updater::text::duration::{HumanDuration, parse, whole_number};
@@ -28,7 +28,7 @@ fuzz_target!(|text: &[u8]| {
 fn round_trip(duration: Duration) {
     let shown = HumanDuration(duration).to_string();
     let read = parse(shown.as_bytes()).unwrap_or_else(|| panic!("{shown}"));
-    // Whole milliseconds below ten seconds, whole seconds above.
+    // Milliseconds are not shown from ten seconds on.
     let unit = if duration < Duration::from_secs(10) { 1 } else { 1_000 };
     assert_eq!(read.as_millis(), duration.as_millis() / unit * unit, "{shown}");
     assert!(!shown.contains(' ') && shown.len() <= 24, "{shown}");

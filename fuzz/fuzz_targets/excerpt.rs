@@ -1,5 +1,5 @@
-//! Any bytes, as a text that is shown: one line that is fit for a terminal and
-//! no longer than it may be, and a log record from which it can be read back.
+//! Any bytes as a text for people: the excerpt is one line of limited length that is
+//! safe for a terminal, and it can be read back from a log record.
 #![no_main]
 
 use bottlerocket_fuzz::in_any_pieces;
@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
     let left_out = shown.contains(" bytes left out] ");
     assert!(left_out || !shown.contains("  "), "{shown:?}");
 
-    // What is fit to be shown is shown as it is.
+    // A plain text is shown without any change.
     let mut again = Excerpt::default();
     again.push_bytes(shown.as_bytes());
     assert!(left_out || again.to_string() == shown);
@@ -47,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Reads `key=value` pairs with one space between, values in quotes or not.
+/// Reads `key=value` pairs with one space between them. A value may have quotes.
 fn logfmt(mut line: &str) -> Option<BTreeMap<String, String>> {
     let mut fields = BTreeMap::new();
     while !line.is_empty() {

@@ -1,14 +1,13 @@
 //! A status document as serde_json understands it.
 //!
-//! The library is more lenient than that in three things, all of them in what
-//! it does not use or shows as U+FFFD: numbers that are not well-formed, bytes
-//! that are not UTF-8, and halves of surrogate pairs. [`parse_leniently`] mends
-//! these first.
+//! The library accepts three things that serde_json refuses: malformed numbers, bytes
+//! that are not UTF-8, and halves of surrogate pairs. It does not use them, or shows
+//! them as U+FFFD. [`parse_leniently`] replaces them before it parses.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// A value. An object keeps members that come twice.
+/// A value. An object keeps duplicate members.
 #[derive(Debug)]
 pub enum Json {
     Object(Vec<(String, Json)>),
@@ -70,7 +69,7 @@ impl<'de> Visitor<'de> for Any {
 }
 
 impl Json {
-    /// All values at this path: several if a member comes twice.
+    /// All values at this path: several if a member is duplicate.
     pub fn at(&self, path: &[&str]) -> Vec<&Json> {
         let [name, path @ ..] = path else { return vec![self] };
         let Json::Object(members) = self else { return Vec::new() };
@@ -93,7 +92,7 @@ impl Json {
     }
 }
 
-/// What is nested deeper than 128 levels is too much for this parser.
+/// Why serde_json does not accept a document. It refuses more than 128 levels.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Trouble {
     TooDeep,
@@ -103,7 +102,7 @@ pub enum Trouble {
 pub fn parse(document: &[u8]) -> Result<Json, Trouble> {
     serde_json::from_slice(document).map_err(|error| {
         let text = error.to_string();
-        // So is a number that no f64 holds; it is none of the library's matters.
+        // A number that does not fit an f64 counts as well: the library ignores it.
         match text.contains("recursion limit") || text.contains("out of range") {
             true => Trouble::TooDeep,
             false => Trouble::NotJson(text),
@@ -115,7 +114,7 @@ pub fn parse_leniently(document: &[u8]) -> Result<Json, Trouble> {
     parse(mend(&String::from_utf8_lossy(document)).as_bytes())
 }
 
-/// The text with a 0 for every number, and U+FFFD for every half of a pair.
+/// Replaces each number by 0, and each half of a surrogate pair by U+FFFD.
 pub fn mend(text: &str) -> String {
     let mut mended = String::new();
     let mut rest = text;
@@ -160,7 +159,7 @@ pub fn mend(text: &str) -> String {
     mended
 }
 
-/// What a string stands for that has its escapes.
+/// Replaces the escapes of a string by their characters.
 pub fn unescape(text: &str) -> String {
     let quoted = mend(&format!("\"{text}\""));
     serde_json::from_str(&quoted).unwrap_or_else(|error| panic!("{quoted}: {error}"))

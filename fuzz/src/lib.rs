@@ -1,13 +1,13 @@
-//! What the fuzz targets share: a general parser's view of a status document,
-//! to hold the library's against, and decisions that are read from the input.
+//! Shared code of the fuzz targets: serde_json's view of a status document, to compare
+//! the library with, and decisions that are read from the input.
 
 pub mod choices;
 pub mod json;
 
 use bottlerocket_updater::api::status::Status;
 
-/// Gives `bytes` to `take` whole, byte by byte, and split at places that
-/// depend on the bytes, and compares what comes of it.
+/// Passes `bytes` to `take` whole, byte by byte, and split at places that depend on
+/// the bytes. The results must be the same.
 pub fn in_any_pieces<T: PartialEq + std::fmt::Debug>(
     bytes: &[u8],
     take: impl Fn(&mut dyn Iterator<Item = &[u8]>) -> T,
@@ -28,7 +28,7 @@ pub fn in_any_pieces<T: PartialEq + std::fmt::Debug>(
     whole
 }
 
-/// All that a status says, in short.
+/// All fields of a status as one text.
 pub fn summary(status: &Status) -> String {
     let last = status.last_command.map(|last| {
         (last.name, last.outcome, last.timestamp, last.exit_status, last.stderr.to_string())
