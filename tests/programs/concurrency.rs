@@ -1,5 +1,5 @@
-//! Several who use the API of one node at the same time: nobody starves, nobody
-//! does harm, and the checker is right at every moment.
+//! Several clients use the API of one node at the same time: updaters, an operator, the
+//! checker. All make progress, none does harm, and the checker is always right.
 
 use crate::common::daemon::{LONG, Outcome, Running};
 use crate::common::records::Format;
@@ -16,20 +16,20 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Has an updater look often, and begin at once.
+/// The updater starts its first cycle at once and runs cycles often.
 const OFTEN: [&str; 2] = ["-interval=20ms", "-jitter=0s"];
 
-/// What an operator's requests have behind the path, which the API does not look
-/// at, and by which they are told apart.
+/// The query in an operator's requests. The API ignores it, but it distinguishes them from
+/// the updater's.
 const OPERATOR: &str = "?operator";
 
-/// A node whose commands take long enough for others to get in between.
+/// Options of a node whose commands take long enough for others to interfere.
 fn options() -> Options {
     let short = Duration::from_millis(15);
     Options { activate_time: short, deactivate_time: short, ..Options::default() }
 }
 
-/// A node that everything is written down of.
+/// A node, and a record of everything that happens on it.
 struct Watched {
     node: Node,
     harm: Arc<Mutex<Vec<String>>>,
@@ -38,7 +38,7 @@ struct Watched {
     over: AtomicBool,
 }
 
-/// One run of the checker: when it began and ended, and its exit status.
+/// A run of the checker: its begin, its end, and its exit status.
 #[derive(Debug, Clone, Copy)]
 struct Check {
     begin: Duration,
@@ -52,8 +52,8 @@ impl Watched {
         let harm = Arc::new(Mutex::new(Vec::new()));
         let found = harm.clone();
         node.before_each(move |node, request| {
-            if let Some(what) = harms(node, request, refresh_ready) {
-                found.lock().unwrap().push(what);
+            if let Some(description) = harm_of(node, request, refresh_ready) {
+                found.lock().unwrap().push(description);
             }
         });
         let (checks, said_yes) = (Mutex::default(), AtomicUsize::default());
@@ -64,7 +64,7 @@ impl Watched {
         self.node.change(|_, now| now)
     }
 
-    /// Runs the checker again and again, with that pause, until it is over.
+    /// Runs the checker again and again, with this pause, until the test ends.
     fn check(&self, pause: Duration) {
         while !self.over.load(Ordering::Relaxed) {
             let begin = self.now();
@@ -76,9 +76,9 @@ impl Watched {
         }
     }
 
-    /// Does this while the checker runs again and again.
-    fn checked(&self, pause: Duration, what: impl FnOnce()) {
-        /// Ends the checks, whatever comes of the rest.
+    /// Runs `scenario` while the checker runs again and again.
+    fn checked(&self, pause: Duration, scenario: impl FnOnce()) {
+        /// Ends the checks, even after a panic.
         struct End<'a>(&'a AtomicBool);
         impl Drop for End<'_> {
             fn drop(&mut self) {
@@ -88,7 +88,7 @@ impl Watched {
         thread::scope(|scope| {
             scope.spawn(|| self.check(pause));
             let _end = End(&self.over);
-            what();
+            scenario();
         });
     }
 
@@ -102,7 +102,7 @@ impl Watched {
         assert!(ready, "not Ready with {version}: {:?}", self.node.requested());
     }
 
-    /// The node goes down and comes up, and is offered this.
+    /// Reboots the node. Then this version is available.
     fn reboot(&self, offer: &str) {
         self.node.run(Action::Reboot).unwrap();
         self.offer(offer);
@@ -112,8 +112,8 @@ impl Watched {
         self.node.change(|node, _| node.options.offer = vec![version.into()]);
     }
 
-    /// How often each command has been started, by whomever, and what it comes
-    /// to: nobody did harm, and each check was right.
+    /// Checks that no request did harm and that each check was right. Returns how often
+    /// each command was started.
     #[track_caller]
     fn judge(&self) -> BTreeMap<&'static str, usize> {
         assert_eq!(*self.harm.lock().unwrap(), Vec::<String>::new());
@@ -140,8 +140,8 @@ fn is_ready(node: &Simulated, version: &str) -> bool {
     is_it && node.state() == Some(State::Ready) && node.busy().is_none()
 }
 
-/// What is wrong with an updater's request at this moment, if anything is.
-fn harms(node: &Simulated, request: &Request, refresh_ready: bool) -> Option<String> {
+/// Describes the harm that an updater's request does at this moment, if it does.
+fn harm_of(node: &Simulated, request: &Request, refresh_ready: bool) -> Option<String> {
     let is = |action: Action| request.method == "POST" && request.path == action.path();
     let status = node.status();
     let staged = status.and_then(|status| status.staging.as_ref()).map(|staged| &staged.image);
@@ -154,7 +154,7 @@ fn harms(node: &Simulated, request: &Request, refresh_ready: bool) -> Option<Str
     wrong.then(|| format!("{request:?} in {state:?}, chosen {chosen:?}, staged {staged:?}"))
 }
 
-/// The node from that time on.
+/// The state of the node from a time on.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
     from: Duration,
@@ -163,7 +163,7 @@ struct Moment {
     boots: usize,
 }
 
-/// How it went with the node. No two commands may run at the same time.
+/// The states of the node. Checks that no two commands run at the same time.
 #[track_caller]
 fn moments(events: &[Event]) -> Vec<Moment> {
     let mut last = Moment { from: Duration::ZERO, state: None, busy: false, boots: 0 };
@@ -171,7 +171,7 @@ fn moments(events: &[Event]) -> Vec<Moment> {
     for event in events {
         match event.kind {
             EventKind::Started(command) => {
-                assert!(!last.busy, "{} is started beside another command", command.name());
+                assert!(!last.busy, "{} started while another command was running", command.name());
                 last.busy = true;
             }
             EventKind::Ended { .. } => last.busy = false,
@@ -185,8 +185,8 @@ fn moments(events: &[Event]) -> Vec<Moment> {
     moments
 }
 
-/// Whether what the checker said was so at some moment between its beginning and
-/// its end. While a command runs it waits, and its patience is longer than that.
+/// Whether the checker's answer was true at some moment between its begin and its end. While
+/// a command runs, the checker waits, and its timeout is longer than any command.
 fn is_right(check: Check, moments: &[Moment]) -> bool {
     let ends = moments[1..].iter().map(|next| next.from).chain([Duration::MAX]);
     let during = moments
@@ -197,14 +197,14 @@ fn is_right(check: Check, moments: &[Moment]) -> bool {
     match check.status {
         0 => seen.iter().any(|moment| moment.state == Some(State::Ready) && !moment.busy),
         1 => seen.iter().any(|moment| moment.state != Some(State::Ready)),
-        // A reboot has cut it off.
+        // A reboot closed its connection.
         3 => seen.iter().any(|moment| moment.boots != seen[0].boots),
         _ => false,
     }
 }
 
 #[test]
-fn a_check_is_judged() {
+fn only_true_answers_are_right() {
     let at = Duration::from_secs;
     let moment = |from, state, busy, boots| Moment { from: at(from), state, busy, boots };
     let ready = Some(State::Ready);
@@ -220,7 +220,7 @@ fn a_check_is_judged() {
         (11, 19, &[1]),
         (11, 21, &[0, 1]),
         (21, 29, &[0]),
-        // Nobody who has to wait for the end of a command may answer here.
+        // A command runs all the time, so there is no right answer.
         (31, 39, &[]),
         (29, 31, &[0]),
         (31, 41, &[1, 3]),
@@ -233,17 +233,17 @@ fn a_check_is_judged() {
     }
 }
 
-/// Has so many updaters update the node three times; each time it is rebooted as
-/// soon as the checker has seen that it is Ready, and they with it.
+/// Lets this number of updaters update the node three times. Each time, the node and the
+/// updaters are restarted when the checker has seen that the node is Ready.
 fn update_three_times(watched: &Watched, updaters: usize) {
     for (version, next) in [("1.26.1", "1.26.2"), ("1.26.2", "1.26.3"), ("1.26.3", "1.26.4")] {
         let updaters: Vec<_> = (0..updaters).map(|_| watched.updater(&[])).collect();
         watched.wait_for_ready(version);
         let before = watched.said_yes.load(Ordering::Relaxed);
         let deadline = Instant::now() + LONG;
-        // One that has begun before does not count.
+        // The first of them may have started before the node was Ready.
         while watched.said_yes.load(Ordering::Relaxed) < before + 2 {
-            assert!(Instant::now() < deadline, "the checker does not see it");
+            assert!(Instant::now() < deadline, "the checker does not say yes");
             thread::sleep(Duration::from_millis(1));
         }
         for updater in updaters {
@@ -254,7 +254,7 @@ fn update_three_times(watched: &Watched, updaters: usize) {
 }
 
 #[test]
-fn the_checker_is_right_at_every_moment_of_an_update() {
+fn checker_is_right_at_every_moment_of_an_update() {
     let watched = Watched::new(options(), false);
     watched.checked(Duration::ZERO, || {
         update_three_times(&watched, 1);
@@ -264,22 +264,23 @@ fn the_checker_is_right_at_every_moment_of_an_update() {
 }
 
 #[test]
-fn two_updaters_on_one_node() {
+fn two_updaters_activate_each_version_once() {
     let watched = Watched::new(options(), false);
     watched.checked(Duration::from_millis(20), || {
         update_three_times(&watched, 2);
     });
     let started = watched.judge();
-    // One may have looked just before the other one's prepare, and write the same
-    // image again. But nothing is activated twice.
+    // An updater may have read the status just before the other one's prepare, and prepare
+    // the same image again. But no version is activated twice.
     assert!((3..=6).contains(&started["prepare"]), "{started:?}");
     assert_eq!(started["activate"], 3, "{started:?}");
 }
 
 #[test]
-fn two_updaters_that_replace_what_is_ready() {
-    // The API takes a deactivate whoever has activated what meanwhile: this is longer
-    // than an updater may be held up between its look and what it does about it.
+fn two_updaters_replace_a_ready_version_once() {
+    // The API accepts a deactivate even if another client has activated another version in
+    // the meantime. So the commands take longer than an updater may be delayed between its
+    // status request and its command.
     let long = Duration::from_millis(500);
     let options = Options { prepare_time: long, activate_time: long, ..options() };
     let watched = Watched::new(options, true);
@@ -298,7 +299,7 @@ fn two_updaters_that_replace_what_is_ready() {
 }
 
 #[test]
-fn two_updaters_on_one_state_directory() {
+fn two_updaters_share_a_state_directory() {
     let directory = Directory::new();
     let boot_id = directory.path().join("boot_id");
     let state_dir = directory.path().join("state-dir");
@@ -328,9 +329,9 @@ fn two_updaters_on_one_state_directory() {
             watched.wait_for_ready(version);
             watched.reboot(next);
         }
-        // It did not come up, and nobody tries it again: neither these two, who may
-        // have been in each other's way, nor who reads what they have written. That
-        // may be half of each; then it is set aside, and forgotten.
+        // The version did not boot. Neither these two updaters nor a third one retries it.
+        // If both wrote the state file at the same time, it may be damaged. Then it is
+        // renamed, and the state is lost.
         let outcome = both().into_iter().chain([one_time()]);
         if !state_dir.join("state.damaged").exists() {
             for outcome in outcome {
@@ -344,7 +345,7 @@ fn two_updaters_on_one_state_directory() {
     watched.judge();
 }
 
-/// Somebody who does what `apiclient` does, at random.
+/// An operator who runs random commands of `apiclient`.
 struct Operator<'a> {
     watched: &'a Watched,
     random: u64,
@@ -356,7 +357,7 @@ impl Operator<'_> {
         (self.random >> 33) % end
     }
 
-    /// The status of the answer, which there is in any case.
+    /// Sends a request, and returns the status of the answer.
     fn call(&self, method: &str, path: &str) -> u16 {
         let mut stream = UnixStream::connect(self.watched.node.path()).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
@@ -375,7 +376,7 @@ impl Operator<'_> {
         status
     }
 
-    fn meddle(&mut self) {
+    fn run_random_commands(&mut self) {
         for _ in 0..100 {
             match self.below(5) {
                 0 => {
@@ -391,7 +392,7 @@ impl Operator<'_> {
         }
     }
 
-    /// Does this until it is done: the updater leaves room for others.
+    /// Retries a command until it is accepted: the updater must not block other clients.
     #[track_caller]
     fn insist(&self, action: Action) {
         let deadline = Instant::now() + LONG;
@@ -403,23 +404,23 @@ impl Operator<'_> {
 }
 
 #[test]
-fn an_updater_beside_an_operator() {
+fn updater_and_operator_both_make_progress() {
     thread::scope(|scope| {
         for seed in 1..=3 {
-            scope.spawn(move || beside_an_operator(seed));
+            scope.spawn(move || run_beside_an_operator(seed));
         }
     });
 }
 
-fn beside_an_operator(seed: u64) {
+fn run_beside_an_operator(seed: u64) {
     let watched = Watched::new(options(), false);
     watched.checked(Duration::from_millis(20), || {
         let updater = watched.updater(&[]);
         let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut operator = Operator { watched: &watched, random };
-        operator.meddle();
+        operator.run_random_commands();
         operator.insist(Refresh);
-        // He takes it back, and the updater is as stubborn.
+        // The operator deactivates the update, and the updater activates it again.
         watched.wait_for_ready("1.26.1");
         operator.insist(Deactivate);
         watched.wait_for_ready("1.26.1");
