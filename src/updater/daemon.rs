@@ -84,10 +84,10 @@ struct Outage {
     /// The pause before the next retry.
     backoff: Duration,
     /// Whether any call was answered before.
-    had_answers: bool,
+    ever_answered: bool,
     /// Whether the next cycle begins at a random time when the API answers again:
     /// all nodes of a fleet may notice that at the same time.
-    defers_cycle: bool,
+    defer_next: bool,
 }
 
 impl Api {
@@ -168,7 +168,7 @@ impl Daemon {
             End::Failed if failed => self.back_off(now, call),
             End::NoAnswer => {
                 if let Some(outage) = self.api.outage() {
-                    outage.defers_cycle = call == Call::Status;
+                    outage.defer_next = call == Call::Status;
                 }
                 self.back_off(now, call)
             }
@@ -191,7 +191,7 @@ impl Daemon {
         match &mut self.api {
             Api::Unknown => true,
             Api::Answering => false,
-            Api::Failing(outage) => mem::take(&mut outage.defers_cycle),
+            Api::Failing(outage) => mem::take(&mut outage.defer_next),
         }
     }
 
@@ -208,7 +208,7 @@ impl Daemon {
             match &mut self.api {
                 Api::Failing(outage) if outage.call == call => self.recover(now, emit),
                 Api::Failing(outage) => {
-                    outage.had_answers = true;
+                    outage.ever_answered = true;
                     outage.stale_since = None;
                 }
                 Api::Unknown | Api::Answering => self.api = Api::Answering,
@@ -226,8 +226,8 @@ impl Daemon {
                     reported: kind,
                     stale_since: None,
                     backoff: BACKOFF_MIN,
-                    had_answers: matches!(self.api, Api::Answering),
-                    defers_cycle: matches!(self.api, Api::Unknown),
+                    ever_answered: matches!(self.api, Api::Answering),
+                    defer_next: matches!(self.api, Api::Unknown),
                 });
             }
         }
@@ -247,7 +247,7 @@ impl Daemon {
             outage.stale_since = None;
             return false;
         }
-        if self.schedule.once && !outage.had_answers {
+        if self.schedule.once && !outage.ever_answered {
             return true;
         }
         let after = now.saturating_sub(*outage.stale_since.get_or_insert(now));

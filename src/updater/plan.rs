@@ -57,23 +57,23 @@ pub struct Inputs<'a> {
 /// A version that is held back is not prepared and not activated, and an update that
 /// is Ready is not deactivated for it. With `stage_only`, nothing is activated. While
 /// all windows are closed, none of these three commands begins.
-pub fn plan(known: Inputs) -> Plan {
+pub fn plan(inputs: Inputs) -> Plan {
     use Command::{Activate, Deactivate, Prepare};
-    match by_state(known) {
-        Plan::Run(Prepare | Activate) if known.held_back => Plan::HeldBack,
-        Plan::Run(Deactivate) if known.held_back => Plan::Ready,
-        Plan::Run(Activate) if known.stage_only => Plan::Staged,
-        Plan::Run(Prepare | Activate | Deactivate) if known.closed => Plan::Closed,
+    match by_state(inputs) {
+        Plan::Run(Prepare | Activate) if inputs.held_back => Plan::HeldBack,
+        Plan::Run(Deactivate) if inputs.held_back => Plan::Ready,
+        Plan::Run(Activate) if inputs.stage_only => Plan::Staged,
+        Plan::Run(Prepare | Activate | Deactivate) if inputs.closed => Plan::Closed,
         plan => plan,
     }
 }
 
-fn by_state(known: Inputs) -> Plan {
-    let Some(status) = known.status else { return Plan::Run(Command::Refresh) };
-    if status.state == State::Ready && !known.refresh_ready {
+fn by_state(inputs: Inputs) -> Plan {
+    let Some(status) = inputs.status else { return Plan::Run(Command::Refresh) };
+    if status.state == State::Ready && !inputs.refresh_ready {
         return Plan::Ready;
     }
-    if !known.refreshed {
+    if !inputs.refreshed {
         return Plan::Run(Command::Refresh);
     }
     let chosen_is_staged = status.chosen == status.staged;
@@ -160,8 +160,8 @@ mod tests {
     fn node_without_a_status_is_refreshed() {
         for refreshed in [false, true] {
             for refresh_ready in [false, true] {
-                let known = Inputs { refreshed, refresh_ready, ..NO_INPUTS };
-                assert_eq!(plan(known), Plan::Run(Command::Refresh));
+                let inputs = Inputs { refreshed, refresh_ready, ..NO_INPUTS };
+                assert_eq!(plan(inputs), Plan::Run(Command::Refresh));
             }
         }
     }
