@@ -1,6 +1,6 @@
-//! The checker against a simulated node, a node that is not there, and answers
-//! that were captured from a real one: the exit status, which Kured acts on,
-//! and every word that an operator reads.
+//! The checker: its exit status, which Kured acts on, and its output, which operators
+//! read. It runs against a simulated node, a missing socket, and answers captured from a
+//! real node.
 
 use crate::common::{
     CannedServer, Directory, Node, RUN_MAX, Ran, forbid, leave_stale_socket, program,
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 const GET: &str = "GET /updates/status";
 const POST: &str = "POST /actions/refresh-updates";
-/// What a run may take, at most, on a machine that is busy.
+/// The time limit for a run, on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
 fn said(status: i32, stdout: &str) -> Ran {
@@ -44,15 +44,14 @@ const STAGED_ALONE: &str = "no: state Staged, no update chosen; \
 const READY: &str = "yes: state Ready, the next boot starts 1.26.1; \
                      running 1.26.0, variant aws-k8s-1.30, arch x86_64";
 
-/// The node after these commands, and after the next ones failed, were refused
-/// or found something else on offer.
+/// A node after these commands and the steps in `then`.
 fn node_after(commands: &[Command], then: impl FnOnce(&Node)) -> Node {
     let node = Node::after(commands);
     then(&node);
     node
 }
 
-/// What a refresh finds from now on, and the refresh.
+/// Changes the available versions, and runs a refresh.
 fn refresh_finds(node: &Node, versions: &[&str]) {
     node.change(|node, _| {
         node.options.offer = versions.iter().map(|version| version.to_string()).collect();
@@ -67,29 +66,29 @@ fn fails(node: &Node, command: Command) {
 
 const STEPS: [Command; 3] = [Refresh, Prepare, Activate];
 
-/// Every state that a node can be in while nobody has the lock to itself, and
-/// what is said of it.
+/// Each state of a node while no other process holds an exclusive lock, with the exit
+/// status and the output of the checker.
 fn states() -> Vec<(&'static str, Node, i32, &'static str)> {
     let locked = |node: &Node| node.set_lock(Some(Lock::Shared));
     vec![
         ("just booted", Node::after(&[]), 1, JUST_BOOTED),
-        ("just booted, somebody reads", node_after(&[], locked), 1, JUST_BOOTED),
+        ("just booted, shared lock", node_after(&[], locked), 1, JUST_BOOTED),
         (
-            "nothing but a refused command",
+            "only a refused command",
             node_after(&[], |node| assert!(node.run(Prepare).is_err())),
             1,
             "no: state Idle, no update chosen; running an unknown version",
         ),
-        ("nothing found", node_after(&[], |node| refresh_finds(node, &[])), 1, IDLE),
+        ("no update found", node_after(&[], |node| refresh_finds(node, &[])), 1, IDLE),
         (
-            "refresh failed, which leaves what was chosen before",
+            "refresh failed, with an update chosen before",
             node_after(&[Refresh], |node| fails(node, Refresh)),
             1,
             "no: state Idle, 1.26.1 is chosen but not prepared; \
              running 1.26.0, variant aws-k8s-1.30, arch x86_64",
         ),
         ("available", Node::after(&STEPS[..1]), 1, AVAILABLE),
-        ("available, somebody reads", node_after(&STEPS[..1], locked), 1, AVAILABLE),
+        ("available, shared lock", node_after(&STEPS[..1], locked), 1, AVAILABLE),
         ("prepare failed", node_after(&STEPS[..1], |node| fails(node, Prepare)), 1, AVAILABLE),
         ("staged", Node::after(&STEPS[..2]), 1, STAGED),
         ("activate failed", node_after(&STEPS[..2], |node| fails(node, Activate)), 1, STAGED),
@@ -107,7 +106,7 @@ fn states() -> Vec<(&'static str, Node, i32, &'static str)> {
             STAGED_ALONE,
         ),
         ("ready", Node::after(&STEPS), 0, READY),
-        ("ready, somebody reads", node_after(&STEPS, locked), 0, READY),
+        ("ready, shared lock", node_after(&STEPS, locked), 0, READY),
         (
             "ready, another version is chosen",
             node_after(&STEPS, |node| refresh_finds(node, &["1.27.0"])),
@@ -126,7 +125,7 @@ fn states() -> Vec<(&'static str, Node, i32, &'static str)> {
 }
 
 #[test]
-fn tells_every_state_and_only_reads() {
+fn reports_every_state_and_only_reads() {
     for (name, node, status, line) in states() {
         assert_eq!(run(&mut node.program("checker")), said(status, line), "{name}");
         assert_eq!(node.requested(), [GET], "{name}");
@@ -134,7 +133,7 @@ fn tells_every_state_and_only_reads() {
 }
 
 #[test]
-fn asks_for_a_refresh_afterwards_in_every_state() {
+fn requests_a_refresh_afterwards_in_every_state() {
     for (name, node, status, line) in states() {
         let ran = run(node.program("checker").arg("-refresh"));
         assert_eq!(ran, said(status, line), "{name}");
@@ -142,9 +141,9 @@ fn asks_for_a_refresh_afterwards_in_every_state() {
     }
 }
 
-/// What becomes of the refresh, the next check tells.
+/// The next check will see the result of a refresh, so this one ignores it.
 #[test]
-fn a_refresh_that_does_not_work_changes_nothing() {
+fn failed_refresh_does_not_change_the_answer() {
     let answer = |text: &str| Fault::raw(format!("HTTP/1.1 {text}"));
     for (name, fault) in [
         ("closed at once", Fault::close()),
@@ -153,7 +152,7 @@ fn a_refresh_that_does_not_work_changes_nothing() {
         ("locked", answer("423 \r\ncontent-length: 2\r\n\r\nno")),
         ("garbage", Fault::raw("garbage")),
         (
-            "not to be called yes",
+            "a status in place of a 204",
             answer("200 \r\ncontent-length: 24\r\n\r\n{\"update_state\":\"Ready\"}"),
         ),
         ("silence", Fault::silence()),
@@ -171,13 +170,18 @@ fn a_refresh_that_does_not_work_changes_nothing() {
     }
 }
 
-/// A lock that was held for a moment does not make a fault a no.
+/// After a short lock, a fault is still an error, and not a no.
 #[test]
-fn what_goes_wrong_behind_a_lock_is_no_no() {
+fn error_after_a_lock_is_not_a_no() {
     let cut = Fault::raw("HTTP/1.1 423 Locked\r\ncontent-length: 16\r\n\r\nUpdate");
     for (name, fault, after, why) in [
         ("silence", Fault::silence(), 1, "timed out waiting for a response (-timeout 1s)"),
-        ("half a lock", cut, 0, "connection closed after 6 of 16 bytes of the response body"),
+        (
+            "truncated lock error",
+            cut,
+            0,
+            "connection closed after 6 of 16 bytes of the response body",
+        ),
     ] {
         let node = node_after(&[], |node| node.set_lock(Some(Lock::Exclusive)));
         node.inject(Rule::from(fault).on("GET", "/updates/status").after(after).forever());
@@ -188,20 +192,20 @@ fn what_goes_wrong_behind_a_lock_is_no_no() {
 }
 
 #[test]
-fn a_lock_that_stays_held_is_a_no() {
+fn lock_that_is_never_released_is_a_no() {
     let held = |node: &Node| node.set_lock(Some(Lock::Exclusive));
     let cases: [(&str, &(dyn Fn() -> Node + Sync)); 4] = [
-        ("somebody's lock, just booted", &|| node_after(&[], held)),
-        ("somebody's lock, available", &|| node_after(&STEPS[..1], held)),
-        ("somebody's lock, ready", &|| node_after(&STEPS, held)),
-        ("a refresh that runs on", &|| {
+        ("exclusive lock, just booted", &|| node_after(&[], held)),
+        ("exclusive lock, available", &|| node_after(&STEPS[..1], held)),
+        ("exclusive lock, ready", &|| node_after(&STEPS, held)),
+        ("a refresh that never ends", &|| {
             let node = Node::start(Options { refresh_time: MANUAL, ..Node::instant() });
             assert_eq!(run(node.program("checker").arg("-refresh")), said(1, JUST_BOOTED));
             assert_eq!(node.look(|view| view.node.busy()), Some(Refresh));
             node
         }),
     ];
-    // All of them at the same time, since each takes its time.
+    // All runs at the same time, because each takes three seconds.
     thread::scope(|scope| {
         for (name, node) in cases {
             for (flag, posts) in [("-refresh=false", 0), ("-refresh=true", 1)] {
@@ -210,7 +214,7 @@ fn a_lock_that_stays_held_is_a_no() {
                     let before = node.requested();
                     let ran = run(node.program("checker").args(LOCK_TIMEOUT).arg(flag));
                     assert_eq!(ran, said(1, LOCKED), "{name}");
-                    // Nobody has waited for the answer to the last of them.
+                    // The checker does not wait for the answer to its refresh.
                     let posted = posts + before.iter().filter(|request| *request == POST).count();
                     let count = |view: &View| view.count("POST", "/actions/refresh-updates");
                     assert!(node.wait_until(RUN_MAX, |view| count(view) == posted), "{name}");
@@ -223,13 +227,13 @@ fn a_lock_that_stays_held_is_a_no() {
     });
 }
 
-/// A status is asked for when half of this is over, and no more behind that:
-/// there is time for an answer, even on a machine that is busy.
+/// The checker's last request comes after half of this time. So there is enough time for an
+/// answer, even on a busy machine.
 const LOCK_TIMEOUT: [&str; 2] = ["-timeout", "3s"];
 const LOCKED: &str = "no: update lock held for 3s";
 
 #[test]
-fn a_lock_that_is_released_is_waited_for() {
+fn lock_that_is_released_is_waited_for() {
     let unlock = |node: &mut simulator::Node, _| node.set_lock(None);
     type Release = fn(&mut simulator::Node, Duration);
     let activation_ends: Release = |node, now| {
@@ -240,7 +244,7 @@ fn a_lock_that_is_released_is_waited_for() {
         ("just booted", 0, unlock as Release, 1, JUST_BOOTED),
         ("available", 1, unlock, 1, AVAILABLE),
         ("staged", 2, unlock, 1, STAGED),
-        ("staged, and an activation ends", 2, activation_ends, 0, READY),
+        ("staged, and an activate ends", 2, activation_ends, 0, READY),
         ("ready", 3, unlock, 0, READY),
     ] {
         let node = Node::after(&STEPS[..steps]);
@@ -258,7 +262,7 @@ fn a_lock_that_is_released_is_waited_for() {
 }
 
 #[test]
-fn a_server_that_goes_away_behind_a_lock_is_no_no() {
+fn socket_that_disappears_after_a_lock_is_not_a_no() {
     let node = Node::after(&STEPS);
     node.set_lock(Some(Lock::Exclusive));
     let mut ran = thread::scope(|scope| {
@@ -277,7 +281,7 @@ const REFUSED: &str = "cannot connect: connection refused (is the API server run
                        if it has made a new socket, restart the container that still mounts the old one)";
 
 #[test]
-fn tells_what_is_wrong_with_the_socket() {
+fn describes_errors_of_the_socket() {
     let directory = Directory::new();
     let path = |name: &str| directory.path().join(name);
     File::create(path("file")).unwrap();
@@ -308,7 +312,7 @@ fn tells_what_is_wrong_with_the_socket() {
 }
 
 #[test]
-fn the_longest_path_of_a_socket_is_not_too_long() {
+fn accepts_the_longest_path_of_a_socket() {
     let directory = Directory::new();
     let length = 107 - directory.path().join("").as_os_str().len();
     let socket = directory.path().join("x".repeat(length));
@@ -318,7 +322,7 @@ fn the_longest_path_of_a_socket_is_not_too_long() {
 }
 
 #[test]
-fn tells_that_permission_is_denied() {
+fn describes_a_missing_permission() {
     let node = Node::after(&STEPS);
     let directory = Directory::new();
     forbid(node.path());
@@ -333,8 +337,8 @@ fn tells_that_permission_is_denied() {
 
 const NOT_204: &str = "SOCKET: the API returned 204 without a reason";
 
-/// The captured answers, of which most are none to the checker's request, and
-/// what the checker has to say: with 3, behind "cannot read".
+/// The captured answers, with the exit status and the output of the checker. Most are
+/// answers to other requests. With exit status 3, the output is the end of the message.
 const TRANSCRIPTS: [(&str, i32, &str); 24] = [
     ("action-prepare-during-refresh", 1, LOCKED),
     ("activate-204", 3, NOT_204),
@@ -380,9 +384,9 @@ fn transcript(name: &str) -> Vec<u8> {
     fs::read(format!("{}/tests/transcripts/{name}.http", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// Whole, byte by byte, and with another answer behind it, which says yes.
+/// Each answer comes whole, byte by byte, and with a yes after it.
 #[test]
-fn understands_the_captured_answers_however_they_come() {
+fn understands_captured_answers_in_any_pieces() {
     for (name, status, line) in TRANSCRIPTS {
         let whole = transcript(name);
         let bytewise = whole.iter().map(|byte| vec![*byte]).collect();
@@ -392,7 +396,7 @@ fn understands_the_captured_answers_however_they_come() {
             for (how, pieces) in ways {
                 scope.spawn(move || {
                     let server = CannedServer::start(pieces);
-                    // Only a lock that stays held makes use of the time.
+                    // Only a lock uses up the timeout.
                     let timeout = if line == LOCKED { LOCK_TIMEOUT } else { ["-timeout", "1m"] };
                     let mut ran = run(server.program("checker").args(timeout));
                     ran.stderr = server.mask(&ran.stderr);
@@ -408,7 +412,7 @@ fn understands_the_captured_answers_however_they_come() {
 }
 
 #[test]
-fn the_captured_answers_are_all_there() {
+fn table_has_each_captured_answer() {
     let directory = fs::read_dir(format!("{}/tests/transcripts", env!("CARGO_MANIFEST_DIR")));
     let files = directory.unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> =
@@ -418,7 +422,7 @@ fn the_captured_answers_are_all_there() {
 }
 
 #[test]
-fn the_exit_status_is_right_if_nobody_can_be_told() {
+fn exit_status_is_right_without_output_streams() {
     let ready = Node::after(&STEPS);
     let available = Node::after(&STEPS[..1]);
     let gone = Node::after(&[]);
@@ -430,7 +434,7 @@ fn the_exit_status_is_right_if_nobody_can_be_told() {
                 let mut command = node.program("checker");
                 let ran = run(&mut redirected(command.arg(refresh), streams));
                 assert_eq!(ran.status, Some(status), "{streams} {refresh}: {ran:?}");
-                // What nobody reads has not gone into the connection either.
+                // The output did not go into the connection either.
                 let requests: &[&str] = match (status, refresh) {
                     (3, _) => &[],
                     (_, "-refresh=true") => &[GET, POST],
@@ -442,7 +446,7 @@ fn the_exit_status_is_right_if_nobody_can_be_told() {
         let closed_pipe = || Stdio::from(io::pipe().unwrap().1);
         let mut command = node.program("checker");
         let ran = run_into(RUN_MAX, &mut command, closed_pipe(), closed_pipe());
-        assert_eq!(ran.status, Some(status), "nobody reads: {ran:?}");
+        assert_eq!(ran.status, Some(status), "closed pipe: {ran:?}");
     }
 }
 
@@ -452,7 +456,7 @@ fn makes_few_system_calls() {
     let command = node.program("checker");
     let first = fs::read(command.get_program()).unwrap_or_default();
     if command.get_args().count() > 2 || !first.starts_with(b"\x7fELF") {
-        println!("not counted: the program is run by another one");
+        println!("not tested: another program runs this one");
         return;
     }
     let directory = Directory::new();
@@ -460,17 +464,17 @@ fn makes_few_system_calls() {
     let mut strace = process::Command::new("strace");
     strace.arg("-o").arg(&calls).arg(command.get_program()).args(command.get_args());
     if strace.stdin(Stdio::null()).output().is_err() {
-        println!("not counted: there is no strace");
+        println!("not tested: strace is not installed");
         return;
     }
     let ran = run(&mut strace);
     let calls = fs::read_to_string(&calls).unwrap_or_default();
     if calls.is_empty() {
-        println!("not counted: strace is not allowed to look: {ran:?}");
+        println!("not tested: strace has no permission: {ran:?}");
         return;
     }
     assert_eq!(ran, said(0, READY));
-    // The execve is the one that starts the program.
+    // The execve starts the program.
     let calls: Vec<&str> = calls.lines().filter(|line| !line.starts_with("+++")).collect();
     assert!(calls[0].starts_with("execve("), "{calls:#?}");
     assert!(calls.len() <= 12, "{calls:#?}");

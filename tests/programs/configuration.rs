@@ -1,5 +1,5 @@
-//! What is in force: flags, the environment and defaults; and what windows, levels
-//! of the log and `-stage-only` do to a simulated node.
+//! The updater's settings: flags, environment variables and defaults; and the effect of
+//! windows, log levels and `-stage-only` on a simulated node.
 
 use crate::common::daemon::{LONG, Outcome, Running};
 use crate::common::records::{Format, Record};
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// All flags, a value that is not the default, and how both are shown.
+/// Each flag, a value, and how that value and the default are shown.
 const FLAGS: [(&str, &str, &str, &str); 19] = [
     ("socket", "/x/api.sock", "/x/api.sock", "/run/api.sock"),
     ("one-time", "true", "true", "false"),
@@ -37,7 +37,7 @@ fn variable(flag: &str) -> String {
     format!("BOTTLEROCKET_UPDATER_{}", flag.replace('-', "_").to_uppercase())
 }
 
-/// The program in an environment that has nothing but these.
+/// The updater with only these variables in its environment.
 fn updater_in(variables: &[(&str, &str)]) -> Command {
     let mut command = program("updater");
     command.env_clear();
@@ -45,7 +45,7 @@ fn updater_in(variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// What it prints of its configuration.
+/// The configuration that the program prints.
 #[track_caller]
 fn config(command: &mut Command) -> String {
     let ran = run(command);
@@ -58,8 +58,8 @@ fn lines(line: impl Fn(&(&str, &str, &str, &str)) -> String) -> String {
 }
 
 #[test]
-fn what_is_in_force_and_where_it_is_from() {
-    // Nothing but defaults.
+fn each_setting_is_printed_with_its_source() {
+    // Only defaults.
     let expected = lines(|(flag, _, _, default)| match *flag {
         "print-config" => "-print-config=true (flag)\n".into(),
         flag => format!("-{flag}={default} (default)\n"),
@@ -69,7 +69,7 @@ fn what_is_in_force_and_where_it_is_from() {
     let all = FLAGS.map(|(flag, value, ..)| (flag, value));
     let expected = lines(|(flag, _, shown, _)| format!("-{flag}={shown} (environment)\n"));
     assert_eq!(config(&mut updater_in(&all)), expected);
-    // Everything from the command line, whatever the environment says.
+    // Everything from the command line, which overrides the environment.
     let nonsense = FLAGS.map(|(flag, ..)| (flag, "nonsense"));
     let flags = FLAGS.map(|(flag, value, ..)| format!("-{flag}={value}"));
     let expected = lines(|(flag, _, shown, _)| format!("-{flag}={shown} (flag)\n"));
@@ -79,11 +79,11 @@ fn what_is_in_force_and_where_it_is_from() {
 }
 
 #[test]
-fn each_flag_alone() {
+fn each_setting_changes_only_itself() {
     for (name, value, shown, _) in FLAGS {
         let expected = |source: &str| {
             let shown = match name {
-                // A tenth of it.
+                // -jitter is a tenth of the interval.
                 "interval" => "-interval=20m",
                 _ => &format!("-{name}={shown}"),
             };
@@ -95,7 +95,7 @@ fn each_flag_alone() {
             assert!(by_variable.contains(&expected("environment")), "{by_variable}");
         }
         assert!(by_flag.contains(&expected("flag")), "{by_flag}");
-        // All others are as ever.
+        // All other settings have their defaults.
         let others = |text: &str| -> Vec<String> {
             let own = format!("-{name}=");
             text.lines().filter(|line| !line.starts_with(&own)).map(String::from).collect()
@@ -107,7 +107,7 @@ fn each_flag_alone() {
 }
 
 #[test]
-fn three_sources_at_once() {
+fn flags_override_variables_and_variables_override_defaults() {
     let text = config(
         updater_in(&[("socket", "/from/env"), ("interval", "30s"), ("window", "1:00-2:00")])
             .args(["-socket=/from/flag", "-window", "Sat 3:00-4:00", "-window=5:00-6:00"])
@@ -117,27 +117,27 @@ fn three_sources_at_once() {
         "-socket=/from/flag (flag)",
         "-one-time=false (default)",
         "-interval=30s (environment)",
-        // A tenth of the interval, whatever its source.
+        // A tenth of the interval, from any source.
         "-jitter=3s (default)",
         "-window=Sat 3:00-4:00; 5:00-6:00 (flag)",
     ];
     assert_eq!(text.lines().take(5).collect::<Vec<_>>(), expected);
-    // A flag takes back what the environment has turned on.
+    // A flag can turn off a setting that a variable turns on.
     let text =
         config(updater_in(&[("one-time", "true")]).args(["-one-time=false", "-print-config"]));
     assert!(text.contains("-one-time=false (flag)\n"), "{text}");
-    // An empty variable is none, and one of no flag is nobody's.
+    // Empty variables and variables without a flag are ignored.
     let mut command =
         updater_in(&[("interval", ""), ("nonsense", "x"), ("port", "tcp://1.2.3.4:5")]);
     let defaults = config(updater_in(&[]).arg("-print-config"));
     assert_eq!(config(command.arg("-print-config")), defaults);
-    // What a terminal would choke on.
+    // Terminal escapes are removed.
     let mut command = updater_in(&[("socket", "/\u{1b}[31mx\ny")]);
     assert!(config(command.arg("-print-config")).contains("-socket=/x y (environment)\n"));
 }
 
 #[test]
-fn what_asks_for_something_else_comes_first() {
+fn help_and_version_ignore_wrong_variables() {
     for (arguments, start) in [(&["-h"][..], "Usage: "), (&["-version"], "bottlerocket-updater ")] {
         let mut command = updater_in(&[("interval", "nonsense"), ("print-config", "true")]);
         assert!(config(command.args(arguments)).starts_with(start), "{arguments:?}");
@@ -145,7 +145,7 @@ fn what_asks_for_something_else_comes_first() {
 }
 
 #[test]
-fn a_variable_that_is_wrong_is_named_in_one_line() {
+fn wrong_setting_is_described_in_one_line() {
     let node = Node::start(Node::instant());
     let long = "x".repeat(100_000);
     for (flag, value, wanted) in [
@@ -199,7 +199,7 @@ fn a_variable_that_is_wrong_is_named_in_one_line() {
 }
 
 #[test]
-fn the_environment_is_what_counts_for_a_run() {
+fn environment_configures_a_run() {
     let node = Node::start(Node::instant());
     let mut command = program("updater");
     command.env(variable("socket"), node.path());
@@ -209,7 +209,8 @@ fn the_environment_is_what_counts_for_a_run() {
     assert_eq!(node.look(|view| view.node.state()), Some(State::Ready));
 }
 
-/// The time of day, in whole minutes, of now and this much later.
+/// The time of day after this number of hours, in whole minutes, and the same time since
+/// the Unix epoch.
 fn minutes_from_now(hours: u64) -> (String, Duration) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let minutes = now.as_secs() / 60 + 60 * hours;
@@ -218,7 +219,7 @@ fn minutes_from_now(hours: u64) -> (String, Duration) {
 }
 
 #[test]
-fn while_no_window_is_open_it_refreshes_and_waits() {
+fn outside_windows_the_updater_only_refreshes() {
     let (begin, opens) = minutes_from_now(6);
     let (end, _) = minutes_from_now(7);
     let window = format!("{begin}-{end}");
@@ -237,7 +238,7 @@ fn while_no_window_is_open_it_refreshes_and_waits() {
         assert_eq!((look, again), (&"GET /updates/status".into(), look));
         assert_eq!(*refresh, format!("POST {}", Refresh.path()));
     }
-    // A daemon goes on to do that.
+    // A daemon continues to refresh.
     let node = Node::start(Node::instant());
     let mut command = node.program("updater");
     let mut updater =
@@ -249,7 +250,7 @@ fn while_no_window_is_open_it_refreshes_and_waits() {
     updater.wait_for("version=1.26.2");
     let outcome = updater.stop(Signal::TERM);
     assert_eq!(outcome.status, Some(0));
-    // That there is no news is none, but another version is.
+    // Only a new version is logged again.
     let waits = outcome.records.iter().filter(|record| record.get("event") == "window_closed");
     let versions: Vec<_> = waits.map(|record| record.get("version")).collect();
     assert_eq!(versions, ["1.26.1", "1.26.2"]);
@@ -257,8 +258,8 @@ fn while_no_window_is_open_it_refreshes_and_waits() {
 }
 
 #[test]
-fn while_a_window_is_open_it_is_as_ever() {
-    // Six hours ago, and in six hours; and others that are closed.
+fn inside_a_window_the_updater_updates() {
+    // One window is open from six hours ago until in six hours. The other one is closed.
     let [(begin, _), (end, _)] = [18, 6].map(minutes_from_now);
     let (later, _) = minutes_from_now(7);
     let node = Node::start(Node::instant());
@@ -271,7 +272,7 @@ fn while_a_window_is_open_it_is_as_ever() {
 }
 
 #[test]
-fn staged_is_the_end_if_that_is_wanted() {
+fn stage_only_does_not_activate() {
     let node = Node::start(Node::instant());
     let staged = "info: update is staged, not activating it because of -stage-only \
                   state=Staged next=1.26.1 \
@@ -284,13 +285,13 @@ fn staged_is_the_end_if_that_is_wanted() {
     cycle().is(0, &[staged]);
     assert_eq!(node.look(|view| view.node.state()), Some(State::Staged));
     assert_eq!(node.look(|view| view.count("POST", Activate.path())), 0);
-    // Somebody else does it.
+    // Another client activates the update.
     node.run(Activate).unwrap();
     let third = cycle();
     assert_eq!(third.records.last().unwrap().get("event"), "ready");
 }
 
-/// The names of the events of one update by a daemon, and how it ended.
+/// The log of a daemon that updates a node, at this level.
 fn update(level: &str, fails: bool) -> Vec<Record> {
     let node = Node::start(Options { offer: Vec::new(), ..Node::instant() });
     if fails {
@@ -302,7 +303,7 @@ fn update(level: &str, fails: bool) -> Vec<Record> {
     node.change(|node, _| node.options.offer = vec!["1.26.1".into()]);
     let is_ready = node.wait_until(LONG, |view| view.node.state() == Some(State::Ready));
     assert!(is_ready);
-    // It has looked once more, so all that was to be told has been.
+    // After another cycle, everything has been logged.
     let looks = node.requested().len();
     assert!(node.wait_until(LONG, |view| view.requests.len() > looks + 2));
     let outcome = updater.stop(Signal::TERM);
@@ -311,7 +312,7 @@ fn update(level: &str, fails: bool) -> Vec<Record> {
 }
 
 #[test]
-fn levels_of_the_log() {
+fn log_level_selects_the_records() {
     let levels = |records: &[Record]| {
         let mut levels: Vec<String> =
             records.iter().map(|record| record.get("level").to_string()).collect();
@@ -326,7 +327,7 @@ fn levels_of_the_log() {
     assert_eq!(levels(&update("info", true)), ["error", "info"]);
     let records = update("debug", true);
     assert_eq!(levels(&records), ["debug", "error", "info"]);
-    // Each call, and what came of it.
+    // Each call and its result.
     let calls: Vec<&Record> =
         records.iter().filter(|record| record.get("event") == "api_call").collect();
     let call = |call: &str, answer: &str| {
@@ -346,9 +347,8 @@ fn levels_of_the_log() {
     assert!(records.iter().any(|record| record.get("event") == "refreshed"));
 }
 
-/// One line for each thing that happens, and fewer than fifteen for an update.
 #[test]
-fn the_story_of_an_update_is_short() {
+fn log_of_an_update_is_one_line_per_step() {
     let node = Node::start(Options { prepare_time: MANUAL, ..Node::instant() });
     let mut command = node.program("updater");
     command.args(["-interval=1h", "-jitter=0s", "-metrics-address=127.0.0.1:0"]);

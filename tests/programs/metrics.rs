@@ -1,4 +1,4 @@
-//! The updater's server of metrics and health, as scrapers see it.
+//! The updater's metrics and health server.
 
 use crate::common::daemon::{AT_ONCE, LONG, Outcome, Running};
 use crate::common::exposition::Page;
@@ -16,13 +16,13 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Has the daemon look often, and begin at once.
+/// The daemon starts its first cycle at once and runs cycles often.
 const OFTEN: [&str; 2] = ["-interval=50ms", "-jitter=0s"];
-/// Has it look once.
+/// The daemon runs only one cycle.
 const SELDOM: [&str; 2] = ["-interval=1h", "-jitter=0s"];
 const ANY_PORT: &str = "-metrics-address=127.0.0.1:0";
 
-/// An updater that serves, and where.
+/// An updater with a metrics server, and its address.
 struct Serving {
     updater: Running,
     address: SocketAddr,
@@ -41,18 +41,17 @@ impl Serving {
         Self::start(node.program("updater").arg(ANY_PORT).args(arguments))
     }
 
-    /// Somebody who has sent this.
+    /// A scraper that has sent this request.
     fn scraper(&self, request: &[u8]) -> TcpStream {
         scraper(self.address, request)
     }
 
-    /// All that comes back.
+    /// Sends a request. Returns the whole response.
     fn ask(&self, request: &str) -> String {
         read(self.scraper(request.as_bytes()))
     }
 
-    /// The status and the body of the answer, of which the head is as it should
-    /// be.
+    /// The status and the body of a page. Checks the headers.
     #[track_caller]
     fn get(&self, path: &str) -> (String, String) {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
@@ -100,7 +99,7 @@ fn scraper(address: SocketAddr, request: &[u8]) -> TcpStream {
     stream
 }
 
-/// All that comes until the connection is closed; what has come if it is reset.
+/// All bytes until the server closes or resets the connection.
 fn read(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     if let Err(error) = stream.read_to_end(&mut answer) {
@@ -109,7 +108,7 @@ fn read(mut stream: TcpStream) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// Sends this, and has the connection reset at once.
+/// Sends this request, and resets the connection at once.
 fn send_and_reset(address: SocketAddr, request: &[u8]) {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     connect(&socket, &address).unwrap();
@@ -131,7 +130,7 @@ fn health_readiness_and_metrics_of_an_update() {
     let serving = Serving::of(&node, &SELDOM);
     let refreshes = node.wait_until(LONG, |view| view.node.busy() == Some(Refresh));
     assert!(refreshes);
-    // There is no status yet, but the API has said so.
+    // There is no status yet, but the API has answered.
     assert_eq!(serving.get("/healthz"), ok());
     assert_eq!(serving.get("/readyz"), ok());
     let before = serving.page();
@@ -170,7 +169,7 @@ fn health_readiness_and_metrics_of_an_update() {
     let ages = after.find("update_last_success_age_seconds");
     let seconds = LONG.as_secs_f64();
     assert!(ages.len() == 3 && ages.iter().all(|(_, age)| *age < seconds), "{ages:?}");
-    // Whoever wants no body gets none.
+    // The response to HEAD has no body.
     let head = serving.ask("HEAD /metrics HTTP/1.1\r\n\r\n");
     let (status, rest) = head.split_once("\r\n").unwrap();
     assert_eq!(status, "HTTP/1.1 200 OK");
@@ -179,7 +178,7 @@ fn health_readiness_and_metrics_of_an_update() {
     assert!((4_000..12_000).contains(&length), "{length}");
     let outcome = serving.stop();
     assert_eq!(outcome.records[1].get("address"), "127.0.0.1:0");
-    // The names in the log are those in the metrics.
+    // The log and the metrics use the same names.
     for record in &outcome.records {
         let name = format!("updater_events_total{{event=\"{}\"}}", record.get("event"));
         assert_eq!(after.find(&name).len(), 1, "{name}");
@@ -187,7 +186,7 @@ fn health_readiness_and_metrics_of_an_update() {
 }
 
 #[test]
-fn what_is_not_served() {
+fn other_requests_are_refused() {
     let node = Node::start(no_offer());
     let serving = Serving::of(&node, &OFTEN);
     let answer = |status: &str, body: &str| {
@@ -220,15 +219,15 @@ fn what_is_not_served() {
     ] {
         let whole = answer(status, body);
         let head = whole.strip_suffix(body).unwrap();
-        let outcome = if request.starts_with("HEAD") { head } else { &whole };
-        assert_eq!(serving.ask(request), outcome, "{request:?}");
+        let expected = if request.starts_with("HEAD") { head } else { &whole };
+        assert_eq!(serving.ask(request), expected, "{request:?}");
     }
     serving.is_alive();
     serving.stop();
 }
 
 #[test]
-fn hostile_scrapers_are_got_over() {
+fn hostile_scrapers_do_no_harm() {
     let node = Node::start(no_offer());
     let serving = Serving::of(&node, &OFTEN);
     let huge = vec![b'x'; 4 << 20];
@@ -243,7 +242,7 @@ fn hostile_scrapers_are_got_over() {
     let lines: Vec<u8> = lines.chain(b"A: b\r\n".repeat(100_000)).collect();
     for request in [&huge, &garbage, &pipelined, &lines] {
         let mut stream = serving.scraper(b"");
-        // It may be closed before all of it is sent.
+        // The server may close the connection before it has read everything.
         if let Err(error) = stream.write_all(request) {
             let closed = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
             assert!(closed.contains(&error.kind()), "{error}");
@@ -252,7 +251,7 @@ fn hostile_scrapers_are_got_over() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 "), "{answer:?}");
         serving.is_alive();
     }
-    // It goes away, in every way and at every point.
+    // Scrapers that disconnect, after any part of a request.
     let request = b"GET /metrics HTTP/1.1\r\n\r\n";
     for length in [0, 1, request.len() - 1, request.len()] {
         for reset in [false, true] {
@@ -272,20 +271,20 @@ fn hostile_scrapers_are_got_over() {
 }
 
 #[test]
-fn slow_scrapers_neither_delay_an_update_nor_each_other() {
+fn slow_scrapers_delay_neither_an_update_nor_each_other() {
     let node = Node::start(no_offer());
     let mut serving = Serving::of(&node, &OFTEN);
     serving.updater.wait_for("nothing to do");
-    // As many as are listened to, and one more.
+    // One more than the maximum number of connections.
     let slow: Vec<TcpStream> = (0..5).map(|_| serving.scraper(b"G")).collect();
     let begin = Instant::now();
     serving.is_alive();
     node.change(|node, _| node.options.offer = vec!["1.26.1".into()]);
     serving.updater.wait_for("ready, waiting for the reboot");
-    // They may take five seconds, which nobody has waited for.
+    // Less than the five seconds that a slow scraper has.
     assert!(begin.elapsed() < AT_ONCE, "{:?}", begin.elapsed());
     serving.is_alive();
-    // At some time they are let go.
+    // Finally they time out.
     for stream in slow {
         assert_eq!(read(stream), "");
     }
@@ -293,16 +292,16 @@ fn slow_scrapers_neither_delay_an_update_nor_each_other() {
 }
 
 #[test]
-fn a_scraper_that_reads_nothing_is_not_waited_for() {
+fn scrapers_that_do_not_read_cause_no_delay() {
     let node = Node::start(no_offer());
     let mut serving = Serving::of(&node, &OFTEN);
-    let deaf: Vec<TcpStream> =
+    let unread: Vec<TcpStream> =
         (0..50).map(|_| serving.scraper(b"GET /metrics HTTP/1.1\r\n\r\n")).collect();
     node.change(|node, _| node.options.offer = vec!["1.26.1".into()]);
     serving.updater.wait_for("ready, waiting for the reboot");
     serving.is_alive();
-    // What it was sent is there all the same, and whole.
-    let pages: Vec<String> = deaf.into_iter().map(read).filter(|page| !page.is_empty()).collect();
+    // Their responses are complete nevertheless.
+    let pages: Vec<String> = unread.into_iter().map(read).filter(|page| !page.is_empty()).collect();
     assert!(!pages.is_empty());
     for page in pages {
         Page::read(page.split_once("\r\n\r\n").unwrap().1);
@@ -313,7 +312,7 @@ fn a_scraper_that_reads_nothing_is_not_waited_for() {
 #[test]
 fn scrapes_are_answered_while_the_api_is_silent() {
     let node = Node::start(no_offer());
-    // The first call has no answer until the updater gives up waiting for it.
+    // The first call gets no answer and times out.
     node.inject(Fault::silence());
     let unready = "the API has not answered yet\n";
     let unready = ("HTTP/1.1 503 Service Unavailable".into(), unready.into());
@@ -328,7 +327,7 @@ fn scrapes_are_answered_while_the_api_is_silent() {
     assert_eq!(page.get("updater_events_total{event=\"api_lost\"}"), 0.0);
     assert_eq!(serving.get("/readyz"), unready);
     assert!(begin.elapsed() < AT_ONCE, "{:?}", begin.elapsed());
-    // That is what it comes to all the same, at the time when it should.
+    // The scrapes do not change when the call times out.
     serving.updater.wait_for("timed out waiting for a response");
     assert!(begin.elapsed() > Duration::from_secs(8), "{:?}", begin.elapsed());
     serving.updater.wait_for("the API is available again");
@@ -348,7 +347,7 @@ fn two_hundred_scrapers_at_once() {
         let scrape = move || read(scraper(address, b"GET /metrics HTTP/1.1\r\n\r\n"));
         let scrapers: Vec<_> = (0..200).map(|_| scope.spawn(scrape)).collect();
         let answers = scrapers.into_iter().map(|scraper| scraper.join().unwrap());
-        // Whoever has to make room is not answered; the others are, and whole.
+        // The server drops some connections to make room. It answers the others completely.
         let pages: Vec<_> = answers
             .filter(|answer| !answer.is_empty())
             .map(|answer| Page::read(answer.split_once("\r\n\r\n").unwrap().1))
@@ -407,18 +406,18 @@ fn address_in_use_is_retried_and_the_node_is_updated_meanwhile() {
     let summary: Vec<_> = serving.stop().records.iter().map(Record::summary).collect();
     let cannot = "error: cannot serve metrics and health checks; retrying, and updating meanwhile";
     assert_eq!(summary[1], format!("{cannot} address={address} error=address already in use"));
-    // An address that no interface has, and a record in the format that was chosen.
+    // An address that no interface has. The record has the selected format.
     let flags = ["-metrics-address=192.0.2.1:1", "-log-format=json", "-log-level=error"];
     let mut updater = Running::start(node.program("updater").args(SELDOM).args(flags));
     updater.format = Format::Json;
     updater.wait_for("serving_failed");
     let summary: Vec<_> = updater.stop(Signal::TERM).records.iter().map(Record::summary).collect();
     assert_eq!(summary, [format!("{cannot} address=192.0.2.1:1 error=address not available")]);
-    // One cycle alone serves nobody.
+    // With -one-time there is no server.
     let ran = run(node.program("updater").args(["-one-time", &flag]));
     assert_eq!(ran.status, Some(0), "{ran:?}");
     assert!(!ran.stderr.contains("serving_metrics"), "{ran:?}");
-    // Nor does a daemon unless it is told to.
+    // Nor is there one with "off".
     let off = ["-metrics-address=127.0.0.1:0", "-metrics-address=off"];
     let mut updater = Running::start(node.program("updater").args(SELDOM).args(off));
     updater.wait_for("nothing to do");
@@ -426,7 +425,7 @@ fn address_in_use_is_retried_and_the_node_is_updated_meanwhile() {
 }
 
 #[test]
-fn every_address_is_served_if_none_is_said() {
+fn port_alone_listens_on_all_addresses() {
     let node = Node::start(no_offer());
     let serving = Serving::start(node.program("updater").args(SELDOM).arg("-metrics-address=:0"));
     serving.is_alive();
@@ -436,7 +435,7 @@ fn every_address_is_served_if_none_is_said() {
         stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
         assert!(read(stream).ends_with("\r\n\r\nok\n"));
     }
-    // A new one may follow at once on one that has just served.
+    // A new daemon can use the same port at once.
     let port = format!("-metrics-address=:{}", serving.address.port());
     serving.stop();
     let again = Serving::start(node.program("updater").args(SELDOM).arg(port));
@@ -444,9 +443,10 @@ fn every_address_is_served_if_none_is_said() {
     again.stop();
 }
 
-/// The standard streams, the listener, and one more: either a call or a scraper.
+/// The limit allows the standard streams, the listener, and one more file: either a call or
+/// a scraper.
 #[test]
-fn too_few_open_files_pass_by() {
+fn limit_of_open_files_is_survived() {
     let node = Node::start(no_offer());
     let mut command = node.program("updater");
     command.args(OFTEN).arg(ANY_PORT);
@@ -459,27 +459,26 @@ fn too_few_open_files_pass_by() {
     let silent = [serving.scraper(b"GET"), serving.scraper(b"GET")];
     serving.updater.wait_for("cannot set up the call: too many open files");
     let ticks = cpu_ticks(&serving.updater);
-    // Both have had their five seconds then.
+    // After five seconds each of them times out.
     for stream in silent {
         assert_eq!(read(stream), "");
     }
-    // Nor has it run round in circles until then.
+    // The updater was not in a busy loop until then.
     let ticks = cpu_ticks(&serving.updater) - ticks;
     assert!(ticks < 200, "{ticks} hundredths of a second");
     serving.updater.wait_for("the API is available again");
     serving.stop();
 }
 
-/// How long the program has run so far, in hundredths of a second.
+/// The CPU time of the program so far, in hundredths of a second.
 fn cpu_ticks(updater: &Running) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", updater.child.id())).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
     fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
-/// What an operator's dashboard shows of a node that does not boot.
 #[test]
-fn the_state_is_shown_as_long_as_it_is_known() {
+fn last_known_state_is_shown_while_the_api_is_unavailable() {
     let node = Node::start(no_offer());
     let mut serving = Serving::of(&node, &OFTEN);
     serving.updater.wait_for("nothing to do");
@@ -495,7 +494,7 @@ fn the_state_is_shown_as_long_as_it_is_known() {
 }
 
 #[test]
-fn the_program_takes_no_bad_address() {
+fn bad_address_is_a_usage_error() {
     let ran = run(program("updater").args(["-metrics-address", "localhost:80"]));
     let line = "bottlerocket-updater: bad value \"localhost:80\" for flag -metrics-address: it \
                 takes an address like :8080 or 127.0.0.1:8080, or off; see bottlerocket-updater \
