@@ -1,9 +1,9 @@
-//! A push parser for status documents: it filters a document while it comes in.
+//! A push parser for status documents: it filters a document while it is received.
 //!
-//! A document can have any length: update commands have left 150 KB in `stderr`,
-//! and new versions of the API may add members. So the parser keeps only the known
-//! members. They make up a compact JSON object of at most [`DOCUMENT_MAX`] bytes,
-//! which serde-json-core can read in one piece. For example, this document:
+//! A document can have any length: `stderr` of an update command has had 150 KB, and
+//! new versions of the API may add members. So the parser keeps only the known
+//! members. They form a compact JSON object of at most [`DOCUMENT_MAX`] bytes, which
+//! serde-json-core can read as a whole. For example, this document:
 //!
 //! ```json
 //! {"update_state": "Staged",
@@ -13,7 +13,7 @@
 //!  "most_recent_command": {"cmd_type": "prepare", "exit_status": 1, "stderr": "..."}}
 //! ```
 //!
-//! becomes this one, on one line:
+//! becomes this one, without the line breaks:
 //!
 //! ```json
 //! {"update_state":"Staged",
@@ -21,26 +21,28 @@
 //!  "most_recent_command":{"cmd_type":"prepare","exit_status":"1"}}
 //! ```
 //!
-//! Each known member has an `Action`: see `known_member`. A member that is null
-//! is left out. Strings keep their escapes and are shortened to [`STRING_MAX`]
-//! bytes. `stderr` becomes an [`Excerpt`], without escapes.
+//! - `known_member` says what is done with each member. Members that are null are
+//!   left out.
+//! - Strings keep their escapes, and are cut off after [`STRING_MAX`] bytes.
+//! - `stderr` becomes an [`Excerpt`], in which escapes are replaced by characters.
+//! - `exit_status` becomes a string.
 //!
-//! The parser refuses what is not JSON, and a known member that occurs twice. It
-//! checks structure, strings, escapes and literals of the whole document. Three
-//! things are not checked, and only in values that are left out: whether a number
-//! is well-formed, whether a string is UTF-8, and which kind of bracket closes a
-//! level that is nested deeper than [`TRACKED_DEPTH`].
-//!
-//! The states, and what leads from one to the next:
+//! The parser refuses a document that is not a JSON object, a duplicate known member,
+//! and a wrong type where a decision depends on the value. It checks structure,
+//! strings, escapes and literals everywhere. In values that are left out, it does not
+//! check three things: that a number is well-formed, that a string is UTF-8, and
+//! which kind of bracket closes a level below [`TRACKED_DEPTH`].
 //!
 //! ```text
-//! Start --{--> KeyOrEnd --"--> String --"--> Colon --:--> Value
-//! Value, ValueOrEnd --"--> String    --{--> KeyOrEnd
-//!                   --t,1--> Word    --[--> ValueOrEnd
-//! String --\--> Escape --n--> String
-//!                      --u--> Hex --four digits--> String
-//! end of a value, ] or } --> CommaOrEnd --,--> Key in an object, Value in an array
-//! end of the document --> Done
+//!   Start ──{──▶ KeyOrEnd ──"──▶ String ──"──▶ Colon ──:──▶ Value
+//!
+//!   Value, ValueOrEnd ──{──▶ KeyOrEnd        String ──\──▶ Escape ──▶ String
+//!                     ──[──▶ ValueOrEnd                        │
+//!                     ──"──▶ String                            u ──▶ Hex ──▶ String
+//!                     ──1──▶ Word
+//!
+//!   end of a value ──▶ CommaOrEnd ──,──▶ Key in an object, Value in an array
+//!   end of the document ──▶ Done
 //! ```
 //!
 //! The result does not depend on how the document is split into pieces.
@@ -197,8 +199,8 @@ enum State {
     String,
     /// The rest of an escape.
     Escape,
-    /// The rest of an escape's four hexadecimal digits: how many are missing, and
-    /// the value of the others.
+    /// The rest of the four digits of an escape: how many are missing, and the value
+    /// of the others.
     Hex { missing: u8, value: u16 },
     /// The rest of a number or a literal.
     Word,
@@ -211,7 +213,7 @@ enum State {
 enum Sink {
     /// The string is a key.
     Key,
-    /// Into the filtered document: as many bytes as there is still room for.
+    /// Into the filtered document, which has room for so many bytes of it.
     Document { room: usize },
     /// Into the excerpt of `stderr`.
     Stderr,
@@ -223,17 +225,17 @@ enum Sink {
 #[derive(Debug)]
 struct Level {
     parent: Parent,
-    /// A bit for each [`Member`] that has come.
+    /// A bit for each [`Member`] that has occurred.
     seen: u16,
 }
 
-/// A status document, as far as it has come in.
+/// A status document, as far as it has been received.
 #[derive(Debug)]
 pub struct StatusParser {
     state: State,
-    /// What to do with the value that comes next, or is coming in.
+    /// What to do with the next value, or with the current one.
     action: Action,
-    /// Where the bytes of the string go that is coming in.
+    /// Where the bytes of the current string go.
     sink: Sink,
     /// The known objects that are open, outermost first. Objects that are nested
     /// deeper are unknown.
@@ -244,18 +246,18 @@ pub struct StatusParser {
     objects: [u64; TRACKED_DEPTH as usize / 64],
     /// The last key. A key that is too long is cut off: no known key is that long.
     key: Vec<u8, TOKEN_MAX>,
-    /// The number or literal that is coming in, and whether it fits.
+    /// The current number or literal, and whether it fits.
     word: Vec<u8, TOKEN_MAX>,
     word_fits: bool,
     /// The first half of a surrogate pair in `stderr`.
     high_surrogate: Option<u16>,
-    /// How many bytes have come in.
+    /// How many bytes have been received.
     offset: u64,
     stderr: Excerpt,
     document: Vec<u8, DOCUMENT_MAX>,
 }
 
-/// A status document that has come in completely.
+/// A filtered status document.
 #[derive(Debug, Clone, Copy)]
 pub struct StatusDocument<'a> {
     /// The known members, as JSON. Their strings may contain invalid UTF-8.
@@ -451,7 +453,7 @@ impl StatusParser {
         Ok(())
     }
 
-    /// Puts the last key into the filtered document, ready for its value.
+    /// Adds the last key to the filtered document. Its value must follow.
     fn keep_key(&mut self) -> Result<(), JsonErrorKind> {
         let separator: &[u8] = if self.document.ends_with(b"{") { b"\"" } else { b",\"" };
         keep(&mut self.document, separator)?;
@@ -513,8 +515,8 @@ impl StatusParser {
             && *room < ESCAPE_MAX
             && !matches!(byte, 0x80..0xc0)
         {
-            // This byte begins a character or an escape that may not fit. To keep
-            // none in part, the string ends here.
+            // This byte begins a character or an escape that may not fit. The string
+            // is cut off before it.
             *room = 0;
         }
         self.keep_in_string(byte)?;

@@ -1,19 +1,19 @@
 //! The client side of the node's update API, without any I/O.
 //!
-//! An [`Exchange`] is one call: [`Call::request`] gives the bytes to send, the
-//! exchange takes the bytes that come back and gives the [`Answer`].
+//! An [`Exchange`] is one call. [`Call::request`] returns the bytes to send.
+//! [`Exchange::push`] takes the bytes that are received, and [`Exchange::finish`]
+//! returns the [`Answer`].
 //!
 //! | file | duty |
 //! |---|---|
-//! | `call.rs` | the calls, and their requests |
-//! | `exchange.rs` | one call: the response as it comes in, and the answer |
+//! | `exchange.rs` | one call: the response as it is received, and the answer |
 //! | `retry.rs` | when to repeat a call while an update command holds the lock |
-//! | `document.rs` | reads a status document while it comes in |
-//! | `status.rs` | the status that such a document describes |
 //! | `error.rs` | why there is no usable answer, in words for people |
+//! | `status.rs` | the status of a node, and how it is read from a document |
+//! | `document.rs` | filters a status document while it is received |
+//! | `call.rs` | the calls, and their requests |
 //!
-//! Imports go down this list only: `exchange.rs` uses the three below it,
-//! `error.rs` uses `status.rs`, and that uses `document.rs`.
+//! A file imports only files below it in this table.
 
 mod call;
 pub mod document;
