@@ -77,7 +77,7 @@ fn states() -> Vec<(&'static str, Node, i32, &'static str)> {
             "only a refused command",
             node_after(&[], |node| assert!(node.run(Prepare).is_err())),
             1,
-            "no: state Idle, no update chosen; running an unknown version",
+            IDLE,
         ),
         ("no update found", node_after(&[], |node| refresh_finds(node, &[])), 1, IDLE),
         (

@@ -27,7 +27,12 @@ Options:
   --arch NAME           the processor architecture (default: x86_64)
   --offer VERSION       a version in the update repository; repeatable
                         (default: 1.26.1)
-  --version-lock V      the setting updates.version-lock (default: latest)
+  --max-version VERSION the max_version of these versions (default: the newest
+                        of them)
+  --version-lock V      the setting updates.version-lock: latest, or a version
+                        with or without a leading v (default: latest)
+  --no-in-place-updates an image without in-place updates: refreshes get 500, and
+                        the status stays 404
   --no-boot VERSION     the image of this version does not boot, and the node
                         rolls back; repeatable
   --boot-id PATH        write the id of the current boot to this file, like
@@ -37,9 +42,16 @@ Options:
   --activate-time D     duration of an activate (default: 500ms)
   --deactivate-time D   duration of a deactivate (default: 500ms)
   --reboot-time D       duration of a reboot request (default: 1s)
-  --fail COMMAND=EXIT[:STDERR]
-                        make a command (refresh, prepare, activate, deactivate,
-                        reboot) always fail with this exit status; repeatable
+  --fail COMMAND=HOW    make a command (refresh, prepare, activate, deactivate,
+                        reboot) always fail; repeatable. HOW is one of
+                          EXIT[:STDERR]  fail with this exit status and text
+                          junk           report success, but have no effect
+                          no-update      only prepare: report that no update is
+                                         required, write nothing, but succeed
+                          cut-off        work, but the server is killed before it
+                                         writes the status; not for reboot
+  --fail-first COMMAND=HOW
+                        the same, but only once; repeatable
   -h, --help            print this help and exit
   -V, --version         print the version and exit
 
@@ -68,6 +80,7 @@ Exit statuses: 0 success; 1 the demo failed; 2 wrong usage; 3 an error.
 
 Examples:
   bottlerocket-simulator --prepare-time 30s --fail 'activate=1:no space left'
+  bottlerocket-simulator --fail-first activate=cut-off
   bottlerocket-simulator fleet --outage api=1h+10m >requests.csv
 ";
 
@@ -119,6 +132,8 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
             Long("variant") => options.variant = parser.value()?.string()?,
             Long("arch") => options.arch = parser.value()?.string()?,
             Long("offer") => offer.push(parser.value()?.string()?),
+            Long("max-version") => options.max_version = Some(parser.value()?.string()?),
+            Long("no-in-place-updates") => options.in_place_updates = false,
             Long("version-lock") => options.version_lock = parser.value()?.string()?,
             Long("no-boot") => options.no_boot.push(parser.value()?.string()?),
             Long("boot-id") => options.boot_id_file = Some(parser.value()?.into()),
@@ -128,6 +143,9 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
             Long("deactivate-time") => options.deactivate_time = time(parser)?,
             Long("reboot-time") => options.reboot_time = time(parser)?,
             Long("fail") => options.endings.push(parser.value()?.parse_with(failure)?),
+            Long("fail-first") => {
+                options.first_endings.push(parser.value()?.parse_with(failure)?);
+            }
             other => return Err(other.unexpected()),
         }
         first = false;
@@ -243,12 +261,20 @@ fn outage(text: &str) -> Result<Outage, &'static str> {
 }
 
 fn failure(text: &str) -> Result<(Command, Ending), &'static str> {
-    const WRONG: &str = "not COMMAND=EXIT or COMMAND=EXIT:STDERR";
+    const WRONG: &str = "not COMMAND=HOW, such as prepare=1:disk full or activate=cut-off";
     let (name, ending) = text.split_once('=').ok_or(WRONG)?;
     let command = Command::ALL
         .into_iter()
         .find(|command| command.name() == name)
         .ok_or("COMMAND must be refresh, prepare, activate, deactivate or reboot")?;
+    match (ending, command) {
+        ("junk" | "cut-off", Command::Reboot) => return Err("HOW must be EXIT for reboot"),
+        ("junk", _) => return Ok((command, Ending::junk())),
+        ("cut-off", _) => return Ok((command, Ending::cut_off())),
+        ("no-update", Command::Prepare) => return Ok((command, Ending::no_update_required())),
+        ("no-update", _) => return Err("no-update is only for prepare"),
+        _ => {}
+    }
     let (exit_status, stderr) = ending.split_once(':').unwrap_or((ending, ""));
     match exit_status.parse() {
         Ok(0) => Err("exit status 0 is not a failure"),

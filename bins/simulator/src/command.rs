@@ -50,6 +50,23 @@ impl Command {
     }
 }
 
+/// The text of [`Ending::no_update_required`].
+const NO_UPDATE_REQUIRED: &str = "No update required\n";
+
+/// What a command does, besides its exit status and its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The effect that its exit status implies. A failed prepare clears the inactive
+    /// partition set.
+    Normal,
+    /// The command's report is unreadable: only `most_recent_command` changes.
+    Junk,
+    /// A prepare writes nothing, but the server takes it for a success.
+    NothingWritten,
+    /// The command does its work, but the server is killed before it writes the status.
+    CutOff,
+}
+
 /// How a command ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
@@ -57,8 +74,8 @@ pub struct Ending {
     pub exit_status: i32,
     /// The text that the command prints.
     pub stderr: String,
-    /// The command's report is unreadable: only `most_recent_command` changes.
-    pub junk: bool,
+    /// What the command does.
+    pub effect: Effect,
 }
 
 impl Ending {
@@ -70,12 +87,29 @@ impl Ending {
     /// The command ends with this exit status and prints this text. Exit status 0 is a
     /// success that prints something.
     pub fn failed(exit_status: i32, stderr: impl Into<String>) -> Ending {
-        Ending { exit_status, stderr: stderr.into(), junk: false }
+        Ending { exit_status, stderr: stderr.into(), effect: Effect::Normal }
     }
 
     /// The command reports success, but has no effect.
     pub fn junk() -> Ending {
-        Ending { junk: true, ..Ending::success() }
+        Ending { effect: Effect::Junk, ..Ending::success() }
+    }
+
+    /// A prepare says that no update is required, writes nothing, and exits with 0. The
+    /// status becomes Staged all the same. Other commands have no effect.
+    pub fn no_update_required() -> Ending {
+        Ending { effect: Effect::NothingWritten, ..Ending::failed(0, NO_UPDATE_REQUIRED) }
+    }
+
+    /// The command does its work, but the server is killed before it writes the status.
+    /// All connections break, and the status stays the same.
+    pub fn cut_off() -> Ending {
+        Ending { effect: Effect::CutOff, ..Ending::success() }
+    }
+
+    /// Whether the command does its work.
+    pub(crate) fn works(&self) -> bool {
+        self.exit_status == 0 && matches!(self.effect, Effect::Normal | Effect::CutOff)
     }
 }
 
@@ -88,6 +122,8 @@ pub enum Refusal {
     NotAllowed,
     /// No update is chosen: 404.
     NothingChosen,
+    /// The image has no in-place updates: 500.
+    NoDispatcher,
     /// The reboot failed: 500, with this exit status and reason.
     RebootFailed(i32, String),
 }
@@ -102,6 +138,10 @@ impl Refusal {
             Refusal::NothingChosen => {
                 Answer::text(404, "Previously chosen Update no longer exists")
             }
+            Refusal::NoDispatcher => Answer::text(
+                500,
+                "Unable to start the update dispatcher: No such file or directory (os error 2) ",
+            ),
             Refusal::RebootFailed(exit_status, reason) => Answer::text(
                 500,
                 format!("Failed to reboot, exit code: {exit_status}, stderr: {reason}"),

@@ -106,7 +106,7 @@ impl Connection {
 
     fn refuse(&mut self, status: u16, kind: EventKind) -> io::Result<Next> {
         let now = self.shared.clock.now();
-        self.shared.inner().note(now, kind);
+        self.shared.inner().note(self.id, now, kind);
         self.shared.changed.notify_all();
         self.stream.write_all(&Answer::text(status, "").bytes(Version::Http11, true, now))?;
         Ok(Next::Close)
@@ -141,7 +141,7 @@ impl Connection {
         let mut guard = shared.inner();
         let inner = &mut *guard;
         let now = shared.clock.now();
-        inner.advance(now);
+        inner.advance(now, Some(self.id));
         let entry = Request {
             at: now,
             method: request.method.clone(),
@@ -150,7 +150,7 @@ impl Connection {
         };
         if let Some(hook) = &mut inner.hook {
             hook(&mut inner.node, &entry);
-            inner.take_events();
+            inner.take_events(Some(self.id));
         }
         let index = inner.requests.len();
         inner.requests.push(entry);
@@ -158,7 +158,7 @@ impl Connection {
         let (method, path) = (request.method.clone(), request.path.clone());
         let fault = fault::pick(&mut inner.rules, &method, &path);
         if matches!(fault, Some(Fault::Instead(..) | Fault::Flood(..))) {
-            inner.note(now, EventKind::Dropped { method, path });
+            inner.note(self.id, now, EventKind::Dropped { method, path });
             return Some((None, fault));
         }
         let answer = match inner.node.request(&method, &path, now) {
@@ -168,10 +168,7 @@ impl Connection {
                     return None;
                 }
                 if let Some(answer) = guard.node.reboot_answer(shared.clock.now()) {
-                    guard.take_events();
-                    if answer.status == 204 {
-                        guard.hang_up(Some(self.id));
-                    }
+                    guard.take_events(Some(self.id));
                     break answer;
                 }
                 let next = guard.node.next_change();
@@ -184,7 +181,7 @@ impl Connection {
             _ => answer.body.clone(),
         };
         let kind = EventKind::Answered { method, path, status: answer.status, text };
-        guard.note(shared.clock.now(), kind);
+        guard.note(self.id, shared.clock.now(), kind);
         shared.changed.notify_all();
         Some((Some(answer), fault))
     }

@@ -53,6 +53,8 @@ pub enum EventKind {
         /// The text that the command printed.
         stderr: String,
     },
+    /// A command did its work, but the server was killed before it wrote the status.
+    CutOff(Command),
     /// The update state changed.
     Changed {
         /// The old state, or `None` if there was no status.
@@ -93,6 +95,9 @@ impl fmt::Display for Event {
             EventKind::Ended { command, exit_status, stderr } => {
                 write!(f, "{} failed, exit status {exit_status}", command.name())?;
                 first_line(f, stderr)
+            }
+            EventKind::CutOff(command) => {
+                write!(f, "{} worked, but the server was killed", command.name())
             }
             EventKind::Changed { from, to } => {
                 let name = |state: &Option<State>| state.map_or("no status", State::name);

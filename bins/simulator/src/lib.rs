@@ -39,7 +39,7 @@ mod server;
 mod shared;
 mod status;
 
-pub use command::{Command, Ending, Refusal};
+pub use command::{Command, Effect, Ending, Refusal};
 pub use event::{Event, EventKind};
 pub use fault::{Fault, Rule, Then};
 pub use node::{Lock, Node};

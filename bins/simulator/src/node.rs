@@ -13,8 +13,11 @@
 //! takes effect at the first call of [`Node::advance`] with that time or a later one, so
 //! the node needs no thread. A running command holds the update lock. A reboot ignores
 //! the lock.
+//!
+//! The node keeps the partition table apart from the status, because they can differ.
+//! Then the status says Staged, but each activate fails until a prepare succeeds.
 
-use crate::command::{Command, Ending, Refusal};
+use crate::command::{Command, Effect, Ending, Refusal};
 use crate::event::{Event, EventKind};
 use crate::http::Answer;
 use crate::options::{LATEST, Options};
@@ -25,6 +28,11 @@ use std::time::Duration;
 const UNINITIALIZED: &str = "Update status is uninitialized, refresh-updates to initialize it";
 const NO_SHARED_LOCK: &str = "Unable to obtain shared lock for reading update status: \
                               Resource temporarily unavailable (os error 11)";
+
+const NOT_VALID: &str = "Failed to mark the update for the next boot: Inactive partition \
+                         /dev/nvme0n1 has not been marked valid for upgrade\n";
+const ALREADY_MARKED: &str = "Failed to mark the update for the next boot: Inactive partition \
+                              /dev/nvme0n1 is already marked for upgrade\n";
 
 /// How another process holds the update lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +50,15 @@ struct Running {
     ends: Option<Duration>,
 }
 
+/// The inactive partition set, as in the partition table.
+#[derive(Clone, Debug, Default)]
+struct Inactive {
+    /// The version on it, or `None` if it is not marked valid.
+    version: Option<String>,
+    /// Whether the next boot uses it.
+    next_to_boot: bool,
+}
+
 /// The reply to a request.
 pub(crate) enum Reply {
     /// The answer.
@@ -57,6 +74,7 @@ pub struct Node {
     /// from the next boot, or from the next connection.
     pub options: Options,
     status: Option<Status>,
+    inactive: Inactive,
     running: Option<Running>,
     reboot: Option<Running>,
     lock: Option<Lock>,
@@ -68,14 +86,16 @@ pub struct Node {
 
 impl Node {
     /// Creates a node that has just booted.
-    pub fn new(options: Options, now: Duration) -> Node {
+    pub fn new(mut options: Options, now: Duration) -> Node {
+        let next_endings = std::mem::take(&mut options.first_endings);
         Node {
             options,
             status: None,
+            inactive: Inactive::default(),
             running: None,
             reboot: None,
             lock: None,
-            next_endings: Vec::new(),
+            next_endings,
             seed: now.as_nanos() as u64,
             boots: 1,
             events: Vec::new(),
@@ -243,16 +263,15 @@ impl Node {
     }
 
     fn start(&mut self, command: Command, now: Duration) -> Result<(), Refusal> {
+        if !self.options.in_place_updates {
+            return Err(Refusal::NoDispatcher);
+        }
         if self.running.is_some() || self.lock.is_some() {
             return Err(Refusal::Locked);
         }
-        if self.status.is_none() {
-            self.set_status(now, Some(first_status()));
-        }
-        let (state, chosen) = match &self.status {
-            Some(status) => (status.state, status.chosen.is_some()),
-            None => (State::Idle, false),
-        };
+        let status = self.status.clone().unwrap_or_else(|| self.first_status());
+        let (state, chosen) = (status.state, status.chosen.is_some());
+        self.set_status(now, Some(status));
         match (command, state) {
             (Command::Refresh, _)
             | (Command::Activate, State::Staged)
@@ -271,6 +290,11 @@ impl Node {
 
     fn end(&mut self, command: Command, at: Duration) {
         let ending = self.ending(command);
+        let ending = self.change_partition_table(command, ending);
+        if ending.effect == Effect::CutOff {
+            self.note(at, EventKind::CutOff(command));
+            return;
+        }
         self.note(
             at,
             EventKind::Ended {
@@ -279,28 +303,26 @@ impl Node {
                 stderr: ending.stderr.clone(),
             },
         );
-        let mut status = self.status.clone().unwrap_or_else(first_status);
-        if !ending.junk {
-            match (command, ending.exit_status) {
-                (Command::Refresh, 0) => self.refreshed(&mut status),
-                (Command::Refresh, _) if status.state == State::Available => {
-                    status.state = State::Idle;
-                }
-                (Command::Prepare, 0) => {
-                    status.staging =
-                        status.chosen.clone().map(|image| Partition { image, next_to_boot: false });
-                    status.state = State::Staged;
-                }
-                (Command::Activate, 0) => {
-                    boot_staged(&mut status, true);
-                    status.state = State::Ready;
-                }
-                (Command::Deactivate, 0) => {
-                    boot_staged(&mut status, false);
-                    status.state = State::Staged;
-                }
-                _ => {}
+        let mut status = self.status.clone().unwrap_or_else(|| self.first_status());
+        match command {
+            Command::Refresh if ending.works() => self.refreshed(&mut status),
+            Command::Refresh if ending.exit_status != 0 && status.state == State::Available => {
+                status.state = State::Idle;
             }
+            Command::Prepare if ending.works() || ending.effect == Effect::NothingWritten => {
+                status.staging =
+                    status.chosen.clone().map(|image| Partition { image, next_to_boot: false });
+                status.state = State::Staged;
+            }
+            Command::Activate if ending.works() => {
+                boot_staged(&mut status, true);
+                status.state = State::Ready;
+            }
+            Command::Deactivate if ending.works() => {
+                boot_staged(&mut status, false);
+                status.state = State::Staged;
+            }
+            _ => {}
         }
         status.last_command = Some(LastCommand {
             command,
@@ -311,22 +333,50 @@ impl Node {
         self.set_status(at, Some(status));
     }
 
+    /// Applies the command to the inactive partition set. Returns how the command ends: an
+    /// activate fails if the partition set does not allow it.
+    fn change_partition_table(&mut self, command: Command, ending: Ending) -> Ending {
+        match command {
+            Command::Prepare if ending.works() => {
+                let chosen = self.status.as_ref().and_then(|status| status.chosen.as_ref());
+                let version = chosen.map(|image| image.version.clone());
+                self.inactive = Inactive { version, next_to_boot: false };
+            }
+            Command::Prepare if ending.exit_status != 0 => self.inactive = Inactive::default(),
+            Command::Activate if ending.works() => {
+                if self.inactive.next_to_boot {
+                    return Ending::failed(1, ALREADY_MARKED);
+                }
+                if self.inactive.version.is_none() {
+                    return Ending::failed(1, NOT_VALID);
+                }
+                self.inactive.next_to_boot = true;
+            }
+            Command::Deactivate if ending.works() => self.inactive.next_to_boot = false,
+            _ => {}
+        }
+        ending
+    }
+
     fn refreshed(&self, status: &mut Status) {
         let mut available = self.options.offer.clone();
         available.sort_by(|one, other| newer_first(one, other));
         available.dedup();
-        let wanted = match self.options.version_lock.as_str() {
-            LATEST => available.first(),
-            locked => available.iter().find(|version| *version == locked),
+        let max_version = self.options.max_version.as_ref().or(available.first()).cloned();
+        let is_above_max =
+            |version: &str| max_version.as_ref().is_some_and(|max| is_newer(version, max));
+        available.retain(|version| !is_above_max(version));
+        let running = &self.options.running;
+        let newest = available.first();
+        let chosen = match self.options.version_lock.as_str() {
+            LATEST => newest.filter(|newest| is_newer(newest, running) || is_above_max(running)),
+            locked => {
+                let locked = locked.strip_prefix('v').unwrap_or(locked);
+                available.iter().find(|version| *version == locked && locked != running)
+            }
         };
-        status.chosen = wanted
-            .filter(|version| **version != self.options.running)
-            .map(|version| self.image(version));
-        status.available = Some(available);
-        status.active.get_or_insert_with(|| Partition {
-            image: self.image(&self.options.running),
-            next_to_boot: true,
-        });
+        status.chosen = chosen.map(|version| self.image(version));
+        status.available = available;
         if matches!(status.state, State::Idle | State::Available) {
             status.state = match status.chosen {
                 Some(_) => State::Available,
@@ -348,11 +398,8 @@ impl Node {
         if ending.exit_status != 0 {
             return Err(Refusal::RebootFailed(ending.exit_status, ending.stderr));
         }
-        let next = match &self.status {
-            Some(status) if status.state == State::Ready => status.staging.as_ref(),
-            _ => None,
-        };
-        let next = next.map(|staging| staging.image.version.clone());
+        let inactive = std::mem::take(&mut self.inactive);
+        let next = inactive.version.filter(|_| inactive.next_to_boot);
         let mut instead_of = None;
         match next {
             Some(version) if self.options.no_boot.contains(&version) => instead_of = Some(version),
@@ -392,24 +439,25 @@ impl Node {
         }
     }
 
+    /// The status after the first action since a boot, even if the action fails.
+    fn first_status(&self) -> Status {
+        let image = self.image(&self.options.running);
+        Status {
+            state: State::Idle,
+            available: Vec::new(),
+            chosen: None,
+            active: Some(Partition { image, next_to_boot: true }),
+            staging: None,
+            last_command: None,
+        }
+    }
+
     fn image(&self, version: &str) -> Image {
         Image {
             arch: self.options.arch.clone(),
             version: version.into(),
             variant: self.options.variant.clone(),
         }
-    }
-}
-
-/// The status after the first action since a boot, even if the action fails.
-fn first_status() -> Status {
-    Status {
-        state: State::Idle,
-        available: None,
-        chosen: None,
-        active: None,
-        staging: None,
-        last_command: None,
     }
 }
 
@@ -420,6 +468,10 @@ fn boot_staged(status: &mut Status, staged: bool) {
     if let Some(active) = &mut status.active {
         active.next_to_boot = !staged;
     }
+}
+
+fn is_newer(one: &str, other: &str) -> bool {
+    newer_first(one, other).is_lt()
 }
 
 /// Sorts versions, newest first. A pre-release is older than its release.

@@ -23,8 +23,16 @@ pub struct Options {
     pub arch: String,
     /// The versions that the update repository offers, in any order.
     pub offer: Vec<String>,
-    /// The setting `updates.version-lock`: [`LATEST`] or a version.
+    /// The setting `updates.version-lock`: [`LATEST`], or a version with or without a
+    /// leading `v`.
     pub version_lock: String,
+    /// The `max_version` of the versions in the repository, or `None` for the newest of
+    /// them. The server does not offer versions above it. With [`LATEST`], it chooses an
+    /// older version than the running one only if the running version is above it.
+    pub max_version: Option<String>,
+    /// Whether the image has in-place updates. Without them, all commands but the reboot
+    /// get 500, and the status stays 404.
+    pub in_place_updates: bool,
     /// The versions whose image does not boot.
     pub no_boot: Vec<String>,
     /// How long a refresh takes, or [`MANUAL`].
@@ -39,6 +47,9 @@ pub struct Options {
     pub reboot_time: Duration,
     /// How commands always end. A command without an entry succeeds.
     pub endings: Vec<(Command, Ending)>,
+    /// How commands end once, before `endings` applies. Several entries for a command
+    /// apply one after the other. [`Node::new`](crate::Node::new) takes the entries.
+    pub first_endings: Vec<(Command, Ending)>,
     /// The time limit for the first request on a new connection. After that it gets
     /// 408.
     pub request_timeout: Duration,
@@ -61,6 +72,8 @@ impl Default for Options {
             arch: "x86_64".into(),
             offer: vec!["1.26.1".into()],
             version_lock: LATEST.into(),
+            max_version: None,
+            in_place_updates: true,
             no_boot: Vec::new(),
             refresh_time: short,
             prepare_time: short,
@@ -68,6 +81,7 @@ impl Default for Options {
             deactivate_time: short,
             reboot_time: short,
             endings: Vec::new(),
+            first_endings: Vec::new(),
             request_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(5),
             boot_id_file: None,

@@ -90,11 +90,7 @@ impl Simulator {
     /// # Errors
     /// The node refuses the command, for the same reasons as the API.
     pub fn run(&self, command: Command) -> Result<(), Refusal> {
-        let done = self.change(|node, now| node.run(command, now));
-        if command == Command::Reboot && done.is_ok() {
-            self.shared.inner().hang_up(None);
-        }
-        done
+        self.change(|node, now| node.run(command, now))
     }
 
     /// Ends the running command now.
@@ -112,9 +108,9 @@ impl Simulator {
     pub fn change<T>(&self, change: impl FnOnce(&mut Node, Duration) -> T) -> T {
         let mut inner = self.shared.inner();
         let now = self.shared.clock.now();
-        inner.advance(now);
+        inner.advance(now, None);
         let result = change(&mut inner.node, now);
-        inner.advance(now);
+        inner.advance(now, None);
         self.shared.changed.notify_all();
         result
     }
@@ -122,7 +118,7 @@ impl Simulator {
     /// Looks at the current node and the requests.
     pub fn look<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
         let mut inner = self.shared.inner();
-        inner.advance(self.shared.clock.now());
+        inner.advance(self.shared.clock.now(), None);
         look(&inner.view())
     }
 
@@ -139,7 +135,7 @@ impl Simulator {
         let mut inner = self.shared.inner();
         loop {
             let now = self.shared.clock.now();
-            inner.advance(now);
+            inner.advance(now, None);
             if condition(&inner.view()) {
                 return true;
             }
@@ -159,7 +155,7 @@ impl Simulator {
         let mut inner = self.shared.inner();
         loop {
             let now = self.shared.clock.now();
-            inner.advance(now);
+            inner.advance(now, None);
             if !inner.events.is_empty() || deadline.is_some_and(|deadline| now >= deadline) {
                 return std::mem::take(&mut inner.events);
             }

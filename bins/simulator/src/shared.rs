@@ -60,23 +60,32 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn advance(&mut self, now: Duration) {
+    pub(crate) fn advance(&mut self, now: Duration, spared: Option<u64>) {
         self.node.advance(now);
-        self.take_events();
+        self.take_events(spared);
     }
 
-    pub(crate) fn note(&mut self, at: Duration, kind: EventKind) {
-        self.take_events();
+    /// Adds an event of connection `id`.
+    pub(crate) fn note(&mut self, id: u64, at: Duration, kind: EventKind) {
+        self.take_events(Some(id));
         self.events.push(Event { at, kind });
     }
 
     /// Collects the node's events. Call this before any client can see the node's new
-    /// state.
-    pub(crate) fn take_events(&mut self) {
+    /// state. If the node booted or the server was killed, all connections but `spared`
+    /// break.
+    pub(crate) fn take_events(&mut self, spared: Option<u64>) {
         let events = self.node.take_events();
-        if events.iter().any(|event| matches!(event.kind, EventKind::Booted { .. })) {
-            // A test must not go on with the id of an earlier boot.
-            write_boot_id(&self.node).expect("cannot replace the boot id file");
+        for event in &events {
+            match event.kind {
+                EventKind::Booted { .. } => {
+                    // A test must not go on with the id of an earlier boot.
+                    write_boot_id(&self.node).expect("cannot replace the boot id file");
+                    self.hang_up(spared);
+                }
+                EventKind::CutOff(_) => self.hang_up(spared),
+                _ => {}
+            }
         }
         self.events.extend(events);
     }

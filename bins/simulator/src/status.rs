@@ -75,10 +75,10 @@ pub struct Status {
     /// The update state.
     pub state: State,
     /// The versions that the last successful refresh found, newest first.
-    pub available: Option<Vec<String>>,
+    pub available: Vec<String>,
     /// The image that a prepare writes.
     pub chosen: Option<Image>,
-    /// The running partition set. It is known after the first successful refresh.
+    /// The running partition set.
     pub active: Option<Partition>,
     /// The image that was written since the last boot.
     pub staging: Option<Partition>,
@@ -92,7 +92,7 @@ impl Status {
         let mut json = String::from("{\"update_state\":");
         string(&mut json, self.state.name());
         json.push_str(",\"available_updates\":");
-        or_null(&mut json, self.available.as_deref(), versions);
+        versions(&mut json, &self.available);
         json.push_str(",\"chosen_update\":");
         or_null(&mut json, self.chosen.as_ref(), image);
         json.push_str(",\"active_partition\":");

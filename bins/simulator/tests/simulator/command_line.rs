@@ -1,6 +1,6 @@
 //! The command line.
 
-use bottlerocket_simulator::Command::{Prepare, Reboot};
+use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::cli::{self, Order};
 use bottlerocket_simulator::fleet::{Fleet, Outage, Outages};
 use bottlerocket_simulator::{Ending, Options};
@@ -23,6 +23,8 @@ fn each_option_and_each_error() {
         ("--variant=metal-dev", |o, _| o.variant = "metal-dev".into()),
         ("--arch aarch64", |o, _| o.arch = "aarch64".into()),
         ("--offer 1.1.0 --offer 1.2.0", |o, _| o.offer = vec!["1.1.0".into(), "1.2.0".into()]),
+        ("--max-version 1.2.0", |o, _| o.max_version = Some("1.2.0".into())),
+        ("--no-in-place-updates", |o, _| o.in_place_updates = false),
         ("--version-lock 1.1.0", |o, _| o.version_lock = "1.1.0".into()),
         ("--no-boot 1.1.0 --no-boot 1.2.0", |o, _| {
             o.no_boot = vec!["1.1.0".into(), "1.2.0".into()]
@@ -36,6 +38,17 @@ fn each_option_and_each_error() {
         ("--fail prepare=1 --fail reboot=-2:in:hibited", |o, _| {
             o.endings =
                 vec![(Prepare, Ending::failed(1, "")), (Reboot, Ending::failed(-2, "in:hibited"))]
+        }),
+        ("--fail refresh=junk --fail prepare=no-update --fail activate=cut-off", |o, _| {
+            o.endings = vec![
+                (Refresh, Ending::junk()),
+                (Prepare, Ending::no_update_required()),
+                (Activate, Ending::cut_off()),
+            ]
+        }),
+        ("--fail-first prepare=no-update --fail-first prepare=1:x", |o, _| {
+            o.first_endings =
+                vec![(Prepare, Ending::no_update_required()), (Prepare, Ending::failed(1, "x"))]
         }),
     ];
     for (line, change) in rows {
@@ -113,7 +126,21 @@ fn each_option_and_each_error() {
         ),
         (
             "--fail refresh",
-            Err("cannot parse argument \"refresh\": not COMMAND=EXIT or COMMAND=EXIT:STDERR"),
+            Err("cannot parse argument \"refresh\": not COMMAND=HOW, such as \
+                 prepare=1:disk full or activate=cut-off"),
+        ),
+        (
+            "--fail activate=cut",
+            Err("cannot parse argument \"activate=cut\": not COMMAND=HOW, such as \
+                 prepare=1:disk full or activate=cut-off"),
+        ),
+        (
+            "--fail refresh=no-update",
+            Err("cannot parse argument \"refresh=no-update\": no-update is only for prepare"),
+        ),
+        (
+            "--fail-first reboot=cut-off",
+            Err("cannot parse argument \"reboot=cut-off\": HOW must be EXIT for reboot"),
         ),
         (
             "--fail refresh=0:x",

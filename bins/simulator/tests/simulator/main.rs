@@ -12,6 +12,8 @@ mod faults;
 mod fleet;
 // The update state: commands, refusals, failures, the update lock.
 mod node;
+// The inactive partition set, and why an activate fails.
+mod partitions;
 // Reboots and boot ids.
 mod reboot;
 // The parser of requests, compared with that of the real server.

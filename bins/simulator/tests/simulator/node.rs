@@ -63,10 +63,38 @@ fn first_action_creates_the_status_even_if_refused() {
     let simulator = start(instant());
     assert_eq!(ask(&simulator, "GET", STATUS), (404, NOT_YET.into()));
     assert_eq!(post(&simulator, Activate), (409, NOT_ALLOWED.into()));
-    let status = "{\"update_state\":\"Idle\",\"available_updates\":null,\"chosen_update\":null,\
-                  \"active_partition\":null,\"staging_partition\":null,\
-                  \"most_recent_command\":null}";
+    let status = "{\"update_state\":\"Idle\",\"available_updates\":[],\"chosen_update\":null,\
+                  \"active_partition\":{\"image\":{\"arch\":\"x86_64\",\"version\":\"1.26.0\",\
+                  \"variant\":\"aws-k8s-1.30\"},\"next_to_boot\":true},\
+                  \"staging_partition\":null,\"most_recent_command\":null}";
     assert_eq!(ask(&simulator, "GET", STATUS), (200, status.into()));
+}
+
+#[test]
+fn failed_first_refresh_tells_the_running_version() {
+    let simulator = start(instant());
+    simulator.change(|node, _| node.fail_next(Refresh, 1, "no network"));
+    assert_eq!(post(&simulator, Refresh), (204, String::new()));
+    let (code, body) = ask(&simulator, "GET", STATUS);
+    let begin = "{\"update_state\":\"Idle\",\"available_updates\":[],\"chosen_update\":null,\
+                 \"active_partition\":{\"image\":{\"arch\":\"x86_64\",\"version\":\"1.26.0\",\
+                 \"variant\":\"aws-k8s-1.30\"},\"next_to_boot\":true},\
+                 \"staging_partition\":null,\"most_recent_command\":{\"cmd_type\":\"refresh\",\
+                 \"cmd_status\":\"Failed\",";
+    assert_eq!(code, 200);
+    assert!(body.starts_with(begin), "{body}");
+}
+
+#[test]
+fn image_without_in_place_updates_answers_500_and_never_has_a_status() {
+    let simulator = start(Options { in_place_updates: false, ..instant() });
+    let text = "Unable to start the update dispatcher: No such file or directory (os error 2) ";
+    for command in [Refresh, Prepare, Activate, Deactivate, Refresh] {
+        assert_eq!(post(&simulator, command), (500, text.into()), "{command:?}");
+        assert_eq!(ask(&simulator, "GET", STATUS), (404, NOT_YET.into()), "{command:?}");
+    }
+    assert_eq!(simulator.run(Refresh), Err(Refusal::NoDispatcher));
+    assert_eq!(post(&simulator, Reboot), (204, String::new()));
 }
 
 #[test]
@@ -92,6 +120,10 @@ fn refresh_chooses_by_offer_and_version_lock() {
         (&["1.26.1", "1.25.0"], "1.25.0", &["1.26.1", "1.25.0"], Some("1.25.0")),
         (&["1.26.1"], "1.25.0", &["1.26.1"], None),
         (&["1.26.1", "1.26.0"], "1.26.0", &["1.26.1", "1.26.0"], None),
+        // A leading `v` is accepted.
+        (&["1.26.1", "1.25.0"], "v1.25.0", &["1.26.1", "1.25.0"], Some("1.25.0")),
+        (&["1.26.1", "1.26.0"], "v1.26.0", &["1.26.1", "1.26.0"], None),
+        (&["1.26.1"], "v1.26.2", &["1.26.1"], None),
     ];
     for (offer, version_lock, available, expected) in rows {
         let simulator = start(Options {
@@ -103,10 +135,64 @@ fn refresh_chooses_by_offer_and_version_lock() {
         simulator.look(|view| {
             let status = view.node.status().unwrap();
             let case = format!("{offer:?} {version_lock}");
-            assert_eq!(status.available.as_deref().unwrap(), *available, "{case}");
+            assert_eq!(status.available, *available, "{case}");
             assert_eq!(chosen(view.node), *expected, "{case}");
             let state = if expected.is_some() { Available } else { Idle };
             assert_eq!(status.state, state, "{case}");
+        });
+    }
+}
+
+#[test]
+fn refresh_chooses_by_max_version() {
+    type Row<'a> = (&'a [&'a str], &'a str, &'a str, &'a [&'a str], Option<&'a str>);
+    let rows: &[Row] = &[
+        // The node runs 1.26.0. Versions above max_version are not offered.
+        (&["1.26.2", "1.26.1"], LATEST, "1.26.1", &["1.26.1"], Some("1.26.1")),
+        (&["1.26.2", "1.26.1"], "1.26.2", "1.26.1", &["1.26.1"], None),
+        // An older version is chosen only if the running version is above max_version.
+        (&["1.25.0"], LATEST, "1.26.0", &["1.25.0"], None),
+        (&["1.25.0"], LATEST, "1.27.0", &["1.25.0"], None),
+        (&["1.25.0"], LATEST, "1.25.9", &["1.25.0"], Some("1.25.0")),
+        // The version lock ignores that.
+        (&["1.25.0"], "1.25.0", "1.27.0", &["1.25.0"], Some("1.25.0")),
+    ];
+    for (offer, version_lock, max_version, available, expected) in rows {
+        let simulator = start(Options {
+            offer: offer.iter().map(|version| version.to_string()).collect(),
+            version_lock: version_lock.to_string(),
+            max_version: Some(max_version.to_string()),
+            ..instant()
+        });
+        run(&simulator, &[Refresh]);
+        simulator.look(|view| {
+            let case = format!("{offer:?} {version_lock} {max_version}");
+            assert_eq!(view.node.status().unwrap().available, *available, "{case}");
+            assert_eq!(chosen(view.node), *expected, "{case}");
+        });
+    }
+}
+
+#[test]
+fn version_lock_to_the_running_version_unchooses_at_the_next_successful_refresh() {
+    for (before, way) in &WAYS[1..] {
+        let simulator = start(instant());
+        run(&simulator, way);
+        simulator.change(|node, _| {
+            node.options.version_lock = "v1.26.0".into();
+            node.fail_next(Refresh, 1, "no network");
+        });
+        let idle_if_available = |state| if state == Some(Available) { Some(Idle) } else { state };
+        for expected in [Some("1.26.1"), None] {
+            simulator.look(|view| assert_eq!(chosen(view.node), Some("1.26.1"), "{before:?}"));
+            run(&simulator, &[Refresh]);
+            simulator.look(|view| assert_eq!(chosen(view.node), expected, "{before:?}"));
+        }
+        assert_eq!(state(&simulator), idle_if_available(*before));
+        simulator.look(|view| {
+            let status = view.node.status().unwrap();
+            assert_eq!(status.available, ["1.26.1"], "the offer is still listed");
+            assert_eq!(status.staging.is_some(), *before != Some(Available));
         });
     }
 }

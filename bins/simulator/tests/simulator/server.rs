@@ -6,7 +6,7 @@ use super::{
 };
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::State::{Available, Staged};
-use bottlerocket_simulator::{Fault, MANUAL, Options, Simulator};
+use bottlerocket_simulator::{Ending, Fault, MANUAL, Options, Simulator};
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -228,6 +228,9 @@ fn events_are_shown_as_lines() {
     tell();
     run(&simulator, &[Refresh, Prepare, Activate, Activate, Reboot]);
     tell();
+    simulator.change(|node, _| node.end_next(Refresh, Ending::cut_off()));
+    run(&simulator, &[Refresh]);
+    tell();
     let boot_id = simulator.look(|view| view.node.boot_id());
     let booted = format!("booted 1.26.0, boot id {boot_id}: 1.26.1 did not boot, rolled back");
     let first = format!("GET {STATUS}: 404, {NOT_YET}");
@@ -254,6 +257,9 @@ fn events_are_shown_as_lines() {
             "reboot succeeded",
             "state: Ready -> no status",
             &booted,
+            "state: no status -> Idle",
+            "refresh started",
+            "refresh worked, but the server was killed",
         ]
     );
 }
