@@ -13,7 +13,7 @@ use crate::text::excerpt::Excerpt;
 pub enum Answer<'a> {
     /// The status of the node.
     Status(Status<'a>),
-    /// 404: there has been no refresh since the node booted.
+    /// 404 with a reason: there has been no refresh since the node booted.
     Uninitialized,
     /// 204: the command has started, or the reboot has been requested.
     Started,
@@ -36,10 +36,6 @@ pub struct Exchange {
 
 /// The status code while an update command holds the lock.
 const LOCKED: u16 = 423;
-
-/// How the body of a 404 starts if there has been no refresh since the node booted.
-/// Other 404s have other bodies.
-const UNINITIALIZED: &str = "Update status is uninitialized";
 
 impl Exchange {
     /// Begins a call, of which nothing has been received.
@@ -100,9 +96,8 @@ impl Exchange {
         }
         let refusal = Refusal { code, reason: &self.reason };
         match (self.call, code) {
-            (Call::Status, 404) if refusal.reason.starts_with(UNINITIALIZED) => {
-                Ok(Answer::Uninitialized)
-            }
+            // A 404 for an unknown path has no text.
+            (Call::Status, 404) if !refusal.reason.is_empty() => Ok(Answer::Uninitialized),
             (Call::Start(_) | Call::Reboot, 204) => Ok(Answer::Started),
             (Call::Status | Call::Start(_), LOCKED) => Ok(Answer::Busy),
             (Call::Start(_), 409) => Ok(Answer::NotAllowed(refusal)),

@@ -144,12 +144,6 @@ impl Excerpt {
     pub fn is_empty(&self) -> bool {
         self.head.is_empty()
     }
-
-    /// Whether the text starts with `text`: at most 200 bytes without control
-    /// characters, and without white space other than single spaces.
-    pub fn starts_with(&self, text: &str) -> bool {
-        self.head.starts_with(text.as_bytes())
-    }
 }
 
 impl Show for Excerpt {

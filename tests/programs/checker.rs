@@ -353,11 +353,7 @@ const TRANSCRIPTS: [(&str, i32, &str); 24] = [
         3,
         "SOCKET: the API returned 409: Update action not allowed according to update state",
     ),
-    (
-        "prepare-no-chosen-update",
-        3,
-        "SOCKET: the API returned 404: Previously chosen Update no longer exists",
-    ),
+    ("prepare-no-chosen-update", 1, JUST_BOOTED),
     ("reboot-204", 3, NOT_204),
     (
         "reboot-500",

@@ -211,7 +211,9 @@ fn each_call_has_its_request() {
 fn status_codes_that_a_call_does_not_expect() {
     for (call, code, body, meaning) in [
         (Call::Status, 204, "", "the API returned 204 without a reason"),
-        (Call::Status, 404, "not here", "the API returned 404: not here"),
+        (Call::Status, 404, "", "the API does not know this call (404)"),
+        (Call::Status, 404, " \n", "the API does not know this call (404)"),
+        (Call::Status, 404, "not here", "no status"),
         (Call::Status, 409, "no", "the API returned 409: no"),
         (Call::Status, 500, "{\"update_state\":\"Ready\"}", READY_IN_500),
         (Call::Status, 503, "", "the API returned 503 without a reason"),

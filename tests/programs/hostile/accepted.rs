@@ -92,6 +92,8 @@ fn unusual_but_valid_responses_are_accepted() {
             1,
             not_yet,
         ),
+        ("a 404 with another text", with_body("404 Not Found", "not yet"), 1, not_yet),
+        ("a yes alone in a 404", with_body("404 Not Found", READY), 1, not_yet),
         ("null everywhere", ready("\"available_updates\":null,\"new\":null"), 0, yes),
         ("an empty name", ready("\"\":1"), 0, yes),
         (

@@ -205,11 +205,15 @@ fn responses_with_other_statuses_are_errors() {
             Some("the API does not know this call (404)".into()),
             None,
         ),
-        (with_body("404 Not Found", READY), Some(answered(&format!("404: {READY}"))), None),
+        (
+            with_body("404 Not Found", "\r\n \u{1b}[1m"),
+            Some("the API does not know this call (404)".into()),
+            None,
+        ),
         (
             with_body("404 Not Found", "Update status is not what you think"),
-            Some(answered("404: Update status is not what you think")),
             None,
+            Some(answered("404: Update status is not what you think")),
         ),
         (
             with_body("408 Request Timeout", ""),
