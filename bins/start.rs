@@ -32,6 +32,7 @@ use rustix::fd::BorrowedFd;
 
 /// The kernel's constants for `rt_sigaction`.
 const SIGPIPE: c_int = 13;
+const SIGXFSZ: c_int = 25;
 const SIG_IGN: usize = 1;
 /// x86_64 calls a handler only if this flag is set.
 const SA_RESTORER: usize = 0x0400_0000;
@@ -50,7 +51,7 @@ macro_rules! program {
         /// The entry point calls this with the stack pointer that the kernel has set.
         #[unsafe(no_mangle)]
         unsafe extern "C" fn bottlerocket_start(stack: *const usize) -> ! {
-            $crate::start::ignore_broken_pipes();
+            $crate::start::ignore_write_signals();
             // SAFETY: only the entry point calls this, with the kernel's stack pointer.
             let arguments = unsafe { $crate::start::Args::from_stack(stack) };
             $crate::start::exit($main(arguments))
@@ -139,10 +140,11 @@ pub fn exit(status: u8) -> ! {
     arch::exit_group(c_int::from(status))
 }
 
-/// Makes a write to a pipe without readers return an error. By default, a signal
-/// would kill the process.
-pub fn ignore_broken_pipes() {
+/// Makes a write return an error if the pipe has no readers, or if the file would
+/// get larger than `RLIMIT_FSIZE`. By default, a signal would kill the process.
+pub fn ignore_write_signals() {
     set_signal(SIGPIPE, SIG_IGN);
+    set_signal(SIGXFSZ, SIG_IGN);
 }
 
 /// The kernel's `struct sigaction`, which is the same on x86_64 and aarch64.

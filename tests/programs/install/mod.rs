@@ -33,9 +33,6 @@ const LEFTOVER: &str = ".bottlerocket-checker.new";
 /// The size of a program in bytes. It is not a multiple of the read buffer.
 const SIZE: usize = 100_000;
 
-/// The signal for a file that is larger than the limit.
-const SIGXFSZ: i32 = 25;
-
 /// The directory of a test. Dropping this removes it.
 struct Scratch(PathBuf);
 
