@@ -17,8 +17,6 @@ mod demo;
 mod hostile;
 // The install program.
 mod install;
-// The programs' own memory functions.
-mod memory;
 // The updater's metrics and health server.
 mod metrics;
 // The reboot program.

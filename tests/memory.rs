@@ -2,7 +2,7 @@
 //! to do in the plainest words: every size, every alignment, every overlap,
 //! and nothing touched that is not theirs.
 
-#[path = "../../bins/start/memory.rs"]
+#[path = "../bins/start/memory.rs"]
 mod functions;
 
 /// Bytes that stand on either side of what a function may touch.
