@@ -49,3 +49,22 @@ def test_workflows_build_in_the_same_image():
         if "container" in job
     }
     assert len(images) == 1
+
+
+def checks():
+    """The entries of the matrix of each job that runs sections of .ci/run."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    return [entry for job in jobs.values() for entry in job["strategy"]["matrix"]["include"]]
+
+
+def test_ci_runs_every_section():
+    script = (ROOT / ".ci/run").read_text()
+    sections = re.search(r"^sections=\((.*?)\)", script, re.MULTILINE | re.DOTALL)[1].split()
+    listed = [entry.get("sections", entry.get("section")).split() for entry in checks()]
+    assert {name for names in listed for name in names} == set(sections)
+
+
+def test_ci_tests_with_the_oldest_supported_rust():
+    oldest = re.search(r'^rust-version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+    [toolchain] = {entry["toolchain"] for entry in checks() if "oldest" in entry["name"]}
+    assert toolchain == oldest[1]
