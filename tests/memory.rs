@@ -1,29 +1,27 @@
-//! The programs' memory functions, beside libc's, against what they are meant
-//! to do in the plainest words: every size, every alignment, every overlap,
-//! and nothing touched that is not theirs.
+//! The programs' own memory functions, compared with plain Rust: all sizes, alignments and
+//! overlaps, and no access to other memory.
 
 #[path = "../bins/start/memory.rs"]
 mod functions;
 
-/// Bytes that stand on either side of what a function may touch.
+/// The number of bytes on either side that a function must not change.
 const GUARD: usize = 32;
 
-/// Every place within the widest loads and stores that there are.
+/// All offsets within the widest loads and stores.
 const ALIGNMENTS: std::ops::Range<usize> = 0..16;
 
-/// All the small sizes, and those around the ones at which an implementation
-/// might change its ways.
+/// All small sizes, and sizes at which an implementation may use another method.
 fn sizes() -> impl Iterator<Item = usize> {
     (0..=300).chain(508..=516).chain(1020..=1028).chain(4090..=4102).chain([65_535, 65_536, 65_537])
 }
 
-/// The small sizes, for tests in which each comes with many overlaps.
+/// The small sizes, for tests that combine each with many overlaps.
 const SMALL: std::ops::RangeInclusive<usize> = 0..=72;
 
-/// Room for the largest size at any alignment, and its guards.
+/// Enough bytes for the largest size at any alignment, and the guards.
 const ROOM: usize = 65_537 + 16 + 2 * GUARD;
 
-/// Memory that starts at a multiple of 16, so that an offset is an alignment.
+/// Memory at a multiple of 16, so that an offset is an alignment.
 #[repr(C, align(16))]
 struct Aligned([u8; ROOM]);
 
@@ -33,7 +31,7 @@ impl Aligned {
     }
 }
 
-/// Bytes without a pattern that a wrong offset would hit again.
+/// Fills memory with bytes without a pattern, so that a wrong offset is noticed.
 fn scramble(bytes: &mut [u8], seed: u8) {
     let mut state = 0x9e37_79b9_u32 ^ u32::from(seed);
     for byte in bytes {
@@ -44,13 +42,13 @@ fn scramble(bytes: &mut [u8], seed: u8) {
     }
 }
 
-/// `memory` with `GUARD` bytes around the `len` bytes at the given alignment.
+/// The part of `memory` with `len` bytes at this alignment, and their guards.
 fn window(memory: &mut Aligned, alignment: usize, len: usize) -> &mut [u8] {
     &mut memory.0[alignment..alignment + len + 2 * GUARD]
 }
 
-/// The alignments of two places of that size: all pairs for the small sizes,
-/// and for the larger ones those of which one is 0, which differ by as much.
+/// The alignments of two pieces of memory of this size. For small sizes these are all
+/// pairs. For larger sizes one of the two is 0, which has all differences, too.
 fn alignments(len: usize) -> impl Iterator<Item = (usize, usize)> {
     ALIGNMENTS
         .flat_map(|one| ALIGNMENTS.map(move |other| (one, other)))
@@ -59,7 +57,7 @@ fn alignments(len: usize) -> impl Iterator<Item = (usize, usize)> {
 
 type Copy = unsafe fn(*mut u8, *const u8, usize);
 
-/// Copies between two places that have nothing in common.
+/// Tests copies between two separate pieces of memory.
 fn copies_apart(copy: Copy) {
     let (mut source, mut target) = (Aligned::new(), Aligned::new());
     scramble(&mut source.0, 1);
@@ -72,7 +70,7 @@ fn copies_apart(copy: Copy) {
             expected[GUARD..][..len].copy_from_slice(&source[GUARD..][..len]);
             let unchanged = source.to_vec();
 
-            // SAFETY: the windows have `len` bytes behind the first guard.
+            // SAFETY: the windows have `len` bytes after the first guard.
             unsafe { copy(target.as_mut_ptr().add(GUARD), source.as_ptr().add(GUARD), len) };
 
             assert!(target == expected, "{len} bytes, alignments {from} and {to}");
@@ -81,8 +79,7 @@ fn copies_apart(copy: Copy) {
     }
 }
 
-/// Copies within one place, from `from` to `to`, and compares with a copy that
-/// goes by way of other memory.
+/// Tests a copy within one piece of memory, from `from` to `to`.
 fn copies_within(copy: Copy, memory: &mut Aligned, from: usize, to: usize, len: usize) {
     let memory = window(memory, 0, from.max(to) + len);
     scramble(memory, 3);
@@ -91,8 +88,7 @@ fn copies_within(copy: Copy, memory: &mut Aligned, from: usize, to: usize, len: 
     expected[GUARD + to..][..len].copy_from_slice(&copied);
 
     let start = memory.as_mut_ptr();
-    // SAFETY: the window has room for `len` bytes from the larger of the two
-    // offsets on, between its guards.
+    // SAFETY: the window has `len` bytes from the larger offset on, between its guards.
     unsafe { copy(start.add(GUARD + to), start.add(GUARD + from), len) };
 
     assert!(memory == expected, "{len} bytes from {from} to {to}");
@@ -104,7 +100,7 @@ fn copy_forward_copies() {
 }
 
 #[test]
-fn copy_overlapping_copies_what_does_not_overlap() {
+fn copy_overlapping_copies_separate_memory() {
     copies_apart(functions::copy_overlapping);
 }
 
@@ -149,7 +145,7 @@ fn copy_overlapping_copies_larger_overlaps_in_both_directions() {
 }
 
 #[test]
-fn fill_fills() {
+fn fill_sets_each_byte() {
     let mut memory = Aligned::new();
     for len in sizes() {
         for alignment in ALIGNMENTS {
@@ -159,7 +155,7 @@ fn fill_fills() {
                 let mut expected = memory.to_vec();
                 expected[GUARD..][..len].fill(byte);
 
-                // SAFETY: the window has `len` bytes behind the first guard.
+                // SAFETY: the window has `len` bytes after the first guard.
                 unsafe { functions::fill(memory.as_mut_ptr().add(GUARD), byte, len) };
 
                 assert!(memory == expected, "{len} times {byte:#x}, alignment {alignment}");
@@ -168,15 +164,15 @@ fn fill_fills() {
     }
 }
 
-/// What `functions::compare` makes of two slices of the same length.
+/// Compares two slices of the same length with `functions::compare`.
 fn compare(left: &[u8], right: &[u8]) -> i32 {
     assert_eq!(left.len(), right.len());
-    // SAFETY: both can be read for that length.
+    // SAFETY: both slices have this length.
     unsafe { functions::compare(left.as_ptr(), right.as_ptr(), left.len()) }
 }
 
 #[test]
-fn compare_finds_equal_bytes_equal_whatever_stands_around_them() {
+fn compare_ignores_bytes_around_equal_bytes() {
     let (mut left, mut right) = (Aligned::new(), Aligned::new());
     for len in sizes() {
         for (one, other) in alignments(len) {
@@ -202,7 +198,7 @@ fn compare_goes_by_the_first_difference() {
         for at in 0..len {
             let mut right = left.clone();
             right[at] = left[at].wrapping_add(1);
-            // What comes later says the opposite.
+            // All later bytes differ in the other direction.
             let opposite = if left[at] < right[at] { 0 } else { 0xff };
             right[at + 1..].fill(opposite);
 
@@ -228,8 +224,8 @@ fn length_counts_up_to_the_first_nul() {
     for len in sizes() {
         for alignment in ALIGNMENTS {
             let memory = window(&mut memory, alignment, len);
-            // The guards are NULs in front, which do not count, and bytes of
-            // all sorts behind.
+            // There are NULs before the string, which do not count, and random bytes after
+            // it.
             scramble(memory, 7);
             memory[..GUARD].fill(0);
             for byte in &mut memory[GUARD..][..len] {
@@ -237,7 +233,7 @@ fn length_counts_up_to_the_first_nul() {
             }
             memory[GUARD + len] = 0;
 
-            // SAFETY: there is a NUL behind the `len` bytes.
+            // SAFETY: there is a NUL after the `len` bytes.
             let answer = unsafe { functions::length(memory.as_ptr().add(GUARD)) };
 
             assert_eq!(answer, len, "alignment {alignment}");

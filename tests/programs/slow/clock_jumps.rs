@@ -1,8 +1,8 @@
-//! What becomes of the updater when somebody sets the wall clock while it runs.
+//! The wall clock is set while the updater runs.
 //!
-//! An emulator runs it, and libfaketime tells the emulator the time, by a file
-//! that is read each time: `scripts/test/test-clock-jumps` runs these. The clock that the
-//! updater waits by is the real one.
+//! An emulator runs the updater, and libfaketime gives the emulator a time from a file,
+//! which it reads each time. The updater's monotonic clock, by which it waits, is the real
+//! one. `scripts/test/test-clock-jumps` runs these tests.
 
 use crate::common::cases::side_by_side;
 use crate::common::daemon::{LONG, Running};
@@ -19,34 +19,33 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
-/// How many system calls one update may take, however the clock jumps: one that
-/// spins makes many times that.
+/// The maximum number of system calls of an update. A busy loop makes many more.
 const CALLS_MAX: usize = 1_000;
 
-/// What libfaketime is told, and the year that there is then.
+/// The settings of libfaketime, and the start of the year after the jump.
 const JUMPS: [(&str, &str); 10] = [
     ("-2h", ""),
     ("+2h", ""),
     ("-10y", ""),
     ("@1970-01-01 00:00:00", "1970"),
-    // The clock of the programs begins in 1970.
+    // The programs' clock starts in 1970.
     ("@1960-01-01 00:00:00", "1970"),
     ("@2038-01-19 03:14:07", "2038"),
     ("@2106-02-07 06:28:15", "2106"),
     ("@9999-12-31 23:59:59", ""),
-    // The last four digits.
+    // The log has the last four digits of the year.
     ("+8000y", "00"),
-    // It stands still.
+    // This clock stands still.
     ("2026-11-25 12:00:00", "2026"),
 ];
 
-/// A node, and an updater's own idea of the time.
-struct Elsewhen {
+/// A node, and the wall clock of its updater.
+struct FakeClock {
     node: Node,
     directory: Directory,
 }
 
-impl Elsewhen {
+impl FakeClock {
     fn new(options: Options) -> Self {
         let directory = Directory::new();
         fs::create_dir(directory.path().join("state-dir")).unwrap();
@@ -56,8 +55,8 @@ impl Elsewhen {
         new
     }
 
-    /// Sets the clock, as libfaketime has it: an offset, or from when on it runs,
-    /// or where it stands still, in UTC.
+    /// Sets the clock, in the format of libfaketime: an offset, a start time, or a time at
+    /// which the clock stands still, in UTC.
     fn set(&self, time: &str) {
         let file = self.clock();
         let new = file.with_extension("new");
@@ -69,14 +68,14 @@ impl Elsewhen {
         self.directory.path().join("clock")
     }
 
-    /// Where the emulator writes down the system calls.
+    /// The emulator's log of the system calls.
     fn calls(&self) -> PathBuf {
         self.directory.path().join("calls")
     }
 
     fn updater(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("qemu-x86_64");
-        // Neither the program nor its files are to be told another time.
+        // Only the wall clock is fake, not the monotonic clock nor the times of files.
         command.env("LD_PRELOAD", LIBRARY).env("FAKETIME_TIMESTAMP_FILE", self.clock());
         command.envs([
             ("FAKETIME_NO_CACHE", "1"),
@@ -92,13 +91,13 @@ impl Elsewhen {
         command
     }
 
-    /// A daemon that looks often. (It is killed in the end: qemu 7.2 hands
-    /// signals to programs on a stack that is out of line.)
+    /// A daemon that runs cycles often. The tests kill it: qemu 7.2 delivers signals on a
+    /// misaligned stack.
     fn daemon(&self, arguments: &[&str]) -> Running {
         Running::start(self.updater(&["-interval=100ms", "-jitter=0s"]).args(arguments))
     }
 
-    /// One cycle, at this time: its records.
+    /// Runs one cycle at this time, and returns its log.
     #[track_caller]
     fn cycle(&self, time: &str) -> Vec<Record> {
         self.set(time);
@@ -122,7 +121,7 @@ impl Elsewhen {
         self.node.finish();
     }
 
-    /// Waits until the status has been asked for so many times more.
+    /// Waits until there are `count` more requests for the status.
     #[track_caller]
     fn wait_for_status_requests(&self, count: usize) {
         let looks = self.node.look(|view| view.count("GET", "/updates/status")) + count;
@@ -131,8 +130,8 @@ impl Elsewhen {
     }
 }
 
-/// The time in a line, and the record with the real time instead, which is all
-/// that its reader takes.
+/// Splits a log line into its time and the record. The record gets the real time, because
+/// the parser accepts no other.
 #[track_caller]
 fn record(line: &str) -> (String, Record) {
     let (time, rest) = line.strip_prefix("time=").and_then(|line| line.split_once(' ')).unwrap();
@@ -149,12 +148,12 @@ fn record(line: &str) -> (String, Record) {
 
 #[test]
 #[ignore = "needs an emulator and libfaketime: scripts/test/test-clock-jumps"]
-fn an_update_ends_whatever_the_clock_does() {
+fn update_succeeds_with_each_jump_in_each_phase() {
     let phases = [Refresh, Prepare, Activate];
     let cases = phases.into_iter().flat_map(|phase| JUMPS.map(|jump| (phase, jump)));
     side_by_side(cases.collect(), |(phase, (jump, year))| {
-        let what = format!("{jump} in {}", phase.name());
-        let at = Elsewhen::new(Node::instant());
+        let label = format!("{jump} in {}", phase.name());
+        let at = FakeClock::new(Node::instant());
         at.set_time(phase, MANUAL);
         let mut updater = Running::start(&mut at.updater(&["-one-time"]));
         at.wait_for_busy(phase);
@@ -162,30 +161,30 @@ fn an_update_ends_whatever_the_clock_does() {
         at.set(jump);
         at.wait_for_status_requests(2);
         at.finish(phase);
-        assert_eq!(updater.status(), Some(0), "{what}: {:?}", updater.log);
-        let outcome: Vec<_> = updater.log.iter().map(|line| record(line)).collect();
-        let events: Vec<_> = outcome.iter().map(|(_, record)| record.get("event")).collect();
-        assert_eq!(events, ["preparing", "prepared", "activated", "ready"], "{what}");
-        // It did jump.
-        let (last, _) = outcome.last().unwrap();
-        assert!(last.starts_with(year), "{what}: {last}");
-        assert_eq!(at.node.look(|view| view.node.state()), Some(State::Ready), "{what}");
+        assert_eq!(updater.status(), Some(0), "{label}: {:?}", updater.log);
+        let records: Vec<_> = updater.log.iter().map(|line| record(line)).collect();
+        let events: Vec<_> = records.iter().map(|(_, record)| record.get("event")).collect();
+        assert_eq!(events, ["preparing", "prepared", "activated", "ready"], "{label}");
+        // The clock did jump.
+        let (last, _) = records.last().unwrap();
+        assert!(last.starts_with(year), "{label}: {last}");
+        assert_eq!(at.node.look(|view| view.node.state()), Some(State::Ready), "{label}");
         for action in phases {
             let sent = at.node.look(|view| view.count("POST", action.path()));
-            assert_eq!(sent, 1, "{what}: {}", action.name());
+            assert_eq!(sent, 1, "{label}: {}", action.name());
         }
         let calls = fs::read_to_string(at.calls()).unwrap().lines().count();
-        assert!((50..CALLS_MAX).contains(&calls), "{what}: {calls} system calls");
+        assert!((50..CALLS_MAX).contains(&calls), "{label}: {calls} system calls");
     });
 }
 
 #[test]
 #[ignore = "needs an emulator and libfaketime: scripts/test/test-clock-jumps"]
-fn deadlines_and_intervals_do_not_follow_the_wall_clock() {
+fn timeouts_and_intervals_ignore_the_wall_clock() {
     const DEADLINE: Duration = Duration::from_secs(2);
     side_by_side(JUMPS.into(), |(jump, _)| {
-        // A command that does not end, neither earlier nor later.
-        let at = Elsewhen::new(Node::instant());
+        // The timeout of a command that never ends.
+        let at = FakeClock::new(Node::instant());
         at.set_time(Prepare, MANUAL);
         let begin = Instant::now();
         let mut updater = at.daemon(&["-prepare-timeout=2s"]);
@@ -195,12 +194,12 @@ fn deadlines_and_intervals_do_not_follow_the_wall_clock() {
         assert!(begin.elapsed() >= DEADLINE, "{jump}: {:?}", begin.elapsed());
         at.finish(Prepare);
         updater.wait_for("event=ready");
-        // The interval, back in the present.
+        // The interval, after a jump back to the present.
         at.set("+0");
         at.wait_for_status_requests(3);
         drop(updater);
 
-        // A socket that is away.
+        // The timeout for a missing socket.
         at.node.remove_socket();
         let begin = Instant::now();
         let mut updater = at.daemon(&["-give-up=2s"]);
@@ -226,46 +225,45 @@ fn sample(port: u16, name: &str) -> Option<f64> {
 #[test]
 #[ignore = "needs an emulator and libfaketime: scripts/test/test-clock-jumps"]
 fn windows_follow_the_wall_clock() {
-    let at = Elsewhen::new(Node::instant());
-    // A Monday, half an hour before.
+    let at = FakeClock::new(Node::instant());
+    // A Monday, half an hour before the window.
     at.set("2026-11-23 09:30:00");
     let mut updater = at.daemon(&["-window=Mon 10:00-11:00", "-metrics-address=127.0.0.1:0"]);
     updater.wait_for("event=serving_metrics");
     let port = record(updater.log.last().unwrap()).1.get("port").parse().unwrap();
     updater.wait_for("event=window_closed");
-    let outcome = |updater: &Running, opens: &str| {
+    let assert_opens = |updater: &Running, opens: &str| {
         let (_, record) = record(updater.log.last().unwrap());
         assert_eq!(record.get("opens"), opens);
     };
-    outcome(&updater, "2026-11-23T10:00:00.000Z");
+    assert_opens(&updater, "2026-11-23T10:00:00.000Z");
     let opens = || sample(port, "update_window_next_open_timestamp_seconds");
     let is_open = || sample(port, "update_window_open");
     assert_eq!((is_open(), opens()), (Some(0.0), Some(1_795_428_000.0)));
 
-    // However far it jumps, a closed window stays closed, and the page says when it
-    // opens.
+    // After each jump the window is closed, and the metrics say when it opens.
     for (time, next_open) in [
-        // A Thursday, and the Monday after it.
+        // A Thursday.
         ("1970-01-01 00:00:00", 4.0 * 86_400.0 + 36_000.0),
         ("1960-01-01 00:00:00", 4.0 * 86_400.0 + 36_000.0),
         // A Sunday.
         ("2106-02-07 06:28:16", 4_294_967_296.0 + 86_400.0 + 12_704.0),
         // A Friday.
         ("9999-12-31 23:59:59", 253_402_300_800.0 + 2.0 * 86_400.0 + 36_000.0),
-        // The second before, and that behind the last.
+        // The last second before the window, and the first second after it.
         ("2026-11-23 09:59:59", 1_795_428_000.0),
         ("2026-11-23 11:00:00", 1_795_428_000.0 + 7.0 * 86_400.0),
     ] {
         at.set(time);
         at.wait_for_status_requests(3);
         assert_eq!((is_open(), opens()), (Some(0.0), Some(next_open)), "{time}");
-        // What is told as an age does not jump.
+        // Ages do not jump.
         let age = sample(port, "api_last_answer_age_seconds").unwrap();
         assert!(age < LONG.as_secs_f64(), "{time}: {age}");
         assert_eq!(at.node.look(|view| view.node.state()), Some(State::Available), "{time}");
     }
 
-    // It opens, and closes while the node prepares, which comes to its end.
+    // The window opens, and closes during the prepare, which finishes.
     at.set_time(Prepare, MANUAL);
     at.set("2026-11-23 10:30:00");
     at.wait_for_busy(Prepare);
@@ -273,11 +271,11 @@ fn windows_follow_the_wall_clock() {
     at.set("2026-11-23 12:00:00");
     at.finish(Prepare);
     updater.wait_for("event=window_closed");
-    outcome(&updater, "2026-11-30T10:00:00.000Z");
+    assert_opens(&updater, "2026-11-30T10:00:00.000Z");
     at.wait_for_status_requests(3);
     assert_eq!(at.node.look(|view| view.node.state()), Some(State::Staged));
 
-    // It opens once more, because somebody sets the clock back.
+    // The clock is set back into the window.
     at.set("2026-11-23 10:59:59");
     updater.wait_for("event=ready");
     assert_eq!(at.node.look(|view| view.node.state()), Some(State::Ready));
@@ -287,46 +285,46 @@ fn windows_follow_the_wall_clock() {
 
 #[test]
 #[ignore = "needs an emulator and libfaketime: scripts/test/test-clock-jumps"]
-fn a_version_is_held_back_by_the_wall_clock() {
+fn pauses_after_failed_boots_follow_the_wall_clock() {
     let broken = || {
-        let at = Elsewhen::new(Options { no_boot: vec!["1.26.1".into()], ..Node::instant() });
+        let at = FakeClock::new(Options { no_boot: vec!["1.26.1".into()], ..Node::instant() });
         let outcome = at.cycle("2026-11-25 12:00:00");
         assert_eq!(outcome.last().unwrap().get("event"), "ready");
         at.node.run(Action::Reboot).unwrap();
         at
     };
-    let held = |outcome: &[Record], left: &str| {
-        let last = outcome.last().unwrap();
-        assert_eq!((last.get("event"), last.get("retry_in")), ("held_back", left), "{outcome:?}");
+    let held = |records: &[Record], left: &str| {
+        let last = records.last().unwrap();
+        assert_eq!((last.get("event"), last.get("retry_in")), ("held_back", left), "{records:?}");
     };
-    let tried = |outcome: &[Record]| {
-        assert_eq!(outcome.last().unwrap().get("event"), "ready", "{outcome:?}")
+    let tried = |records: &[Record]| {
+        assert_eq!(records.last().unwrap().get("event"), "ready", "{records:?}")
     };
-    // It did not come up at the first of these times. Each cycle is at one of the
-    // times, with what is left of the pause, or nothing if it is over.
+    // The rollback is found at the first time. Each row is a cycle: its time, and the rest of
+    // the pause, or nothing if the pause is over.
     let cases: [&[(&str, &str)]; 6] = [
         &[
             ("2026-11-25 13:00:00", "24h"),
             ("2026-11-26 12:00:00", "1h"),
             ("2026-11-26 13:00:00", ""),
         ],
-        // Forward: all of that counts as passed.
+        // A jump forward counts as time that has passed.
         &[("2026-11-25 13:00:00", "24h"), ("2106-02-07 06:28:15", "")],
         &[("2026-11-25 13:00:00", "24h"), ("9999-12-31 23:59:59", "")],
-        // Back: the pause begins anew, and is no longer than it was meant to be.
+        // After a jump back the pause starts again with its full length.
         &[
             ("2026-11-25 13:00:00", "24h"),
             ("2025-11-25 13:00:00", "24h"),
             ("2025-11-26 12:59:00", "1m"),
             ("2025-11-26 13:00:00", ""),
         ],
-        // A clock that was far ahead when it was found out.
+        // The clock was far in the future when the rollback was found.
         &[
             ("2106-02-07 06:28:15", "24h"),
             ("2026-11-25 13:00:00", "24h"),
             ("2026-11-26 13:00:00", ""),
         ],
-        // One that began in 1970, and was set right.
+        // The clock started in 1970 and was set later.
         &[
             ("1970-01-01 00:00:10", "24h"),
             ("1970-01-01 23:00:10", "1h"),

@@ -1,5 +1,5 @@
-//! A day in the life of an updater, in a minute, and a checker that is run very
-//! often. `scripts/test/test-soak` runs these, as they take a while.
+//! A day of the updater in a minute, and 10,000 runs of the checker. `scripts/test/test-soak`
+//! runs these tests.
 
 use crate::common::daemon::{LONG, Running};
 use crate::common::exposition::Page;
@@ -17,17 +17,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a day has at the default settings: cycles, one every ten minutes; scrapes,
-/// if there is one every 15 seconds; and probes of its health, one a minute, and
-/// of its readiness, twice as many.
+/// A day at the default settings: a cycle every ten minutes, a scrape every 15 seconds, a
+/// liveness probe every minute, and twice as many readiness probes.
 const CYCLES: usize = 144;
 const SCRAPES: usize = 5760;
 const PROBES: usize = 1440;
 
-/// The events that a cycle ends with.
+/// The events at the end of a cycle.
 const CYCLE_ENDS: [&str; 3] = ["nothing_to_do", "ready", "held_back"];
 
-/// What a process has of the kernel's: kibibytes and descriptors.
+/// The resources of a process: memory in KiB, and file descriptors.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     rss: u64,
@@ -44,7 +43,7 @@ impl Sample {
             let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
         };
-        // Without those of calls and of scrapes, which come and go.
+        // The minimum does not count the descriptors of calls and scrapes.
         let descriptors = (0..100).map(|_| {
             thread::sleep(Duration::from_millis(1));
             fs::read_dir(proc.join("fd")).unwrap().count()
@@ -63,7 +62,7 @@ impl Sample {
     }
 }
 
-/// One updater after the other on a node.
+/// A node with a state directory, for one updater after the other.
 struct Day {
     node: Node,
     directory: Directory,
@@ -92,14 +91,14 @@ impl Day {
         self.node.change(|node, _| node.options.offer = versions);
     }
 
-    /// What lies in the state directory.
+    /// The names of the files in the state directory.
     fn files(&self) -> Vec<String> {
         let files = fs::read_dir(self.directory.path().join("state-dir")).unwrap();
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    /// Three boots: into a version, into one that does not come up, and into
-    /// another.
+    /// Three boots: into a new version, into a version that does not boot, and into another
+    /// new version.
     fn boot_three_times(&self) {
         self.node.change(|node, _| node.options.no_boot = vec!["1.26.2".into()]);
         self.offer(&[]);
@@ -116,15 +115,15 @@ impl Day {
         self.offer(&[]);
     }
 
-    /// All that can happen to an updater between two boots, once.
+    /// Everything that can happen to an updater between two boots, once.
     fn round(&self, updater: &mut Running, round: u32) {
         let node = &self.node;
         wait_for_cycles(updater, 8);
 
         node.restart().unwrap();
         wait_for_cycles(updater, 2);
-        for go_away in [Simulator::refuse, Simulator::remove_socket] {
-            go_away(node);
+        for stop in [Simulator::refuse, Simulator::remove_socket] {
+            stop(node);
             updater.wait_for("event=api_lost");
             node.restart().unwrap();
             updater.wait_for("event=api_back");
@@ -147,7 +146,7 @@ impl Day {
         node.set_lock(None);
         wait_for_cycles(updater, 2);
 
-        // An update, which somebody takes back.
+        // An update that another client deactivates.
         self.offer(&[&format!("1.27.{round}")]);
         updater.wait_for("event=ready");
         wait_for_cycles(updater, 2);
@@ -165,8 +164,8 @@ fn wait_for_cycles(updater: &mut Running, count: usize) {
     }
 }
 
-fn cycles(outcome: &[String]) -> usize {
-    let events = outcome.iter().filter_map(|line| event(line));
+fn cycles(log: &[String]) -> usize {
+    let events = log.iter().filter_map(|line| event(line));
     events.filter(|event| CYCLE_ENDS.contains(event)).count()
 }
 
@@ -174,7 +173,7 @@ fn event(line: &str) -> Option<&str> {
     line.split_once("event=")?.1.split(' ').next()
 }
 
-/// The status and the body of an answer.
+/// The status and the body of a page.
 fn get(port: u16, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
@@ -185,12 +184,11 @@ fn get(port: u16, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap(), body.into())
 }
 
-/// Scrapes and probes as often as a day has it, evenly, in the time that the
-/// rounds take.
+/// Sends the scrapes and probes of a day, evenly over the rounds.
 fn scrape_for_a_day(port: u16, rounds: &AtomicUsize, over: &AtomicBool) {
     let mut last: Option<Page> = None;
     for number in 0..SCRAPES {
-        // Those of a round come in that round, or after it.
+        // Wait for the round of this scrape.
         while number * ROUNDS as usize / SCRAPES > rounds.load(Ordering::Relaxed) {
             if over.load(Ordering::Relaxed) {
                 return;
@@ -214,18 +212,18 @@ fn scrape_for_a_day(port: u16, rounds: &AtomicUsize, over: &AtomicBool) {
     }
 }
 
-/// How often everything happens.
+/// The number of rounds.
 const ROUNDS: u32 = 7;
 
 #[test]
 #[ignore = "takes a minute: scripts/test/test-soak"]
-fn a_day_of_an_updater() {
+fn resources_are_constant_over_a_day_of_an_updater() {
     let begin = Instant::now();
     let day = Day::start();
     day.boot_three_times();
     day.node.run(Refresh).unwrap();
 
-    // From here on it is one process.
+    // From here on there is only one process.
     let requests_before = day.node.requests().len();
     day.node.events(Duration::ZERO);
     let mut updater = day.updater();
@@ -237,7 +235,7 @@ fn a_day_of_an_updater() {
     let (rounds, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut samples = Vec::new();
     thread::scope(|scope| {
-        /// Ends the scrapes, if the rounds fail.
+        /// Ends the scrapes if a round fails.
         struct End<'a>(&'a AtomicBool);
         impl Drop for End<'_> {
             fn drop(&mut self) {
@@ -267,10 +265,11 @@ fn a_day_of_an_updater() {
 
     for sample in samples.iter().skip(1).chain([&last]) {
         let first = samples[0];
-        // One page is no leak. How much of its file is mapped is up to the kernel.
+        // One page is not a leak. The other figures depend on the kernel, which maps more
+        // or less of the program's file.
         let flat = sample.private_dirty <= first.private_dirty + 4
             && sample.descriptors <= first.descriptors;
-        assert!(flat, "it grows: {samples:?}, {last:?}");
+        assert!(flat, "the process grows: {samples:?}, {last:?}");
     }
     let counted = assert_counters(&day, &page, &outcome.records, requests_before);
     println!(
@@ -281,13 +280,13 @@ fn a_day_of_an_updater() {
     );
 }
 
-/// What the metrics say is what the log says and what the node has seen.
+/// Checks that the metrics agree with the log and with the requests that the node received.
 #[track_caller]
-fn assert_counters(day: &Day, page: &Page, outcome: &[Record], requests_before: usize) -> String {
+fn assert_counters(day: &Day, page: &Page, records: &[Record], requests_before: usize) -> String {
     let calls = page.get("updater_events_total{event=\"api_call\"}");
-    // As it was when the page was written: before the next call, and the end.
+    // Only the records before the page was written.
     let mut seen = 0.0;
-    let outcome: Vec<_> = outcome
+    let records: Vec<_> = records
         .iter()
         .take_while(|record| {
             seen += f64::from(record.get("event") == "api_call");
@@ -295,7 +294,7 @@ fn assert_counters(day: &Day, page: &Page, outcome: &[Record], requests_before: 
         })
         .collect();
     let mut events = BTreeMap::new();
-    for record in &outcome {
+    for record in &records {
         *events.entry(record.get("event")).or_insert(0.0) += 1.0;
     }
     for (name, _) in page.find("updater_events_total") {
@@ -303,11 +302,11 @@ fn assert_counters(day: &Day, page: &Page, outcome: &[Record], requests_before: 
         let counted = events.get(event).copied().unwrap_or_default();
         assert_eq!(page.get(name), counted, "{event}");
     }
-    let answers = outcome.iter().filter(|record| !record.get("answer").is_empty()).count();
+    let answers = records.iter().filter(|record| !record.get("answer").is_empty()).count();
     let requests = day.node.requests();
     let (own, answered) = (&requests[requests_before..], answers);
     let own = own.iter().filter(|request| request.status.is_some()).count();
-    // One more may be under way.
+    // A few more may be in progress.
     let close = |more: usize, less: usize| (less..=less + 3).contains(&more);
     assert!(close(own, answered), "{own} requests, {answered} answers");
     let mut ended = BTreeMap::new();
@@ -329,23 +328,24 @@ fn assert_counters(day: &Day, page: &Page, outcome: &[Record], requests_before: 
     }
     let ends: f64 = CYCLE_ENDS.iter().filter_map(|event| events.get(event)).sum();
     assert!(ends as usize >= CYCLES, "{ends}");
-    let lines = outcome.len();
+    let lines = records.len();
     format!("{ends} cycles, {calls} calls, {lines} lines, {SCRAPES} scrapes, {} probes", 3 * PROBES)
 }
 
-/// How often the checker runs, over all.
+/// The number of runs of the checker.
 fn checks() -> usize {
     std::env::var("SOAK_CHECKS").map_or(10_000, |text| text.parse().expect("SOAK_CHECKS"))
 }
 
-/// What is done to one answer, and the checker's status if that is what counts.
-fn moods(number: usize) -> [(Option<Fault>, Option<i32>); 6] {
+/// Faults in one answer, each with the exit status of the checker. Without a fault, the
+/// state decides.
+fn cases(number: usize) -> [(Option<Fault>, Option<i32>); 6] {
     let refused = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 2\r\n\r\nno";
     [
         (None, None),
         (Some(Fault::raw(refused)), Some(3)),
         (Some(Fault::raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n\"Ready\" {}")), Some(3)),
-        // Nowhere near its end, whatever it is.
+        // Always before the end of the answer.
         (Some(Fault::Cut(number % 90, Then::Close)), Some(3)),
         (Some(Fault::close()), Some(3)),
         (None, None),
@@ -354,7 +354,7 @@ fn moods(number: usize) -> [(Option<Fault>, Option<i32>); 6] {
 
 #[test]
 #[ignore = "takes minutes: scripts/test/test-soak"]
-fn the_checker_many_times() {
+fn checker_is_right_in_many_runs() {
     let (begin, checks) = (Instant::now(), checks());
     let done = AtomicUsize::new(0);
     let statuses: Vec<BTreeMap<i32, usize>> = thread::scope(|scope| {
@@ -369,24 +369,24 @@ fn the_checker_many_times() {
     println!("the checker in {:?}: exit statuses {all:?}", begin.elapsed());
 }
 
-/// Runs it in each state and mood in turn, until all have done that many
-/// together. Gives how often each exit status was.
+/// Runs the checker with each state and fault in turn, until all threads together have
+/// reached this number. Returns how often each exit status occurred.
 fn check_until(checks: usize, done: &AtomicUsize) -> BTreeMap<i32, usize> {
     let node = Node::start(Node::instant());
     let mut statuses = BTreeMap::new();
     let mut check = |fault: Option<Fault>, expected: i32| {
-        let what = format!("{fault:?} in {:?}", node.look(|view| view.node.state()));
+        let label = format!("{fault:?} in {:?}", node.look(|view| view.node.state()));
         if let Some(fault) = fault {
             node.inject(fault);
         }
         let ran = run(&mut node.program("checker"));
-        assert_eq!(ran.status, Some(expected), "{what}: {ran:?}");
-        assert_eq!(ran.stdout.starts_with("yes: "), expected == 0, "{what}: {ran:?}");
+        assert_eq!(ran.status, Some(expected), "{label}: {ran:?}");
+        assert_eq!(ran.stdout.starts_with("yes: "), expected == 0, "{label}: {ran:?}");
         *statuses.entry(expected).or_insert(0) += 1;
         done.fetch_add(1, Ordering::Relaxed) + 1
     };
     let mut number = 0;
-    let reach: [fn(&Node); 5] = [
+    let steps: [fn(&Node); 5] = [
         |node| {
             node.run(Action::Reboot).unwrap();
             node.change(|node, _| node.options.running = "1.26.0".into());
@@ -403,17 +403,17 @@ fn check_until(checks: usize, done: &AtomicUsize) -> BTreeMap<i32, usize> {
     let states =
         [None, Some(State::Idle), Some(State::Available), Some(State::Staged), Some(State::Ready)];
     loop {
-        for (reach, state) in reach.iter().zip(states) {
-            reach(&node);
+        for (step, state) in steps.iter().zip(states) {
+            step(&node);
             assert_eq!(node.look(|view| view.node.state()), state);
             let usual = i32::from(state != Some(State::Ready));
-            for (fault, status) in moods(number) {
+            for (fault, status) in cases(number) {
                 number += 1;
                 if check(fault, status.unwrap_or(usual)) >= checks {
                     return statuses;
                 }
             }
-            // It waits for a tenth of a second then.
+            // The checker then waits for a tenth of a second.
             if number % 600 == 0 {
                 let busy = "HTTP/1.1 423 Locked\r\ncontent-length: 0\r\n\r\n";
                 check(Some(Fault::raw(busy)), usual);

@@ -1,5 +1,4 @@
-//! The API server as a process of its own, which is stopped, continued, killed and
-//! started again.
+//! The API server in its own process, which is stopped, continued, killed and restarted.
 
 use super::{LIMIT, daemon_under_strace};
 use crate::common::cases::side_by_side;
@@ -14,12 +13,12 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the checker and the reboot program may take here, and how much later
-/// than that a busy machine may let them end.
+/// The `-timeout` of the checker and the reboot program, and how much longer a run may take
+/// on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_secs(10);
 
-/// The simulator, in a process.
+/// The simulator, in its own process.
 struct Server {
     directory: Directory,
     child: Child,
@@ -61,13 +60,13 @@ impl Server {
         (child, lines)
     }
 
-    /// Waits for a line that has this in it.
+    /// Waits for a line that contains `part`.
     #[track_caller]
     fn wait_for(&mut self, part: &str) {
         loop {
             match self.lines.recv_timeout(LIMIT) {
                 Ok(line) => self.log.push(line),
-                Err(error) => panic!("{part:?} was not told, {error}: {:?}", self.log),
+                Err(error) => panic!("{part:?} was not printed, {error}: {:?}", self.log),
             }
             if self.log.last().unwrap().contains(part) {
                 return;
@@ -75,31 +74,31 @@ impl Server {
         }
     }
 
-    /// How often this has been told.
+    /// The number of lines so far that contain `part`.
     fn count(&mut self, part: &str) -> usize {
         self.log.extend(self.lines.try_iter());
         self.log.iter().filter(|line| line.contains(part)).count()
     }
 
-    /// Stops it, all its threads.
+    /// Stops the process and waits until all its threads have stopped.
     fn stop(&self) {
         kill_process(pid(&self.child), Signal::STOP).unwrap();
         let tasks = format!("/proc/{}/task", self.child.id());
         let is_stopped = || {
             fs::read_dir(&tasks).unwrap().all(|task| {
                 let stat = fs::read_to_string(task.unwrap().path().join("stat"));
-                // One that ended meanwhile does nothing either.
+                // A thread may have ended in the meantime.
                 stat.map_or(true, |stat| stat.rsplit_once(") ").unwrap().1.starts_with('T'))
             })
         };
         let end = Instant::now() + LIMIT;
         while !is_stopped() {
-            assert!(Instant::now() < end, "it does not stop");
+            assert!(Instant::now() < end, "the server does not stop");
             thread::yield_now();
         }
     }
 
-    fn go_on(&self) {
+    fn resume(&self) {
         kill_process(pid(&self.child), Signal::CONT).unwrap();
     }
 
@@ -108,9 +107,8 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Another one in the place of one that was killed. It knows nothing of that
-    /// one's node: nothing is staged.
-    fn start_again(&mut self) {
+    /// Starts a new server in place of a killed one. Its node has no update.
+    fn restart(&mut self) {
         (self.child, self.lines) = Self::spawn(&self.directory);
         self.wait_for("listens on");
     }
@@ -121,14 +119,14 @@ impl Server {
         command
     }
 
-    /// A run of the checker or of the reboot program, which ends in time.
+    /// Runs the checker or the reboot program, which must end in time.
     #[track_caller]
     fn run(&self, name: &str, arguments: &[&str]) -> Ran {
         run_within(TIMEOUT + SLACK, self.program(name).arg("-timeout=2s").args(arguments))
     }
 
-    /// Whether the checker says yes, in the end.
-    fn is_ready_in_the_end(&self) -> bool {
+    /// Whether the checker finally says yes.
+    fn becomes_ready(&self) -> bool {
         let end = Instant::now() + 2 * LIMIT;
         while Instant::now() < end {
             if self.run("checker", &[]).status == Some(0) {
@@ -139,7 +137,7 @@ impl Server {
         false
     }
 
-    /// A node that is Ready.
+    /// Starts a server whose node is Ready.
     fn ready() -> Self {
         let server = Self::start();
         let ran = run_within(LIMIT, server.program("updater").arg("-one-time"));
@@ -155,7 +153,7 @@ impl Drop for Server {
     }
 }
 
-/// An updater, which does not outlive this.
+/// An updater. Dropping this kills it.
 struct Daemon(Child);
 
 impl Drop for Daemon {
@@ -165,38 +163,38 @@ impl Drop for Daemon {
     }
 }
 
-/// What is done to the server.
+/// A disturbance of the server.
 #[derive(Debug, Clone, Copy)]
-enum Done {
-    /// It is stopped for this time, and goes on.
+enum Disturbance {
+    /// The server is stopped for this time, and then resumed.
     Stopped(Duration),
-    /// It is killed, and another one is started after this time.
+    /// The server is killed, and restarted after this time.
     Killed(Duration),
 }
 
 #[test]
-#[ignore = "takes longer than a call may: scripts/test/test-faults"]
-fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
+#[ignore = "takes longer than the timeout of a call: scripts/test/test-faults"]
+fn update_survives_a_stopped_or_killed_server_in_each_phase() {
     let mut cases = Vec::new();
-    // Those first that take longest: a command without a trace is waited for.
+    // The longest cases first: the updater waits for a command that is lost.
     for done in [
-        Done::Killed(Duration::from_secs(1)),
-        Done::Stopped(super::STOPPED),
-        Done::Stopped(Duration::from_secs(1)),
+        Disturbance::Killed(Duration::from_secs(1)),
+        Disturbance::Stopped(super::STOPPED),
+        Disturbance::Stopped(Duration::from_secs(1)),
     ] {
         for phase in [
             "refresh started",
-            "refresh done",
+            "refresh succeeded",
             "prepare started",
-            "prepare done",
+            "prepare succeeded",
             "activate started",
-            "activate done",
+            "activate succeeded",
         ] {
             cases.push((phase, done));
         }
     }
     side_by_side(cases, |(phase, done)| {
-        let what = format!("{phase}, {done:?}");
+        let label = format!("{phase}, {done:?}");
         let begin = Instant::now();
         let mut server = Server::start();
         let directory = server.directory.path();
@@ -212,11 +210,11 @@ fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
         );
         server.wait_for(phase);
         let length = match done {
-            Done::Stopped(length) => {
+            Disturbance::Stopped(length) => {
                 server.stop();
                 length
             }
-            Done::Killed(length) => {
+            Disturbance::Killed(length) => {
                 server.kill();
                 length
             }
@@ -224,8 +222,8 @@ fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
         let end = Instant::now() + length;
         loop {
             let ran = server.run("checker", &[]);
-            assert_eq!(ran.status, Some(3), "{what}: {ran:?}");
-            assert!(ran.stderr.contains("cannot read the update status"), "{what}: {ran:?}");
+            assert_eq!(ran.status, Some(3), "{label}: {ran:?}");
+            assert!(ran.stderr.contains("cannot read the update status"), "{label}: {ran:?}");
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -233,97 +231,97 @@ fn a_server_that_is_stopped_or_killed_in_each_phase_of_an_update() {
             thread::sleep(left.min(Duration::from_millis(500)));
         }
         match done {
-            Done::Stopped(_) => server.go_on(),
-            Done::Killed(_) => server.start_again(),
+            Disturbance::Stopped(_) => server.resume(),
+            Disturbance::Killed(_) => server.restart(),
         }
-        assert!(server.is_ready_in_the_end(), "{what}: {:?}", server.log);
-        // The updater sees so as well.
+        assert!(server.becomes_ready(), "{label}: {:?}", server.log);
+        // The updater sees the state, too.
         let read = |path| fs::read_to_string(path).unwrap();
         let end = Instant::now() + LIMIT;
         while !read(&log).contains("ready, waiting for the reboot") && Instant::now() < end {
             thread::sleep(Duration::from_millis(20));
         }
-        assert!(updater.0.try_wait().unwrap().is_none(), "{what}: {}", read(&log));
+        assert!(updater.0.try_wait().unwrap().is_none(), "{label}: {}", read(&log));
         kill_process(pid(&updater.0), Signal::TERM).unwrap();
-        assert_eq!(updater.0.wait().unwrap().code(), Some(0), "{what}");
+        assert_eq!(updater.0.wait().unwrap().code(), Some(0), "{label}");
         let log = read(&log);
-        assert!(log.contains("ready, waiting for the reboot"), "{what}: {log}");
-        // Five looks a second, of some thirty calls each.
+        assert!(log.contains("ready, waiting for the reboot"), "{label}: {log}");
+        // Five status requests per second, with about thirty calls each.
         let most = (600.0 * (begin.elapsed().as_secs_f64() + 1.0)) as usize;
         let made = read(&calls).lines().count();
-        assert!(made < most, "{what}: {made} calls: {log}");
-        // A server that only stopped does nothing twice, and says what it has done.
-        // Another one knows nothing of a command, which may be told.
-        let complaint = |line: &&str| line.contains("event=command_");
-        let complaints: Vec<_> = log.lines().filter(complaint).collect();
-        if let Done::Killed(_) = done {
-            assert!(complaints.len() <= 1, "{what}: {log}");
-            assert!(complaints.iter().all(|line| line.contains("_vanished")), "{what}: {log}");
+        assert!(made < most, "{label}: {made} calls: {log}");
+        // A resumed server does nothing twice and knows its last command. A new server does
+        // not know the command of the old one, which the updater may report.
+        let is_failure = |line: &&str| line.contains("event=command_");
+        let failures: Vec<_> = log.lines().filter(is_failure).collect();
+        if let Disturbance::Killed(_) = done {
+            assert!(failures.len() <= 1, "{label}: {log}");
+            assert!(failures.iter().all(|line| line.contains("_vanished")), "{label}: {log}");
         } else {
-            assert!(complaints.is_empty(), "{what}: {log}");
+            assert!(failures.is_empty(), "{label}: {log}");
             let started = ["prepare started", "activate started"].map(|part| server.count(part));
-            assert_eq!(started, [1, 1], "{what}: {log}");
+            assert_eq!(started, [1, 1], "{label}: {log}");
         }
     });
 }
 
 #[test]
-#[ignore = "takes longer than a call may: scripts/test/test-faults"]
-fn a_reboot_when_the_server_is_stopped_or_killed() {
+#[ignore = "takes longer than the timeout of a call: scripts/test/test-faults"]
+fn reboot_survives_a_stopped_or_killed_server() {
     type Case = fn(&mut Server);
     let cases: [(&str, Case); 6] = [
-        ("stopped before it", |server| {
+        ("stopped before the reboot", |server| {
             server.stop();
             let ran = server.run("reboot", &[]);
             assert_eq!(ran.status, Some(3), "{ran:?}");
             assert!(ran.stderr.contains("timed out waiting for a response"), "{ran:?}");
             assert_eq!(server.run("checker", &[]).status, Some(3));
-            // What it has been sent it carries out.
-            server.go_on();
+            // The server carries out the request that it received.
+            server.resume();
             server.wait_for("booted 1.26.1");
             assert_eq!(server.run("checker", &[]).status, Some(1));
         }),
-        ("stopped before the question whether it is ready", |server| {
+        ("stopped before the status request", |server| {
             server.stop();
             let ran = server.run("reboot", &["-if-ready"]);
             assert_eq!(ran.status, Some(3), "{ran:?}");
-            server.go_on();
+            server.resume();
             assert_eq!(server.run("checker", &[]).status, Some(0));
             assert_eq!(server.count("booted"), 0);
         }),
-        ("stopped for a while during it", |server| {
+        ("stopped for a while during the reboot", |server| {
             let reboot = server.program("reboot");
             let ran = thread::scope(|scope| {
                 let run = scope.spawn(|| run_within(LIMIT, &mut { reboot }));
                 server.wait_for("reboot started");
                 server.stop();
                 thread::sleep(Duration::from_secs(3));
-                server.go_on();
+                server.resume();
                 run.join().unwrap()
             });
             assert_eq!(ran.status, Some(0), "{ran:?}");
             server.wait_for("booted 1.26.1");
         }),
-        ("killed before it", |server| {
+        ("killed before the reboot", |server| {
             server.kill();
             let ran = server.run("reboot", &[]);
             assert_eq!(ran.status, Some(3), "{ran:?}");
             assert!(ran.stderr.contains("connection refused"), "{ran:?}");
         }),
-        ("killed during it, and another one started", |server| {
+        ("killed during the reboot, and restarted", |server| {
             let reboot = server.program("reboot");
             let ran = thread::scope(|scope| {
                 let run = scope.spawn(|| run_within(LIMIT, &mut { reboot }));
                 server.wait_for("reboot started");
                 server.kill();
-                server.start_again();
+                server.restart();
                 run.join().unwrap()
             });
             assert_eq!(ran.status, Some(0), "{ran:?}");
             assert!(ran.stdout.contains("requested again"), "{ran:?}");
             server.wait_for("booted");
         }),
-        ("killed during it, and no other one started", |server| {
+        ("killed during the reboot, and not restarted", |server| {
             let reboot = server.program("reboot");
             let ran = thread::scope(|scope| {
                 let run = scope.spawn(|| run_within(LIMIT, &mut { reboot }));
@@ -335,8 +333,8 @@ fn a_reboot_when_the_server_is_stopped_or_killed() {
             assert!(ran.stdout.contains("the API has not come back"), "{ran:?}");
         }),
     ];
-    side_by_side(cases.to_vec(), |(what, case)| {
-        println!("a server that is {what}");
+    side_by_side(cases.to_vec(), |(label, case)| {
+        println!("server {label}");
         case(&mut Server::ready());
     });
 }
