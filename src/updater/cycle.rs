@@ -155,6 +155,8 @@ struct Sent {
     command: Command,
     /// What it is about.
     update: Update,
+    /// The version that it prepares, activates or deactivates; empty for a refresh.
+    version: Text,
     /// The timestamp of the last command before it.
     timestamp_before: Text,
 }
@@ -314,10 +316,17 @@ impl Cycle {
         let running = status.and_then(|status| status.running).unwrap_or_default();
         let chosen = status.and_then(|status| status.chosen).unwrap_or_default();
         let update = Update::new(running, chosen);
+        let version = match command {
+            Command::Refresh => "",
+            Command::Prepare | Command::Activate => chosen.version,
+            Command::Deactivate => {
+                status.and_then(|status| status.staged).unwrap_or_default().version
+            }
+        };
         let is_repeated =
             succeeded.is_some_and(|sent| sent.command == command && sent.update == update);
         if is_repeated || self.commands == COMMANDS_MAX {
-            emit(Event::CommandWithoutEffect { command });
+            emit(Event::CommandWithoutEffect { command, version });
             return Step::End(End::Failed);
         }
         if command == Command::Activate {
@@ -325,7 +334,8 @@ impl Cycle {
         }
         let last = status.and_then(|status| status.last_command.as_ref());
         let timestamp_before = copy(last.map_or("", |last| last.timestamp));
-        self.phase = Phase::Send(Sent { command, update, timestamp_before }, waiting);
+        let sent = Sent { command, update, version: copy(version), timestamp_before };
+        self.phase = Phase::Send(sent, waiting);
         Step::Call(Call::Start(command), Duration::ZERO)
     }
 
@@ -353,7 +363,8 @@ impl Cycle {
                 return self.look_again(waiting);
             }
             Ok(Answer::NotAllowed(refusal)) => {
-                emit(Event::CommandRefused { command: sent.command, refusal });
+                let Sent { command, version, .. } = &sent;
+                emit(Event::CommandRefused { command: *command, version, refusal });
                 return Step::End(End::Failed);
             }
             _ => return Step::End(End::NoAnswer),
@@ -408,7 +419,7 @@ impl Cycle {
             (Some(_), _) => {
                 let since = *following.silent_since.get_or_insert(now);
                 if now.saturating_sub(since) >= SILENCE_MAX {
-                    emit(Event::CommandVanished { command });
+                    emit(Event::CommandVanished { command, version: &following.sent.version });
                     return Step::End(End::Failed);
                 }
             }
@@ -416,7 +427,7 @@ impl Cycle {
         }
         let timeout = context.settings.timeout(command);
         if took >= timeout {
-            emit(Event::CommandOverdue { command, timeout });
+            emit(Event::CommandOverdue { command, version: &following.sent.version, timeout });
             return Step::End(End::Failed);
         }
         if took >= following.report_after {
@@ -447,7 +458,8 @@ impl Cycle {
             if let Some(status) = status {
                 context.observe(status, emit);
             }
-            emit(Event::CommandFailed { command, last, took });
+            let version = &following.sent.version;
+            emit(Event::CommandFailed { command, version, last, took });
             return Step::End(End::Failed);
         }
         self.refreshed |= command == Command::Refresh;

@@ -80,6 +80,8 @@ pub enum Event<'a> {
     CommandFailed {
         /// The command.
         command: Command,
+        /// The version that it is about; empty for a refresh.
+        version: &'a str,
         /// Its result, from the status.
         last: &'a LastCommand<'a>,
         /// The time from sending the command to its end.
@@ -89,6 +91,8 @@ pub enum Event<'a> {
     CommandOverdue {
         /// The command.
         command: Command,
+        /// The version that it is about; empty for a refresh.
+        version: &'a str,
         /// The timeout.
         timeout: Duration,
     },
@@ -96,16 +100,22 @@ pub enum Event<'a> {
     CommandVanished {
         /// The command.
         command: Command,
+        /// The version that it is about; empty for a refresh.
+        version: &'a str,
     },
     /// Commands succeed, but the update makes no progress.
     CommandWithoutEffect {
         /// The command that would be sent next.
         command: Command,
+        /// The version that it is about; empty for a refresh.
+        version: &'a str,
     },
     /// The API refuses a command that the node's state asks for.
     CommandRefused {
         /// The command.
         command: Command,
+        /// The version that it is about; empty for a refresh.
+        version: &'a str,
         /// The API's answer.
         refusal: &'a Refusal<'a>,
     },
@@ -540,8 +550,8 @@ impl<'a> Event<'a> {
                 record.text("version", version);
                 record.duration("took", took);
             }
-            Self::CommandFailed { command, last, took } => {
-                record.text("command", command.name());
+            Self::CommandFailed { command, version, last, took } => {
+                add_command(record, command, version);
                 record.text("status", last.outcome);
                 if !last.exit_status.is_empty() {
                     record.text("exit_status", last.exit_status);
@@ -549,15 +559,16 @@ impl<'a> Event<'a> {
                 record.duration("took", took);
                 record.show("stderr", last.stderr);
             }
-            Self::CommandOverdue { command, timeout } => {
-                record.text("command", command.name());
+            Self::CommandOverdue { command, version, timeout } => {
+                add_command(record, command, version);
                 record.duration("timeout", timeout);
             }
-            Self::CommandVanished { command } | Self::CommandWithoutEffect { command } => {
-                record.text("command", command.name());
+            Self::CommandVanished { command, version }
+            | Self::CommandWithoutEffect { command, version } => {
+                add_command(record, command, version);
             }
-            Self::CommandRefused { command, refusal } => {
-                record.text("command", command.name());
+            Self::CommandRefused { command, version, refusal } => {
+                add_command(record, command, version);
                 record.show("error", refusal);
             }
             Self::LockStuck { after } | Self::ApiBack { after } => record.duration("after", after),
@@ -621,6 +632,14 @@ impl<'a> Event<'a> {
             Self::WaitFailed { error } => record.show("error", &ErrnoText(error)),
             Self::Stopped { signal } => record.text("signal", signal),
         }
+    }
+}
+
+/// Adds a command, and the version that it is about unless that is empty.
+fn add_command(record: &mut Record, command: Command, version: &str) {
+    record.text("command", command.name());
+    if !version.is_empty() {
+        record.text("version", version);
     }
 }
 

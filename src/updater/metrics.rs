@@ -171,7 +171,7 @@ impl Metrics {
             Event::Deactivated { took, .. } => self.note_success(Command::Deactivate, now, took),
             Event::CommandFailed { command, .. } => self.note_outcome(command, Outcome::Failed),
             Event::CommandOverdue { command, .. } => self.note_outcome(command, Outcome::Overdue),
-            Event::CommandVanished { command } => self.note_outcome(command, Outcome::Vanished),
+            Event::CommandVanished { command, .. } => self.note_outcome(command, Outcome::Vanished),
             Event::CommandRefused { command, .. } => self.note_outcome(command, Outcome::Refused),
             Event::ApiCall { call: Call::Start(command), answer: Err(error), .. }
                 if error.is_refusal() =>

@@ -282,10 +282,10 @@ fn commands_are_counted_by_outcome() {
     };
     for (event, outcome) in [
         (Event::Activated { version: "1", took }, Some("success")),
-        (Event::CommandFailed { command, last: &failed, took }, Some("failed")),
-        (Event::CommandOverdue { command, timeout: took }, Some("overdue")),
-        (Event::CommandVanished { command }, Some("vanished")),
-        (Event::CommandRefused { command, refusal }, Some("refused")),
+        (Event::CommandFailed { command, version: "1", last: &failed, took }, Some("failed")),
+        (Event::CommandOverdue { command, version: "1", timeout: took }, Some("overdue")),
+        (Event::CommandVanished { command, version: "1" }, Some("vanished")),
+        (Event::CommandRefused { command, version: "1", refusal }, Some("refused")),
         (Event::ApiCall { call: Call::Start(command), answer: &refused, took }, Some("refused")),
         // The API may have started the command.
         (Event::ApiCall { call: Call::Start(command), answer: &silence, took }, None),
@@ -374,7 +374,10 @@ fn longest_page_fits() {
     assert_eq!(page.matches("\\\"").count(), 6 * 3 * (STRING_MAX - 1));
     // A counter stays at the largest number.
     script.metrics.note_event(Duration::MAX, &Event::LockHeld);
-    script.metrics.note_event(Duration::MAX, &Event::CommandVanished { command: Command::Prepare });
+    script.metrics.note_event(
+        Duration::MAX,
+        &Event::CommandVanished { command: Command::Prepare, version: "" },
+    );
     script.read().follows(&read);
 }
 

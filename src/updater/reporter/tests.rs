@@ -134,7 +134,7 @@ fn another_version_that_waits_is_news() {
 fn level_limits_what_is_logged() {
     let status = status("1.26.1");
     let end = Event::NothingToDo(&status);
-    let vanished = Event::CommandVanished { command: Command::Prepare };
+    let vanished = Event::CommandVanished { command: Command::Prepare, version: "1.26.1" };
     let refreshed = Event::Refreshed { version: "1.26.1", took: TOOK };
     let events = [vanished, end, end, refreshed];
     for (level, expected) in [

@@ -42,16 +42,21 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 31] = [
     ("prepared", "info", "prepared", "version took"),
     ("activated", "info", "activated", "version took"),
     ("deactivated", "info", "deactivated because another version was chosen", "version took"),
-    ("command_failed", "error", "command failed", "command status exit_status took stderr"),
-    ("command_overdue", "error", "command timed out; it may still be running", "command timeout"),
-    ("command_vanished", "error", "command ended without a result", "command"),
+    ("command_failed", "error", "command failed", "command version status exit_status took stderr"),
+    (
+        "command_overdue",
+        "error",
+        "command timed out; it may still be running",
+        "command version timeout",
+    ),
+    ("command_vanished", "error", "command ended without a result", "command version"),
     (
         "command_without_effect",
         "error",
         "commands succeed, but the update makes no progress",
-        "command",
+        "command version",
     ),
-    ("command_refused", "error", "the API refused the command", "command error"),
+    ("command_refused", "error", "the API refused the command", "command version error"),
     ("lock_stuck", "error", "timed out waiting for the running update command", "after"),
     ("nothing_to_do", "info", "nothing to do", "state running variant arch"),
     ("ready", "info", "ready, waiting for the reboot", "state next running variant arch"),
@@ -142,10 +147,15 @@ impl Record {
         };
         assert_eq!((self.get("level"), self.get("msg")), (level, message), "{self:?}");
         let fields = fields.split_whitespace();
-        // A failed command may have no exit status. A call has either an answer or an
-        // error.
-        let optional = ["exit_status", "answer", "error"];
-        let fields = fields.filter(|field| !optional.contains(field) || keys.contains(field));
+        // A failed command may have no exit status. A refresh has no version. A call has
+        // either an answer or an error.
+        let refreshes = self.get("command") == "refresh";
+        let is_optional = |field: &&str| match *field {
+            "exit_status" | "answer" | "error" => true,
+            "version" => refreshes,
+            _ => false,
+        };
+        let fields = fields.filter(|field| !is_optional(field) || keys.contains(field));
         assert_eq!(keys[4..], fields.collect::<Vec<_>>(), "{self:?}");
     }
 

@@ -304,7 +304,7 @@ fn status_is_read_again_after_a_refusal() {
     node.simulator.inject(Rule::from(Fault::raw(refusal)).on("POST", Prepare.path()).forever());
     node.one_time(&[]).is(
         3,
-        &["error: the API refused the command command=prepare \
+        &["error: the API refused the command command=prepare version=1.26.1 \
            error=the API returned 409: no!"],
     );
     assert_eq!(node.requests().iter().filter(|request| *request == "prepare lost").count(), 4);

@@ -70,8 +70,9 @@ fn daemon_retries_after_a_failure() {
     summary.dedup();
     let failed = |command: &str, exit: i32, stderr: &str| {
         format!(
-            "error: command failed command={command} \
-             status=Failed exit_status={exit} took=_ stderr={stderr}"
+            "error: command failed command={command}{} \
+             status=Failed exit_status={exit} took=_ stderr={stderr}",
+            version_of(command)
         )
     };
     let expected = [

@@ -84,7 +84,7 @@ fn success_without_effect_ends_the_cycle() {
             FOUND,
             PREPARED,
             "error: commands succeed, but the update makes no progress \
-             command=prepare",
+             command=prepare version=1.26.1",
         ],
     );
     assert_eq!(node.requests().iter().filter(|request| *request == "prepare 204").count(), 1);
@@ -94,9 +94,10 @@ fn success_without_effect_ends_the_cycle() {
 fn command_that_never_ends_times_out() {
     let overdue = |action: Action| {
         format!(
-            "error: command timed out; it may still be running command={} \
+            "error: command timed out; it may still be running command={}{} \
              timeout=1s",
-            action.name()
+            action.name(),
+            version_of(action.name())
         )
     };
     side_by_side(

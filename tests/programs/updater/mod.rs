@@ -175,3 +175,8 @@ fn started(node: &Node, interval: &str) -> String {
 }
 
 const STOPPED: &str = "info: stopped signal=SIGTERM";
+
+/// The field with the version that a command is about. A refresh is about none.
+fn version_of(command: &str) -> &'static str {
+    if command == "refresh" { "" } else { " version=1.26.1" }
+}

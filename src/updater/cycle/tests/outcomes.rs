@@ -50,7 +50,7 @@ fn command_refused_four_times_fails_the_cycle() {
     ] {
         let refused = forever(refusal);
         let logged = format!(
-            "error msg=\"the API refused the command\" command=prepare \
+            "error msg=\"the API refused the command\" command=prepare version=1.26.1 \
              error=\"{logged}\""
         );
         let mut script = Script::new(Settings::default());
@@ -66,8 +66,10 @@ fn command_refused_four_times_fails_the_cycle() {
 #[test]
 fn failed_command_ends_the_cycle() {
     let failed = |command: &str, status: &str| {
+        // A refresh is about no version. A deactivate is about the one that is Ready.
+        let version = if command == "refresh" { "" } else { " version=1.26.1" };
         forever(&format!(
-            "error msg=\"command failed\" command={command} \
+            "error msg=\"command failed\" command={command}{version} \
              status={status} took=200ms stderr=\"no space \\\"left\\\" on device\""
         ))
     };
@@ -195,7 +197,7 @@ fn results_that_are_always_overwritten_end_the_cycle() {
 fn command_without_a_result_for_30_seconds_has_vanished() {
     // The status is readable for 30 seconds, but does not have the result.
     let logged = "error msg=\"command ended without a result\" \
-                command=prepare";
+                command=prepare version=1.26.1";
     let same = "Available 1.26.1 - refresh@1";
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
@@ -261,9 +263,11 @@ fn each_command_has_its_own_timeout() {
         ..Settings::default()
     };
     let overdue = |command: &str, timeout: &str| {
+        // A refresh is about no version.
+        let version = if command == "refresh" { "" } else { " version=1.26.1" };
         forever(&format!(
             "error msg=\"command timed out; it may still be running\" \
-             command={command} timeout={timeout}"
+             command={command}{version} timeout={timeout}"
         ))
     };
     let mut script = Script::new(settings.clone());
@@ -356,7 +360,7 @@ fn command_without_effect_fails_the_cycle() {
         let stuck = format!(
             "info msg=prepared version={version} took=200ms\n\
              error msg=\"commands succeed, but the update makes no progress\" \
-             command={again}"
+             command={again} version=1.26.1"
         );
         script.rows(&FOUND_AVAILABLE).row(("prepare", 0, "204", FOUND));
         script.row(("status", 200, logged, forever(&stuck))).ends(End::Failed);
@@ -370,7 +374,7 @@ fn command_without_effect_fails_the_cycle() {
             "Staged 1.26.1 1.26.1 activate@3",
             "info msg=activated version=1.26.1 took=200ms\n\
              error msg=\"commands succeed, but the update makes no progress\" \
-             command=activate",
+             command=activate version=1.26.1",
         ),
     ]);
     script.ends(End::Failed);

@@ -118,7 +118,7 @@ fn prepare_that_outlasts_the_window_finishes() {
     ]);
     script.ends(End::Done);
     // A prepare that failed, or whose answer was lost, is not repeated.
-    let failed = "error msg=\"command failed\" command=prepare status=Failed exit_status=1 \
+    let failed = "error msg=\"command failed\" command=prepare version=1.26.1 status=Failed exit_status=1 \
                   took=20m stderr=\"no space \\\"left\\\" on device\"";
     let mut script = in_window(open_for(10));
     script.rows(&FOUND_AVAILABLE).rows(&[

@@ -32,7 +32,7 @@ fn cycles_follow_each_other_after_the_interval() {
             "status",
             200,
             "Available 1.26.1 - prepare!Failed@3",
-            "error msg=\"command failed\" command=prepare \
+            "error msg=\"command failed\" command=prepare version=1.26.1 \
              status=Failed exit_status=1 took=200ms stderr=\"no space \\\"left\\\" on device\"",
         ),
         // A failure does not shorten the interval.
