@@ -55,7 +55,7 @@ fn main(arguments: Args) -> u8 {
         REPORTER.configure(options.log_format, options.log_level);
         ONE_TIME.store(options.one_time, Relaxed);
         stop::at_once(stop);
-        match run(&options) {
+        match run(&mut options) {
             End::Done => SUCCESS,
             End::Failed | End::NoAnswer => FAILURE,
         }
@@ -63,7 +63,7 @@ fn main(arguments: Args) -> u8 {
 }
 
 /// Runs the daemon, or one cycle, until it ends.
-fn run(options: &Options<'static>) -> End {
+fn run(options: &mut Options<'static>) -> End {
     let socket = options.socket;
     let schedule = options.schedule();
     let mut now = clock::now();
@@ -71,6 +71,7 @@ fn run(options: &Options<'static>) -> End {
     let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
     if !schedule.once {
         emit(Event::Started { socket: socket.to_bytes(), interval: schedule.interval });
+        emit(Event::Configuration { flags: &options.in_force() });
     }
     let listen = |at: &Listen| Server::listen(at.address, at.port);
     let mut serving = Serving::new(options.listen());

@@ -14,11 +14,17 @@ use crate::updater::log::{Format, Level};
 use crate::updater::window::{WINDOWS_MAX, WindowError, Windows};
 use core::ffi::CStr;
 use core::net::Ipv4Addr;
+use core::str;
 use core::time::Duration;
-use heapless::{Vec, VecView};
+use heapless::{String, Vec, VecView};
 
 /// The beginning of the names of the environment's variables.
 pub const ENVIRONMENT_PREFIX: &str = "BOTTLEROCKET_UPDATER_";
+
+/// The longest list of the flags in force, in bytes.
+pub const FLAGS_MAX: usize = 760;
+/// The end of a list that is too long.
+const AND_MORE: &str = " ...";
 
 /// The longest jitter that the operator has not set.
 const JITTER_MAX: Duration = Duration::from_secs(60);
@@ -112,6 +118,26 @@ impl<'a> Options<'a> {
         }
         self.jitter = Jitter(Some(self.jitter()));
         Ok(invocation)
+    }
+
+    /// All flags with the values in force, as on a command line:
+    /// `-socket=/run/api.sock -one-time=false`. If the list is too long, ` ...` takes the
+    /// place of the flags at its end.
+    pub fn in_force(&mut self) -> String<FLAGS_MAX> {
+        let mut list = String::new();
+        let mut is_complete = true;
+        flags::for_each(self, |flag| {
+            let mut text = Vec::<u8, FLAGS_MAX>::new();
+            let before = if list.is_empty() { "-" } else { " -" };
+            put!(&mut text, before, flag.name, "=", flag.value);
+            let text = str::from_utf8(&text).unwrap_or_default();
+            let fits = list.len() + text.len() + AND_MORE.len() <= FLAGS_MAX;
+            is_complete = is_complete && fits && list.push_str(text).is_ok();
+        });
+        if !is_complete {
+            let _ = list.push_str(AND_MORE);
+        }
+        list
     }
 
     /// The jitter: a tenth of the interval, at most a minute, unless it is set.

@@ -21,6 +21,10 @@ const SILENCE_MIN: Duration = Duration::from_secs(60);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// The pause before the first retry of a failed call.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// The time after which an outage that lasts is reported again.
+const OUTAGE_REPORT: Duration = Duration::from_secs(60 * 60);
+/// The time between two reports that the updater works.
+const HEALTHY_REPORT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The shortest time for which a window is open.
 const WINDOW_MIN: Duration = Duration::from_secs(60);
 
@@ -79,6 +83,8 @@ struct Outage {
     since: Duration,
     /// The kind of error that was reported last.
     reported: ErrorKind,
+    /// When it was reported.
+    reported_at: Duration,
     /// Since when the socket has been missing or refused.
     stale_since: Option<Duration>,
     /// The pause before the next retry.
@@ -99,6 +105,15 @@ impl Api {
     }
 }
 
+/// The cycles since the start, or since the last report that the updater works.
+#[derive(Debug, Default)]
+struct Cycles {
+    /// When the first of them ended, or when that report was made.
+    since: Option<Duration>,
+    ended: u32,
+    failed: u32,
+}
+
 /// The daemon.
 #[derive(Debug)]
 pub struct Daemon {
@@ -106,6 +121,7 @@ pub struct Daemon {
     random: u64,
     api: Api,
     cycle: Cycle,
+    cycles: Cycles,
     /// What the operator has set for all cycles.
     pub settings: Settings,
     /// What is remembered of earlier boots. Save its changes before the next call.
@@ -122,7 +138,8 @@ impl Daemon {
         random: u64,
     ) -> (Self, Next) {
         let (cycle, call) = Cycle::begin();
-        let daemon = Self { settings, history, schedule, random, cycle, api: Api::Unknown };
+        let (api, cycles) = (Api::Unknown, Cycles::default());
+        let daemon = Self { settings, history, schedule, random, cycle, cycles, api };
         (daemon, Next::Call(call, Duration::ZERO))
     }
 
@@ -147,7 +164,9 @@ impl Daemon {
                 cycle::observe(&mut self.history, at.utc, status, emit);
             }
             let pause = self.random_up_to(self.schedule.interval);
-            return Next::Call(call, self.or_before_window_closes(at.utc, pause));
+            let begins_in = self.or_before_window_closes(at.utc, pause);
+            emit(Event::CycleDeferred { begins_in });
+            return Next::Call(call, begins_in);
         }
         let context = Context { at, settings: &self.settings, history: &mut self.history };
         let step = self.cycle.on_answer(context, answer, emit);
@@ -177,6 +196,7 @@ impl Daemon {
                 self.until_next_cycle(at.utc)
             }
         };
+        self.count_cycle(now, end, answer, emit);
         let (cycle, call) = Cycle::begin();
         self.cycle = cycle;
         Next::Call(call, pause)
@@ -195,8 +215,9 @@ impl Daemon {
         }
     }
 
-    /// Emits an event when a call fails, or fails for another reason than before,
-    /// and when the outage is over. Gives whether this call failed.
+    /// Emits an event when a call fails, when it fails for another reason than before
+    /// or has failed for another hour, and when the outage is over. Gives whether this
+    /// call failed.
     fn track_reachability(
         &mut self,
         now: Duration,
@@ -217,13 +238,19 @@ impl Daemon {
         };
         let kind = error.kind();
         match &mut self.api {
-            Api::Failing(outage) if outage.reported == kind => return true,
-            Api::Failing(outage) => outage.reported = kind,
+            Api::Failing(outage) => {
+                let reported_for = now.saturating_sub(outage.reported_at);
+                if outage.reported == kind && reported_for < OUTAGE_REPORT {
+                    return true;
+                }
+                (outage.reported, outage.reported_at) = (kind, now);
+            }
             Api::Unknown | Api::Answering => {
                 self.api = Api::Failing(Outage {
                     call,
                     since: now,
                     reported: kind,
+                    reported_at: now,
                     stale_since: None,
                     backoff: BACKOFF_MIN,
                     ever_answered: matches!(self.api, Api::Answering),
@@ -256,6 +283,31 @@ impl Daemon {
         }
         emit(Event::GaveUp { after, error: *error });
         true
+    }
+
+    /// Counts a cycle that has ended with `answer`. Once a day, emits that the updater
+    /// works, after a cycle that succeeded.
+    fn count_cycle(
+        &mut self,
+        now: Duration,
+        end: End,
+        answer: &Result<Answer, CallError>,
+        emit: &mut dyn FnMut(Event),
+    ) {
+        let cycles = &mut self.cycles;
+        let since = *cycles.since.get_or_insert(now);
+        cycles.ended = cycles.ended.saturating_add(1);
+        if end != End::Done {
+            cycles.failed = cycles.failed.saturating_add(1);
+            return;
+        }
+        if let Ok(Answer::Status(status)) = answer
+            && now.saturating_sub(since) >= HEALTHY_REPORT
+        {
+            let Cycles { ended, failed, .. } = *cycles;
+            emit(Event::Healthy { status, cycles: ended, failed_cycles: failed });
+            *cycles = Cycles { since: Some(now), ..Cycles::default() };
+        }
     }
 
     fn recover(&mut self, now: Duration, emit: &mut dyn FnMut(Event)) {

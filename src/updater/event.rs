@@ -22,6 +22,11 @@ pub enum Event<'a> {
         /// The time between two cycles.
         interval: Duration,
     },
+    /// The flags in force.
+    Configuration {
+        /// All flags with their values, as on a command line.
+        flags: &'a str,
+    },
     /// Metrics and health are served.
     ServingMetrics {
         /// The address, as written by the operator.
@@ -36,6 +41,12 @@ pub enum Event<'a> {
         address: &'a [u8],
         /// The kernel's error.
         error: Errno,
+    },
+    /// The next cycle begins at a random time, because the daemon has started or the
+    /// API is available again.
+    CycleDeferred {
+        /// The time until the cycle begins.
+        begins_in: Duration,
     },
     /// An update command of another client holds the lock.
     LockHeld,
@@ -156,6 +167,16 @@ pub enum Event<'a> {
     },
     /// A version was activated in an earlier boot, and is running now.
     Updated(&'a Entry),
+    /// A cycle succeeded, and a day has passed since the start or since this was last
+    /// said.
+    Healthy {
+        /// The node's status.
+        status: &'a Status<'a>,
+        /// How many cycles ended in that time.
+        cycles: u32,
+        /// How many of them failed.
+        failed_cycles: u32,
+    },
     /// A call of the API has no usable answer: the first one, or the first with
     /// this kind of error.
     ApiLost {
@@ -228,10 +249,14 @@ impl Update {
 pub enum EventKind {
     /// [`Event::Started`]
     Started,
+    /// [`Event::Configuration`]
+    Configuration,
     /// [`Event::ServingMetrics`]
     ServingMetrics,
     /// [`Event::ServingFailed`]
     ServingFailed,
+    /// [`Event::CycleDeferred`]
+    CycleDeferred,
     /// [`Event::LockHeld`]
     LockHeld,
     /// [`Event::Preparing`]
@@ -272,6 +297,8 @@ pub enum EventKind {
     RolledBack,
     /// [`Event::Updated`]
     Updated,
+    /// [`Event::Healthy`]
+    Healthy,
     /// [`Event::ApiLost`]
     ApiLost,
     /// [`Event::ApiBack`]
@@ -292,10 +319,12 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::Started,
+        Self::Configuration,
         Self::ServingMetrics,
         Self::ServingFailed,
+        Self::CycleDeferred,
         Self::LockHeld,
         Self::Preparing,
         Self::StillRunning,
@@ -316,6 +345,7 @@ impl EventKind {
         Self::HeldBack,
         Self::RolledBack,
         Self::Updated,
+        Self::Healthy,
         Self::ApiLost,
         Self::ApiBack,
         Self::ApiCall,
@@ -330,8 +360,10 @@ impl EventKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Started => "started",
+            Self::Configuration => "configuration",
             Self::ServingMetrics => "serving_metrics",
             Self::ServingFailed => "serving_failed",
+            Self::CycleDeferred => "cycle_deferred",
             Self::LockHeld => "lock_held",
             Self::Preparing => "preparing",
             Self::StillRunning => "still_running",
@@ -352,6 +384,7 @@ impl EventKind {
             Self::HeldBack => "held_back",
             Self::RolledBack => "rolled_back",
             Self::Updated => "updated",
+            Self::Healthy => "healthy",
             Self::ApiLost => "api_lost",
             Self::ApiBack => "api_back",
             Self::ApiCall => "api_call",
@@ -395,7 +428,10 @@ impl EventKind {
             | Self::HeldBack
             | Self::Updated
             | Self::ApiBack
-            | Self::Stopped => Level::Info,
+            | Self::Stopped
+            | Self::Configuration
+            | Self::CycleDeferred
+            | Self::Healthy => Level::Info,
         }
     }
 
@@ -411,9 +447,13 @@ impl EventKind {
     pub fn message(self) -> &'static str {
         match self {
             Self::Started => "started",
+            Self::Configuration => "the flags in force",
             Self::ServingMetrics => "serving metrics",
             Self::ServingFailed => {
                 "cannot serve metrics and health checks; retrying, and updating meanwhile"
+            }
+            Self::CycleDeferred => {
+                "waiting before the next cycle, so that nodes do not act at the same time"
             }
             Self::LockHeld => "an update command is running, waiting for it",
             Self::Preparing => "update found, preparing it",
@@ -437,6 +477,7 @@ impl EventKind {
                 "the new version did not boot and the node rolled back; holding the version back"
             }
             Self::Updated => "the new version is running",
+            Self::Healthy => "the updater is working",
             Self::ApiLost => "the API is unavailable",
             Self::ApiBack => "the API is available again",
             Self::ApiCall => "called the API",
@@ -470,8 +511,10 @@ impl<'a> Event<'a> {
     pub fn kind(&self) -> EventKind {
         match self {
             Self::Started { .. } => EventKind::Started,
+            Self::Configuration { .. } => EventKind::Configuration,
             Self::ServingMetrics { .. } => EventKind::ServingMetrics,
             Self::ServingFailed { .. } => EventKind::ServingFailed,
+            Self::CycleDeferred { .. } => EventKind::CycleDeferred,
             Self::LockHeld => EventKind::LockHeld,
             Self::Preparing(_) => EventKind::Preparing,
             Self::StillRunning { .. } => EventKind::StillRunning,
@@ -492,6 +535,7 @@ impl<'a> Event<'a> {
             Self::HeldBack { .. } => EventKind::HeldBack,
             Self::RolledBack { .. } => EventKind::RolledBack,
             Self::Updated(_) => EventKind::Updated,
+            Self::Healthy { .. } => EventKind::Healthy,
             Self::ApiLost { .. } => EventKind::ApiLost,
             Self::ApiBack { .. } => EventKind::ApiBack,
             Self::ApiCall { .. } => EventKind::ApiCall,
@@ -630,6 +674,14 @@ impl<'a> Event<'a> {
                 record.show("error", &ErrnoText(error));
             }
             Self::WaitFailed { error } => record.show("error", &ErrnoText(error)),
+            Self::Configuration { flags } => record.text("flags", flags),
+            Self::CycleDeferred { begins_in } => record.duration("begins_in", begins_in),
+            Self::Healthy { status, cycles, failed_cycles } => {
+                record.text("state", status.state.name());
+                add_running(record, status.running);
+                record.show("cycles", &cycles);
+                record.show("failed_cycles", &failed_cycles);
+            }
             Self::Stopped { signal } => record.text("signal", signal),
         }
     }

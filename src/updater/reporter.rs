@@ -5,7 +5,7 @@
 //! An atomic swap or addition would link more code into the program on aarch64.
 
 use crate::text::excerpt::Sanitized;
-use crate::updater::event::Event;
+use crate::updater::event::{Event, EventKind};
 use crate::updater::history::fnv1a;
 use crate::updater::log::{Format, Level};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -62,8 +62,9 @@ impl Reporter {
         if event.kind().ends_cycle() && self.last_news.load(Relaxed) == news {
             return Level::Debug;
         }
-        // Debug events between two cycles do not make the second one news.
-        if level != Level::Debug {
+        // Debug events and the daily report between two cycles do not make the second
+        // one news.
+        if level != Level::Debug && event.kind() != EventKind::Healthy {
             self.last_news.store(news, Relaxed);
         }
         level

@@ -209,6 +209,34 @@ fn environment_configures_a_run() {
     assert_eq!(node.look(|view| view.node.state()), Some(State::Ready));
 }
 
+#[test]
+fn daemon_logs_the_flags_in_force_at_its_start() {
+    let node = Node::start(Node::instant());
+    let mut command = node.program("updater");
+    command.env("BOTTLEROCKET_UPDATER_STAGE_ONLY", "true").args(["-interval=1h", "-jitter=0s"]);
+    let mut updater = Running::start(&mut command);
+    updater.wait_for("event=configuration");
+    let record = Record::read(Format::Logfmt, updater.log.last().unwrap());
+    let flags = record.get("flags");
+    for flag in [" -interval=1h ", " -jitter=0s ", " -stage-only=true ", " -give-up=5m "] {
+        assert!(flags.contains(flag), "{flags}");
+    }
+    assert!(flags.ends_with(" -print-config=false"), "{flags}");
+    updater.stop(Signal::TERM);
+}
+
+#[test]
+fn daemon_logs_when_the_first_cycle_begins() {
+    let node = Node::start(Node::instant());
+    let mut updater = Running::start(node.program("updater").args(["-interval=1h", "-jitter=1m"]));
+    updater.wait_for("event=cycle_deferred");
+    let record = Record::read(Format::Logfmt, updater.log.last().unwrap());
+    assert!(!record.get("begins_in").is_empty(), "{record:?}");
+    let story = updater.stop(Signal::TERM).summary();
+    assert!(story[0].starts_with("info: started "), "{story:?}");
+    assert!(story[1].starts_with("info: waiting before the next cycle, "), "{story:?}");
+}
+
 /// The time of day after this number of hours, in whole minutes, and the same time since
 /// the Unix epoch.
 fn minutes_from_now(hours: u64) -> (String, Duration) {

@@ -266,7 +266,7 @@ fn hostile_scrapers_do_no_harm() {
     }
     let outcome = serving.stop();
     let events: Vec<&str> = outcome.records.iter().map(|record| record.get("event")).collect();
-    let quiet = ["started", "serving_metrics", "nothing_to_do", "stopped"];
+    let quiet = ["started", "configuration", "serving_metrics", "nothing_to_do", "stopped"];
     assert!(events.iter().all(|event| quiet.contains(event)), "{events:?}");
 }
 
@@ -421,7 +421,7 @@ fn address_in_use_is_retried_and_the_node_is_updated_meanwhile() {
     let off = ["-metrics-address=127.0.0.1:0", "-metrics-address=off"];
     let mut updater = Running::start(node.program("updater").args(SELDOM).args(off));
     updater.wait_for("nothing to do");
-    assert_eq!(updater.log.len(), 2, "{:?}", updater.log);
+    assert_eq!(updater.log.len(), 3, "{:?}", updater.log);
 }
 
 #[test]

@@ -54,6 +54,26 @@ fn defaults() {
 }
 
 #[test]
+fn list_of_flags_has_each_value_in_force() {
+    let (mut options, _) = read(&["-interval=20m", "-window=Sat 1:00-2:00"], &[]);
+    let list = options.in_force();
+    assert!(list.starts_with("-socket=/run/api.sock -one-time=false -interval=20m "), "{list}");
+    for flag in [" -jitter=1m ", " -window=Sat 1:00-2:00 ", " -metrics-address=off "] {
+        assert!(list.contains(flag), "{list}");
+    }
+    assert!(list.ends_with(" -print-config=false"), "{list}");
+    let names = list.split(" -").count();
+    assert_eq!(names, Options::ROWS.len(), "{list}");
+
+    // Of a list that is too long, the end is left out.
+    let long =
+        ["-socket", "-state-dir", "-boot-id"].map(|flag| format!("{flag}=/{}", "x".repeat(400)));
+    let (mut options, _) = read(&long.each_ref().map(String::as_str), &[]);
+    let list = options.in_force();
+    assert!(list.ends_with(" ...") && list.len() <= FLAGS_MAX, "{list}");
+}
+
+#[test]
 fn each_flag_reaches_the_daemon() {
     let (options, invocation) = read(
         &[

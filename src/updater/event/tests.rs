@@ -17,6 +17,11 @@ const QUOTES: &str = match str::from_utf8(&[b'"'; STRING_MAX]) {
     Err(_) => "",
 };
 const LONG: Duration = Duration::MAX;
+/// The longest list of flags, of characters that are escaped.
+const FLAGS: &str = match str::from_utf8(&[b'"'; crate::updater::config::FLAGS_MAX]) {
+    Ok(flags) => flags,
+    Err(_) => "",
+};
 
 #[test]
 fn longest_records_fit() {
@@ -73,6 +78,9 @@ fn longest_records_fit() {
         Event::ServingMetrics { address: &path, port: u16::MAX },
         Event::ServingFailed { address: &path, error: Errno::ADDRNOTAVAIL },
         Event::WaitFailed { error: Errno::NAMETOOLONG },
+        Event::Configuration { flags: FLAGS },
+        Event::CycleDeferred { begins_in: LONG },
+        Event::Healthy { status: &status, cycles: u32::MAX, failed_cycles: u32::MAX },
         Event::StillRunning { command, took: LONG },
         Event::Staged(&status),
         Event::WindowClosed { status: &status, opens: LONG },
@@ -131,12 +139,14 @@ fn every_event_has_a_name_and_errors_have_a_class() {
     let none = None;
     let events = [
         (Event::Started { socket: b"", interval: LONG }, "started", none),
+        (Event::Configuration { flags: "" }, "configuration", none),
         (Event::ServingMetrics { address: b"", port: 0 }, "serving_metrics", none),
         (
             Event::ServingFailed { address: b"", error: Errno::ADDRINUSE },
             "serving_failed",
             Some("serving_failed"),
         ),
+        (Event::CycleDeferred { begins_in: LONG }, "cycle_deferred", none),
         (Event::LockHeld, "lock_held", none),
         (Event::Preparing(&update), "preparing", none),
         (Event::StillRunning { command: prepare, took: LONG }, "still_running", none),
@@ -177,6 +187,7 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         (Event::HeldBack { entry: &entry, retry_in: LONG }, "held_back", none),
         (Event::RolledBack { entry: &entry, retry_in: LONG }, "rolled_back", Some("rolled_back")),
         (Event::Updated(&entry), "updated", none),
+        (Event::Healthy { status: &status, cycles: 1, failed_cycles: 0 }, "healthy", none),
         (Event::ApiLost { call: Call::Status, error: away }, "api_lost", Some("api_unreachable")),
         (Event::ApiLost { call: Call::Status, error: denied }, "api_lost", Some("api_connect")),
         (Event::ApiLost { call: Call::Status, error: refused }, "api_lost", Some("api_refused")),
@@ -205,9 +216,11 @@ fn every_event_has_a_name_and_errors_have_a_class() {
 /// has a line here.
 fn successor(kind: EventKind) -> Option<EventKind> {
     Some(match kind {
-        EventKind::Started => EventKind::ServingMetrics,
+        EventKind::Started => EventKind::Configuration,
+        EventKind::Configuration => EventKind::ServingMetrics,
         EventKind::ServingMetrics => EventKind::ServingFailed,
-        EventKind::ServingFailed => EventKind::LockHeld,
+        EventKind::ServingFailed => EventKind::CycleDeferred,
+        EventKind::CycleDeferred => EventKind::LockHeld,
         EventKind::LockHeld => EventKind::Preparing,
         EventKind::Preparing => EventKind::StillRunning,
         EventKind::StillRunning => EventKind::Refreshed,
@@ -227,7 +240,8 @@ fn successor(kind: EventKind) -> Option<EventKind> {
         EventKind::WindowClosed => EventKind::HeldBack,
         EventKind::HeldBack => EventKind::RolledBack,
         EventKind::RolledBack => EventKind::Updated,
-        EventKind::Updated => EventKind::ApiLost,
+        EventKind::Updated => EventKind::Healthy,
+        EventKind::Healthy => EventKind::ApiLost,
         EventKind::ApiLost => EventKind::ApiBack,
         EventKind::ApiBack => EventKind::ApiCall,
         EventKind::ApiCall => EventKind::StateDamaged,
@@ -317,7 +331,13 @@ fn every_event_has_its_fields() {
             Event::Started { socket: b"/s", interval: took },
             std::format!("{version} socket=/s interval=1m30s"),
         ),
+        (Event::Configuration { flags: "-a=b -c=d" }, "flags=\"-a=b -c=d\"".into()),
         (Event::ServingMetrics { address: b":80", port: 80 }, "address=:80 port=80".into()),
+        (Event::CycleDeferred { begins_in: took }, "begins_in=1m30s".into()),
+        (
+            Event::Healthy { status: &status, cycles: 144, failed_cycles: 2 },
+            "state=Staged running=1 variant=v arch=a cycles=144 failed_cycles=2".into(),
+        ),
         (
             Event::ServingFailed { address: b":80", error: Errno::ADDRINUSE },
             "address=:80 error=\"address already in use\"".into(),

@@ -96,6 +96,9 @@ fn debug_events_between_two_cycles_do_not_make_news() {
     let answer = Ok(Answer::Busy);
     let call = Event::ApiCall { call: Call::Status, answer: &answer, took: TOOK };
     assert_eq!(logged(&reporter, &[end, refreshed, call, end]), [true, false, false, false]);
+    // Nor does the daily report.
+    let healthy = Event::Healthy { status: &status, cycles: 144, failed_cycles: 0 };
+    assert_eq!(logged(&reporter, &[healthy, end, healthy]), [true, false, true]);
     // Nor if they are logged.
     let reporter = reporter_that_logs_all();
     assert!(!line(&reporter, &end).is_empty());

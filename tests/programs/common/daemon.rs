@@ -15,7 +15,8 @@ pub const LONG: Duration = Duration::from_secs(60);
 /// any pause or timeout of a program that does not.
 pub const AT_ONCE: Duration = Duration::from_secs(4);
 
-/// The exit status and the log of a run.
+/// The exit status and the log of a run. The log is without the line that lists the
+/// flags.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub status: Option<i32>,
@@ -27,8 +28,7 @@ impl Outcome {
     pub fn of(ran: Ran, format: Format) -> Self {
         assert_eq!(ran.stdout, "");
         assert!(ran.stderr.ends_with('\n') || ran.stderr.is_empty(), "{ran:?}");
-        let records = ran.stderr.lines().map(|line| Record::read(format, line)).collect();
-        Self { status: ran.status, records }
+        Self { status: ran.status, records: records(format, ran.stderr.lines()) }
     }
 
     pub fn summary(&self) -> Vec<String> {
@@ -40,6 +40,12 @@ impl Outcome {
         assert_eq!(self.summary(), summary);
         assert_eq!(self.status, Some(status));
     }
+}
+
+/// The records in these lines of a log, without the one that lists the flags.
+fn records<'l>(format: Format, lines: impl Iterator<Item = &'l str>) -> Vec<Record> {
+    let records = lines.map(|line| Record::read(format, line));
+    records.filter(|record| record.get("event") != "configuration").collect()
 }
 
 /// A running updater. Dropping this kills it.
@@ -97,8 +103,8 @@ impl Running {
     #[track_caller]
     pub fn end(mut self) -> Outcome {
         let status = self.status();
-        let records = self.log.iter().map(|line| Record::read(self.format, line)).collect();
-        Outcome { status, records }
+        let lines = self.log.iter().map(String::as_str);
+        Outcome { status, records: records(self.format, lines) }
     }
 
     /// Sends a signal. The program must end at once.

@@ -26,14 +26,21 @@ pub struct Record(Vec<(String, String)>);
 const RECORD_MAX: usize = 2048;
 
 /// Each event: its level, its message, and its other fields.
-pub const DOCUMENTED: [(&str, &str, &str, &str); 31] = [
+pub const DOCUMENTED: [(&str, &str, &str, &str); 34] = [
     ("started", "info", "started", "version socket interval"),
+    ("configuration", "info", "the flags in force", "flags"),
     ("serving_metrics", "info", "serving metrics", "address port"),
     (
         "serving_failed",
         "error",
         "cannot serve metrics and health checks; retrying, and updating meanwhile",
         "address error",
+    ),
+    (
+        "cycle_deferred",
+        "info",
+        "waiting before the next cycle, so that nodes do not act at the same time",
+        "begins_in",
     ),
     ("lock_held", "info", "an update command is running, waiting for it", ""),
     ("preparing", "info", "update found, preparing it", "running version variant arch"),
@@ -80,6 +87,12 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 31] = [
         "version variant arch failed_boots retry_in running",
     ),
     ("updated", "info", "the new version is running", "version variant arch before"),
+    (
+        "healthy",
+        "info",
+        "the updater is working",
+        "state running variant arch cycles failed_cycles",
+    ),
     ("api_lost", "error", "the API is unavailable", "call error socket"),
     ("api_back", "info", "the API is available again", "after"),
     ("api_call", "debug", "called the API", "call answer error took"),

@@ -2,7 +2,7 @@
 
 use super::{
     ACTIVATED, BACK, FOUND, MISSING, NOTHING, Node, OFTEN, PREPARED, READY, REFUSED, STOPPED,
-    WHOLE_UPDATE, cannot_be_used, instant, side_by_side, started, updater,
+    WHOLE_UPDATE, cannot_be_used, instant, side_by_side, started, updater, version_of,
 };
 use crate::common::daemon::Running;
 use crate::common::records::Format;

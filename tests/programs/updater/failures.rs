@@ -2,7 +2,7 @@
 
 use super::{
     BACK, FOUND, MISSING, Node, PREPARED, REFUSED, WHOLE_UPDATE, cannot_be_used, instant,
-    side_by_side, updater,
+    side_by_side, updater, version_of,
 };
 use crate::common::daemon::{LONG, Outcome, Running};
 use crate::common::records::{Format, Record};

@@ -14,10 +14,9 @@ fn first_status_is_remembered_before_the_first_cycle() {
     history.read(&first.daemon.history.write()).unwrap();
     let mut second = Script::with(Settings::default(), history, schedule, 1);
     let (_, logged) = second.give("Available 1.26.1 - refresh@1");
-    assert!(
-        logged.len() == 1 && logged[0].contains("did not boot and the node rolled back"),
-        "{logged:?}"
-    );
+    let [rolled_back, deferred] = &logged[..] else { panic!("{logged:?}") };
+    assert!(rolled_back.contains("did not boot and the node rolled back"), "{rolled_back}");
+    assert!(deferred.starts_with(DEFERRED), "{deferred}");
 }
 
 /// Many boots of a node on which a version does not boot.

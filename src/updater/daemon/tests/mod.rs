@@ -101,6 +101,9 @@ impl Script {
     }
 }
 
+/// The beginning of the line that says when the next cycle begins.
+const DEFERRED: &str = "info msg=\"waiting before the next cycle, so that nodes do not act at \
+                        the same time\" begins_in=";
 const NOTHING: &str = "info msg=\"nothing to do\" state=Idle running=1.26.0 \
                        variant=aws-k8s-1.30 arch=x86_64";
 const READY: &str = "info msg=\"ready, waiting for the reboot\" state=Ready next=1.26.1 \

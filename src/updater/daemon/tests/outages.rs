@@ -54,6 +54,31 @@ fn outage_is_logged_once_per_kind_and_when_it_is_over() {
 }
 
 #[test]
+fn outage_that_lasts_is_logged_again_every_hour() {
+    let mut script = Script::new(SCHEDULE, 1);
+    script.row(("status", 0, "denied", DENIED));
+    let begin = script.now;
+    let mut logged_at = Vec::new();
+    while script.now - begin < 300 * MINUTE {
+        let (_, logged) = script.give("denied");
+        if !logged.is_empty() {
+            assert_eq!(logged, [DENIED]);
+            logged_at.push((script.now - begin).as_secs() / 60);
+        }
+    }
+    // A retry comes at most a minute later than the hour.
+    assert!(logged_at.len() == 4, "{logged_at:?}");
+    let mut previous = 0;
+    for minutes in logged_at {
+        assert!((60..=61).contains(&(minutes - previous)), "{minutes} after {previous}");
+        previous = minutes;
+    }
+    // Another kind of error begins another hour.
+    assert_eq!(script.give("+10s silence").1, [SILENT]);
+    script.pauses("+10s silence", 40);
+}
+
+#[test]
 fn outage_of_a_command_lasts_until_it_is_answered() {
     let lost = "error msg=\"the API is unavailable\" call=refresh \
                 error=\"the API returned 500: out of memory\"";
@@ -158,7 +183,10 @@ fn daemon_gives_up_at_the_exact_time() {
                     logged.extend(lines);
                 }
                 assert_eq!(script.now - begin, give_up);
-                let [_, gave_up] = &logged[..] else { panic!("{logged:?}") };
+                let [_, .., gave_up] = &logged[..] else { panic!("{logged:?}") };
+                // An outage of an hour is also logged again.
+                let lines = if give_up < 60 * MINUTE { 2 } else { 3 };
+                assert_eq!(logged.len(), lines, "{logged:?}");
                 let short = crate::text::duration::HumanDuration(give_up);
                 assert!(
                     gave_up.starts_with("error msg=\"the socket is unreachable; exiting "),

@@ -122,8 +122,12 @@ fn first_cycle_begins_at_a_random_time_in_the_interval() {
         let first = |seed| {
             let mut script = Script::new(Schedule { jitter, ..SCHEDULE }, seed);
             // The API is called immediately.
-            script.row(("status", 0, "404", ""));
+            let (pause, logged) = script.give("404");
+            assert_eq!(pause, Duration::ZERO);
             let (pause, _) = script.give("404");
+            // The log says when the cycle begins.
+            let begins_in = crate::text::duration::HumanDuration(pause);
+            assert_eq!(logged, [std::format!("{DEFERRED}{begins_in}")]);
             assert!(pause <= SCHEDULE.interval, "{jitter:?}: {pause:?}");
             script.row(("refresh", 0, "204", ""));
             pause
@@ -150,6 +154,42 @@ fn cycle_after_an_outage_begins_at_a_random_time() {
     }
     pauses.sort();
     assert!(pauses[100] < schedule.interval / 5 && pauses[900] > schedule.interval * 4 / 5);
+}
+
+#[test]
+fn updater_that_works_says_so_once_a_day() {
+    let hours = |hours: u64| Duration::from_secs(60 * 60 * hours);
+    let schedule = Schedule { interval: hours(1), ..SCHEDULE };
+    let mut script = Script::new(schedule, 1);
+    script.row(("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY));
+    let failed = |script: &mut Script| {
+        script.give("404");
+        script.give("204");
+        script.give("Idle - - refresh!Failed@1").1
+    };
+    for _ in 0..21 {
+        script.row(("status", 3_600_000, "Ready 1.26.1 1.26.1 activate@1", READY));
+    }
+    // An outage and cycles that fail, at the time when the first report is due.
+    for _ in 0..3 {
+        let logged = failed(&mut script);
+        assert!(logged.len() == 1 && logged[0].starts_with("error "), "{logged:?}");
+    }
+    let healthy = |cycles: u32, failed: u32| {
+        std::format!(
+            "info msg=\"the updater is working\" state=Ready running=1.26.0 \
+             variant=aws-k8s-1.30 arch=x86_64 cycles={cycles} failed_cycles={failed}"
+        )
+    };
+    let (_, logged) = script.give("Ready 1.26.1 1.26.1 activate@1");
+    assert_eq!(logged, [READY, &healthy(26, 3)]);
+    for _ in 0..2 {
+        for _ in 0..23 {
+            script.row(("status", 3_600_000, "Ready 1.26.1 1.26.1 activate@1", READY));
+        }
+        let (_, logged) = script.give("Ready 1.26.1 1.26.1 activate@1");
+        assert_eq!(logged, [READY, &healthy(24, 0)]);
+    }
 }
 
 #[test]
