@@ -226,7 +226,7 @@ fn if_ready_fails_if_the_status_cannot_be_read() {
     let line = "cannot read the update status from /run/api.sock: \
                 timed out waiting for a response (-timeout 1m)";
     if_ready(MINUTE).play(&[("status", 0, "silence")], 3, line, 60_000);
-    // There was time for an answer, so that the one before says nothing.
+    // There was time for an answer, so that the 423 before it is not the result.
     let rows = [("status", 0, "423"), ("status", 100, "silence")];
     if_ready(MINUTE).play(&rows, 3, line, 60_000);
 }
