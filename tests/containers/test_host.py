@@ -161,7 +161,9 @@ def test_checker_says_yes_on_a_ready_node_until_its_reboot(installed, node):
     prepare_update(node)
     checked = installed.run(CHECKER)
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert checked.stdout.startswith("yes: state Ready, the next boot starts 1.26.1; running 1.26.0")
+    assert checked.stdout.startswith(
+        "yes: state Ready, the next boot starts 1.26.1; running 1.26.0"
+    )
     rebooted = installed.run(REBOOT)
     assert (rebooted.returncode, rebooted.stderr) == (0, "")
     assert rebooted.stdout == "the reboot is on its way\n"
