@@ -77,21 +77,21 @@ fn cycle_begins_when_a_short_window_opens_while_another_is_open() {
 fn window_shorter_than_the_jitter_is_not_missed() {
     let schedule = Schedule { jitter: 120 * MINUTE, ..SCHEDULE };
     let midnight = Duration::from_secs(86_400);
-    let mut lates = Vec::new();
+    let mut delays = Vec::new();
     for random in 0..1000 {
         let settings = windows("Fri 02:00-02:05");
         let mut script = Script::with(settings, History::default(), schedule, random);
         let pause = script.daemon.until_next_cycle(midnight);
         let begins = midnight + pause;
-        if let Some(late) = begins.checked_sub(midnight + 120 * MINUTE) {
+        if let Some(delay) = begins.checked_sub(midnight + 120 * MINUTE) {
             assert!(script.daemon.settings.windows.is_open(begins), "{pause:?}");
-            lates.push(late);
+            delays.push(delay);
         }
     }
     // The nodes begin at different times.
-    lates.sort();
-    lates.dedup();
-    assert!(lates.len() > 50, "{}", lates.len());
+    delays.sort();
+    delays.dedup();
+    assert!(delays.len() > 50, "{}", delays.len());
 }
 
 #[test]
