@@ -42,6 +42,8 @@ Options:
   --activate-time D     duration of an activate (default: 500ms)
   --deactivate-time D   duration of a deactivate (default: 500ms)
   --reboot-time D       duration of a reboot request (default: 1s)
+  --shutdown-time D     how long the node still runs after it accepted a reboot
+                        (default: 0s)
   --fail COMMAND=HOW    make a command (refresh, prepare, activate, deactivate,
                         reboot) always fail; repeatable. HOW is one of
                           EXIT[:STDERR]  fail with this exit status and text
@@ -142,6 +144,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
             Long("activate-time") => options.activate_time = time(parser)?,
             Long("deactivate-time") => options.deactivate_time = time(parser)?,
             Long("reboot-time") => options.reboot_time = time(parser)?,
+            Long("shutdown-time") => options.shutdown_time = time(parser)?,
             Long("fail") => options.endings.push(parser.value()?.parse_with(failure)?),
             Long("fail-first") => {
                 options.first_endings.push(parser.value()?.parse_with(failure)?);

@@ -9,7 +9,7 @@ use crate::shared::{Request, Shared};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) struct Connection {
@@ -105,6 +105,7 @@ impl Connection {
     }
 
     fn refuse(&mut self, status: u16, kind: EventKind) -> io::Result<Next> {
+        let _worker = self.shared.worker();
         let now = self.shared.clock.now();
         self.shared.inner().note(self.id, now, kind);
         self.shared.changed.notify_all();
@@ -118,9 +119,8 @@ impl Connection {
         };
         let (close, bytes) = match answer {
             Some(answer) => {
-                let rebooted = answer.status == 204 && request.path == Command::Reboot.path();
-                let bytes = answer.bytes(request.version, request.close, self.shared.clock.now());
-                (request.close || rebooted, bytes)
+                let close = request.close || answer.status == 408;
+                (close, answer.bytes(request.version, close, self.shared.clock.now()))
             }
             None => (request.close, Vec::new()),
         };
@@ -133,11 +133,44 @@ impl Connection {
         })
     }
 
-    /// Carries the request out, unless a fault replaces the answer. Returns `None` if the
-    /// simulator stops in the meantime.
+    /// Waits for the worker and carries the request out, unless it waited behind a request
+    /// that took too long. Returns `None` if the simulator stops in the meantime.
     fn carry_out(&self, request: &Parts) -> Option<(Option<Answer>, Option<Fault>)> {
         let shared = &*self.shared;
-        let _worker = shared.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrived = shared.clock.now();
+        let mut worker = shared.worker();
+        let begun = shared.clock.now();
+        if worker.as_ref().is_some_and(|stall| stall.contains(&arrived)) {
+            return Some((Some(self.time_out(request, begun)), None));
+        }
+        let outcome = self.work(request);
+        let ended = shared.clock.now();
+        if ended - begun > shared.inner().node.options.request_timeout {
+            *worker = Some(begun..ended);
+        }
+        outcome
+    }
+
+    /// Logs a request that is not carried out, and returns its answer.
+    fn time_out(&self, request: &Parts, now: Duration) -> Answer {
+        let (method, path) = (request.method.clone(), request.path.clone());
+        let mut inner = self.shared.inner();
+        let entry =
+            Request { at: now, method: method.clone(), path: path.clone(), status: Some(408) };
+        inner.requests.push(entry);
+        inner.note(
+            self.id,
+            now,
+            EventKind::Answered { method, path, status: 408, text: "".into() },
+        );
+        self.shared.changed.notify_all();
+        Answer::text(408, "")
+    }
+
+    /// Carries the request out, unless a fault replaces the answer. Returns `None` if the
+    /// simulator stops in the meantime.
+    fn work(&self, request: &Parts) -> Option<(Option<Answer>, Option<Fault>)> {
+        let shared = &*self.shared;
         let mut guard = shared.inner();
         let inner = &mut *guard;
         let now = shared.clock.now();
@@ -164,7 +197,7 @@ impl Connection {
         let answer = match inner.node.request(&method, &path, now) {
             Reply::Answer(answer) => answer,
             Reply::Rebooting => loop {
-                if guard.stopping {
+                if guard.stopping || guard.node.busy() != Some(Command::Reboot) {
                     return None;
                 }
                 if let Some(answer) = guard.node.reboot_answer(shared.clock.now()) {
@@ -175,6 +208,14 @@ impl Connection {
                 guard = shared.wait(guard, next);
             },
         };
+        let reading = guard.node.status_time();
+        if answer.status == 200 && !reading.is_zero() {
+            drop(guard);
+            if !shared.pause(reading) {
+                return None;
+            }
+            guard = shared.inner();
+        }
         guard.requests[index].status = Some(answer.status);
         let text = match answer.status {
             200 => String::new(),

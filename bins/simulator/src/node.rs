@@ -77,6 +77,8 @@ pub struct Node {
     inactive: Inactive,
     running: Option<Running>,
     reboot: Option<Running>,
+    /// The time between the answer to a reboot request and the boot.
+    shutdown: Option<Running>,
     lock: Option<Lock>,
     next_endings: Vec<(Command, Ending)>,
     seed: u64,
@@ -94,6 +96,7 @@ impl Node {
             inactive: Inactive::default(),
             running: None,
             reboot: None,
+            shutdown: None,
             lock: None,
             next_endings,
             seed: now.as_nanos() as u64,
@@ -171,26 +174,37 @@ impl Node {
         self.next_endings.retain(|(other, _)| *other != command);
     }
 
-    /// Updates the node to this time: ends a command whose end time has come.
+    /// Updates the node to this time: ends a command whose end time has come, and boots.
     pub fn advance(&mut self, now: Duration) {
-        let over = |running: &mut Running| running.ends.is_some_and(|ends| ends <= now);
-        if let Some(running) = self.running.take_if(over) {
-            self.end(running.command, running.ends.unwrap_or(now));
+        let is_over = |running: &Running, at| running.ends.is_some_and(|ends| ends <= at);
+        let shutdown = self.shutdown.take_if(|shutdown| is_over(shutdown, now));
+        let boots_at = shutdown.and_then(|shutdown| shutdown.ends);
+        let until = boots_at.unwrap_or(now);
+        if let Some(running) = self.running.take_if(|running| is_over(running, until)) {
+            self.end(running.command, running.ends.unwrap_or(until));
+        }
+        if let Some(at) = boots_at {
+            self.boot(at);
         }
     }
 
     /// The time of the next change that happens by itself, if there is one.
     pub fn next_change(&self) -> Option<Duration> {
-        let ends = |running: &Option<Running>| running.as_ref().and_then(|running| running.ends);
-        match (ends(&self.running), ends(&self.reboot)) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        let all = [&self.running, &self.reboot, &self.shutdown].into_iter().flatten();
+        all.filter_map(|running| running.ends).min()
     }
 
-    /// Ends the running command now.
+    /// How long the server takes to read the status.
+    pub(crate) fn status_time(&self) -> Duration {
+        let last = self.status.as_ref().and_then(|status| status.last_command.as_ref());
+        let bytes = last.map_or(0, |last| last.stderr.len());
+        self.options.stderr_byte_time.saturating_mul(bytes.try_into().unwrap_or(u32::MAX))
+    }
+
+    /// Ends the running command now. A node that shuts down boots now.
     pub fn finish(&mut self, now: Duration) {
-        for running in [&mut self.running, &mut self.reboot].into_iter().flatten() {
+        let all = [&mut self.running, &mut self.reboot, &mut self.shutdown];
+        for running in all.into_iter().flatten() {
             running.ends = Some(now);
         }
         self.advance(now);
@@ -398,6 +412,16 @@ impl Node {
         if ending.exit_status != 0 {
             return Err(Refusal::RebootFailed(ending.exit_status, ending.stderr));
         }
+        if self.options.shutdown_time.is_zero() {
+            self.boot(now);
+        } else if self.shutdown.is_none() {
+            let ends = now.checked_add(self.options.shutdown_time);
+            self.shutdown = Some(Running { command: Command::Reboot, ends });
+        }
+        Ok(())
+    }
+
+    fn boot(&mut self, now: Duration) {
         let inactive = std::mem::take(&mut self.inactive);
         let next = inactive.version.filter(|_| inactive.next_to_boot);
         let mut instead_of = None;
@@ -408,6 +432,8 @@ impl Node {
         }
         self.set_status(now, None);
         self.running = None;
+        self.reboot = None;
+        self.shutdown = None;
         self.lock = None;
         self.boots += 1;
         self.note(
@@ -418,7 +444,6 @@ impl Node {
                 instead_of,
             },
         );
-        Ok(())
     }
 
     fn ending(&mut self, command: Command) -> Ending {

@@ -45,13 +45,21 @@ pub struct Options {
     pub deactivate_time: Duration,
     /// How long the server works on a reboot request, or [`MANUAL`].
     pub reboot_time: Duration,
+    /// How long the node still runs after it accepted a reboot, or [`MANUAL`]. The server
+    /// answers as before. Then all connections break and the node boots. If this is zero,
+    /// the node boots at once, and only the connection of the reboot request stays open.
+    pub shutdown_time: Duration,
+    /// How long the server takes to read a byte of the last command's `stderr` for the
+    /// status. It does nothing else in the meantime.
+    pub stderr_byte_time: Duration,
     /// How commands always end. A command without an entry succeeds.
     pub endings: Vec<(Command, Ending)>,
     /// How commands end once, before `endings` applies. Several entries for a command
     /// apply one after the other. [`Node::new`](crate::Node::new) takes the entries.
     pub first_endings: Vec<(Command, Ending)>,
     /// The time limit for the first request on a new connection. After that it gets
-    /// 408.
+    /// 408. If a request takes longer than this, the requests that wait behind it get 408
+    /// as well.
     pub request_timeout: Duration,
     /// The time limit for each further request on a connection.
     pub keep_alive: Duration,
@@ -80,6 +88,8 @@ impl Default for Options {
             activate_time: short,
             deactivate_time: short,
             reboot_time: short,
+            shutdown_time: Duration::ZERO,
+            stderr_byte_time: Duration::from_nanos(600),
             endings: Vec::new(),
             first_endings: Vec::new(),
             request_timeout: Duration::from_secs(5),

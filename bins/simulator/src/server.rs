@@ -54,7 +54,7 @@ impl Simulator {
                 stopping: false,
             }),
             changed: Condvar::new(),
-            worker: Mutex::new(()),
+            worker: Mutex::new(None),
         };
         let simulator = Simulator { path, shared: Arc::new(shared), listener: Mutex::new(None) };
         simulator.listen()?;

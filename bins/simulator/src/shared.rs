@@ -1,7 +1,9 @@
 //! The state that the threads of a simulator share, and its clock.
 //!
 //! The server carries out one request at a time, like the only worker of the real server:
-//! a connection locks `Shared::worker` for that. `Shared::inner` holds everything else.
+//! a connection locks `Shared::worker` for that. If a request keeps the worker busy for
+//! longer than the request timeout, all requests that wait behind it get 408 and are not
+//! carried out. `Shared::inner` holds everything else.
 //! Each change notifies `Shared::changed`, so no thread has to poll.
 
 use crate::event::{Event, EventKind};
@@ -11,6 +13,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Error};
 use std::net::Shutdown;
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -127,10 +130,17 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) changed: Condvar,
-    pub(crate) worker: Mutex<()>,
+    /// The begin and the end of the last request that took longer than the request
+    /// timeout.
+    pub(crate) worker: Mutex<Option<Range<Duration>>>,
 }
 
 impl Shared {
+    /// Waits for the worker.
+    pub(crate) fn worker(&self) -> MutexGuard<'_, Option<Range<Duration>>> {
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
         // If a condition of a test panics, its own message must be the one that is shown.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)

@@ -35,6 +35,7 @@ fn each_option_and_each_error() {
         ("--activate-time 250ms", |o, s| o.activate_time = s / 4),
         ("--deactivate-time 1h30m", |o, s| o.deactivate_time = 5400 * s),
         ("--reboot-time 0s", |o, _| o.reboot_time = Duration::ZERO),
+        ("--shutdown-time 2s", |o, s| o.shutdown_time = 2 * s),
         ("--fail prepare=1 --fail reboot=-2:in:hibited", |o, _| {
             o.endings =
                 vec![(Prepare, Ending::failed(1, "")), (Reboot, Ending::failed(-2, "in:hibited"))]

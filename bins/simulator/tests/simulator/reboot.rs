@@ -165,7 +165,8 @@ fn reboot_blocks_requests_and_closes_connections() {
     assert_eq!(post(&simulator, Refresh).0, 204);
     let mut idle = connect(&simulator);
     thread::scope(|scope| {
-        let reboot = scope.spawn(|| raw(&simulator, &request("POST", Reboot.path(), "")));
+        let close = "Connection: close\r\n";
+        let reboot = scope.spawn(|| raw(&simulator, &request("POST", Reboot.path(), close)));
         assert!(simulator.wait_until(LONG, |view| view.node.busy() == Some(Reboot)));
         let mut waiting = connect(&simulator);
         waiting.write_all(request("GET", STATUS, "").as_bytes()).unwrap();
@@ -174,10 +175,75 @@ fn reboot_blocks_requests_and_closes_connections() {
         assert!(!early, "requests wait behind the reboot");
         simulator.finish();
         let answer = reboot.join().unwrap();
-        assert!(answer.starts_with("HTTP/1.1 204 No Content\r\ndate: "), "{answer}");
+        let expected = "HTTP/1.1 204 No Content\r\nconnection: close\r\ndate: ";
+        assert!(answer.starts_with(expected), "{answer}");
     });
     assert_eq!(until_closed(&mut idle), "");
     assert_eq!(ask(&simulator, "GET", STATUS), (404, NOT_YET.into()));
+}
+
+#[test]
+fn accepted_reboot_keeps_its_connection() {
+    let simulator = in_state(Some(Ready));
+    let first = request("POST", Reboot.path(), "");
+    let second = request("GET", STATUS, "Connection: close\r\n");
+    let answers = raw(&simulator, &[first, second].concat());
+    assert!(answers.starts_with("HTTP/1.1 204 No Content\r\ndate: "), "{answers}");
+    assert!(answers.ends_with(NOT_YET), "{answers}");
+    assert_eq!(answers.matches("connection: close").count(), 1, "{answers}");
+}
+
+#[test]
+fn server_answers_until_the_node_boots() {
+    let simulator = in_state(Some(Ready));
+    simulator.change(|node, _| {
+        node.options.shutdown_time = MANUAL;
+        node.options.refresh_time = MANUAL;
+    });
+    let mut idle = connect(&simulator);
+    assert_eq!(post(&simulator, Reboot), (204, String::new()));
+    assert_eq!(ask(&simulator, "GET", STATUS).0, 200);
+    // A second reboot does not change the first one.
+    assert_eq!(post(&simulator, Reboot), (204, String::new()));
+    assert_eq!(post(&simulator, Refresh), (204, String::new()));
+    simulator.look(|view| assert_eq!(view.node.boots(), 1));
+    simulator.change(|node, _| node.options.shutdown_time = Duration::ZERO);
+    simulator.finish();
+    assert_eq!(until_closed(&mut idle), "");
+    assert_eq!(ask(&simulator, "GET", STATUS), (404, NOT_YET.into()));
+    simulator.look(|view| {
+        assert_eq!(view.node.boots(), 2);
+        assert_eq!(view.node.options.running, "1.26.1");
+    });
+}
+
+#[test]
+fn node_boots_after_the_shutdown_time() {
+    let shutdown_time = Duration::from_millis(30);
+    let simulator = start(Options { shutdown_time, refresh_time: MANUAL, ..instant() });
+    assert_eq!(post(&simulator, Refresh), (204, String::new()));
+    let before = simulator.look(|view| view.node.boot_id());
+    assert_eq!(post(&simulator, Reboot), (204, String::new()));
+    assert!(simulator.wait_until(LONG, |view| view.node.boot_id() != before));
+    simulator.look(|view| {
+        assert_eq!(view.node.boots(), 2);
+        assert_eq!(view.node.busy(), None, "the boot ends the running command");
+    });
+}
+
+#[test]
+fn boot_breaks_a_second_reboot_request() {
+    let simulator = start(Options { shutdown_time: MANUAL, ..instant() });
+    assert_eq!(post(&simulator, Reboot), (204, String::new()));
+    simulator.change(|node, _| node.options.reboot_time = MANUAL);
+    thread::scope(|scope| {
+        let second = scope.spawn(|| raw(&simulator, &request("POST", Reboot.path(), "")));
+        assert!(simulator.wait_until(LONG, |view| view.node.busy() == Some(Reboot)));
+        // Ends the shutdown and the request at the same time: the shutdown comes first.
+        simulator.finish();
+        assert_eq!(second.join().unwrap(), "");
+    });
+    simulator.look(|view| assert_eq!(view.node.boots(), 2));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{
 };
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::State::{Available, Staged};
-use bottlerocket_simulator::{Ending, Fault, MANUAL, Options, Simulator};
+use bottlerocket_simulator::{Ending, Fault, MANUAL, Options, Simulator, View};
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn unknown_and_invalid_requests_are_refused() {
@@ -87,6 +87,87 @@ fn slow_clients_time_out() {
         assert_eq!(answer.matches(NOT_YET).count(), answers, "{name}: {answer}");
         assert_eq!(answer.starts_with(mark), too_slow, "{name}: {answer}");
     }
+}
+
+/// Blocks the worker with a reboot request that fails. In the meantime, three clients send
+/// a request for the status, a refresh and half a request. Returns their answers.
+fn answers_behind_a_blocked_worker(simulator: &Simulator, block_time: Duration) -> [String; 3] {
+    simulator.change(|node, _| node.fail_next(Reboot, 1, "inhibited"));
+    let close = "Connection: close\r\n";
+    thread::scope(|scope| {
+        let reboot = scope.spawn(|| post(simulator, Reboot));
+        assert!(simulator.wait_until(LONG, |view| view.node.busy() == Some(Reboot)));
+        let status = request("GET", STATUS, close);
+        let refresh = request("POST", Refresh.path(), close);
+        let waiting = [&*status, &refresh, &status[..20]].map(|bytes| {
+            let mut stream = connect(simulator);
+            stream.write_all(bytes.as_bytes()).unwrap();
+            stream
+        });
+        let is_answered = |view: &View<'_>| view.requests.len() > 1;
+        assert!(!simulator.wait_until(block_time, is_answered), "nobody is answered before");
+        simulator.finish();
+        assert_eq!(reboot.join().unwrap().0, 500);
+        waiting.map(|mut stream| until_closed(&mut stream))
+    })
+}
+
+#[test]
+fn requests_that_wait_too_long_get_408_and_are_not_carried_out() {
+    let request_timeout = Duration::from_millis(200);
+    let simulator = start(Options { request_timeout, reboot_time: MANUAL, ..instant() });
+    let expected = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n";
+    for answer in answers_behind_a_blocked_worker(&simulator, 2 * request_timeout) {
+        assert!(answer.starts_with(expected), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    }
+    assert_eq!(state(&simulator), None, "no refresh was carried out");
+    let mut requests = simulator.requests();
+    requests.sort_by_key(|request| request.method.clone());
+    let statuses: Vec<_> = requests.iter().map(|request| request.status).collect();
+    assert_eq!(statuses, [Some(408), Some(500), Some(408)]);
+
+    set_request_timeout(&simulator, LONG);
+    assert_eq!(ask(&simulator, "GET", STATUS), (404, NOT_YET.into()), "asking again helps");
+}
+
+#[test]
+fn requests_that_wait_for_less_are_carried_out() {
+    let request_timeout = Duration::from_secs(2);
+    let simulator = start(Options { request_timeout, reboot_time: MANUAL, ..instant() });
+    let [status, refresh, half] =
+        answers_behind_a_blocked_worker(&simulator, Duration::from_millis(100));
+    let status_answers = ["HTTP/1.1 404 Not Found\r\n", "HTTP/1.1 200 OK\r\n"];
+    assert!(status_answers.iter().any(|begin| status.starts_with(begin)), "{status}");
+    assert!(refresh.starts_with("HTTP/1.1 204 No Content\r\n"), "{refresh}");
+    assert!(half.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{half}");
+    assert_eq!(state(&simulator), Some(Available));
+}
+
+#[test]
+fn large_stderr_makes_the_status_slow() {
+    let simulator = start(instant());
+    let status_time = |bytes: usize| {
+        simulator.change(|node, _| node.fail_next(Refresh, 1, &"x".repeat(bytes)));
+        run(&simulator, &[Refresh]);
+        let begin = Instant::now();
+        assert_eq!(ask(&simulator, "GET", STATUS).0, 200);
+        begin.elapsed()
+    };
+    // As measured on the real server.
+    for (bytes, least) in [(150_000, 90), (1_000_000, 600)] {
+        let took = status_time(bytes);
+        assert!(took >= Duration::from_millis(least), "{bytes} bytes: {took:?}");
+    }
+
+    // The worker does nothing else in the meantime.
+    set_request_timeout(&simulator, Duration::from_millis(200));
+    let mut slow = connect(&simulator);
+    slow.write_all(request("GET", STATUS, "Connection: close\r\n").as_bytes()).unwrap();
+    let reads = |view: &View<'_>| view.requests.last().unwrap().status.is_none();
+    assert!(simulator.wait_until(LONG, reads));
+    assert_eq!(ask(&simulator, "GET", "/other").0, 408);
+    assert!(until_closed(&mut slow).starts_with("HTTP/1.1 200 OK\r\n"));
 }
 
 #[test]
