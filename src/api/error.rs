@@ -144,11 +144,14 @@ impl CallError<'_> {
         matches!(self, Self::SendTimeout | Self::Timeout(_))
     }
 
-    /// Whether nobody listens on the socket, or the socket is missing. This lasts
-    /// until the container restarts if the API server has made a new socket and
-    /// the container has the old one mounted.
+    /// Whether nobody listens on the socket, or the socket is missing, or a directory
+    /// is in its place. This lasts until the container restarts if the API server has
+    /// made a new socket and the container has the old one mounted.
     pub fn is_stale_socket(&self) -> bool {
-        matches!(self, Self::Connect(Errno::CONNREFUSED | Errno::NOENT | Errno::NOTDIR))
+        matches!(
+            self,
+            Self::Connect(Errno::CONNREFUSED | Errno::NOENT | Errno::NOTDIR | Errno::ISDIR)
+        )
     }
 
     /// The class of the error.
@@ -170,7 +173,11 @@ impl CallError<'_> {
 fn advice(errno: Errno) -> &'static str {
     match errno {
         Errno::NOENT | Errno::NOTDIR => {
-            " (is this a Bottlerocket node, and is the socket mounted here?)"
+            " (is the API server running? is this a Bottlerocket node, \
+             and is the socket mounted here?)"
+        }
+        Errno::ISDIR => {
+            " (the API server cannot start while this directory exists: remove it on the node)"
         }
         Errno::CONNREFUSED => {
             " (is the API server running? if it has made a new socket, \

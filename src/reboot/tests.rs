@@ -175,7 +175,8 @@ fn first_request_that_fails_is_a_failure() {
         (
             "missing",
             "cannot connect: no such file or directory \
-             (is this a Bottlerocket node, and is the socket mounted here?)",
+             (is the API server running? is this a Bottlerocket node, \
+             and is the socket mounted here?)",
         ),
         ("unsent", "cannot send the request: broken pipe"),
     ];

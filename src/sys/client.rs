@@ -7,6 +7,7 @@ use core::mem::MaybeUninit;
 use core::time::Duration;
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FileType, stat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -72,11 +73,26 @@ fn perform(
     *exchange = Exchange::new(call);
     let address = SocketAddrUnix::new(socket).map_err(CallError::Connect)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+    let connection = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
         .map_err(CallError::Setup)?;
-    connect(&socket, &address, deadline)?;
-    send(&socket, &call.request(), deadline)?;
-    receive(&socket, exchange, deadline)
+    connect(&connection, &address, deadline).map_err(|error| name_directory(socket, error))?;
+    send(&connection, &call.request(), deadline)?;
+    receive(&connection, exchange, deadline)
+}
+
+/// The error of a connection to the path `socket`, which says so if that is a
+/// directory. The kernel refuses a directory like a socket on which nobody listens,
+/// or denies it to a user who may not write to it.
+fn name_directory(socket: &CStr, error: CallError<'static>) -> CallError<'static> {
+    let is_directory = || {
+        stat(socket).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+    };
+    match error {
+        CallError::Connect(Errno::CONNREFUSED | Errno::ACCESS) if is_directory() => {
+            CallError::Connect(Errno::ISDIR)
+        }
+        error => error,
+    }
 }
 
 fn connect(

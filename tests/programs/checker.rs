@@ -10,9 +10,9 @@ use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboo
 use bottlerocket_simulator::{
     self as simulator, Fault, Lock, MANUAL, Options, Rule, Simulator, View,
 };
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::process::{self, Stdio};
 use std::thread;
@@ -276,7 +276,9 @@ fn socket_that_disappears_after_a_lock_is_not_a_no() {
 }
 
 const MISSING: &str = "cannot connect: no such file or directory \
-                       (is this a Bottlerocket node, and is the socket mounted here?)";
+                       (is the API server running? is this a Bottlerocket node, and is the socket mounted here?)";
+const DIRECTORY: &str = "cannot connect: is a directory (the API server cannot start while this \
+                         directory exists: remove it on the node)";
 const REFUSED: &str = "cannot connect: connection refused (is the API server running? \
                        if it has made a new socket, restart the container that still mounts the old one)";
 
@@ -296,10 +298,10 @@ fn describes_errors_of_the_socket() {
             "file/api.sock",
             "file/api.sock",
             "cannot connect: not a directory \
-             (is this a Bottlerocket node, and is the socket mounted here?)",
+             (is the API server running? is this a Bottlerocket node, and is the socket mounted here?)",
         ),
         ("file", "file", REFUSED),
-        (".", ".", REFUSED),
+        (".", ".", DIRECTORY),
         ("stale", "stale", REFUSED),
         ("datagrams", "datagrams", "cannot connect: wrong type of socket"),
         ("loop", "loop", "cannot connect: too many symbolic links"),
@@ -333,6 +335,15 @@ fn describes_a_missing_permission() {
                (needs uid 0 or group 274, and the SELinux type control_t)";
     assert_eq!(ran, failed(why));
     assert_eq!(node.requested(), [""; 0]);
+}
+
+/// The updater runs as such a user. The kernel denies it the directory.
+#[test]
+fn describes_a_directory_of_another_user() {
+    let (directory, socket) = (Directory::new(), Directory::new());
+    fs::set_permissions(socket.path(), Permissions::from_mode(0o555)).unwrap();
+    let ran = run(program_as_other_user("checker", &directory).arg("-socket").arg(socket.path()));
+    assert_eq!(ran, failed(&format!("{}: {DIRECTORY}", socket.path().display())));
 }
 
 const NOT_204: &str = "SOCKET: the API returned 204 without a reason";

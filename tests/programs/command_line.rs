@@ -299,7 +299,7 @@ fn default_socket_is_the_one_in_the_help() {
     }
     let line = "bottlerocket-checker: cannot read the update status from /run/api.sock: \
                 cannot connect: no such file or directory \
-                (is this a Bottlerocket node, and is the socket mounted here?)\n";
+                (is the API server running? is this a Bottlerocket node, and is the socket mounted here?)\n";
     let expected = Ran { status: Some(3), stdout: String::new(), stderr: line.into() };
     assert_eq!(run(&mut program("checker")), expected);
 }

@@ -257,16 +257,20 @@ fn socket_that_cannot_be_connected_is_a_failure() {
         (
             "missing",
             "cannot connect: no such file or directory \
-             (is this a Bottlerocket node, and is the socket mounted here?)",
+             (is the API server running? is this a Bottlerocket node, and is the socket mounted here?)",
         ),
         (
             "file/api.sock",
             "cannot connect: not a directory \
-             (is this a Bottlerocket node, and is the socket mounted here?)",
+             (is the API server running? is this a Bottlerocket node, and is the socket mounted here?)",
         ),
         ("file", refused),
         ("stale", refused),
-        (".", refused),
+        (
+            ".",
+            "cannot connect: is a directory (the API server cannot start while this directory \
+             exists: remove it on the node)",
+        ),
     ] {
         for (flag, tried) in [
             ("-if-ready=false", "reboot the node through"),

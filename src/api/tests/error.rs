@@ -26,16 +26,24 @@ fn errors_have_a_text_and_a_class() {
         ),
         (
             Connect(Errno::NOENT),
-            "cannot connect: no such file or directory (is this a Bottlerocket node, and is the \
-             socket mounted here?)",
+            "cannot connect: no such file or directory (is the API server running? is this a \
+             Bottlerocket node, and is the socket mounted here?)",
+            Unreachable,
+            false,
+            false,
+        ),
+        (
+            Connect(Errno::ISDIR),
+            "cannot connect: is a directory (the API server cannot start while this directory \
+             exists: remove it on the node)",
             Unreachable,
             false,
             false,
         ),
         (
             Connect(Errno::NOTDIR),
-            "cannot connect: not a directory (is this a Bottlerocket node, and is the socket \
-             mounted here?)",
+            "cannot connect: not a directory (is the API server running? is this a Bottlerocket \
+             node, and is the socket mounted here?)",
             Unreachable,
             false,
             false,

@@ -203,6 +203,7 @@ fn connect_errors_are_passed_on() {
     for (name, errno) in [
         ("none", Errno::NOENT),
         ("file", Errno::CONNREFUSED),
+        ("", Errno::ISDIR),
         ("file/below", Errno::NOTDIR),
         (SOCKET, Errno::CONNREFUSED),
         (&"x".repeat(108), Errno::NAMETOOLONG),

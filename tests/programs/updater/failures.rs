@@ -1,8 +1,8 @@
 //! Failed commands, timeouts, unusable answers.
 
 use super::{
-    BACK, FOUND, MISSING, Node, PREPARED, REFUSED, WHOLE_UPDATE, cannot_be_used, instant,
-    side_by_side, updater, version_of,
+    BACK, DIRECTORY, FOUND, MISSING, Node, PREPARED, REFUSED, WHOLE_UPDATE, cannot_be_used,
+    instant, side_by_side, updater, version_of,
 };
 use crate::common::daemon::{LONG, Outcome, Running};
 use crate::common::records::{Format, Record};
@@ -136,6 +136,7 @@ fn one_cycle_does_not_wait_for_a_socket() {
         (&below_a_file, &not_a_directory),
         (&stale, REFUSED),
         (&file, REFUSED),
+        (&directory.path().to_path_buf(), DIRECTORY),
         (&long, "cannot connect: name too long"),
     ] {
         let begin = Instant::now();

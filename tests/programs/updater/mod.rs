@@ -160,8 +160,11 @@ fn cannot_be_used(call: &str, error: &str, socket: &Path) -> String {
     format!("error: the API is unavailable call={call} error={error} socket={socket}")
 }
 
-const MISSING: &str = "cannot connect: no such file or directory (is this a Bottlerocket node, \
-                       and is the socket mounted here?)";
+const MISSING: &str = "cannot connect: no such file or directory (is the API server running? is \
+                       this a Bottlerocket node, and is the socket mounted here?)";
+
+const DIRECTORY: &str = "cannot connect: is a directory (the API server cannot start while this \
+                         directory exists: remove it on the node)";
 
 const REFUSED: &str = "cannot connect: connection refused (is the API server running? if it has made \
                        a new socket, restart the container that still mounts the old one)";
