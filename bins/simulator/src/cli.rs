@@ -13,7 +13,7 @@ pub const HELP: &str = "\
 A simulated Bottlerocket node: the update API on a Unix socket.
 
 Usage:
-  bottlerocket-simulator [OPTION]...            serve a node until killed
+  bottlerocket-simulator [OPTION]...            serve a node until SIGTERM
   bottlerocket-simulator demo [--programs DIR]  update a node with the programs
   bottlerocket-simulator fleet [OPTION]...      simulate the updaters of a fleet,
                                                 and count their requests to the
@@ -31,8 +31,8 @@ Options:
                         of them)
   --version-lock V      the setting updates.version-lock: latest, or a version
                         with or without a leading v (default: latest)
-  --no-in-place-updates an image without in-place updates: refreshes get 500, and
-                        the status stays 404
+  --no-in-place-updates an image without in-place updates: all commands but the
+                        reboot get 500, and the status stays 404
   --no-boot VERSION     the image of this version does not boot, and the node
                         rolls back; repeatable
   --boot-id PATH        write the id of the current boot to this file, like
@@ -77,6 +77,9 @@ Options of fleet:
                         connections)
 
 A duration is like 250ms, 90s, 10m or 1h30m.
+
+SIGTERM and SIGINT stop the server and remove its socket. SIGKILL leaves the
+socket behind. The real server does the same.
 
 Exit statuses: 0 success; 1 the demo failed; 2 wrong usage; 3 an error.
 

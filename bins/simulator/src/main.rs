@@ -5,11 +5,14 @@ use bottlerocket_simulator::cli::{self, Order};
 use bottlerocket_simulator::demo::Demo;
 use bottlerocket_simulator::fleet::{Fleet, Summary};
 use bottlerocket_simulator::{Options, Simulator};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Error, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{self, Command, ExitCode};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -43,10 +46,28 @@ fn print(text: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Serves a node until the process is killed.
+/// Stops the servers and exits at the first SIGTERM or SIGINT. A clean stop removes the
+/// socket files, as with the real server. SIGKILL leaves them.
+fn stop_at_a_signal(simulators: &Arc<Vec<Simulator>>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    // The thread must not keep the servers alive after an error.
+    let simulators = Arc::downgrade(simulators);
+    thread::spawn(move || {
+        signals.forever().next();
+        for simulator in simulators.upgrade().iter().flat_map(|simulators| simulators.iter()) {
+            simulator.remove_socket();
+        }
+        process::exit(0);
+    });
+    Ok(())
+}
+
+/// Serves a node until a signal stops the process.
 fn serve(socket: &Path, options: Options) -> io::Result<bool> {
     let greeting = greeting(socket, &options);
-    let simulator = Simulator::start(socket, options)?;
+    let simulators = Arc::new(vec![Simulator::start(socket, options)?]);
+    stop_at_a_signal(&simulators)?;
+    let simulator = &simulators[0];
     let mut out = io::stdout();
     out.write_all(greeting.as_bytes())?;
     loop {
@@ -56,9 +77,10 @@ fn serve(socket: &Path, options: Options) -> io::Result<bool> {
     }
 }
 
-/// Serves several nodes until the process is killed.
+/// Serves several nodes until a signal stops the process.
 fn serve_many(socket: &Path, nodes: u32, options: &Options) -> io::Result<bool> {
-    let simulators = Simulator::start_many(socket, nodes, options)?;
+    let simulators = Arc::new(Simulator::start_many(socket, nodes, options)?);
+    stop_at_a_signal(&simulators)?;
     let mut out = io::stdout();
     let path = socket.display();
     writeln!(out, "{nodes} nodes listen on {path}.1 to {path}.{nodes}")?;

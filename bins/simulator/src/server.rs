@@ -184,7 +184,7 @@ impl Simulator {
         self.shared.inner().rules.clear();
     }
 
-    /// Stops the server, but leaves its socket file: connections are refused.
+    /// Stops the server, but leaves its socket file, like SIGKILL: connections are refused.
     pub fn refuse(&self) {
         if let Some(listener) = self.listener().take() {
             listener.stop();
@@ -192,7 +192,7 @@ impl Simulator {
         self.shared.inner().hang_up(None);
     }
 
-    /// Stops the server and removes its socket file.
+    /// Stops the server and removes its socket file, like SIGTERM.
     pub fn remove_socket(&self) {
         self.refuse();
         let _ = fs::remove_file(&self.path);
