@@ -15,7 +15,7 @@ mod start;
 mod stop;
 
 use bottlerocket_updater::api::{Call, Exchange};
-use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
+use bottlerocket_updater::cli::exit::{FAILURE, NEGATIVE, SUCCESS};
 use bottlerocket_updater::cli::flags;
 use bottlerocket_updater::http::page::Page;
 use bottlerocket_updater::sys::client;
@@ -57,6 +57,7 @@ fn main(arguments: Args) -> u8 {
         stop::at_once(stop);
         match run(&mut options) {
             End::Done => SUCCESS,
+            End::Waiting => NEGATIVE,
             End::Failed | End::NoAnswer => FAILURE,
         }
     })

@@ -93,7 +93,8 @@ pub const HELP: Help = Help {
     ],
     success: "with -one-time, the node is Ready or there is nothing to do; otherwise, the \
               updater was stopped by a signal",
-    negative: "",
+    negative: "with -one-time, an update waits: for a window, because the version did not \
+               boot and is held back, or because of -stage-only",
     failure: "with -one-time, the cycle failed or was stopped; otherwise, the socket was \
               missing or refused for longer than -give-up",
     example: "bottlerocket-updater -one-time",

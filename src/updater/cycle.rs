@@ -101,6 +101,9 @@ pub enum Step {
 pub enum End {
     /// The node is Ready, or there is nothing to do. An event said which.
     Done,
+    /// An update waits: for a window, for the end of a hold-back, or for others to
+    /// activate it. An event said which.
+    Waiting,
     /// Something failed. An event said what.
     Failed,
     /// A call had no usable answer. No event said so.
@@ -297,7 +300,10 @@ impl Cycle {
                     (Plan::Ready, _) => Event::Ready(status),
                     _ => Event::NothingToDo(status),
                 });
-                return Step::End(End::Done);
+                return Step::End(match plan {
+                    Plan::Staged | Plan::HeldBack | Plan::Closed => End::Waiting,
+                    Plan::Ready | Plan::Nothing | Plan::Run(_) => End::Done,
+                });
             }
         };
         self.send(command, waiting, status, history, succeeded, emit)

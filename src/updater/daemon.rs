@@ -191,7 +191,7 @@ impl Daemon {
                 }
                 self.back_off(now, call)
             }
-            End::Done | End::Failed => {
+            End::Done | End::Waiting | End::Failed => {
                 self.recover(now, emit);
                 self.until_next_cycle(at.utc)
             }
@@ -297,7 +297,7 @@ impl Daemon {
         let cycles = &mut self.cycles;
         let since = *cycles.since.get_or_insert(now);
         cycles.ended = cycles.ended.saturating_add(1);
-        if end != End::Done {
+        if matches!(end, End::Failed | End::NoAnswer) {
             cycles.failed = cycles.failed.saturating_add(1);
             return;
         }

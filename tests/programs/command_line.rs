@@ -58,7 +58,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 4] = [
 const STATUSES: [(&str, &[usize]); 4] = [
     ("checker", &[0, 1, 2, 3]),
     ("reboot", &[0, 1, 2, 3]),
-    ("updater", &[0, 2, 3]),
+    ("updater", &[0, 1, 2, 3]),
     ("install", &[0, 2, 3]),
 ];
 

@@ -260,7 +260,7 @@ fn outside_windows_the_updater_only_refreshes() {
             "info: update is waiting for the next window state={} version=1.26.1 opens={opens}",
             state.name()
         );
-        outcome.is(0, &[&waits]);
+        outcome.is(1, &[&waits]);
         assert_eq!(node.look(|view| view.node.state()), Some(state));
         let [look, refresh, again] = &node.requested()[..] else { panic!() };
         assert_eq!((look, again), (&"GET /updates/status".into(), look));
@@ -283,6 +283,21 @@ fn outside_windows_the_updater_only_refreshes() {
     let versions: Vec<_> = waits.map(|record| record.get("version")).collect();
     assert_eq!(versions, ["1.26.1", "1.26.2"]);
     assert_eq!(node.look(|view| view.count("POST", Prepare.path())), 0);
+}
+
+/// The docs show this to an operator who cannot wait for the window.
+#[test]
+fn flag_overrides_the_windows_of_the_environment_once() {
+    let ([begin, end], node) = ([6, 7].map(minutes_from_now), Node::start(Node::instant()));
+    let update = |arguments: &[&str]| {
+        let mut command = node.program("updater");
+        command.env("BOTTLEROCKET_UPDATER_WINDOW", format!("{}-{}", begin.0, end.0));
+        run(command.arg("-one-time").args(arguments)).status
+    };
+    assert_eq!(update(&[]), Some(1));
+    assert_eq!(node.look(|view| view.node.state()), Some(State::Available));
+    assert_eq!(update(&["-window=00:00-24:00"]), Some(0));
+    assert_eq!(node.look(|view| view.node.state()), Some(State::Ready));
 }
 
 #[test]
@@ -309,14 +324,15 @@ fn stage_only_does_not_activate() {
         Outcome::of(run(node.program("updater").args(["-one-time", "-stage-only"])), Format::Logfmt)
     };
     let first = cycle();
-    assert_eq!((first.status, first.summary().last().unwrap().as_str()), (Some(0), staged));
-    cycle().is(0, &[staged]);
+    assert_eq!((first.status, first.summary().last().unwrap().as_str()), (Some(1), staged));
+    cycle().is(1, &[staged]);
     assert_eq!(node.look(|view| view.node.state()), Some(State::Staged));
     assert_eq!(node.look(|view| view.count("POST", Activate.path())), 0);
     // Another client activates the update.
     node.run(Activate).unwrap();
     let third = cycle();
-    assert_eq!(third.records.last().unwrap().get("event"), "ready");
+    let last = third.records.last().unwrap().get("event");
+    assert_eq!((third.status, last), (Some(0), "ready"));
 }
 
 /// The log of a daemon that updates a node, at this level.

@@ -83,12 +83,16 @@ impl StatefulNode {
     }
 }
 
-/// The log of a run that succeeds.
+/// The log of a run that succeeds, or after which an update waits.
 #[track_caller]
 fn summary(command: &mut Command, arguments: &[&str]) -> Vec<String> {
     let outcome = Outcome::of(run(command.args(arguments)), Format::Logfmt);
-    assert_eq!(outcome.status, Some(0), "{:?}", outcome.summary());
-    outcome.summary()
+    let summary = outcome.summary();
+    let held_back = "info: version is held back because it did not boot ";
+    let waits = |line: &String| line.starts_with(held_back) || line.starts_with(STAGED);
+    let status = if summary.iter().any(waits) { 1 } else { 0 };
+    assert_eq!(outcome.status, Some(status), "{summary:?}");
+    summary
 }
 
 const FOUND: &str = "info: update found, preparing it running=1.26.0 version=1.26.1 \
@@ -102,6 +106,8 @@ const READY: &str = "info: ready, waiting for the reboot state=Ready next=1.26.1
                      variant=aws-k8s-1.30 arch=x86_64";
 
 const WHOLE_UPDATE: [&str; 4] = [FOUND, PREPARED, ACTIVATED, READY];
+
+const STAGED: &str = "info: update is staged, not activating it because of -stage-only ";
 
 const ROLLED_BACK: &str = "error: the new version did not boot and the node rolled back; \
                            holding the version back version=1.26.1 variant=aws-k8s-1.30 \

@@ -45,7 +45,7 @@ fn version_that_did_not_boot_is_held_back() {
     let mut second = next_boot(&first, "second", Some(24 * HOUR));
     second.rows(&FOUND_AVAILABLE[..2]);
     second.row(("status", 200, "Available 1.26.1 - refresh@1", forever(&rolled_back)));
-    second.ends(End::Done);
+    second.ends(End::Waiting);
     assert!(second.history.has_changed());
     // The next cycle, and the next boot.
     for boot in ["second", "third"] {
@@ -55,7 +55,7 @@ fn version_that_did_not_boot_is_held_back() {
         again.row(("status", 0, "Available 1.26.1 - refresh@1", ""));
         again.row(("refresh", 0, "204", ""));
         again.row(("status", 200, "Available 1.26.1 - refresh@2", forever(&held)));
-        again.ends(End::Done);
+        again.ends(End::Waiting);
     }
     // The hold is over.
     let mut again = next_boot(&second, "third", Some(24 * HOUR));
@@ -81,7 +81,7 @@ fn version_that_did_not_boot_is_held_back() {
             ("status", 200, status, ""),
             ("status", 400, "+400ms Staged 1.26.1 1.26.1 refresh@2", forever(&held)),
         ]);
-        again.ends(End::Done);
+        again.ends(End::Waiting);
     }
     // It does not replace an update that is Ready.
     let ready_2 = READY.replace("1.26.1", "1.26.2");

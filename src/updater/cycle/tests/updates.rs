@@ -159,7 +159,7 @@ fn stage_only_ends_when_the_update_is_staged() {
     let mut script = Script::new(settings.clone());
     script.rows(&FOUND_AVAILABLE).rows(&STAGED[..1]);
     script.row(("status", 200, "Staged 1.26.1 1.26.1 prepare@2", forever(&prepared)));
-    script.ends(End::Done);
+    script.ends(End::Waiting);
     // Each cycle refreshes, and prepares again if another version is chosen.
     let mut script = Script::new(settings.clone());
     script.rows(&[
@@ -167,7 +167,7 @@ fn stage_only_ends_when_the_update_is_staged() {
         ("refresh", 0, "204", ""),
         ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", staged),
     ]);
-    script.ends(End::Done);
+    script.ends(End::Waiting);
     let mut script = Script::new(settings.clone());
     script.rows(&[
         ("status", 0, "Staged 1.26.1 1.26.1 prepare@2", ""),

@@ -36,14 +36,14 @@ fn only_a_refresh_begins_outside_of_the_windows() {
             ("refresh", 0, "204", ""),
             ("status", 200, "Available 1.26.1 - refresh@1", CLOSED),
         ])
-        .ends(End::Done);
+        .ends(End::Waiting);
     in_window(open_in(60))
         .rows(&[
             ("status", 0, "Staged 1.26.1 1.26.1 prepare@1", ""),
             ("refresh", 0, "204", ""),
             ("status", 200, "Staged 1.26.1 1.26.1 refresh@2", CLOSED_STAGED),
         ])
-        .ends(End::Done);
+        .ends(End::Waiting);
     // Another version was chosen after the prepare.
     in_window(open_in(60))
         .rows(&[
@@ -51,7 +51,7 @@ fn only_a_refresh_begins_outside_of_the_windows() {
             ("refresh", 0, "204", ""),
             ("status", 200, "Staged 1.26.1 1.26.0 refresh@2", CLOSED_STAGED),
         ])
-        .ends(End::Done);
+        .ends(End::Waiting);
     let settings = Settings { windows: open_in(60), refresh_ready: true, ..Settings::default() };
     Script::new(settings)
         .rows(&[
@@ -65,7 +65,7 @@ fn only_a_refresh_begins_outside_of_the_windows() {
                  version=1.26.1 opens=1970-01-02T01:00:00.000Z",
             ),
         ])
-        .ends(End::Done);
+        .ends(End::Waiting);
     // Nodes without an update do not wait for a window.
     for (status, logged) in [
         ("Idle - - refresh@1", NOTHING),
@@ -99,7 +99,7 @@ fn update_runs_inside_of_a_window() {
     script.rows(&FOUND_AVAILABLE[..2]);
     let closed = CLOSED.replace("02T01:00:00", "09T00:00:00");
     let status = "+3599800ms Available 1.26.1 - refresh@1";
-    script.row(("status", 200, status, forever(&closed))).ends(End::Done);
+    script.row(("status", 200, status, forever(&closed))).ends(End::Waiting);
     let mut script = in_window(open_in(60));
     script.rows(&FOUND_AVAILABLE[..2]).rows(&[
         ("status", 200, "+3599800ms Available 1.26.1 - refresh@1", ""),
@@ -116,7 +116,7 @@ fn prepare_that_outlasts_the_window_finishes() {
         ("prepare", 0, "204", FOUND),
         ("status", 200, "+20m Staged 1.26.1 1.26.1 prepare@2", forever(&prepared)),
     ]);
-    script.ends(End::Done);
+    script.ends(End::Waiting);
     // A prepare that failed, or whose answer was lost, is not repeated.
     let failed = "error msg=\"command failed\" command=prepare version=1.26.1 status=Failed exit_status=1 \
                   took=20m stderr=\"no space \\\"left\\\" on device\"";
@@ -132,7 +132,7 @@ fn prepare_that_outlasts_the_window_finishes() {
         ("prepare", 0, "+10m break", ""),
         ("status", 200, "Available 1.26.1 - refresh@1", forever(&closed)),
     ]);
-    script.ends(End::Done);
+    script.ends(End::Waiting);
 }
 
 #[test]
@@ -143,5 +143,5 @@ fn activate_locked_out_until_the_window_closes_waits_for_the_next() {
         ("activate", 0, "423", BUSY),
         ("status", 400, "+10m Staged 1.26.1 1.26.1 prepare@2", forever(&next_week)),
     ]);
-    script.ends(End::Done);
+    script.ends(End::Waiting);
 }
