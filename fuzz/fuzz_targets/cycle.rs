@@ -6,6 +6,7 @@ use bottlerocket_fuzz::choices::{Choices, any_answer};
 use bottlerocket_updater::api::status::{State, Status, copy};
 use bottlerocket_updater::api::{Answer, Call, Command};
 use bottlerocket_updater::text::excerpt::Excerpt;
+use bottlerocket_updater::updater::commands::Commands;
 use bottlerocket_updater::updater::cycle::{Context, Cycle, End, Now, Settings, Step};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::history::History;
@@ -39,6 +40,8 @@ fuzz_target!(|bytes: &[u8]| {
     // The last answer, if it was to a status call: `Some(None)` if there is no status.
     let mut known: Option<Option<Status>> = None;
     let (mut refresh_sent, mut refreshed) = (false, false);
+    let mut commands = Commands::default();
+    let mut activate_failed = false;
     let mut last_told = None;
     let end = loop {
         let (call, pause) = match step {
@@ -48,7 +51,8 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(pause <= PAUSE_MAX);
         if let Call::Start(command) = call {
             let status = known.take().expect("a command follows a status");
-            check(command, status, refreshed, settings.refresh_ready);
+            let refresh_ready = settings.refresh_ready;
+            check(command, status, refreshed, refresh_ready, activate_failed);
             assert!(command != Command::Activate || !settings.stage_only);
             let utc = now + Duration::from_secs(1_800_000_000);
             assert!(command == Command::Refresh || settings.windows.is_open(utc));
@@ -73,9 +77,12 @@ fuzz_target!(|bytes: &[u8]| {
         let last = known.flatten().and_then(|status| status.last_command);
         refreshed |=
             refresh_sent && last.is_some_and(|last| last.name == "refresh" && last.succeeded());
+        activate_failed |=
+            last.is_some_and(|last| last.name == "activate" && !last.succeeded());
         last_told = None;
         let at = Now { now, utc: now + Duration::from_secs(1_800_000_000) };
-        let context = Context { at, settings: &settings, history: &mut history };
+        let (history, commands) = (&mut history, &mut commands);
+        let context = Context { at, settings: &settings, history, commands };
         step =
             cycle.on_answer(context, &answer, &mut |event: Event| last_told = Some(event.kind()));
         calls += 1;
@@ -90,8 +97,14 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Checks that the state asks for this command.
-fn check(command: Command, status: Option<Status>, refreshed: bool, refresh_ready: bool) {
+/// Checks that the state asks for this command, after an activate that failed or not.
+fn check(
+    command: Command,
+    status: Option<Status>,
+    refreshed: bool,
+    refresh_ready: bool,
+    activate_failed: bool,
+) {
     let Some(status) = status else { return assert_eq!(command, Command::Refresh) };
     let ready = status.state == State::Ready;
     assert!(!ready || refresh_ready, "{command:?} for a node that is Ready");
@@ -101,7 +114,8 @@ fn check(command: Command, status: Option<Status>, refreshed: bool, refresh_read
     let asked = match command {
         Command::Refresh => true,
         Command::Prepare => {
-            chosen && (status.state == State::Available || status.state == State::Staged && !same)
+            let again = status.state == State::Staged && (!same || activate_failed);
+            chosen && (status.state == State::Available || again)
         }
         Command::Activate => chosen && status.state == State::Staged && same,
         Command::Deactivate => chosen && ready && !same,

@@ -20,6 +20,7 @@
 
 use crate::api::status::{LastCommand, Status, Text, copy};
 use crate::api::{Answer, Call, CallError, Command};
+use crate::updater::commands::Commands;
 use crate::updater::event::{Event, Update};
 use crate::updater::history::{Finding, History};
 use crate::updater::plan::{Inputs, Plan, plan};
@@ -189,13 +190,18 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// What is remembered of earlier boots.
     pub history: &'a mut History,
+    /// What is remembered of earlier commands.
+    pub commands: &'a mut Commands,
 }
 
 impl Context<'_> {
-    /// Compares the history with a status, and emits what became of activated
-    /// versions.
-    fn observe(&mut self, status: &Status, emit: &mut dyn FnMut(Event)) {
-        observe(self.history, self.at.utc, status, emit);
+    /// Compares what is remembered with a status; `None` if there has been no command
+    /// since the node booted. Emits what became of activated versions.
+    pub fn observe(&mut self, status: Option<&Status>, emit: &mut dyn FnMut(Event)) {
+        self.commands.observe(status);
+        if let Some(status) = status {
+            observe(self.history, self.at.utc, status, emit);
+        }
     }
 }
 
@@ -269,16 +275,15 @@ impl Cycle {
         succeeded: Option<&Sent>,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
-        if let Some(status) = status {
-            context.observe(status, emit);
-        }
-        let Context { at: Now { utc, .. }, settings, history } = context;
+        context.observe(status, emit);
+        let Context { at: Now { utc, .. }, settings, history, commands } = context;
         let chosen = status.and_then(|status| status.chosen);
         let hold = chosen.and_then(|chosen| history.hold_for(*utc, chosen));
         let plan = plan(Inputs {
             status,
             refreshed: self.refreshed,
             refresh_ready: settings.refresh_ready,
+            activate_failed: commands.activate_failed(),
             stage_only: settings.stage_only,
             held_back: hold.is_some(),
             closed: !settings.windows.is_open(*utc),
@@ -456,14 +461,15 @@ impl Cycle {
         let command = following.sent.command;
         if last.name != command.name() {
             // Another client's command has finished since. Only the state counts.
+            if command == Command::Prepare {
+                context.commands.prepare_ended();
+            }
             return self.decide(following.waiting(), context, status, None, emit);
         }
         self.confirm_start(&mut following, emit);
         if !last.succeeded() {
             // If this was an activate, the version does not count as activated.
-            if let Some(status) = status {
-                context.observe(status, emit);
-            }
+            context.observe(status, emit);
             let version = &following.sent.version;
             emit(Event::CommandFailed { command, version, last, took });
             return Step::End(End::Failed);

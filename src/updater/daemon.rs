@@ -6,7 +6,8 @@
 
 use crate::api::{Answer, Call, CallError, ErrorKind};
 use crate::text::duration::millis;
-use crate::updater::cycle::{self, Context, Cycle, End, Now, Settings, Step};
+use crate::updater::commands::Commands;
+use crate::updater::cycle::{Context, Cycle, End, Now, Settings, Step};
 use crate::updater::event::Event;
 use crate::updater::history::History;
 use core::mem;
@@ -122,6 +123,7 @@ pub struct Daemon {
     api: Api,
     cycle: Cycle,
     cycles: Cycles,
+    commands: Commands,
     /// What the operator has set for all cycles.
     pub settings: Settings,
     /// What is remembered of earlier boots. Save its changes before the next call.
@@ -138,8 +140,8 @@ impl Daemon {
         random: u64,
     ) -> (Self, Next) {
         let (cycle, call) = Cycle::begin();
-        let (api, cycles) = (Api::Unknown, Cycles::default());
-        let daemon = Self { settings, history, schedule, random, cycle, cycles, api };
+        let (api, cycles, commands) = (Api::Unknown, Cycles::default(), Commands::default());
+        let daemon = Self { settings, history, schedule, random, cycle, cycles, commands, api };
         (daemon, Next::Call(call, Duration::ZERO))
     }
 
@@ -158,17 +160,18 @@ impl Daemon {
         if failed && self.is_time_to_give_up(now, answer, emit) {
             return Next::End(End::NoAnswer);
         }
+        let Self { settings, history, commands, .. } = self;
+        let mut context = Context { at, settings, history, commands };
         if is_deferred {
             // The node may be rebooted before the cycle begins.
             if let Ok(Answer::Status(status)) = answer {
-                cycle::observe(&mut self.history, at.utc, status, emit);
+                context.observe(Some(status), emit);
             }
             let pause = self.random_up_to(self.schedule.interval);
             let begins_in = self.or_before_window_closes(at.utc, pause);
             emit(Event::CycleDeferred { begins_in });
             return Next::Call(call, begins_in);
         }
-        let context = Context { at, settings: &self.settings, history: &mut self.history };
         let step = self.cycle.on_answer(context, answer, emit);
         if let (Step::End(end), true) = (step, self.schedule.once) {
             return Next::End(end);

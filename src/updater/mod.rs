@@ -1,5 +1,6 @@
 //! What only the updater has.
 
+pub mod commands;
 pub mod config;
 pub mod cycle;
 pub mod daemon;

@@ -30,6 +30,9 @@ pub struct Inputs<'a> {
     /// Whether an update that is Ready may be replaced when another version is chosen.
     /// If not, nothing changes it, because the node may be draining already.
     pub refresh_ready: bool,
+    /// Whether an activate of what is staged has failed, and no prepare has succeeded
+    /// since.
+    pub activate_failed: bool,
     /// Whether activating is left to others.
     pub stage_only: bool,
     /// Whether the chosen version did not boot and is held back.
@@ -49,6 +52,7 @@ pub struct Inputs<'a> {
 /// | Idle | any or none | nothing |
 /// | Available, Staged, Ready | none | nothing |
 /// | Available | any | prepare |
+/// | Staged | the staged version, after a failed activate | prepare again |
 /// | Staged | the staged version | activate |
 /// | Staged | another version | prepare again |
 /// | Ready | the staged version | nothing |
@@ -85,7 +89,9 @@ fn by_state(inputs: Inputs) -> Plan {
         (State::Ready, false) => Plan::Ready,
         (State::Idle, _) | (_, false) => Plan::Nothing,
         (State::Available, true) => Plan::Run(Command::Prepare),
-        (State::Staged, true) if chosen_is_staged => Plan::Run(Command::Activate),
+        (State::Staged, true) if chosen_is_staged && !inputs.activate_failed => {
+            Plan::Run(Command::Activate)
+        }
         (State::Staged, true) => Plan::Run(Command::Prepare),
         (State::Ready, true) if chosen_is_staged => Plan::Ready,
         (State::Ready, true) => Plan::Run(Command::Deactivate),
@@ -144,13 +150,26 @@ mod tests {
     }
 
     fn decide(status: &Status, refreshed: bool, refresh_ready: bool) -> Plan {
-        plan(Inputs { status: Some(status), refreshed, refresh_ready, ..NO_INPUTS })
+        decide_after(false, status, refreshed, refresh_ready)
     }
+
+    fn decide_after(
+        activate_failed: bool,
+        status: &Status,
+        refreshed: bool,
+        refresh_ready: bool,
+    ) -> Plan {
+        let status = Some(status);
+        plan(Inputs { status, refreshed, refresh_ready, activate_failed, ..NO_INPUTS })
+    }
+
+    const BOTH: [bool; 2] = [false, true];
 
     const NO_INPUTS: Inputs = Inputs {
         status: None,
         refreshed: false,
         refresh_ready: false,
+        activate_failed: false,
         stage_only: false,
         held_back: false,
         closed: false,
@@ -219,6 +238,21 @@ mod tests {
     }
 
     #[test]
+    fn failed_activate_replaces_only_the_activate_by_a_prepare() {
+        for status in all_statuses() {
+            for (refreshed, refresh_ready) in BOTH.map(|one| BOTH.map(|two| (one, two))).concat() {
+                let before = decide(&status, refreshed, refresh_ready);
+                let expected = match before {
+                    Plan::Run(Command::Activate) => Plan::Run(Command::Prepare),
+                    other => other,
+                };
+                let after = decide_after(true, &status, refreshed, refresh_ready);
+                assert_eq!(after, expected, "{status:?}");
+            }
+        }
+    }
+
+    #[test]
     fn another_variant_or_architecture_is_another_image() {
         for other in [
             Image { arch: "aarch64", ..image("1.26.1") },
@@ -238,17 +272,20 @@ mod tests {
     #[test]
     fn limits_stop_only_commands_that_change_the_node() {
         use Command::{Activate, Deactivate, Prepare, Refresh};
-        let both = [false, true];
-        for status in all_statuses() {
-            for (refreshed, refresh_ready) in [(false, false), (true, false), (true, true)] {
-                let free = decide(&status, refreshed, refresh_ready);
-                for (stage_only, held_back, closed) in both.into_iter().flat_map(|one| {
-                    both.into_iter().flat_map(move |two| both.map(|three| (one, two, three)))
+        let looks = [(false, false), (true, false), (true, true)];
+        for (status, activate_failed) in
+            all_statuses().iter().flat_map(|status| BOTH.map(|failed| (status, failed)))
+        {
+            for (refreshed, refresh_ready) in looks {
+                let free = decide_after(activate_failed, status, refreshed, refresh_ready);
+                for (stage_only, held_back, closed) in BOTH.into_iter().flat_map(|one| {
+                    BOTH.into_iter().flat_map(move |two| BOTH.map(|three| (one, two, three)))
                 }) {
                     let limited = plan(Inputs {
-                        status: Some(&status),
+                        status: Some(status),
                         refreshed,
                         refresh_ready,
+                        activate_failed,
                         stage_only,
                         held_back,
                         closed,

@@ -108,9 +108,9 @@ fn page_after_an_update() {
     script.play(&["refused", "404", "204", "Available 1.26.1 - refresh@1", "+63s 204"]);
     script.play(&["423", "423", "Staged 1.26.1 1.26.1 prepare@2"]);
     script.play(&["204", "Staged 1.26.1 1.26.1 activate!Failed@3"]);
-    // The next cycle.
-    script.play(&["Staged 1.26.1 1.26.1 activate!Failed@3", "204"]);
-    script.play(&["Staged 1.26.1 1.26.1 refresh@4", "204", "Ready 1.26.1 1.26.1 activate@5"]);
+    // The next cycle. Another client has prepared the update again.
+    script.play(&["Staged 1.26.1 1.26.1 prepare@4", "204"]);
+    script.play(&["Staged 1.26.1 1.26.1 refresh@5", "204", "Ready 1.26.1 1.26.1 activate@6"]);
     script.now = BEGIN + Duration::from_millis(1_800_250);
     let expected = include_str!("after-an-update.prom");
     let expected = expected.replace("VERSION", env!("CARGO_PKG_VERSION"));

@@ -9,7 +9,7 @@ use crate::common::records::Format;
 use crate::common::{Directory, run};
 use bottlerocket_simulator::Command::{Activate, Prepare, Refresh};
 use bottlerocket_simulator::State::Ready;
-use bottlerocket_simulator::{MANUAL, Options, Simulator};
+use bottlerocket_simulator::{Ending, MANUAL, Options, Simulator};
 use rustix::process::Signal;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -83,13 +83,39 @@ fn daemon_retries_after_a_failure() {
         FOUND,
         PREPARED,
         &failed("activate", 3, "no luck"),
+        FOUND,
+        PREPARED,
         ACTIVATED,
         READY,
         STOPPED,
     ];
     assert_eq!(summary, expected);
-    // The image was still staged, so it was not written again.
-    assert_eq!(node.requests().iter().filter(|request| *request == "prepare 204").count(), 2);
+    // After the activate that failed, the image was written again.
+    assert_eq!(node.requests().iter().filter(|request| *request == "prepare 204").count(), 3);
+}
+
+/// The node refuses each activate until a prepare has written the image again.
+#[test]
+fn daemon_prepares_again_if_the_staged_update_cannot_be_activated() {
+    let cases = [
+        (&[Refresh, Prepare][..], Prepare, Ending::failed(1, "connection reset")),
+        (&[Refresh][..], Prepare, Ending::no_update_required()),
+        (&[Refresh, Prepare][..], Activate, Ending::cut_off()),
+    ];
+    side_by_side(cases, |(before, action, ending)| {
+        let node = Node::new(instant());
+        node.run(before);
+        node.simulator.change(|node, _| node.end_next(action, ending));
+        node.run(&[action]);
+        let mut updater = Running::start(&mut node.updater(&OFTEN));
+        updater.wait_for("command failed");
+        updater.wait_for("ready, waiting for the reboot");
+        updater.stop(Signal::TERM);
+        let requests = node.requests();
+        let posts: Vec<_> = requests.iter().filter(|request| request.ends_with(" 204")).collect();
+        let ours = ["refresh 204", "activate 204", "refresh 204", "prepare 204", "activate 204"];
+        assert_eq!(posts, ours);
+    });
 }
 
 #[test]

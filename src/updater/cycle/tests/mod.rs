@@ -24,6 +24,7 @@ mod lock;
 mod lost_answers;
 mod outcomes;
 mod random;
+mod staged;
 mod updates;
 mod windows;
 
@@ -123,6 +124,7 @@ struct Script {
     cycle: Cycle,
     settings: Settings,
     history: History,
+    commands: Commands,
     next: Step,
     now: Duration,
 }
@@ -133,13 +135,14 @@ impl Script {
         // The clock may count from any point in time.
         let now = Duration::from_secs(86_400);
         let next = Step::Call(call, Duration::ZERO);
-        Self { cycle, settings, history: History::default(), next, now }
+        let (history, commands) = (History::default(), Commands::default());
+        Self { cycle, settings, history, commands, next, now }
     }
 
     fn on_answer(&mut self, answer: &Answered, emit: &mut dyn FnMut(Event)) {
-        let Self { cycle, settings, history, now, .. } = self;
+        let Self { cycle, settings, history, commands, now, .. } = self;
         let at = Now { now: *now, utc: *now };
-        self.next = cycle.on_answer(Context { at, settings, history }, answer, emit);
+        self.next = cycle.on_answer(Context { at, settings, history, commands }, answer, emit);
     }
 
     #[track_caller]

@@ -92,6 +92,7 @@ fn any_sequence_of_answers_ends_the_cycle() {
             false => History::new(copy("here"), None),
         };
         let (mut now, mut calls, mut commands) = (Duration::ZERO, 0, 0);
+        let mut remembered = Commands::default();
         let mut utc = Duration::from_secs(numbers.below(1_000_000));
         let (mut good_refresh, mut refresh_sent) = (false, false);
         let obedience = *numbers.one_of(&[0, 0, 50]);
@@ -151,7 +152,8 @@ fn any_sequence_of_answers_ends_the_cycle() {
             }
             let mut events = vec![];
             let at = Now { now, utc };
-            let context = Context { at, settings: &settings, history: &mut history };
+            let (history, commands) = (&mut history, &mut remembered);
+            let context = Context { at, settings: &settings, history, commands };
             let emit = &mut |event: Event| {
                 events.push(event.kind().name());
                 if let Event::WindowClosed { opens, .. } = event {
