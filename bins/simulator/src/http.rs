@@ -69,7 +69,7 @@ pub struct Parts {
 pub fn parse(bytes: &[u8]) -> Parsed {
     let mut head: Option<Head> = None;
     let mut end = 0;
-    // Each part but the last one is a complete line.
+    // Only the last part can be an incomplete line.
     for part in bytes.split_inclusive(|byte| *byte == b'\n') {
         let Some(line) = part.strip_suffix(b"\n") else {
             break;
