@@ -136,7 +136,7 @@ fn limits_hold_for_a_prepare_after_a_failed_activate() {
     let mut script = Script::new(settings);
     script.rows(&LOOK_AND_REFRESH).row(("prepare", 0, "204", FOUND));
     script.row(("status", 200, "Staged 1.26.1 1.26.1 prepare@5", forever(&prepared)));
-    script.ends(End::Done);
+    script.ends(End::Waiting);
     // The windows are closed.
     let mut settings = Settings::default();
     settings.windows.add(b"12:00-13:00").unwrap();
@@ -144,5 +144,5 @@ fn limits_hold_for_a_prepare_after_a_failed_activate() {
                   version=1.26.1 opens=1970-01-02T12:00:00.000Z";
     let mut script = Script::new(settings);
     script.rows(&LOOK_AND_REFRESH[..2]);
-    script.row(("status", 200, "Staged 1.26.1 1.26.1 refresh@4", closed)).ends(End::Done);
+    script.row(("status", 200, "Staged 1.26.1 1.26.1 refresh@4", closed)).ends(End::Waiting);
 }
