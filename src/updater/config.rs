@@ -26,6 +26,8 @@ pub const FLAGS_MAX: usize = 760;
 /// The end of a list that is too long.
 const AND_MORE: &str = " ...";
 
+/// The shortest interval, except in tests.
+const INTERVAL_MIN: Duration = Duration::from_secs(10);
 /// The longest jitter that the operator has not set.
 const JITTER_MAX: Duration = Duration::from_secs(60);
 
@@ -35,8 +37,8 @@ crate::flags! {
         socket: &'a CStr = DEFAULT_SOCKET, "-socket PATH", "socket of the node's API";
         one_time: bool = false, "-one-time",
             "run one cycle immediately, then exit", default "run as a daemon";
-        interval: Positive = Positive::seconds(10 * 60), "-interval DURATION",
-            "time from the end of a cycle to the start of the next";
+        interval: Interval = Interval(Duration::from_secs(10 * 60)), "-interval DURATION",
+            "time from the end of a cycle to the start of the next, at least 10s";
         jitter: Jitter = Jitter(None), "-jitter DURATION",
             "lengthen each interval at random by up to this, so that nodes do not act at the \
              same time; 0s for none",
@@ -72,6 +74,8 @@ crate::flags! {
             "stop waiting for a deactivate after this time";
         log_format: Format = Format::Logfmt, "-log-format FORMAT", "logfmt or json";
         log_level: Level = Level::Info, "-log-level LEVEL", "error, info or debug";
+        test_interval: TestInterval = TestInterval(None), "-test-interval DURATION",
+            "in place of -interval, without a lower limit; for tests", default "none";
         boot_id: &'a CStr = c"/proc/sys/kernel/random/boot_id", "-boot-id PATH",
             "file that contains an ID of the current boot";
         print_config: bool = false, "-print-config",
@@ -141,9 +145,14 @@ impl<'a> Options<'a> {
         list
     }
 
+    /// The time between two cycles.
+    fn interval(&self) -> Duration {
+        self.test_interval.0.unwrap_or(self.interval.0)
+    }
+
     /// The jitter: a tenth of the interval, at most a minute, unless it is set.
     fn jitter(&self) -> Duration {
-        let default = Duration::from_millis(duration::millis(self.interval.0) / 10);
+        let default = Duration::from_millis(duration::millis(self.interval()) / 10);
         self.jitter.0.unwrap_or(default.min(JITTER_MAX))
     }
 
@@ -151,7 +160,7 @@ impl<'a> Options<'a> {
     pub fn schedule(&self) -> Schedule {
         Schedule {
             once: self.one_time,
-            interval: self.interval.0,
+            interval: self.interval(),
             jitter: self.jitter(),
             give_up: self.give_up,
         }
@@ -178,6 +187,46 @@ impl<'a> Options<'a> {
             refresh_ready: self.refresh_ready,
             stage_only: self.stage_only,
             windows: self.window.windows.clone(),
+        }
+    }
+}
+
+/// The time between two cycles. One that is shorter would load the API and the update
+/// repository without a use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval(pub Duration);
+
+impl FlagValue<'_> for Interval {
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        let parsed = duration::parse(text.to_bytes()).filter(|parsed| *parsed >= INTERVAL_MIN);
+        self.0 = parsed.ok_or("it takes a duration of at least 10s, like 10m or 1h30m")?;
+        Ok(())
+    }
+}
+
+impl Show for Interval {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        self.0.show(buffer);
+    }
+}
+
+/// The time between two cycles in a test. It takes the place of the interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TestInterval(pub Option<Duration>);
+
+impl FlagValue<'_> for TestInterval {
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        let mut interval = Positive(Duration::ZERO);
+        interval.set(text)?;
+        self.0 = Some(interval.0);
+        Ok(())
+    }
+}
+
+impl Show for TestInterval {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        if let Some(interval) = self.0 {
+            interval.show(buffer);
         }
     }
 }
@@ -350,7 +399,16 @@ impl Show for Level {
         put!(buffer, self.name());
     }
 }
-display!(Jitter, WindowFlag<'_>, DurationOrNever, Listen<'_>, Format, Level);
+display!(
+    Interval,
+    TestInterval,
+    Jitter,
+    WindowFlag<'_>,
+    DurationOrNever,
+    Listen<'_>,
+    Format,
+    Level
+);
 
 #[cfg(test)]
 mod tests;

@@ -100,7 +100,7 @@ def test_sigterm_stops_the_updater_during_a_prepare(containers, updater, simulat
 
 
 def test_updater_exits_on_a_stale_socket_and_recovers_after_a_restart(containers, updater, node):
-    flags = [*NO_JITTER, "-interval=1s", "-give-up=2s"]
+    flags = [*NO_JITTER, "-test-interval=1s", "-give-up=2s"]
     container = start(containers, updater, node, *flags)
     log = containers.logs(container)
     log.wait_for(READY)

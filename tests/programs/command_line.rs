@@ -47,6 +47,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 4] = [
             ("-deactivate-timeout DURATION", "1m"),
             ("-log-format FORMAT", "logfmt"),
             ("-log-level LEVEL", "info"),
+            ("-test-interval DURATION", "none"),
             ("-boot-id PATH", "/proc/sys/kernel/random/boot_id"),
             ("-print-config", "false"),
         ],
@@ -153,6 +154,7 @@ fn wrong_command_line_is_described_in_one_line() {
     let socket_users = &PROGRAMS[..3];
     let timed = &PROGRAMS[..2];
     let positive = "it takes a duration above zero, like 90s, 10m or 1h30m";
+    let interval = "it takes a duration of at least 10s, like 10m or 1h30m";
     let duration = "it takes a duration like 90s, 10m or 1h30m";
     let switch = "it takes false or true";
     let bad = |value: &str, flag: &str, wanted: &str| {
@@ -213,7 +215,8 @@ fn wrong_command_line_is_described_in_one_line() {
         (&["reboot"], &["-if-ready", "-timeout=x"], bad("x", "-timeout", positive)),
         (&["reboot"], &["-refresh"], "unknown flag \"-refresh\"".into()),
         (&["updater"], &["-timeout=1m"], "unknown flag \"-timeout=1m\"".into()),
-        (&["updater"], &["-interval=0s"], bad("0s", "-interval", positive)),
+        (&["updater"], &["-interval=9s"], bad("9s", "-interval", interval)),
+        (&["updater"], &["-test-interval=0s"], bad("0s", "-test-interval", positive)),
         (&["updater"], &["-jitter=often"], bad("often", "-jitter", duration)),
         (&["updater"], &["-give-up=-1m"], bad("-1m", "-give-up", duration)),
         (&["updater"], &["-refresh-timeout=1"], bad("1", "-refresh-timeout", positive)),

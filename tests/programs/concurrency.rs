@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The updater starts its first cycle at once and runs cycles often.
-const OFTEN: [&str; 2] = ["-interval=20ms", "-jitter=0s"];
+const OFTEN: [&str; 2] = ["-test-interval=20ms", "-jitter=0s"];
 
 /// The query in an operator's requests. The API ignores it, but it distinguishes them from
 /// the updater's.

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Each flag, a value, and how that value and the default are shown.
-const FLAGS: [(&str, &str, &str, &str); 19] = [
+const FLAGS: [(&str, &str, &str, &str); 20] = [
     ("socket", "/x/api.sock", "/x/api.sock", "/run/api.sock"),
     ("one-time", "true", "true", "false"),
     ("interval", "20m", "20m", "10m"),
@@ -29,6 +29,7 @@ const FLAGS: [(&str, &str, &str, &str); 19] = [
     ("deactivate-timeout", "3m", "3m", "1m"),
     ("log-format", "json", "json", "logfmt"),
     ("log-level", "debug", "debug", "info"),
+    ("test-interval", "20m", "20m", ""),
     ("boot-id", "/x/boot_id", "/x/boot_id", "/proc/sys/kernel/random/boot_id"),
     ("print-config", "true", "true", "false"),
 ];
@@ -149,7 +150,7 @@ fn wrong_setting_is_described_in_one_line() {
     let node = Node::start(Node::instant());
     let long = "x".repeat(100_000);
     for (flag, value, wanted) in [
-        ("interval", "10", "it takes a duration above zero, like 90s, 10m or 1h30m"),
+        ("interval", "10", "it takes a duration of at least 10s, like 10m or 1h30m"),
         ("jitter", "often", "it takes a duration like 90s, 10m or 1h30m"),
         ("refresh-ready", "1", "it takes false or true"),
         (
@@ -270,7 +271,7 @@ fn outside_windows_the_updater_only_refreshes() {
     let node = Node::start(Node::instant());
     let mut command = node.program("updater");
     let mut updater =
-        Running::start(command.args(["-interval=50ms", "-jitter=0s", "-window", &window]));
+        Running::start(command.args(["-test-interval=50ms", "-jitter=0s", "-window", &window]));
     updater.wait_for("event=window_closed");
     let refreshes = |view: &View| view.count("POST", Refresh.path()) >= 4;
     assert!(node.wait_until(LONG, refreshes));
@@ -342,7 +343,7 @@ fn update(level: &str, fails: bool) -> Vec<Record> {
         node.change(|node, _| node.fail_next(Prepare, 1, "no space"));
     }
     let mut command = node.program("updater");
-    command.args(["-interval=50ms", "-jitter=0s", "-log-level", level]);
+    command.args(["-test-interval=50ms", "-jitter=0s", "-log-level", level]);
     let updater = Running::start(&mut command);
     node.change(|node, _| node.options.offer = vec!["1.26.1".into()]);
     let is_ready = node.wait_until(LONG, |view| view.node.state() == Some(State::Ready));

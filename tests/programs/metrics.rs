@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The daemon starts its first cycle at once and runs cycles often.
-const OFTEN: [&str; 2] = ["-interval=50ms", "-jitter=0s"];
+const OFTEN: [&str; 2] = ["-test-interval=50ms", "-jitter=0s"];
 /// The daemon runs only one cycle.
 const SELDOM: [&str; 2] = ["-interval=1h", "-jitter=0s"];
 const ANY_PORT: &str = "-metrics-address=127.0.0.1:0";

@@ -105,6 +105,30 @@ fn each_flag_reaches_the_daemon() {
 }
 
 #[test]
+fn interval_is_at_least_ten_seconds_except_in_tests() {
+    let (options, invocation) = read(&["-interval=10s"], &[]);
+    assert_eq!(invocation, Ok(Invocation::Run));
+    assert_eq!(options.schedule().interval, Duration::from_secs(10));
+    for short in ["9s999ms", "1ms", "0s"] {
+        let (_, invocation) = read(&["-interval", short], &[]);
+        let error = invocation.unwrap_err();
+        assert!(
+            error.ends_with("it takes a duration of at least 10s, like 10m or 1h30m"),
+            "{error}"
+        );
+    }
+    // The flag of the tests wins, and the default jitter follows it.
+    let (options, invocation) = read(&["-interval=1h", "-test-interval=50ms"], &[]);
+    assert_eq!(invocation, Ok(Invocation::Run));
+    let schedule = options.schedule();
+    assert_eq!(
+        (schedule.interval, schedule.jitter),
+        (Duration::from_millis(50), Duration::from_millis(5))
+    );
+    assert!(read(&["-test-interval=0s"], &[]).1.is_err());
+}
+
+#[test]
 fn default_jitter_is_a_tenth_of_the_interval_and_at_most_a_minute() {
     for (interval, jitter) in [
         ("1ms", "0s"),
@@ -115,17 +139,17 @@ fn default_jitter_is_a_tenth_of_the_interval_and_at_most_a_minute() {
         ("10h", "1m"),
         ("18446744073709551615ms", "1m"),
     ] {
-        let (options, _) = read(&["-interval", interval], &[]);
+        let (options, _) = read(&["-test-interval", interval], &[]);
         assert_eq!(options.jitter.to_string(), jitter, "{interval}");
         assert_eq!(options.schedule().jitter.is_zero(), jitter == "0s", "{interval}");
-        let (options, _) = read(&[], &[&format!("BOTTLEROCKET_UPDATER_INTERVAL={interval}")]);
+        let (options, _) = read(&[], &[&format!("BOTTLEROCKET_UPDATER_TEST_INTERVAL={interval}")]);
         assert_eq!(options.jitter.to_string(), jitter, "{interval}");
         // A jitter that is set does not depend on the interval.
         for jitter in ["0s", "7s", "2h"] {
-            let (options, _) = read(&["-interval", interval, "-jitter", jitter], &[]);
+            let (options, _) = read(&["-test-interval", interval, "-jitter", jitter], &[]);
             assert_eq!(options.jitter.to_string(), jitter, "{interval}");
             let variable = format!("BOTTLEROCKET_UPDATER_JITTER={jitter}");
-            let (options, _) = read(&["-interval", interval], &[&variable]);
+            let (options, _) = read(&["-test-interval", interval], &[&variable]);
             assert_eq!(options.jitter.to_string(), jitter, "{interval}");
         }
     }
@@ -155,7 +179,7 @@ fn environment_is_read_only_for_a_run() {
         (
             &[],
             Err("bad value \"often\" in the environment for flag -interval: \
-                 it takes a duration above zero, like 90s, 10m or 1h30m"),
+                 it takes a duration of at least 10s, like 10m or 1h30m"),
         ),
         (&["-nonsense"], Err("unknown flag \"-nonsense\"")),
     ] {

@@ -94,7 +94,7 @@ impl FakeClock {
     /// A daemon that runs cycles often. The tests kill it: qemu 7.2 delivers signals on a
     /// misaligned stack.
     fn daemon(&self, arguments: &[&str]) -> Running {
-        Running::start(self.updater(&["-interval=100ms", "-jitter=0s"]).args(arguments))
+        Running::start(self.updater(&["-test-interval=100ms", "-jitter=0s"]).args(arguments))
     }
 
     /// Runs one cycle at this time, and returns its log.

@@ -79,7 +79,7 @@ impl Day {
 
     fn updater(&self) -> Running {
         let mut command = self.node.program("updater");
-        command.args(["-interval=50ms", "-jitter=5ms", "-log-level=debug"]);
+        command.args(["-test-interval=50ms", "-jitter=5ms", "-log-level=debug"]);
         command.arg("-state-dir").arg(self.directory.path().join("state-dir"));
         command.arg("-boot-id").arg(self.directory.path().join("boot_id"));
         command.arg("-metrics-address=127.0.0.1:0");

@@ -256,7 +256,7 @@ fn state_is_saved_when_the_file_system_has_space_again() {
         assert_eq!(summary(&mut updater(&["-one-time"]), &[]), WHOLE_UPDATE);
         let before = fs::read(&file).unwrap();
         node.reboot();
-        let mut updater_without = updater(&["-interval=50ms", "-jitter=0s"]);
+        let mut updater_without = updater(&["-test-interval=50ms", "-jitter=0s"]);
         let mut once = updater(&["-one-time"]);
         assert!(mounted.run(&format!("{{ {fill}; }} 2>&-")), "{fill}");
         let mut running = Running::start(&mut updater_without);
@@ -303,7 +303,7 @@ fn daemon_retries_the_save() {
     let node = StatefulNode::broken();
     let blocker = node.state_dir().join("state.new");
     fs::create_dir(&blocker).unwrap();
-    let mut updater = Running::start(&mut node.updater(&["-interval=50ms", "-jitter=0s"]));
+    let mut updater = Running::start(&mut node.updater(&["-test-interval=50ms", "-jitter=0s"]));
     updater.wait_for("ready, waiting for the reboot");
     let is_lost = |line: &&String| line.contains("event=state_lost");
     assert_eq!(updater.log.iter().filter(is_lost).count(), 1, "{:?}", updater.log);

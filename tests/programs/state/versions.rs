@@ -53,7 +53,7 @@ fn broken_version_is_tried_once_with_a_state_directory() {
 #[test]
 fn daemon_holds_a_broken_version_back_after_the_boot() {
     let node = StatefulNode::broken();
-    let often = ["-interval=50ms", "-jitter=0s"];
+    let often = ["-test-interval=50ms", "-jitter=0s"];
     let mut updater = Running::start(&mut node.updater(&often));
     updater.wait_for("ready, waiting for the reboot");
     // The reboot ends the daemon, too.
@@ -80,7 +80,7 @@ fn broken_version_is_retried_after_the_pause() {
     let outcome = node.cycle(&retry);
     assert_eq!(outcome[0], ROLLED_BACK.replace("24h", "1s"));
     let mut updater =
-        Running::start(&mut node.updater(&["-interval=50ms", "-jitter=0s", retry[0]]));
+        Running::start(&mut node.updater(&["-test-interval=50ms", "-jitter=0s", retry[0]]));
     updater.wait_for("ready, waiting for the reboot");
     node.reboot();
     updater.stop(Signal::TERM);

@@ -170,7 +170,7 @@ const REFUSED: &str = "cannot connect: connection refused (is the API server run
                        a new socket, restart the container that still mounts the old one)";
 
 /// The daemon starts its first cycle at once and runs cycles often.
-const OFTEN: [&str; 2] = ["-interval=50ms", "-jitter=0s"];
+const OFTEN: [&str; 2] = ["-test-interval=50ms", "-jitter=0s"];
 
 fn started(node: &Node, interval: &str) -> String {
     let (version, socket) = (env!("CARGO_PKG_VERSION"), node.simulator.path().display());

@@ -30,7 +30,7 @@ fn broken_daemon(node: &Node, log: &Path, injection: &str, arguments: &[&str]) -
 fn failing_accept_causes_no_busy_loop() {
     let (node, directory) = (Node::start(Node::instant()), Directory::new());
     let log = directory.path().join("calls");
-    let arguments = ["-interval=100ms", "-metrics-address=127.0.0.1:0"];
+    let arguments = ["-test-interval=100ms", "-metrics-address=127.0.0.1:0"];
     let mut updater =
         Running::start(&mut broken_daemon(&node, &log, "accept4:error=EPERM", &arguments));
     updater.wait_for("event=serving_metrics");
@@ -114,7 +114,7 @@ impl Scraped {
         let path = |name: &str| self.directory.path().join(name);
         let (calls, log) = (path("calls"), path("log"));
         let mut updater = stateful_updater(&self.node, &self.directory);
-        updater.args(["-interval=100ms", "-jitter=0s", "-metrics-address"]);
+        updater.args(["-test-interval=100ms", "-jitter=0s", "-metrics-address"]);
         updater.arg(self.address.to_string());
         let mut command = daemon_under_strace(&updater, &calls, injection);
         let stderr = fs::File::create(&log).unwrap();

@@ -307,7 +307,7 @@ fn update_survives_an_api_that_pauses_in_each_phase() {
         let log = Directory::new();
         let stderr = fs::File::create(log.path().join("log")).unwrap();
         let mut command = node.program("updater");
-        command.args(["-interval=200ms", "-jitter=0s"]).stderr(stderr);
+        command.args(["-test-interval=200ms", "-jitter=0s"]).stderr(stderr);
         let mut updater = command.spawn().unwrap();
         let ready = node.wait_until(LIMIT, |view| view.node.state() == Some(State::Ready));
         let read = || fs::read_to_string(log.path().join("log")).unwrap();

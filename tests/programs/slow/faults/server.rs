@@ -200,7 +200,7 @@ fn update_survives_a_stopped_or_killed_server_in_each_phase() {
         let directory = server.directory.path();
         let (calls, log) = (directory.join("calls"), directory.join("log"));
         let mut updater = server.program("updater");
-        updater.args(["-interval=200ms", "-jitter=0s"]);
+        updater.args(["-test-interval=200ms", "-jitter=0s"]);
         let mut updater = Daemon(
             daemon_under_strace(&updater, &calls, None)
                 .stdin(Stdio::null())
