@@ -38,7 +38,7 @@ pub struct Exchange {
 const LOCKED: u16 = 423;
 
 impl Exchange {
-    /// Begins a call, of which nothing has been received.
+    /// A call without any response yet.
     pub fn new(call: Call) -> Self {
         Self {
             call,

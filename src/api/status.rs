@@ -23,7 +23,7 @@ pub fn copy(text: &str) -> Text {
 /// The state of a node's update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// No update is available, or nobody has looked for one.
+    /// No update is available, or none has been found yet.
     Idle,
     /// An update is available.
     Available,

@@ -408,7 +408,7 @@ fn connection_that_keeps_breaking_is_a_failure() {
     }
 }
 
-/// Whoever stops the process does not make an API look as if it were gone.
+/// A process that was stopped does not take the API for gone.
 #[test]
 fn stopped_process_makes_its_last_request_after_the_grace() {
     // It was stopped in a pause: the request comes after the grace.

@@ -19,9 +19,10 @@ impl Commands {
     /// not marked as valid, or is marked as the next one already. Another activate would
     /// fail as well until a prepare has written the partition set again.
     ///
-    /// Whoever sent the activate, it is known if a status was read between its end and
-    /// the next command. A failure from before the updater's start that another command
-    /// has replaced is not known. Then one more activate is sent, and fails.
+    /// The failure is known if a status was read between the end of the activate and
+    /// the end of the next command, whichever client sent the activate. If the updater
+    /// restarts in between, the failure is not known. Then one more activate is sent, and
+    /// fails.
     pub fn activate_failed(&self) -> bool {
         self.activate_failed
     }

@@ -191,8 +191,8 @@ impl<'a> Options<'a> {
     }
 }
 
-/// The time between two cycles. One that is shorter would load the API and the update
-/// repository without a use.
+/// The time between two cycles. It has a minimum, because a typing error must not load
+/// the API and the update repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval(pub Duration);
 

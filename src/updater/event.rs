@@ -167,8 +167,8 @@ pub enum Event<'a> {
     },
     /// A version was activated in an earlier boot, and is running now.
     Updated(&'a Entry),
-    /// A cycle succeeded, and a day has passed since the start or since this was last
-    /// said.
+    /// A cycle succeeded, and a day has passed since the start or the last event of this
+    /// kind.
     Healthy {
         /// The node's status.
         status: &'a Status<'a>,

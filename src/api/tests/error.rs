@@ -1,4 +1,4 @@
-//! Tests of what is said about a call without a usable answer.
+//! Tests of the messages about a call without a usable answer.
 
 use super::*;
 use crate::api::status::DocumentError;
