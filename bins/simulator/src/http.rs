@@ -231,7 +231,7 @@ impl Answer {
         Answer { status, body: body.into(), json: false }
     }
 
-    /// The bytes of the answer. `close` tells whether the server closes the connection.
+    /// The bytes of the answer. `close` says whether the server closes the connection.
     /// The answer announces that if it is not the default of the HTTP version.
     pub fn bytes(&self, version: Version, close: bool, now: Duration) -> Vec<u8> {
         let mut head = format!("{} {} {}\r\n", version.name(), self.status, reason(self.status));
