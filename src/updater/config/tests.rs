@@ -1,3 +1,5 @@
+//! Tests of the updater's flags and of what they set.
+
 extern crate std;
 use super::*;
 use crate::cli::flags::Source;

@@ -1,3 +1,5 @@
+//! Tests of update windows.
+
 extern crate std;
 use super::*;
 use std::string::String;
