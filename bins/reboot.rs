@@ -45,7 +45,7 @@ fn reboot(options: &Options<'static>) -> u8 {
             }
         };
         let mut deadline = Deadline::at(clock::now, reboot.deadline(begun));
-        let answer = client::call(options.socket, call, &mut deadline, &mut exchange);
+        let answer = client::call_once(options.socket, call, &mut deadline, &mut exchange);
         now = clock::now();
         let time = CallTime { begun, ended: now };
         match reboot.on_answer(time, &answer, |warning| complain(&[&warning])) {

@@ -6,6 +6,10 @@
 //! limit, and holds the lock that every other node needs. So the result must be a
 //! success if the node reboots, and only then.
 //!
+//! A request that had no effect is repeated until the timeout: the socket is missing
+//! or refuses connections, or the API is too busy (408) or locked (423). The last one
+//! has at least [`SHUTDOWN_GRACE`] to be answered.
+//!
 //! The result is unknown if the connection breaks after the request was sent. A
 //! reboot stops the API server like every other service, and it does not come back.
 //! A server that crashed is back within seconds, because systemd starts it again. So
@@ -22,17 +26,18 @@
 //! ```text
 //!   with -if-ready                       without
 //!         │                                 │
-//!         ▼             Ready               ▼       204
+//!         ▼             Ready               ▼   2xx, already shutting down
 //!  ┌─▶ ReadStatus ───────────────────▶ Request ─────────────▶ end: success
-//!  │   │  │                              │
-//!  └───┘  │ not Ready,                   │ disconnected
-//!  423:   │ 423 until the deadline       ▼           204, or unreachable
-//!  pause  ▼                        RequestAgain ─────────────▶ end: success
-//!   end: no reboot                     ▲    │       for the grace
-//!                                      └────┘
-//!                    unreachable or disconnected: pause
+//!  │   │  │                           ▲  │  │
+//!  └───┘  │ not Ready,                └──┘  │ disconnected
+//!  423, no│ 423 until the deadline   no     ▼   2xx, already shutting down,
+//!  effect:▼                      effect:  RequestAgain ─────▶ end: success
+//!  pause  end: no reboot          pause   ▲   │   unreachable for the grace
+//!                                         └───┘
+//!                    unreachable, disconnected or no effect: pause
 //!
-//!   any other error, or too many disconnects ─────────────────▶ end: failure
+//!   any other error, no effect until the timeout, too many disconnects
+//!                                               ─────────────▶ end: failure
 //! ```
 //!
 //! There are no sockets and no clock here. The program makes the call that each
@@ -42,7 +47,7 @@
 pub mod options;
 
 use crate::api::status::{State, Status};
-use crate::api::{Answer, Call, CallError, FailedCall, LockRetry};
+use crate::api::{Answer, Call, CallError, FailedCall, Retry};
 use crate::cli::exit;
 use crate::text::duration::HumanDuration;
 use crate::text::{Show, display, put};
@@ -93,6 +98,8 @@ pub enum End<'x> {
     AcceptedAgain,
     /// The API has been unreachable for [`SHUTDOWN_GRACE`] after a request.
     ApiGone,
+    /// The API refuses the request, because the node is already shutting down.
+    AlreadyShuttingDown,
     /// No reboot, because the update state is not Ready.
     NotReady(&'x Status<'x>),
     /// No reboot, because there has been no refresh since the node booted.
@@ -107,7 +114,9 @@ impl End<'_> {
     /// The exit status for Kured.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Accepted | Self::AcceptedAgain | Self::ApiGone => exit::SUCCESS,
+            Self::Accepted | Self::AcceptedAgain | Self::ApiGone | Self::AlreadyShuttingDown => {
+                exit::SUCCESS
+            }
             Self::NotReady(_) | Self::Uninitialized | Self::LockHeld(_) => exit::NEGATIVE,
             Self::Failed(_) => exit::FAILURE,
         }
@@ -122,6 +131,7 @@ impl Show for End<'_> {
             Self::ApiGone => {
                 put!(buffer, "the API has not come back: assuming that the node is rebooting");
             }
+            Self::AlreadyShuttingDown => put!(buffer, "the node is already shutting down"),
             Self::NotReady(status) => put!(buffer, "not rebooting: ", status),
             Self::Uninitialized => {
                 put!(buffer, "not rebooting: no refresh since the node booted");
@@ -167,12 +177,20 @@ pub struct Reboot {
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     ReadStatus {
-        retry: LockRetry,
+        retry: Retry,
         /// Whether the answer to the last call was 423.
         is_locked: bool,
     },
-    Request,
+    Request {
+        retry: Retry,
+        /// Whether an earlier request had no effect.
+        is_retried: bool,
+    },
     RequestAgain(Outage),
+}
+
+impl Phase {
+    const FIRST_REQUEST: Self = Self::Request { retry: Retry::FIRST, is_retried: false };
 }
 
 /// What is known after a disconnect.
@@ -202,10 +220,9 @@ impl Reboot {
     /// A reboot that begins at the time `now`, and its first call.
     pub fn begin(settings: Settings, now: Duration) -> (Self, Call) {
         let (phase, call) = if settings.if_ready {
-            let retry = LockRetry::default();
-            (Phase::ReadStatus { retry, is_locked: false }, Call::Status)
+            (Phase::ReadStatus { retry: Retry::FIRST, is_locked: false }, Call::Status)
         } else {
-            (Phase::Request, Call::Reboot)
+            (Phase::FIRST_REQUEST, Call::Reboot)
         };
         let timeout_at = now.saturating_add(settings.timeout);
         (Self { settings, timeout_at, phase }, call)
@@ -213,15 +230,17 @@ impl Reboot {
 
     /// The deadline of a call that begins at the time `begun`.
     ///
-    /// A repeated request has at least [`SHUTDOWN_GRACE`]: a server that has come
-    /// back may be slow to answer, because it is rebooting the node.
+    /// A repeated request has at least [`SHUTDOWN_GRACE`]: the server may be slow to
+    /// answer, because it is rebooting the node.
     pub fn deadline(&self, begun: Duration) -> Duration {
-        match self.phase {
-            Phase::ReadStatus { .. } | Phase::Request => self.timeout_at,
-            Phase::RequestAgain(outage) => {
-                outage.retry_until.max(begun.saturating_add(SHUTDOWN_GRACE))
+        let timeout_at = match self.phase {
+            Phase::ReadStatus { .. } | Phase::Request { is_retried: false, .. } => {
+                return self.timeout_at;
             }
-        }
+            Phase::Request { is_retried: true, .. } => self.timeout_at,
+            Phase::RequestAgain(outage) => outage.retry_until,
+        };
+        timeout_at.max(begun.saturating_add(SHUTDOWN_GRACE))
     }
 
     /// Takes the answer to the last call, and returns the next step. The first
@@ -236,7 +255,7 @@ impl Reboot {
             Phase::ReadStatus { retry, is_locked } => {
                 self.on_status(time, answer, retry, is_locked)
             }
-            Phase::Request => self.on_requested(time, answer, warn),
+            Phase::Request { retry, .. } => self.on_requested(time, answer, retry, warn),
             Phase::RequestAgain(outage) => self.on_requested_again(time, answer, outage),
         }
     }
@@ -245,14 +264,14 @@ impl Reboot {
         &mut self,
         time: CallTime,
         answer: &'x Result<Answer<'x>, CallError<'x>>,
-        mut retry: LockRetry,
+        mut retry: Retry,
         is_locked: bool,
     ) -> Step<'x> {
         let timeout = self.settings.timeout;
         let remaining = |at: Duration| self.timeout_at.saturating_sub(at);
         match answer {
             Ok(Answer::Status(status)) if status.state == State::Ready => {
-                self.phase = Phase::Request;
+                self.phase = Phase::FIRST_REQUEST;
                 Step::Call(Call::Reboot, Duration::ZERO)
             }
             Ok(Answer::Status(status)) => Step::End(End::NotReady(status)),
@@ -266,9 +285,16 @@ impl Reboot {
                 Step::Call(Call::Status, pause)
             }
             Err(error)
-                if is_locked && LockRetry::is_last(remaining(time.begun)) && error.is_timeout() =>
+                if is_locked && Retry::is_last(remaining(time.begun)) && error.is_timeout() =>
             {
                 Step::End(End::LockHeld(timeout))
+            }
+            Err(error) if error.is_worth_a_retry() => {
+                let Some(pause) = retry.next_pause(remaining(time.ended)) else {
+                    return self.failed(READ_STATUS, *error);
+                };
+                self.phase = Phase::ReadStatus { retry, is_locked: false };
+                Step::Call(Call::Status, pause)
             }
             Err(error) => self.failed(READ_STATUS, *error),
         }
@@ -278,13 +304,24 @@ impl Reboot {
         &mut self,
         time: CallTime,
         answer: &'x Result<Answer<'x>, CallError<'x>>,
+        mut retry: Retry,
         warn: impl FnOnce(Disconnected),
     ) -> Step<'x> {
         let error = match answer {
-            // The only answer to this call is 204.
+            // The only answer to this call is 200 to 299.
             Ok(_) => return Step::End(End::Accepted),
+            Err(error) if error.is_already_shutting_down() => {
+                return Step::End(End::AlreadyShuttingDown);
+            }
             Err(error) => error,
         };
+        let remaining = self.timeout_at.saturating_sub(time.ended);
+        if error.is_worth_a_retry()
+            && let Some(pause) = retry.next_pause(remaining)
+        {
+            self.phase = Phase::Request { retry, is_retried: true };
+            return Step::Call(Call::Reboot, pause);
+        }
         let Some(disconnect) = error.as_disconnect() else { return self.failed(REBOOT, *error) };
         warn(Disconnected(disconnect));
         let since = time.ended;
@@ -302,6 +339,7 @@ impl Reboot {
     ) -> Step<'x> {
         match answer {
             Ok(_) => Step::End(End::AcceptedAgain),
+            Err(error) if error.is_already_shutting_down() => Step::End(End::AlreadyShuttingDown),
             // When the request was made counts, and not the time now: if this process
             // was stopped meanwhile, the API may have come back.
             Err(error) if error.is_stale_socket() && time.begun >= outage.gone_at() => {
@@ -315,6 +353,12 @@ impl Reboot {
                 if outage.disconnects == DISCONNECTS_MAX || time.ended >= outage.retry_until {
                     return self.failed(REBOOT, *error);
                 }
+                outage.since = time.ended;
+                self.phase = Phase::RequestAgain(outage);
+                outage.request_again(time.ended)
+            }
+            // 408 or 423: the request had no effect, and the API is there.
+            Err(error) if error.is_worth_a_retry() && time.ended < outage.retry_until => {
                 outage.since = time.ended;
                 self.phase = Phase::RequestAgain(outage);
                 outage.request_again(time.ended)

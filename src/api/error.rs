@@ -10,6 +10,13 @@ use core::time::Duration;
 use heapless::VecView;
 use rustix::io::Errno;
 
+/// The status code while an update command holds the lock.
+pub(super) const LOCKED: u16 = 423;
+/// The status code if the API was too busy to handle the request. Its only worker was
+/// blocked for over 5 s, by a slow reboot for example. Then this answers all requests
+/// that were waiting, and none of them is carried out.
+pub(super) const TOO_BUSY: u16 = 408;
+
 /// A response whose status code says that the API refuses the call.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal<'a> {
@@ -23,7 +30,7 @@ impl Show for Refusal<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         let Self { code, reason } = *self;
         match (code, reason.is_empty()) {
-            (408, _) => put!(buffer, "the API did not receive the whole request in time (408)"),
+            (TOO_BUSY, _) => put!(buffer, "the API was too busy to handle the request (408)"),
             (404, true) => put!(buffer, "the API does not know this call (404)"),
             (_, true) => put!(buffer, "the API returned ", code, " without a reason"),
             (_, false) => put!(buffer, "the API returned ", code, ": ", reason),
@@ -137,6 +144,38 @@ impl CallError<'_> {
     /// Whether the API refuses the call.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Answer(AnswerError::Refused(_)))
+    }
+
+    /// Whether the call had no effect and may succeed if it is repeated: the socket is
+    /// missing or refuses connections, the request could not be sent, or the API was
+    /// too busy (408) or locked (423).
+    pub fn is_worth_a_retry(&self) -> bool {
+        match self {
+            Self::Connect(_) => self.is_stale_socket(),
+            Self::Send(_) => true,
+            Self::Answer(AnswerError::Refused(refusal)) => {
+                matches!(refusal.code, TOO_BUSY | LOCKED)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the API refuses a reboot because the node is already shutting down.
+    ///
+    /// systemd-logind accepts a shutdown at once, and then waits while a service holds
+    /// a delay lock, as the kubelet does for up to some minutes. Meanwhile it refuses
+    /// another one with one of these texts (`src/login/logind-dbus.c` of older and of
+    /// newer versions of systemd). `systemctl reboot` then fails, and the API answers with 500
+    /// and the output of `systemctl`.
+    pub fn is_already_shutting_down(&self) -> bool {
+        let Self::Answer(AnswerError::Refused(refusal)) = self else { return false };
+        refusal.code == 500
+            && [
+                "There's already a shutdown or sleep operation in progress",
+                "already in progress, refusing requested reboot operation",
+            ]
+            .into_iter()
+            .any(|text| refusal.reason.contains(text))
     }
 
     /// Whether the timeout was over.

@@ -2,7 +2,7 @@
 
 use crate::api::call::Call;
 use crate::api::document::{JsonError, StatusParser};
-use crate::api::error::{AnswerError, Refusal};
+use crate::api::error::{AnswerError, LOCKED, Refusal, TOO_BUSY};
 use crate::api::status::{DocumentError, Status};
 use crate::http::response::{Progress, Response};
 use crate::text::excerpt::Excerpt;
@@ -15,7 +15,7 @@ pub enum Answer<'a> {
     Status(Status<'a>),
     /// 404 with a reason: there has been no refresh since the node booted.
     Uninitialized,
-    /// 204: the command has started, or the reboot has been requested.
+    /// 204: the command has started. 200 to 299: the reboot has been requested.
     Started,
     /// 423: an update command holds the lock.
     Busy,
@@ -33,9 +33,6 @@ pub struct Exchange {
     /// The body of any other response.
     reason: Excerpt,
 }
-
-/// The status code while an update command holds the lock.
-const LOCKED: u16 = 423;
 
 impl Exchange {
     /// A call without any response yet.
@@ -73,6 +70,12 @@ impl Exchange {
         self.response.code() == Some(LOCKED) && self.progress() == Progress::Complete
     }
 
+    /// Whether the response is complete and says that the API was too busy to handle
+    /// the request, which had no effect.
+    pub fn is_too_busy(&self) -> bool {
+        self.response.code() == Some(TOO_BUSY) && self.progress() == Progress::Complete
+    }
+
     /// The answer, once no more bytes are expected.
     ///
     /// # Errors
@@ -98,7 +101,7 @@ impl Exchange {
         match (self.call, code) {
             // A 404 for an unknown path has no text.
             (Call::Status, 404) if !refusal.reason.is_empty() => Ok(Answer::Uninitialized),
-            (Call::Start(_) | Call::Reboot, 204) => Ok(Answer::Started),
+            (Call::Start(_), 204) | (Call::Reboot, 200..=299) => Ok(Answer::Started),
             (Call::Status | Call::Start(_), LOCKED) => Ok(Answer::Busy),
             (Call::Start(_), 409) => Ok(Answer::NotAllowed(refusal)),
             (Call::Start(_), 404) if !refusal.reason.is_empty() => Ok(Answer::NotAllowed(refusal)),

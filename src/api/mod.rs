@@ -7,7 +7,7 @@
 //! | file | duty |
 //! |---|---|
 //! | `exchange.rs` | one call: the response as it is received, and the answer |
-//! | `retry.rs` | when to repeat a call while an update command holds the lock |
+//! | `retry.rs` | when to repeat a call that had no effect |
 //! | `error.rs` | why there is no usable answer, in words for people |
 //! | `status.rs` | the status of a node, and how it is read from a document |
 //! | `document.rs` | filters a status document while it is received |
@@ -25,7 +25,7 @@ pub mod status;
 pub use call::{Call, Command};
 pub use error::{AnswerError, CallError, ErrorKind, FailedCall, Refusal};
 pub use exchange::{Answer, Exchange};
-pub use retry::LockRetry;
+pub use retry::Retry;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! When to repeat a call that the API answered with 423, because an update
-//! command holds the lock.
+//! When to repeat a call that had no effect, for example because an update command
+//! holds the lock (423).
 
 use core::time::Duration;
 
@@ -13,17 +13,14 @@ const LAST_TRY: Duration = Duration::from_millis(100);
 
 /// The retries of one call.
 #[derive(Debug, Clone, Copy)]
-pub struct LockRetry {
+pub struct Retry {
     pause: Duration,
 }
 
-impl Default for LockRetry {
-    fn default() -> Self {
-        Self { pause: PAUSE_MIN }
-    }
-}
+impl Retry {
+    /// No retry yet.
+    pub const FIRST: Self = Self { pause: PAUSE_MIN };
 
-impl LockRetry {
     /// The pause before the next try. `remaining` is the time until the
     /// deadline. Returns `None` if there is no time for another try.
     pub fn next_pause(&mut self, remaining: Duration) -> Option<Duration> {
@@ -33,7 +30,7 @@ impl LockRetry {
     }
 
     /// Whether a retry with `remaining` time until the deadline is the last one.
-    /// If it times out, the 423 before it is the result.
+    /// If it times out, the result before it counts.
     pub fn is_last(remaining: Duration) -> bool {
         remaining <= LAST_TRY
     }
@@ -50,7 +47,7 @@ mod tests {
     /// The times of the tries in milliseconds, if each is answered with 423 at
     /// once. The first is at 0.
     fn tries(timeout: u32) -> Vec<u128> {
-        let (mut retry, mut now) = (LockRetry::default(), Duration::ZERO);
+        let (mut retry, mut now) = (Retry::FIRST, Duration::ZERO);
         let mut tries = Vec::from([0]);
         while let Some(pause) = retry.next_pause(timeout * MILLISECOND - now) {
             now += pause;
@@ -75,8 +72,8 @@ mod tests {
 
     #[test]
     fn only_a_try_close_to_the_deadline_is_the_last() {
-        assert!(LockRetry::is_last(Duration::ZERO));
-        assert!(LockRetry::is_last(100 * MILLISECOND));
-        assert!(!LockRetry::is_last(101 * MILLISECOND));
+        assert!(Retry::is_last(Duration::ZERO));
+        assert!(Retry::is_last(100 * MILLISECOND));
+        assert!(!Retry::is_last(101 * MILLISECOND));
     }
 }

@@ -12,7 +12,7 @@ crate::flags! {
     pub struct Options<'a> {
         socket: &'a CStr = DEFAULT_SOCKET, "-socket PATH", "socket of the node's API";
         timeout: Positive = Positive::seconds(60), "-timeout DURATION",
-            "give up after this time; a lost connection may be retried for longer";
+            "give up after this time; it may take longer while the node may be rebooting";
         if_ready: bool = false, "-if-ready",
             "reboot only if an update is Ready", default "reboot in any state";
     }

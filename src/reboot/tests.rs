@@ -40,6 +40,7 @@ fn answer(text: &str) -> Answered {
     Err(match word {
         "refused" => CallError::Connect(Errno::CONNREFUSED),
         "missing" => CallError::Connect(Errno::NOENT),
+        "directory" => CallError::Connect(Errno::ISDIR),
         "denied" => CallError::Connect(Errno::ACCESS),
         "unsent" => CallError::Send(Errno::PIPE),
         "full" => CallError::SendTimeout,
@@ -145,9 +146,8 @@ fn not_rebooted(why: &str) -> String {
 }
 
 /// The errors that end a reboot wherever they come, with their words.
-const ERRORS: [(&str, &str); 5] = [
+const ERRORS: [(&str, &str); 4] = [
     ("500 inhibited", "the API returned 500: inhibited"),
-    ("423 Update lock held", "the API returned 423: Update lock held"),
     ("garbage", "the response is not HTTP/1.1"),
     (
         "denied",
@@ -166,21 +166,7 @@ fn accepted_request_is_a_success() {
 
 #[test]
 fn first_request_that_fails_is_a_failure() {
-    let unreachable = [
-        (
-            "refused",
-            "cannot connect: connection refused (is the API server running? if it has made a new \
-             socket, restart the container that still mounts the old one)",
-        ),
-        (
-            "missing",
-            "cannot connect: no such file or directory \
-             (is the API server running? is this a Bottlerocket node, \
-             and is the socket mounted here?)",
-        ),
-        ("unsent", "cannot send the request: broken pipe"),
-    ];
-    for (answer, why) in ERRORS.into_iter().chain(unreachable) {
+    for (answer, why) in ERRORS {
         within(60).play(&[("reboot", 0, answer)], 3, &not_rebooted(why), 0);
     }
     for (answer, why) in [
@@ -188,6 +174,91 @@ fn first_request_that_fails_is_a_failure() {
         ("silence", "timed out waiting for a response (-timeout 1m)"),
     ] {
         within(60).play(&[("reboot", 0, answer)], 3, &not_rebooted(why), 60_000);
+    }
+}
+
+/// The answers after which a call is repeated, because it had no effect.
+const NO_EFFECT: [(&str, &str); 6] = [
+    (
+        "refused",
+        "cannot connect: connection refused (is the API server running? if it has made a new \
+         socket, restart the container that still mounts the old one)",
+    ),
+    (
+        "missing",
+        "cannot connect: no such file or directory (is the API server running? is this a \
+         Bottlerocket node, and is the socket mounted here?)",
+    ),
+    (
+        "directory",
+        "cannot connect: is a directory (the API server cannot start while this directory exists: \
+         remove it on the node)",
+    ),
+    ("unsent", "cannot send the request: broken pipe"),
+    ("408", "the API was too busy to handle the request (408)"),
+    ("423 Update lock held", "the API returned 423: Update lock held"),
+];
+
+/// The pauses before the calls within a timeout of 3 s, in milliseconds.
+const PAUSES: [u64; 6] = [0, 100, 200, 400, 800, 1_400];
+
+#[test]
+fn request_without_effect_is_repeated_until_the_timeout() {
+    for (answer, why) in NO_EFFECT {
+        let rows = PAUSES.map(|pause| ("reboot", pause, answer));
+        within(3).play(&rows, 3, &not_rebooted(why), 2_900);
+        for count in 1..rows.len() {
+            let took: u64 = PAUSES[..=count].iter().sum();
+            let rows = [&rows[..count], &[("reboot", PAUSES[count], "204")]].concat();
+            within(3).play(&rows, 0, ACCEPTED, took.into());
+        }
+        // The API is gone, but not because of a request.
+        let slow = [("reboot", 0, answer), ("reboot", 100, "~1h refused")];
+        let why = not_rebooted(NO_EFFECT[0].1);
+        within(3).play(&slow, 3, &why, 3_600_100);
+    }
+}
+
+/// It may be the one that reboots the node.
+#[test]
+fn repeated_request_has_time_to_be_answered() {
+    let mut rows = PAUSES.map(|pause| ("reboot", pause, "missing"));
+    rows[5].2 = "+14s 204";
+    within(3).play(&rows, 0, ACCEPTED, 16_900);
+    rows[5].2 = "silence";
+    let why = not_rebooted("timed out waiting for a response (-timeout 3s)");
+    within(3).play(&rows, 3, &why, 17_900);
+    // It may also break the connection.
+    let mut rows = rows.to_vec();
+    rows[5].2 = "break";
+    rows.extend(unreachable_for_the_grace("refused"));
+    within(3).play(&rows, 0, GONE, 17_900);
+}
+
+/// The answers while the node is already shutting down, with the texts of an older
+/// and of a newer version of systemd.
+const SHUTTING_DOWN: [&str; 2] = [
+    "500 Failed to reboot, exit code: 1, stderr: Failed to reboot system via logind: There's \
+     already a shutdown or sleep operation in progress",
+    "500 Failed to reboot, exit code: 1, stderr: Call to Reboot failed: Action reboot already in \
+     progress, refusing requested reboot operation.",
+];
+
+#[test]
+fn node_that_is_already_shutting_down_is_a_success() {
+    let line = "the node is already shutting down";
+    for reason in SHUTTING_DOWN {
+        within(60).play(&[("reboot", 0, reason)], 0, line, 0);
+        let rows = [("reboot", 0, "break"), ("reboot", 250, reason)];
+        within(60).play(&rows, 0, line, 250);
+    }
+    for reason in [
+        "500 Failed to reboot, exit code: 1, stderr: a backup is in progress",
+        "409 There's already a shutdown or sleep operation in progress",
+    ] {
+        let why = format!("the API returned {reason}").replace("500 ", "500: ");
+        let why = not_rebooted(&why.replace("409 ", "409: "));
+        within(60).play(&[("reboot", 0, reason)], 3, &why, 0);
     }
 }
 
@@ -216,7 +287,6 @@ fn if_ready_fails_if_the_status_cannot_be_read() {
     let disconnects = [
         ("break", "connection closed before a response"),
         ("reset", "cannot receive the response: connection reset"),
-        ("unsent", "cannot send the request: broken pipe"),
     ];
     for (answer, why) in ERRORS.into_iter().chain(disconnects) {
         let line = format!("cannot read the update status from /run/api.sock: {why}");
@@ -230,6 +300,22 @@ fn if_ready_fails_if_the_status_cannot_be_read() {
     // There was time for an answer, so that the 423 before it is not the result.
     let rows = [("status", 0, "423"), ("status", 100, "silence")];
     if_ready(MINUTE).play(&rows, 3, line, 60_000);
+}
+
+#[test]
+fn if_ready_repeats_a_call_without_effect() {
+    let timeout = Duration::from_secs(3);
+    for (answer, why) in NO_EFFECT {
+        let line = format!("cannot read the update status from /run/api.sock: {why}");
+        let rows = PAUSES.map(|pause| ("status", pause, answer));
+        if_ready(timeout).play(&rows, 3, &line, 2_900);
+        let rows = [
+            &rows[..2],
+            &[("status", 200, "Ready"), ("reboot", 0, answer), ("reboot", 100, "204")],
+        ]
+        .concat();
+        if_ready(timeout).play(&rows, 0, ACCEPTED, 400);
+    }
 }
 
 #[test]
@@ -305,6 +391,23 @@ fn api_that_comes_back_has_time_to_answer() {
     }
     let rows = [("reboot", 0, "+1s break"), ("reboot", 250, "+14s 204")];
     within(2).play(&rows, 0, AGAIN, 15_250);
+}
+
+/// The API is there, so the node may not be going down.
+#[test]
+fn repeated_request_without_effect_is_repeated_until_the_timeout() {
+    for (answer, why) in &NO_EFFECT[4..] {
+        let mut rows = vec![("reboot", 0, "break")];
+        rows.extend(vec![("reboot", 250, *answer); 80]);
+        within(20).play(&rows, 3, &not_rebooted(why), 20_000);
+        rows.truncate(70);
+        rows.push(("reboot", 250, "204"));
+        within(20).play(&rows, 0, AGAIN, 17_500);
+        // The grace begins at the last answer.
+        rows.truncate(70);
+        rows.extend(unreachable_for_the_grace("refused"));
+        within(20).play(&rows, 0, GONE, 32_250);
+    }
 }
 
 /// The requests, 250 ms apart, until the API has been unreachable for the grace.
@@ -436,7 +539,8 @@ fn stopped_process_makes_its_last_request_after_the_grace() {
 fn any_answers_end_and_a_success_has_a_reason() {
     const UNREACHABLE: [&str; 2] = ["refused", "missing"];
     const BROKEN: [&str; 3] = ["break", "reset", "unsent"];
-    const OTHERS: [&str; 5] = ["204", "423 locked", "silence", "500 no", "garbage"];
+    const OTHERS: [&str; 7] =
+        ["204", "408", "423 locked", "silence", "500 no", SHUTTING_DOWN[0], "garbage"];
     let mut numbers = Numbers(1);
     let mut ends = [0; 4];
     for _ in 0..5_000 {
@@ -479,6 +583,7 @@ fn any_answers_end_and_a_success_has_a_reason() {
             };
             match end {
                 End::Accepted | End::AcceptedAgain => assert_eq!(answer, "204"),
+                End::AlreadyShuttingDown => assert_eq!(answer, SHUTTING_DOWN[0]),
                 End::ApiGone => {
                     assert!(UNREACHABLE.contains(&answer));
                     assert!(script.begun - reached >= SHUTDOWN_GRACE, "{text}");

@@ -1,6 +1,6 @@
 //! The API's client: calls over its Unix socket, each on a connection of its own.
 
-use crate::api::{Answer, Call, CallError, Exchange, LockRetry};
+use crate::api::{Answer, Call, CallError, Exchange, Retry};
 use crate::sys::deadline::Wait;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -19,13 +19,13 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 /// The path of the API's socket on every node.
 pub const DEFAULT_SOCKET: &CStr = c"/run/api.sock";
 
-/// Makes a call over the socket at the path `socket`. The answer borrows from
+/// Makes a call over the socket at the path `socket`, once. The answer borrows from
 /// `exchange`, which is overwritten.
 ///
 /// # Errors
 ///
 /// There is no usable answer, for example because the deadline passed first.
-pub fn call<'x>(
+pub fn call_once<'x>(
     socket: &CStr,
     call: Call,
     deadline: &mut impl Wait,
@@ -35,9 +35,25 @@ pub fn call<'x>(
     exchange.finish().map_err(CallError::Answer)
 }
 
-/// Makes a call, and repeats it while an update command holds the lock (see
-/// [`LockRetry`]). The answer is [`Answer::Busy`] if the lock is held until the
-/// deadline.
+/// Makes a call, and repeats it while the API is too busy to handle it (408; see
+/// [`Retry`]).
+///
+/// # Errors
+///
+/// As for [`call_once`]. If the API is too busy until the deadline, this is a refusal
+/// with 408.
+pub fn call<'x>(
+    socket: &CStr,
+    call: Call,
+    deadline: &mut impl Wait,
+    exchange: &'x mut Exchange,
+) -> Result<Answer<'x>, CallError<'x>> {
+    call_while(socket, call, deadline, exchange, Exchange::is_too_busy)
+}
+
+/// Makes a call, and repeats it while an update command holds the lock or the API is
+/// too busy to handle it (see [`Retry`]). The answer is [`Answer::Busy`] if the lock is
+/// held until the deadline.
 ///
 /// # Errors
 ///
@@ -48,15 +64,28 @@ pub fn call_until_free<'x>(
     deadline: &mut impl Wait,
     exchange: &'x mut Exchange,
 ) -> Result<Answer<'x>, CallError<'x>> {
+    let is_not_free = |exchange: &Exchange| exchange.is_busy() || exchange.is_too_busy();
+    call_while(socket, call, deadline, exchange, is_not_free)
+}
+
+/// Makes a call, and repeats it while its response is to be `retried`.
+fn call_while<'x>(
+    socket: &CStr,
+    call: Call,
+    deadline: &mut impl Wait,
+    exchange: &'x mut Exchange,
+    retried: fn(&Exchange) -> bool,
+) -> Result<Answer<'x>, CallError<'x>> {
     perform(socket, call, deadline, exchange)?;
-    let mut retry = LockRetry::default();
+    let mut retry = Retry::FIRST;
     // Ends: when there is no time for another try. There is a pause before each.
-    while exchange.is_busy() {
-        let Some(pause) = retry.next_pause(deadline.remaining()) else { return Ok(Answer::Busy) };
+    while retried(exchange) {
+        let Some(pause) = retry.next_pause(deadline.remaining()) else { break };
         deadline.pause(pause).map_err(CallError::Setup)?;
-        let is_last = LockRetry::is_last(deadline.remaining());
+        let was_locked = exchange.is_busy();
+        let is_last = Retry::is_last(deadline.remaining());
         match perform(socket, call, deadline, exchange) {
-            Err(error) if is_last && error.is_timeout() => return Ok(Answer::Busy),
+            Err(error) if was_locked && is_last && error.is_timeout() => return Ok(Answer::Busy),
             result => result?,
         }
     }

@@ -16,6 +16,8 @@ use heapless::{Vec, VecView};
 const HEAD: usize = 200;
 /// How many bytes are kept from the end.
 const TAIL: usize = 300;
+/// More than the longest text of an excerpt: both ends, and the words between them.
+const SHOWN_MAX: usize = HEAD + TAIL + 64;
 
 /// An excerpt of a text. Displayed, it is one line without control characters: the
 /// text, or its two ends with the number of bytes that are left out between them.
@@ -143,6 +145,13 @@ impl Excerpt {
     /// Whether there has been no visible character.
     pub fn is_empty(&self) -> bool {
         self.head.is_empty()
+    }
+
+    /// Whether the excerpt, as it is displayed, contains `text`, which is not empty.
+    pub fn contains(&self, text: &str) -> bool {
+        let mut shown = Vec::<u8, SHOWN_MAX>::new();
+        put!(&mut shown, self);
+        shown.windows(text.len()).any(|window| window == text.as_bytes())
     }
 }
 

@@ -337,6 +337,17 @@ fn describes_a_missing_permission() {
     assert_eq!(node.requested(), [""; 0]);
 }
 
+#[test]
+fn api_that_is_too_busy_is_asked_again() {
+    let node = Node::after(&STEPS);
+    let busy = Fault::raw("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n");
+    for (method, path) in [("GET", "/updates/status"), ("POST", "/actions/refresh-updates")] {
+        node.inject(Rule::from(busy.clone()).on(method, path));
+    }
+    assert_eq!(run(node.program("checker").arg("-refresh")), said(0, READY));
+    assert_eq!(node.requested(), [GET, GET, POST, POST]);
+}
+
 /// The updater runs as such a user. The kernel denies it the directory.
 #[test]
 fn describes_a_directory_of_another_user() {
@@ -374,7 +385,7 @@ const TRANSCRIPTS: [(&str, i32, &str); 24] = [
          operation after closing inhibitors and logging out other users.",
     ),
     ("refresh-204", 3, NOT_204),
-    ("slow-request-408", 3, "SOCKET: the API did not receive the whole request in time (408)"),
+    ("slow-request-408", 3, "SOCKET: the API was too busy to handle the request (408)"),
     ("status-available", 1, AVAILABLE),
     ("status-during-refresh", 1, LOCKED),
     ("status-failed-prepare", 1, AVAILABLE),
@@ -404,7 +415,8 @@ fn understands_captured_answers_in_any_pieces() {
                 scope.spawn(move || {
                     let server = CannedServer::start(pieces);
                     // Only a lock uses up the timeout.
-                    let timeout = if line == LOCKED { LOCK_TIMEOUT } else { ["-timeout", "1m"] };
+                    let is_retried = line == LOCKED || name.ends_with("408");
+                    let timeout = if is_retried { LOCK_TIMEOUT } else { ["-timeout", "1m"] };
                     let mut ran = run(server.program("checker").args(timeout));
                     ran.stderr = server.mask(&ran.stderr);
                     let expected = if status == 3 { failed(line) } else { said(status, line) };

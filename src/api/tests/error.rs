@@ -154,3 +154,53 @@ fn errors_have_a_text_and_a_class() {
         assert_eq!(failed.to_string(), format!("cannot ask /run/api.sock: {text}{limit}"));
     }
 }
+
+#[test]
+fn calls_without_effect_are_worth_a_retry() {
+    use AnswerError::{Refused, Truncated};
+    let reason = Excerpt::default();
+    let refused = |code| CallError::Answer(Refused(Refusal { code, reason: &reason }));
+    for (error, worth_it) in [
+        (CallError::Connect(Errno::CONNREFUSED), true),
+        (CallError::Connect(Errno::NOENT), true),
+        (CallError::Connect(Errno::ISDIR), true),
+        (CallError::Connect(Errno::ACCESS), false),
+        (CallError::Send(Errno::PIPE), true),
+        (refused(408), true),
+        (refused(423), true),
+        (refused(409), false),
+        (refused(500), false),
+        (CallError::Receive(Errno::CONNRESET), false),
+        (CallError::Answer(Truncated(Progress::Nothing)), false),
+        (CallError::Timeout(Progress::Nothing), false),
+        (CallError::SendTimeout, false),
+        (CallError::Setup(Errno::MFILE), false),
+    ] {
+        assert_eq!(error.is_worth_a_retry(), worth_it, "{error}");
+    }
+}
+
+#[test]
+fn only_the_texts_of_logind_mean_that_the_node_is_already_shutting_down() {
+    let old = "There's already a shutdown or sleep operation in progress";
+    let new = "Action reboot already in progress, refusing requested reboot operation.";
+    for (code, reason, expected) in [
+        (
+            500,
+            format!("Failed to reboot, exit code: 1, stderr: Call to Reboot failed: {old}\n"),
+            true,
+        ),
+        (500, format!("Failed to reboot, exit code: 1, stderr: {new}"), true),
+        (500, format!("{}\n{old}", "much before it ".repeat(100)), true),
+        (409, old.into(), false),
+        (500, "already in progress".into(), false),
+        (500, String::new(), false),
+    ] {
+        let mut excerpt = Excerpt::default();
+        excerpt.push_bytes(reason.as_bytes());
+        let refusal = Refusal { code, reason: &excerpt };
+        let error = CallError::Answer(AnswerError::Refused(refusal));
+        assert_eq!(error.is_already_shutting_down(), expected, "{code} {reason}");
+    }
+    assert!(!CallError::Timeout(Progress::Nothing).is_already_shutting_down());
+}

@@ -91,7 +91,7 @@ const TRANSCRIPTS: [(&str, Call, &str); 24] = [
          after closing inhibitors and logging out other users.",
     ),
     ("refresh-204", REFRESH, "started"),
-    ("slow-request-408", Call::Status, "the API did not receive the whole request in time (408)"),
+    ("slow-request-408", Call::Status, "the API was too busy to handle the request (408)"),
     ("status-available", Call::Status, AVAILABLE),
     ("status-during-refresh", Call::Status, "busy"),
     (
@@ -221,7 +221,12 @@ fn status_codes_that_a_call_does_not_expect() {
         (REFRESH, 404, "", "the API does not know this call (404)"),
         (REFRESH, 423, "Update lock held", "busy"),
         (REFRESH, 500, " a\nb ", "the API returned 500: a b"),
-        (Call::Reboot, 200, "", "the API returned 200 without a reason"),
+        (REFRESH, 202, "", "the API returned 202 without a reason"),
+        (REFRESH, 408, "", "the API was too busy to handle the request (408)"),
+        (Call::Reboot, 200, "", "started"),
+        (Call::Reboot, 202, "accepted", "started"),
+        (Call::Reboot, 299, "{}", "started"),
+        (Call::Reboot, 300, "", "the API returned 300 without a reason"),
         (Call::Reboot, 404, "", "the API does not know this call (404)"),
         (Call::Reboot, 409, "no", "the API returned 409: no"),
         (Call::Reboot, 423, "locked", "the API returned 423: locked"),
@@ -235,13 +240,15 @@ const READY_IN_500: &str = "the API returned 500: {\"update_state\":\"Ready\"}";
 
 #[test]
 fn busy_only_once_the_response_is_complete() {
-    for (code, busy) in [(423, true), (404, false), (204, false)] {
+    for (code, busy, too_busy) in
+        [(423, true, false), (408, false, true), (404, false, false), (204, false, false)]
+    {
         let answer = with_body(&format!("{code} X"), if code == 204 { b"" } else { b"held" });
         let mut exchange = Exchange::new(PREPARE);
         for byte in &answer {
-            assert!(!exchange.is_busy(), "{code}");
+            assert!(!exchange.is_busy() && !exchange.is_too_busy(), "{code}");
             exchange.push(&[*byte]).unwrap();
         }
-        assert_eq!(exchange.is_busy(), busy, "{code}");
+        assert_eq!((exchange.is_busy(), exchange.is_too_busy()), (busy, too_busy), "{code}");
     }
 }

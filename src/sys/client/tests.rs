@@ -217,6 +217,33 @@ fn connect_errors_are_passed_on() {
 }
 
 const BUSY: &str = "HTTP/1.1 423 Locked\r\ncontent-length: 0\r\n\r\n";
+const TOO_BUSY: &str = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n";
+
+/// The API is too busy to handle the request, which had no effect.
+#[test]
+fn every_call_is_made_again_while_the_api_is_too_busy() {
+    use Act::{Receive, Send, TimeOut};
+    let prepare = Call::Start(Command::Prepare);
+    let request = Receive("POST /actions/prepare-update HTTP/1.1");
+    let started = Send("HTTP/1.1 204 \r\n\r\n");
+    let (held, too_busy) = (Send(BUSY), Send(TOO_BUSY));
+    for (remaining, acts, result, pauses) in [
+        (9_000, &[too_busy, too_busy, started][..], "Started", &[100, 200][..]),
+        // The lock is the business of the caller.
+        (9_000, &[too_busy, held], "Busy", &[100]),
+        (250, &[too_busy, TimeOut], "Timeout(Nothing)", &[100]),
+        (250, &[too_busy, too_busy, TimeOut], "Timeout(Nothing)", &[100, 50]),
+        (100, &[too_busy], "code: 408", &[]),
+        (250, &[too_busy, too_busy, too_busy], "code: 408", &[100, 50]),
+    ] {
+        let acts: List<Act> = acts.iter().flat_map(|act| [request, *act]).collect();
+        let mut script = Script::new(&acts);
+        script.remaining = Duration::from_millis(remaining);
+        let shown = script.call(prepare);
+        assert!(shown.contains(result), "{remaining} ms: {shown}");
+        assert_eq!(script.pauses, pauses);
+    }
+}
 
 #[test]
 fn status_is_read_again_while_the_lock_is_held() {
@@ -224,12 +251,15 @@ fn status_is_read_again_while_the_lock_is_held() {
     const FREE: Act =
         Send("HTTP/1.1 404 \r\ncontent-length: 30\r\n\r\nUpdate status is uninitialized");
     let held = Send(BUSY);
+    let too_busy = Send(TOO_BUSY);
     let disconnect = format!("{:?}", CallError::Answer(AnswerError::Truncated(Progress::Nothing)));
     let refused = format!("{:?}", CallError::Connect(Errno::CONNREFUSED));
     let timeout = format!("{:?}", CallError::Timeout(Progress::Nothing));
     // The time until the deadline in milliseconds, the acts without the requests,
     // the result and the pauses.
-    let rows: [(u64, &[Act], &str, &[u128]); 13] = [
+    let rows: [(u64, &[Act], &str, &[u128]); 15] = [
+        (9_000, &[too_busy, held, FREE], "Uninitialized", &[100, 200]),
+        (150, &[too_busy, TimeOut], &timeout, &[50]),
         (9_000, &[FREE], "Uninitialized", &[]),
         (9_000, &[held, held, FREE], "Uninitialized", &[100, 200]),
         (

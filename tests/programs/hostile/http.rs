@@ -190,9 +190,8 @@ fn responses_with_other_statuses_are_errors() {
         (
             with_body("200 OK", ""),
             Some("the status document is invalid: truncated JSON at byte 0".into()),
-            Some(answered("200 without a reason")),
+            None,
         ),
-        (with_body("200 OK", READY), None, Some(answered(&format!("200: {READY}")))),
         (with_body("201 Created", READY), Some(answered(&format!("201: {READY}"))), None),
         (with_body("202 Accepted", ""), Some(answered("202 without a reason")), None),
         (with_body("204 No Content", ""), Some(answered("204 without a reason")), None),
@@ -216,9 +215,10 @@ fn responses_with_other_statuses_are_errors() {
             Some(answered("404: Update status is not what you think")),
         ),
         (
+            // The other programs have tests of their own for this.
             with_body("408 Request Timeout", ""),
-            Some("the API did not receive the whole request in time (408)".into()),
             None,
+            Some("the API was too busy to handle the request (408)".into()),
         ),
         (with_body("409 Conflict", "no"), Some(answered("409: no")), None),
         (with_body("423 Locked", "held"), None, Some(answered("423: held"))),
@@ -254,9 +254,16 @@ fn responses_with_other_statuses_are_errors() {
         }
         let before = node.requested().len();
         match reboot.as_ref().or(status.as_ref()) {
-            Some(why) if !name.contains(" 204 ") => {
-                assert_eq!(run(&node, "reboot", &[]), failed("reboot", "", why), "{name}");
-                assert_eq!(node.requested()[before..], [POST], "{name}");
+            // To this request, every 2xx is a success.
+            Some(why) if !name.starts_with("HTTP/1.1 2") => {
+                let is_retried = why.contains("408") || why.contains("423");
+                let timeout = if is_retried { "-timeout=1s" } else { "-timeout=1m" };
+                let ran = run(&node, "reboot", &[timeout]);
+                assert_eq!(ran, failed("reboot", "", why), "{name}");
+                let mut requested = node.requested().split_off(before);
+                assert_eq!(requested.len() > 1, is_retried, "{name}");
+                requested.dedup();
+                assert_eq!(requested, [POST], "{name}");
             }
             _ => {}
         }

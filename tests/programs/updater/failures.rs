@@ -147,6 +147,21 @@ fn one_cycle_does_not_wait_for_a_socket() {
 }
 
 #[test]
+fn api_that_is_too_busy_is_asked_again() {
+    let node = Node::new(instant());
+    let busy = Fault::raw("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n");
+    for (method, path) in
+        [("GET", "/updates/status"), ("POST", Prepare.path()), ("POST", Activate.path())]
+    {
+        node.simulator.inject(Rule::from(busy.clone()).on(method, path));
+    }
+    let outcome =
+        Outcome::of(run(&mut updater(node.simulator.path(), &["-one-time"])), Format::Logfmt);
+    outcome.is(0, &WHOLE_UPDATE);
+    assert_eq!(node.simulator.look(|view| view.count("POST", Prepare.path())), 2);
+}
+
+#[test]
 fn unusable_answers_end_a_cycle() {
     let unknown_state = {
         let body = "{\"update_state\":\"Melting\"}";

@@ -75,7 +75,9 @@ fn reboot_after_a_disconnect_survives_each_failing_system_call() {
         node.inject(Rule::from(Fault::silence()).on("POST", Reboot.path()));
         node.change(|node, _| node.end_next(Reboot, Ending::failed(1, "no")));
         let ran = thread::scope(|scope| {
-            let command = node.program("reboot");
+            let mut command = node.program("reboot");
+            // A request that is never sent is repeated until then.
+            command.arg("-timeout=20s");
             let run = scope.spawn(move || traced(&command, injection, &Directory::new()));
             let is_requested = || node.look(|view| view.count("POST", Reboot.path())) > 0;
             while !is_requested() && !run.is_finished() {
