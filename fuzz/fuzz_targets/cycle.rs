@@ -59,7 +59,7 @@ fuzz_target!(|bytes: &[u8]| {
             refresh_sent |= command == Command::Refresh;
         }
         assert_ne!(call, Call::Reboot);
-        // When the input is over, another client holds the lock for ever.
+        // When the input is over, another client holds the lock forever.
         let over = choices.is_over();
         let answer = if over { Ok(Answer::Busy) } else { any_answer(call, &mut choices, &text) };
         now += pause + if over { Duration::from_millis(1) } else { choices.time() };

@@ -52,7 +52,7 @@ pub struct History {
     /// The id of this boot.
     boot: Text,
     /// The time for which a version is held back after its first failed boot. `None`
-    /// for ever.
+    /// forever.
     retry: Option<Duration>,
     /// The versions. The one that was activated last comes last.
     entries: Entries,
@@ -191,7 +191,7 @@ impl History {
     }
 
     /// If `image` is held back at `utc`, the time since 1970-01-01 00:00:00 UTC: its
-    /// entry, and the time that is left; [`Duration::MAX`] for ever.
+    /// entry, and the time that is left; [`Duration::MAX`] means forever.
     pub fn hold_for(&self, utc: Duration, image: Image) -> Option<(&Entry, Duration)> {
         let entry = self.held().find(|entry| entry.image.image() == image)?;
         let passed = Duration::from_secs(utc.as_secs().saturating_sub(entry.failed_at));
