@@ -40,14 +40,4 @@ impl Options<'static> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use core::time::Duration;
-
-    #[test]
-    fn defaults() {
-        let Settings { socket, timeout, if_ready } = Options::default().settings();
-        assert_eq!((socket, if_ready), (&b"/run/api.sock"[..], false));
-        assert_eq!(timeout, Duration::from_secs(60));
-    }
-}
+mod tests;

@@ -1,0 +1,63 @@
+extern crate std;
+use super::*;
+use crate::api::Refusal;
+use crate::api::status::Image;
+use crate::text::excerpt::Excerpt;
+use rustix::io::Errno;
+use std::string::ToString;
+
+#[test]
+fn defaults() {
+    let Options { socket, timeout, refresh, .. } = Options::default();
+    assert_eq!((socket, timeout, refresh), (c"/run/api.sock", Positive::seconds(10), false));
+}
+
+#[test]
+fn only_ready_is_a_yes() {
+    let running = Some(Image { version: "1.26.0", variant: "aws-k8s-1.30", arch: "x86_64" });
+    let staged = Some(Image { version: "1.26.1", variant: "aws-k8s-1.30", arch: "x86_64" });
+    let status = |state| Status { state, running, chosen: staged, staged, last_command: None };
+    let reason = Excerpt::default();
+    let refusal = Refusal { code: 409, reason: &reason };
+    let image = "running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+    for (answer, exit_status, text) in [
+        (
+            Ok(Answer::Status(status(State::Ready))),
+            0,
+            "yes: state Ready, the next boot starts 1.26.1; ",
+        ),
+        (
+            Ok(Answer::Status(status(State::Staged))),
+            1,
+            "no: state Staged, 1.26.1 is prepared but not activated; ",
+        ),
+        (
+            Ok(Answer::Status(status(State::Available))),
+            1,
+            "no: state Available, 1.26.1 is chosen but not prepared; ",
+        ),
+        (
+            Ok(Answer::Status(status(State::Idle))),
+            1,
+            "no: state Idle, 1.26.1 is chosen but not prepared; ",
+        ),
+        (Ok(Answer::Uninitialized), 1, "no: no refresh since the node booted"),
+        (Ok(Answer::Busy), 1, "no: update lock held for 10s"),
+        (Ok(Answer::Started), 1, "no: update lock held for 10s"),
+        (Ok(Answer::NotAllowed(refusal)), 1, "no: update lock held for 10s"),
+        (
+            Err(CallError::Connect(Errno::ACCESS)),
+            3,
+            "cannot read the update status from /run/api.sock: ",
+        ),
+    ] {
+        let decision = Decision::new(answer, &Options::default());
+        let shown = decision.to_string();
+        assert_eq!(decision.exit_status(), exit_status, "{shown}");
+        match shown.strip_prefix(text).unwrap() {
+            "" => assert!(!text.ends_with(' ')),
+            rest if exit_status == 3 => assert!(rest.contains("permission denied"), "{shown}"),
+            rest => assert_eq!(rest, image),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+extern crate std;
+use super::*;
+use std::string::ToString;
+
+#[test]
+fn source_defaults_to_the_own_directory() {
+    assert_eq!(Options::default().from, c"");
+}
+
+#[test]
+fn actions() {
+    for (found, action) in [
+        (Found::Nothing, "installed"),
+        (Found::Same, "unchanged"),
+        (Found::WrongMode, "fixed the mode of"),
+        (Found::Other, "updated"),
+    ] {
+        assert_eq!(found.action(), action);
+    }
+}
+
+#[test]
+fn paths() {
+    for (directory, name, shown) in [
+        (&b"opt"[..], c"", "opt"),
+        (b"opt/", c"", "opt"),
+        (b"/a/b//", c"file", "/a/b/file"),
+        (b"opt", c"file", "opt/file"),
+        (b"/", c"", "/"),
+        (b"//", c"file", "/file"),
+        (b".", c"file", "./file"),
+        (b"a b\n\xff\x1b", c"", "a b\\n\\xff\\x1b"),
+    ] {
+        let path = Path { directory, name };
+        assert_eq!(path.to_string(), shown);
+    }
+}
+
+#[test]
+fn long_path_is_cut_off() {
+    let mut buffer = heapless::Vec::<u8, 8>::new();
+    put_path(&mut buffer, b"/a/long/path");
+    assert_eq!(buffer, b"/a/long/");
+}
+
+#[test]
+fn failures_with_advice() {
+    use Role::{Source, Target};
+    let label = "; check the user, the mode and the SELinux label";
+    let from = "; set -from to the directory that contains the programs";
+    let space = "; free some space and try again";
+    let away = "; move it away or choose another directory";
+    for (role, cause, text, advice) in [
+        (Source, Cause::NotRegular, "not a regular file", from),
+        (Source, Cause::Empty, "the file is empty", from),
+        (Source, Cause::TooLarge, "the file is larger than 16 MiB", from),
+        (Source, Cause::Changed, "the file changed while it was copied", "; try again"),
+        (Target, Cause::Locked, "another install has held the lock for 10 seconds", "; try again"),
+        (Source, Cause::Errno(Errno::ACCESS), "permission denied", label),
+        (Target, Cause::Errno(Errno::PERM), "operation not permitted", label),
+        (Target, Cause::Errno(Errno::NOSPC), "no space left on device", space),
+        (Target, Cause::Errno(Errno::DQUOT), "disk quota exceeded", space),
+        (
+            Target,
+            Cause::Errno(Errno::ROFS),
+            "read-only file system",
+            "; mount the file system writable",
+        ),
+        (Source, Cause::Errno(Errno::NOENT), "no such file or directory", from),
+        (Source, Cause::Errno(Errno::NOTDIR), "not a directory", from),
+        (Source, Cause::Errno(Errno::NAMETOOLONG), "name too long", from),
+        (
+            Target,
+            Cause::Errno(Errno::NOENT),
+            "no such file or directory",
+            "; choose another directory",
+        ),
+        (Target, Cause::Errno(Errno::NOTDIR), "not a directory", away),
+        (Target, Cause::Errno(Errno::ISDIR), "is a directory", away),
+        (Target, Cause::Errno(Errno::EXIST), "file exists", away),
+        (Target, Cause::Errno(Errno::NAMETOOLONG), "name too long", ""),
+        (Target, Cause::Errno(Errno::IO), "input/output error", ""),
+        (Source, Cause::Errno(Errno::IO), "input/output error", ""),
+    ] {
+        let path = Path { directory: b"opt/", name: c"file" };
+        let failure = Failure { tried: "read", path, role, cause };
+        assert_eq!(failure.to_string(), std::format!("cannot read opt/file: {text}{advice}"));
+    }
+}
+
+#[test]
+fn errno_is_a_cause() {
+    assert_eq!(Cause::from(Errno::IO), Cause::Errno(Errno::IO));
+}
