@@ -5,13 +5,45 @@
 //! each cycle replaces it, so what a cycle reads before its refresh is kept here.
 
 use crate::api::Command;
-use crate::api::status::{State, Status};
+use crate::api::status::{State, Status, Text, copy};
+use core::mem;
+use core::time::Duration;
 
 /// What is remembered of the node's commands.
 #[derive(Debug, Default)]
 pub struct Commands {
     /// Whether the last activate failed, and no prepare has ended since.
     activate_failed: bool,
+    /// Whether a status has been read since the start, or there was none.
+    has_begun: bool,
+    /// Whether a command was running at the start.
+    was_busy: bool,
+    /// A command of this updater that timed out, and whose outcome is not known.
+    overdue: Option<Overdue>,
+}
+
+/// A command that timed out.
+#[derive(Debug)]
+pub struct Overdue {
+    /// The command.
+    pub command: Command,
+    /// The version that it is about; empty for a refresh.
+    pub version: Text,
+    /// The timestamp of the last command before it.
+    pub timestamp_before: Text,
+    /// When it was sent.
+    pub since: Duration,
+}
+
+/// A command that has ended outside of a cycle of this updater.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The command. Its result is the last command of the status.
+    pub command: Command,
+    /// The version that it was about; empty if that is not known, or for a refresh.
+    pub version: Text,
+    /// The time since it was sent, if this updater sent it.
+    pub took: Option<Duration>,
 }
 
 impl Commands {
@@ -27,8 +59,54 @@ impl Commands {
         self.activate_failed
     }
 
-    /// Takes note of a status.
-    pub fn observe(&mut self, status: Option<&Status>) {
+    /// The command of this updater that timed out and may still be running.
+    pub fn overdue(&self) -> Option<&Overdue> {
+        self.overdue.as_ref()
+    }
+
+    /// Takes note of a status that was read at `now`; `None` if there has been no
+    /// command since the node booted. Returns the command that it shows as the last
+    /// one, if its outcome has to be reported:
+    ///
+    /// - a command that timed out
+    /// - a command that was running at the start
+    /// - a command that failed before the start. A restarted updater does not know
+    ///   whether this was reported then, or that a command succeeded. The state shows a
+    ///   success. A failed refresh is not reported, because another one follows.
+    ///
+    /// A deactivate that succeeded is reported only if this updater sent it.
+    pub fn observe(&mut self, now: Duration, status: Option<&Status>) -> Option<Ended> {
+        let is_first = !mem::replace(&mut self.has_begun, true);
+        self.note_activate(status);
+        let status = status?;
+        let last = status.last_command.as_ref()?;
+        let named = |command: &Command| command.name() == last.name;
+        if let Some(overdue) = &self.overdue {
+            if last.timestamp == overdue.timestamp_before {
+                return None;
+            }
+            let Overdue { command, version, since, .. } = self.overdue.take()?;
+            // Otherwise another client's command has replaced the outcome.
+            let took = Some(now.saturating_sub(since));
+            return Some(Ended { command, version, took }).filter(|ended| named(&ended.command));
+        }
+        let command = Command::ALL.into_iter().find(named).filter(|_| is_first)?;
+        let is_news = match command {
+            Command::Refresh => self.was_busy,
+            Command::Prepare | Command::Activate => self.was_busy || !last.succeeded(),
+            Command::Deactivate => !last.succeeded(),
+        };
+        let image = match command {
+            Command::Refresh => None,
+            // A prepare that failed has not staged its version.
+            Command::Prepare if !last.succeeded() => status.chosen,
+            Command::Prepare | Command::Activate | Command::Deactivate => status.staged,
+        };
+        let version = copy(image.unwrap_or_default().version);
+        Some(Ended { command, version, took: None }).filter(|_| is_news)
+    }
+
+    fn note_activate(&mut self, status: Option<&Status>) {
         let staged = status.filter(|status| status.state == State::Staged);
         let Some(Status { last_command, .. }) = staged else {
             self.activate_failed = false;
@@ -40,6 +118,22 @@ impl Commands {
         } else if last.name == Command::Prepare.name() && last.succeeded() {
             self.activate_failed = false;
         }
+    }
+
+    /// Takes note that a command holds the lock.
+    pub fn lock_held(&mut self) {
+        self.was_busy |= !self.has_begun;
+    }
+
+    /// Takes note that a command of this updater is about to be sent: the outcome of an
+    /// earlier one is not going to be known any more.
+    pub fn sending(&mut self) {
+        self.overdue = None;
+    }
+
+    /// Takes note that a command of this updater timed out.
+    pub fn timed_out(&mut self, overdue: Overdue) {
+        self.overdue = Some(overdue);
     }
 
     /// Takes note that a prepare has ended, and that another client's command has

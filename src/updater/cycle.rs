@@ -20,7 +20,7 @@
 
 use crate::api::status::{LastCommand, Status, Text, copy};
 use crate::api::{Answer, Call, CallError, Command};
-use crate::updater::commands::Commands;
+use crate::updater::commands::{Commands, Ended, Overdue};
 use crate::updater::event::{Event, Update};
 use crate::updater::history::{Finding, History};
 use crate::updater::plan::{Inputs, Plan, plan};
@@ -196,13 +196,38 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// Compares what is remembered with a status; `None` if there has been no command
-    /// since the node booted. Emits what became of activated versions.
+    /// since the node booted. Emits the outcome of a command that no cycle has seen, and
+    /// what became of activated versions.
     pub fn observe(&mut self, status: Option<&Status>, emit: &mut dyn FnMut(Event)) {
-        self.commands.observe(status);
-        if let Some(status) = status {
-            observe(self.history, self.at.utc, status, emit);
+        let ended = self.commands.observe(self.at.now, status);
+        let Some(status) = status else { return };
+        if let (Some(Ended { command, version, took }), Some(last)) = (&ended, &status.last_command)
+        {
+            emit(match last.succeeded() {
+                true => {
+                    let version = resulting_version(*command, Some(status), version);
+                    Event::succeeded(*command, version, *took)
+                }
+                false => Event::CommandFailed { command: *command, version, last, took: *took },
+            });
         }
+        observe(self.history, self.at.utc, status, emit);
     }
+}
+
+/// The version that `command` has led to: the one that the status shows, or else the
+/// one that it was sent for.
+fn resulting_version<'a>(
+    command: Command,
+    status: Option<&Status<'a>>,
+    sent_for: &'a str,
+) -> &'a str {
+    let image = match command {
+        Command::Refresh => status.and_then(|status| status.chosen),
+        // Another version may have been chosen since the decision.
+        _ => status.and_then(|status| status.staged),
+    };
+    image.map_or(sent_for, |image| image.version)
 }
 
 /// Compares the history with a status that was read at `utc`, the time since
@@ -311,6 +336,7 @@ impl Cycle {
                 });
             }
         };
+        commands.sending();
         self.send(command, waiting, status, history, succeeded, emit)
     }
 
@@ -438,7 +464,10 @@ impl Cycle {
         }
         let timeout = context.settings.timeout(command);
         if took >= timeout {
-            emit(Event::CommandOverdue { command, version: &following.sent.version, timeout });
+            let Sent { version, timestamp_before, .. } = following.sent;
+            emit(Event::CommandOverdue { command, version: &version, timeout });
+            let since = following.since;
+            context.commands.timed_out(Overdue { command, version, timestamp_before, since });
             return Step::End(End::Failed);
         }
         if took >= following.report_after {
@@ -471,21 +500,12 @@ impl Cycle {
             // If this was an activate, the version does not count as activated.
             context.observe(status, emit);
             let version = &following.sent.version;
-            emit(Event::CommandFailed { command, version, last, took });
+            emit(Event::CommandFailed { command, version, last, took: Some(took) });
             return Step::End(End::Failed);
         }
         self.refreshed |= command == Command::Refresh;
-        let image = match command {
-            Command::Refresh => status.and_then(|status| status.chosen),
-            // Another version may have been chosen since the decision.
-            _ => status.and_then(|status| status.staged),
-        };
-        let version = match (command, image) {
-            (_, Some(image)) => image.version,
-            (Command::Refresh, None) => "",
-            (_, None) => &following.sent.update.chosen.version,
-        };
-        emit(Event::succeeded(command, version, took));
+        let version = resulting_version(command, status, &following.sent.version);
+        emit(Event::succeeded(command, version, Some(took)));
         self.decide(following.waiting(), context, status, Some(&following.sent), emit)
     }
 
@@ -507,12 +527,19 @@ impl Cycle {
     fn wait_for_others(
         &mut self,
         mut waiting: Waiting,
-        context: &Context,
+        context: &mut Context,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
         let now = context.at.now;
+        context.commands.lock_held();
         if waiting.busy_since.is_none() {
-            emit(Event::LockHeld);
+            emit(match context.commands.overdue() {
+                Some(Overdue { command, since, .. }) => {
+                    let took = now.saturating_sub(*since);
+                    Event::StillRunning { command: *command, took }
+                }
+                None => Event::LockHeld,
+            });
         }
         let busy = now.saturating_sub(*waiting.busy_since.get_or_insert(now));
         // Longer than any command may take.

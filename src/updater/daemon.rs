@@ -164,8 +164,10 @@ impl Daemon {
         let mut context = Context { at, settings, history, commands };
         if is_deferred {
             // The node may be rebooted before the cycle begins.
-            if let Ok(Answer::Status(status)) = answer {
-                context.observe(Some(status), emit);
+            match answer {
+                Ok(Answer::Status(status)) => context.observe(Some(status), emit),
+                Ok(Answer::Busy) => context.commands.lock_held(),
+                _ => {}
             }
             let pause = self.random_up_to(self.schedule.interval);
             let begins_in = self.or_before_window_closes(at.utc, pause);

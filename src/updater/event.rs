@@ -48,7 +48,8 @@ pub enum Event<'a> {
         /// The time until the cycle begins.
         begins_in: Duration,
     },
-    /// An update command of another client holds the lock.
+    /// An update command holds the lock that the updater did not send, or sent before
+    /// it was restarted.
     LockHeld,
     /// The node is preparing this update.
     Preparing(&'a Update),
@@ -63,29 +64,29 @@ pub enum Event<'a> {
     Refreshed {
         /// The chosen version; empty if there is none.
         version: &'a str,
-        /// The time from sending the command to its end.
-        took: Duration,
+        /// The time from sending the command to its end, if the updater sent it.
+        took: Option<Duration>,
     },
     /// A prepare succeeded.
     Prepared {
         /// The version that was prepared.
         version: &'a str,
-        /// The time from sending the command to its end.
-        took: Duration,
+        /// The time from sending the command to its end, if the updater sent it.
+        took: Option<Duration>,
     },
     /// An activate succeeded.
     Activated {
         /// The version that the next boot starts.
         version: &'a str,
-        /// The time from sending the command to its end.
-        took: Duration,
+        /// The time from sending the command to its end, if the updater sent it.
+        took: Option<Duration>,
     },
     /// A deactivate succeeded.
     Deactivated {
         /// The version that was deactivated.
         version: &'a str,
-        /// The time from sending the command to its end.
-        took: Duration,
+        /// The time from sending the command to its end, if the updater sent it.
+        took: Option<Duration>,
     },
     /// A command failed.
     CommandFailed {
@@ -95,8 +96,8 @@ pub enum Event<'a> {
         version: &'a str,
         /// Its result, from the status.
         last: &'a LastCommand<'a>,
-        /// The time from sending the command to its end.
-        took: Duration,
+        /// The time from sending the command to its end, if the updater sent it.
+        took: Option<Duration>,
     },
     /// A command is still running after its timeout.
     CommandOverdue {
@@ -130,8 +131,7 @@ pub enum Event<'a> {
         /// The API's answer.
         refusal: &'a Refusal<'a>,
     },
-    /// An update command of another client holds the lock for longer than the
-    /// longest timeout.
+    /// An update command holds the lock for longer than the longest timeout.
     LockStuck {
         /// The time since the lock was first seen to be held.
         after: Duration,
@@ -498,7 +498,7 @@ impl EventKind {
 
 impl<'a> Event<'a> {
     /// The success of `command` with `version`, `took` after it was sent.
-    pub fn succeeded(command: Command, version: &'a str, took: Duration) -> Self {
+    pub fn succeeded(command: Command, version: &'a str, took: Option<Duration>) -> Self {
         match command {
             Command::Refresh => Self::Refreshed { version, took },
             Command::Prepare => Self::Prepared { version, took },
@@ -592,7 +592,7 @@ impl<'a> Event<'a> {
             | Self::Activated { version, took }
             | Self::Deactivated { version, took } => {
                 record.text("version", version);
-                record.duration("took", took);
+                add_took(record, took);
             }
             Self::CommandFailed { command, version, last, took } => {
                 add_command(record, command, version);
@@ -600,7 +600,7 @@ impl<'a> Event<'a> {
                 if !last.exit_status.is_empty() {
                     record.text("exit_status", last.exit_status);
                 }
-                record.duration("took", took);
+                add_took(record, took);
                 record.show("stderr", last.stderr);
             }
             Self::CommandOverdue { command, version, timeout } => {
@@ -692,6 +692,13 @@ fn add_command(record: &mut Record, command: Command, version: &str) {
     record.text("command", command.name());
     if !version.is_empty() {
         record.text("version", version);
+    }
+}
+
+/// Adds how long a command took, if that is known.
+fn add_took(record: &mut Record, took: Option<Duration>) {
+    if let Some(took) = took {
+        record.duration("took", took);
     }
 }
 

@@ -58,7 +58,8 @@ struct CommandMetrics {
 #[derive(Debug, Clone, Copy)]
 struct Success {
     at: Duration,
-    took: Duration,
+    /// `None` if the updater did not see its beginning.
+    took: Option<Duration>,
 }
 
 /// How a command that was sent has ended.
@@ -182,7 +183,7 @@ impl Metrics {
         }
     }
 
-    fn note_success(&mut self, command: Command, now: Duration, took: Duration) {
+    fn note_success(&mut self, command: Command, now: Duration, took: Option<Duration>) {
         self.note_outcome(command, Outcome::Success);
         if let Some(metrics) = self.commands.get_mut(command.number()) {
             metrics.last_success = Some(Success { at: now, took });
@@ -330,8 +331,8 @@ impl Metrics {
             "Time that the command took when it last succeeded.",
         );
         for (command, metrics) in self.by_command() {
-            if let Some(success) = metrics.last_success {
-                page.seconds(&[("command", command.name())], success.took);
+            if let Some(Success { took: Some(took), .. }) = metrics.last_success {
+                page.seconds(&[("command", command.name())], took);
             }
         }
 

@@ -281,8 +281,11 @@ fn commands_are_counted_by_outcome() {
         stderr: refusal.reason,
     };
     for (event, outcome) in [
-        (Event::Activated { version: "1", took }, Some("success")),
-        (Event::CommandFailed { command, version: "1", last: &failed, took }, Some("failed")),
+        (Event::Activated { version: "1", took: Some(took) }, Some("success")),
+        (
+            Event::CommandFailed { command, version: "1", last: &failed, took: Some(took) },
+            Some("failed"),
+        ),
         (Event::CommandOverdue { command, version: "1", timeout: took }, Some("overdue")),
         (Event::CommandVanished { command, version: "1" }, Some("vanished")),
         (Event::CommandRefused { command, version: "1", refusal }, Some("refused")),
@@ -344,7 +347,7 @@ fn longest_page_fits() {
     metrics.state = Some(State::Available);
     metrics.api_reachable = true;
     metrics.last_answer = Duration::ZERO;
-    let success = Success { at: Duration::ZERO, took: Duration::MAX };
+    let success = Success { at: Duration::ZERO, took: Some(Duration::MAX) };
     metrics.commands =
         [CommandMetrics { outcomes: [u32::MAX; Outcome::ALL.len()], last_success: Some(success) };
             Command::ALL.len()];

@@ -92,7 +92,7 @@ fn debug_events_between_two_cycles_do_not_make_news() {
     let reporter = Reporter::new();
     let status = status("1.26.1");
     let end = Event::NothingToDo(&status);
-    let refreshed = Event::Refreshed { version: "1.26.1", took: TOOK };
+    let refreshed = Event::Refreshed { version: "1.26.1", took: Some(TOOK) };
     let answer = Ok(Answer::Busy);
     let call = Event::ApiCall { call: Call::Status, answer: &answer, took: TOOK };
     assert_eq!(logged(&reporter, &[end, refreshed, call, end]), [true, false, false, false]);
@@ -138,7 +138,7 @@ fn level_limits_what_is_logged() {
     let status = status("1.26.1");
     let end = Event::NothingToDo(&status);
     let vanished = Event::CommandVanished { command: Command::Prepare, version: "1.26.1" };
-    let refreshed = Event::Refreshed { version: "1.26.1", took: TOOK };
+    let refreshed = Event::Refreshed { version: "1.26.1", took: Some(TOOK) };
     let events = [vanished, end, end, refreshed];
     for (level, expected) in [
         (Level::Error, [true, false, false, false]),

@@ -160,12 +160,15 @@ impl Record {
         };
         assert_eq!((self.get("level"), self.get("msg")), (level, message), "{self:?}");
         let fields = fields.split_whitespace();
-        // A failed command may have no exit status. A refresh has no version. A call has
-        // either an answer or an error.
+        // A failed command may have no exit status. A refresh has no version. A command from
+        // before the start has no time. A call has either an answer or an error.
         let refreshes = self.get("command") == "refresh";
+        let outcomes = ["refreshed", "prepared", "activated", "deactivated", "command_failed"];
+        let is_outcome = outcomes.contains(&self.get("event"));
         let is_optional = |field: &&str| match *field {
             "exit_status" | "answer" | "error" => true,
             "version" => refreshes,
+            "took" => is_outcome,
             _ => false,
         };
         let fields = fields.filter(|field| !is_optional(field) || keys.contains(field));

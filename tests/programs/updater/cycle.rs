@@ -1,13 +1,17 @@
 //! One cycle: the updates, other clients, refusals.
 
 use super::{
-    ACTIVATED, BUSY, FOUND, NOTHING, Node, PREPARED, READY, WHOLE_UPDATE, instant, side_by_side,
+    ACTIVATED, ACTIVATED_BEFORE, BUSY, FOUND, NOTHING, Node, PREPARED, PREPARED_BEFORE, READY,
+    WHOLE_UPDATE, instant, side_by_side,
 };
 use crate::common::daemon::Running;
 use bottlerocket_simulator::Command::{Activate, Deactivate, Prepare, Refresh};
 use bottlerocket_simulator::State::{self, Staged};
 use bottlerocket_simulator::{Fault, Lock, MANUAL, Rule};
 use rustix::process::Signal;
+
+const NOTHING_STAGED: &str = "info: nothing to do state=Staged running=1.26.0 \
+                              variant=aws-k8s-1.30 arch=x86_64";
 
 #[test]
 fn one_cycle_updates_a_node_from_every_state() {
@@ -109,7 +113,7 @@ fn one_cycle_updates_a_node_from_every_state() {
                 node.simulator.change(|node, _| node.options.offer.clear());
             },
             &["GET 200", "refresh 204", "GET 200"],
-            &["info: nothing to do state=Staged running=1.26.0 variant=aws-k8s-1.30 arch=x86_64"],
+            &[NOTHING_STAGED],
         ),
         ("Ready", |node| node.run(&[Refresh, Prepare, Activate]), &["GET 200"], &[READY]),
         (
@@ -176,8 +180,8 @@ fn running_command_of_another_client_is_waited_for() {
     side_by_side(
         [
             (&[][..], Refresh, &WHOLE_UPDATE[..], &rest_after_refresh[..]),
-            (&[Refresh], Prepare, &[ACTIVATED, READY], &rest_after_refresh[2..]),
-            (&[Refresh, Prepare], Activate, &[READY], &[]),
+            (&[Refresh], Prepare, &[PREPARED_BEFORE, ACTIVATED, READY], &rest_after_refresh[2..]),
+            (&[Refresh, Prepare], Activate, &[ACTIVATED_BEFORE, READY], &[]),
             (
                 &[Refresh, Prepare, Activate],
                 Deactivate,
@@ -292,10 +296,7 @@ fn status_is_read_again_after_a_refusal() {
             node.run(Refresh, request.at).unwrap();
         }
     });
-    node.one_time(&[]).is(
-        0,
-        &["info: nothing to do state=Staged running=1.26.0 variant=aws-k8s-1.30 arch=x86_64"],
-    );
+    node.one_time(&[]).is(0, &[NOTHING_STAGED]);
     assert_eq!(node.requests()[3..], ["prepare 404", "GET 200"]);
 
     // The command is always refused, although the state allows it.

@@ -1,8 +1,8 @@
 //! Failed commands, timeouts, unusable answers.
 
 use super::{
-    BACK, DIRECTORY, FOUND, MISSING, Node, PREPARED, REFUSED, WHOLE_UPDATE, cannot_be_used,
-    instant, side_by_side, updater, version_of,
+    ACTIVATED, BACK, BUSY, DIRECTORY, FOUND, MISSING, Node, OFTEN, PREPARED, READY, REFUSED,
+    STOPPED, WHOLE_UPDATE, cannot_be_used, instant, side_by_side, started, updater, version_of,
 };
 use crate::common::daemon::{LONG, Outcome, Running};
 use crate::common::records::{Format, Record};
@@ -10,6 +10,7 @@ use crate::common::{Directory, leave_stale_socket, run};
 use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
 use bottlerocket_simulator::State::Ready;
 use bottlerocket_simulator::{Ending, Fault, MANUAL, Rule, Then};
+use rustix::process::Signal;
 use std::fs;
 use std::time::Instant;
 
@@ -118,6 +119,60 @@ fn command_that_never_ends_times_out() {
             assert_eq!(node.state(), Some(Ready));
         },
     );
+}
+
+#[test]
+fn outcome_of_an_overdue_command_is_logged_by_the_next_cycle() {
+    let node = Node::new(instant());
+    node.set_time(Prepare, MANUAL);
+    node.simulator.change(|node, _| node.fail_next(Prepare, 2, "no space"));
+    let mut updater = Running::start(node.updater(&OFTEN).arg("-prepare-timeout=1s"));
+    updater.wait_for("command timed out");
+    updater.wait_for("command is still running");
+    node.finish();
+    updater.wait_for("ready, waiting for the reboot");
+    let failed = "error: command failed command=prepare version=1.26.1 status=Failed \
+                  exit_status=2 took=_ stderr=no space";
+    let started = started(&node, "50ms");
+    let expected = [
+        started.as_str(),
+        FOUND,
+        "error: command timed out; it may still be running command=prepare version=1.26.1 \
+         timeout=1s",
+        "info: command is still running command=prepare took=_",
+        failed,
+        FOUND,
+        PREPARED,
+        ACTIVATED,
+        READY,
+        STOPPED,
+    ];
+    assert_eq!(updater.stop(Signal::TERM).summary(), expected);
+}
+
+#[test]
+fn outcome_of_a_command_that_outlives_the_updater_is_logged_at_the_next_start() {
+    side_by_side([false, true], |still_runs| {
+        let node = Node::new(instant());
+        node.set_time(Prepare, MANUAL);
+        node.simulator.change(|node, _| node.fail_next(Prepare, 2, "no space"));
+        let updater = Running::start(&mut node.updater(&["-one-time"]));
+        node.wait_for_busy(Prepare);
+        updater.stop(Signal::TERM);
+        if !still_runs {
+            node.finish();
+        }
+        let mut updater = Running::start(&mut node.updater(&["-one-time"]));
+        if still_runs {
+            updater.wait_for("an update command is running");
+            node.finish();
+        }
+        let failed = "error: command failed command=prepare version=1.26.1 status=Failed \
+                      exit_status=2 stderr=no space";
+        let mut summary = updater.end().summary();
+        summary.retain(|line| line != BUSY);
+        assert_eq!(summary, [failed, FOUND, PREPARED, ACTIVATED, READY]);
+    });
 }
 
 #[test]

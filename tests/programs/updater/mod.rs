@@ -143,6 +143,11 @@ const PREPARED: &str = "info: prepared version=1.26.1 took=_";
 
 const ACTIVATED: &str = "info: activated version=1.26.1 took=_";
 
+/// The outcome of commands that were running when the updater started.
+const PREPARED_BEFORE: &str = "info: prepared version=1.26.1";
+
+const ACTIVATED_BEFORE: &str = "info: activated version=1.26.1";
+
 const READY: &str = "info: ready, waiting for the reboot state=Ready next=1.26.1 running=1.26.0 \
                      variant=aws-k8s-1.30 arch=x86_64";
 

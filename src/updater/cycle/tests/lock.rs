@@ -55,11 +55,12 @@ fn held_lock_is_waited_for_at_every_point() {
         ],
         End::Done,
     );
-    // Another client's prepare that was running at the start is used.
+    // A prepare that was running at the start is reported and used.
+    let prepared = "info msg=prepared version=1.26.1";
     play(
         &[
             ("status", 0, "423", BUSY),
-            ("status", 200, "Staged 1.26.1 1.26.1 prepare@1", ""),
+            ("status", 200, "Staged 1.26.1 1.26.1 prepare@1", prepared),
             ("refresh", 0, "204", ""),
             ("status", 200, "Staged 1.26.1 1.26.1 refresh@2", ""),
             ("activate", 0, "204", ""),

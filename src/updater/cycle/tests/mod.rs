@@ -20,6 +20,7 @@ use std::vec::Vec;
 use std::{format, vec};
 
 mod boots;
+mod earlier_commands;
 mod lock;
 mod lost_answers;
 mod outcomes;
@@ -172,6 +173,12 @@ impl Script {
     fn ends(&self, end: End) {
         assert_eq!(self.next, Step::End(end));
     }
+}
+
+/// A script in the next cycle of the same updater.
+fn next_cycle(before: Script) -> Script {
+    let (cycle, call) = Cycle::begin();
+    Script { cycle, next: Step::Call(call, Duration::ZERO), ..before }
 }
 
 #[track_caller]

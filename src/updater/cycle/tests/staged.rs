@@ -10,12 +10,6 @@ const SAME_CYCLE: [Row; 2] = [
     ("status", 200, "Ready 1.26.1 1.26.1 activate@9", ACTIVATED_READY),
 ];
 
-/// A script in the next cycle of the same updater.
-fn next_cycle(before: Script) -> Script {
-    let (cycle, call) = Cycle::begin();
-    Script { cycle, next: Step::Call(call, Duration::ZERO), ..before }
-}
-
 /// A script after an activate that failed, in the next cycle.
 fn after_a_failed_activate(settings: Settings) -> Script {
     let mut script = Script::new(settings);
@@ -26,6 +20,15 @@ fn after_a_failed_activate(settings: Settings) -> Script {
     script.ends(End::Failed);
     next_cycle(script)
 }
+
+/// The first look, at an activate that failed before the start.
+const BEFORE_THE_START: Row = (
+    "status",
+    0,
+    "Staged 1.26.1 1.26.1 activate!Failed@3",
+    "error msg=\"command failed\" command=activate version=1.26.1 status=Failed exit_status=1 \
+     stderr=\"no space \\\"left\\\" on device\"",
+);
 
 /// A look and a refresh, after which 1.26.1 is still staged.
 const LOOK_AND_REFRESH: [Row; 3] = [
@@ -51,7 +54,9 @@ fn failed_activate_of_another_client_is_followed_by_a_prepare() {
     for outcome in ["Failed", "Unknown"] {
         let before = format!("Staged 1.26.1 1.26.1 activate!{outcome}@3");
         let mut script = Script::new(Settings::default());
-        script.row(("status", 0, forever(&before), ""));
+        script.row(("status", 0, "Staged 1.26.1 1.26.1 refresh@2", ""));
+        script.row(("refresh", 0, "423", BUSY));
+        script.row(("status", 200, forever(&before), ""));
         script.rows(&LOOK_AND_REFRESH[1..]).row(("prepare", 0, "204", FOUND));
         script.row(("status", 200, "Staged 1.26.1 1.26.1 prepare@5", PREPARED));
         script.rows(&SAME_CYCLE).ends(End::Done);
@@ -134,7 +139,7 @@ fn limits_hold_for_a_prepare_after_a_failed_activate() {
                   running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
     let prepared = format!("{PREPARED}\n{staged}");
     let mut script = Script::new(settings);
-    script.rows(&LOOK_AND_REFRESH).row(("prepare", 0, "204", FOUND));
+    script.row(BEFORE_THE_START).rows(&LOOK_AND_REFRESH[1..]).row(("prepare", 0, "204", FOUND));
     script.row(("status", 200, "Staged 1.26.1 1.26.1 prepare@5", forever(&prepared)));
     script.ends(End::Waiting);
     // The windows are closed.
@@ -143,6 +148,6 @@ fn limits_hold_for_a_prepare_after_a_failed_activate() {
     let closed = "info msg=\"update is waiting for the next window\" state=Staged \
                   version=1.26.1 opens=1970-01-02T12:00:00.000Z";
     let mut script = Script::new(settings);
-    script.rows(&LOOK_AND_REFRESH[..2]);
+    script.row(BEFORE_THE_START).rows(&LOOK_AND_REFRESH[1..2]);
     script.row(("status", 200, "Staged 1.26.1 1.26.1 refresh@4", closed)).ends(End::Waiting);
 }

@@ -97,12 +97,13 @@ fn ready_node_is_only_read() {
     ] {
         play(&[("status", 0, status, READY)], End::Done);
     }
-    // Also while another client's command runs.
+    // Also while a command runs that is older than the updater. Its outcome is logged.
+    let logged = format!("info msg=activated version=1.26.1\n{READY}");
     play(
         &[
             ("status", 0, "423", BUSY),
             ("status", 200, "423", ""),
-            ("status", 400, "Ready 1.26.1 1.26.1 activate@3", READY),
+            ("status", 400, "Ready 1.26.1 1.26.1 activate@3", forever(&logged)),
         ],
         End::Done,
     );

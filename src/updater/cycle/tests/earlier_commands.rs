@@ -1,0 +1,137 @@
+//! Commands that end between two cycles, or before the updater starts.
+
+use super::*;
+
+/// A failed command without the time that it took.
+fn failed(command: &str, version: &str, took: &str) -> &'static str {
+    forever(&format!(
+        "error msg=\"command failed\" command={command}{version} status=Failed exit_status=1{took} \
+         stderr=\"no space \\\"left\\\" on device\""
+    ))
+}
+
+/// A script whose prepare has timed out, in the next cycle.
+fn after_an_overdue_prepare() -> Script {
+    let overdue = "error msg=\"command timed out; it may still be running\" command=prepare \
+                   version=1.26.1 timeout=30m";
+    let mut script = Script::new(Settings::default());
+    script
+        .rows(&FOUND_AVAILABLE)
+        .rows(&[("prepare", 0, "204", FOUND), ("status", 200, "+30m 423", overdue)]);
+    script.ends(End::Failed);
+    script.now += Duration::from_secs(600);
+    next_cycle(script)
+}
+
+#[test]
+fn outcome_of_an_overdue_command_is_reported_once() {
+    // The lock is held by our own command, which fails.
+    let running = "info msg=\"command is still running\" command=prepare took=40m";
+    let status = "Available 1.26.1 - prepare!Failed@2";
+    let mut script = after_an_overdue_prepare();
+    script.rows(&[
+        ("status", 0, "423", running),
+        ("status", 200, "423", ""),
+        ("status", 400, status, failed("prepare", " version=1.26.1", " took=40m")),
+        ("refresh", 0, "423", ""),
+        ("status", 800, status, ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Available 1.26.1 - refresh@3", ""),
+        ("prepare", 0, "204", FOUND),
+    ]);
+    // It ended between the cycles.
+    let mut script = after_an_overdue_prepare();
+    script.row(("status", 0, status, failed("prepare", " version=1.26.1", " took=40m")));
+    let prepared = "info msg=prepared version=1.26.1 took=40m";
+    let mut script = after_an_overdue_prepare();
+    script.rows(&[
+        ("status", 0, "Staged 1.26.1 1.26.1 prepare@2", prepared),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@3", ""),
+        ("activate", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 activate@4", ACTIVATED_READY),
+    ]);
+    script.ends(End::Done);
+}
+
+#[test]
+fn outcome_that_is_not_known_is_not_reported() {
+    // There is no result, or another client's command has replaced it, or the node has
+    // booted.
+    for status in ["Available 1.26.1 - refresh@1", "Available 1.26.1 - refresh@3", "404"] {
+        let mut script = after_an_overdue_prepare();
+        script.row(("status", 0, status, "")).row(("refresh", 0, "204", ""));
+        script.rows(&[
+            ("status", 200, "Available 1.26.1 - refresh@4", ""),
+            ("prepare", 0, "204", FOUND),
+            ("status", 200, "Staged 1.26.1 1.26.1 prepare@5", PREPARED),
+        ]);
+    }
+}
+
+#[test]
+fn outcome_of_an_overdue_refresh_is_not_reported_as_that_of_the_next() {
+    let overdue = "error msg=\"command timed out; it may still be running\" command=refresh \
+                   timeout=1m";
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE[..2]).row(("status", 200, "+1m 423", overdue));
+    let mut script = next_cycle(script);
+    script.row(("status", 0, "Idle - - refresh!Failed@1", failed("refresh", "", " took=1m")));
+    script.row(("refresh", 0, "204", ""));
+    script.row(("status", 200, "Idle - - refresh!Failed@2", failed("refresh", "", " took=200ms")));
+    script.ends(End::Failed);
+}
+
+#[test]
+fn failure_from_before_the_start_is_reported_once() {
+    for (status, logged) in [
+        ("Available 1.26.1 - prepare!Failed@1", failed("prepare", " version=1.26.1", "")),
+        ("Staged 1.26.2 1.26.1 activate!Failed@1", failed("activate", " version=1.26.1", "")),
+        ("Ready 1.26.2 1.26.1 deactivate!Failed@1", failed("deactivate", " version=1.26.1", "")),
+        // A refresh follows. The state shows what succeeded.
+        ("Idle - - refresh!Failed@1", ""),
+        ("Staged 1.26.1 1.26.1 prepare@1", ""),
+        ("Staged 1.26.1 1.26.1 deactivate@1", ""),
+        ("Ready 1.26.1 1.26.1 activate@1", ""),
+        // There is nothing to report, or not yet known.
+        ("404", ""),
+        ("Idle", ""),
+        ("Idle - - invented!Failed@1", ""),
+    ] {
+        let settings = Settings { refresh_ready: true, ..Settings::default() };
+        let mut script = Script::new(settings);
+        script.row(("status", 0, status, logged));
+        // It is reported once.
+        script.rows(&[("refresh", 0, "423", BUSY), ("status", 200, status, "")]);
+    }
+}
+
+#[test]
+fn command_that_was_running_at_the_start_is_reported() {
+    for (status, logged) in [
+        ("Idle - - refresh!Failed@1", failed("refresh", "", "")),
+        ("Available 1.26.1 - prepare!Failed@1", failed("prepare", " version=1.26.1", "")),
+        ("Staged 1.26.1 1.26.1 activate!Failed@1", failed("activate", " version=1.26.1", "")),
+        ("Staged 1.26.1 1.26.1 prepare@1", "info msg=prepared version=1.26.1"),
+        ("Idle - - refresh@1", ""),
+        // The updater deactivates only for another version. Others may have other reasons.
+        ("Staged 1.26.1 1.26.1 deactivate@1", ""),
+    ] {
+        let mut script = Script::new(Settings::default());
+        script.rows(&[("status", 0, "423", BUSY), ("status", 200, status, logged)]);
+        script.rows(&[("refresh", 0, "423", ""), ("status", 400, status, "")]);
+    }
+    let activated = "info msg=activated version=1.26.1\n";
+    let logged = format!("{activated}{READY}");
+    let mut script = Script::new(Settings::default());
+    script.row(("status", 0, "423", BUSY));
+    script.row(("status", 200, "Ready 1.26.1 1.26.1 activate@1", forever(&logged)));
+}
+
+#[test]
+fn command_of_another_client_between_two_cycles_is_not_reported() {
+    let mut script = Script::new(Settings::default());
+    script.rows(&FOUND_AVAILABLE[..2]).row(("status", 200, "Idle - - refresh@1", NOTHING));
+    let mut script = next_cycle(script);
+    script.row(("status", 0, "Available 1.26.1 - prepare!Failed@2", ""));
+}
