@@ -147,8 +147,11 @@ impl Excerpt {
         self.head.is_empty()
     }
 
-    /// Whether the excerpt, as it is displayed, contains `text`, which is not empty.
+    /// Whether the excerpt, as it is displayed, contains `text`.
     pub fn contains(&self, text: &str) -> bool {
+        if text.is_empty() {
+            return true;
+        }
         let mut shown = Vec::<u8, SHOWN_MAX>::new();
         put!(&mut shown, self);
         shown.windows(text.len()).any(|window| window == text.as_bytes())
