@@ -125,6 +125,7 @@ impl Node {
             chosen: self.chosen.map(image),
             running: Some(image(self.running)),
             staged: self.staged.map(image),
+            offered: None,
             last_command: self.last.as_ref().map(|(command, good, timestamp)| LastCommand {
                 name: command.name(),
                 outcome: if *good { "Success" } else { "Failed" },

@@ -66,6 +66,7 @@ pub fn any_status<'a>(choices: &mut Choices, text: &'a Excerpt) -> Status<'a> {
         chosen: any_image(choices),
         running: any_image(choices),
         staged: any_image(choices),
+        offered: choices.one_of(&[None, Some("1.26.0"), Some("1.27.0")]),
         last_command,
     }
 }

@@ -17,6 +17,7 @@
 //!
 //! ```json
 //! {"update_state":"Staged",
+//!  "available_updates":"1.26.1",
 //!  "staging_partition":{"image":{"version":"1.26.1"}},
 //!  "most_recent_command":{"cmd_type":"prepare","exit_status":"1"}}
 //! ```
@@ -26,9 +27,11 @@
 //! - Strings keep their escapes, and are cut off after [`STRING_MAX`] bytes.
 //! - `stderr` becomes an [`Excerpt`], in which escapes are replaced by characters.
 //! - `exit_status` becomes a string.
+//! - `available_updates` becomes its first string.
 //!
-//! The parser refuses a document that is not a JSON object, a duplicate known member,
-//! and a wrong type where a decision depends on the value. It checks structure,
+//! The parser refuses a document that is not a JSON object, a duplicate known member
+//! (except `available_updates`: the first one counts), and a wrong type where a decision
+//! depends on the value. It checks structure,
 //! strings, escapes and literals everywhere. In values that are left out, it does not
 //! check three things: that a number is well-formed, that a string is UTF-8, and
 //! which kind of bracket closes a level below [`TRACKED_DEPTH`].
@@ -53,7 +56,7 @@ use core::str;
 use heapless::{Vec, VecView};
 
 /// The longest filtered document, in bytes.
-pub const DOCUMENT_MAX: usize = 1152;
+pub const DOCUMENT_MAX: usize = 1248;
 /// How many bytes of a string are kept, without its quotes.
 pub const STRING_MAX: usize = 64;
 /// The length of the longest escape, `\u0000`. No character is longer.
@@ -124,6 +127,8 @@ enum Action {
     KeepIfString,
     /// Keep it, as a string, if it is a whole number. Nothing depends on it.
     KeepIfInteger,
+    /// Keep the first string of an array, as a string. Nothing depends on it.
+    KeepFirst,
     /// Keep its known members. It must be an object or null.
     Enter(Parent),
     /// Make an excerpt of it if it is a string.
@@ -134,6 +139,7 @@ enum Action {
 #[derive(Debug, Clone, Copy)]
 enum Member {
     UpdateState,
+    AvailableUpdates,
     ChosenUpdate,
     ActivePartition,
     StagingPartition,
@@ -152,9 +158,10 @@ enum Member {
 /// The member of `parent` that is called `key`, and what to do with its value.
 /// `None` if there is no such known member.
 fn known_member(parent: Parent, key: &str) -> Option<(Member, Action)> {
-    use Action::{Enter, Excerpt, KeepIfInteger, KeepIfString, KeepString};
+    use Action::{Enter, Excerpt, KeepFirst, KeepIfInteger, KeepIfString, KeepString};
     Some(match (parent, key) {
         (Parent::Document, "update_state") => (Member::UpdateState, KeepString),
+        (Parent::Document, "available_updates") => (Member::AvailableUpdates, KeepFirst),
         (Parent::Document, "chosen_update") => (Member::ChosenUpdate, Enter(Parent::Image)),
         (Parent::Document, "active_partition") => {
             (Member::ActivePartition, Enter(Parent::Partition))
@@ -397,10 +404,12 @@ impl StatusParser {
     }
 
     fn open_array(&mut self) -> Result<(), JsonErrorKind> {
-        match self.action {
+        self.action = match self.action {
             Action::Enter(_) | Action::KeepString => return Err(JsonErrorKind::WrongType),
-            _ => self.action = Action::Drop,
-        }
+            // The key of the array becomes the key of its first value.
+            Action::KeepFirst => Action::KeepIfString,
+            _ => Action::Drop,
+        };
         self.open(false);
         Ok(())
     }
@@ -445,7 +454,11 @@ impl StatusParser {
         {
             let bit = 1 << member as u16;
             if level.seen & bit != 0 {
-                return Err(JsonErrorKind::DuplicateMember);
+                return match action {
+                    // Nothing depends on it, so the first one counts.
+                    Action::KeepFirst => Ok(()),
+                    _ => Err(JsonErrorKind::DuplicateMember),
+                };
             }
             level.seen |= bit;
             self.action = action;
@@ -498,7 +511,7 @@ impl StatusParser {
             }
             Action::Enter(_) => return Err(JsonErrorKind::WrongType),
             Action::Excerpt => Sink::Stderr,
-            Action::Drop | Action::KeepIfInteger => Sink::Nowhere,
+            Action::Drop | Action::KeepIfInteger | Action::KeepFirst => Sink::Nowhere,
         };
         self.state = State::String;
         Ok(())

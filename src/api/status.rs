@@ -6,6 +6,7 @@
 //! decided without it.
 
 use crate::api::document::{JsonError, STRING_MAX, StatusDocument};
+use crate::text::duration::whole_number;
 use crate::text::excerpt::{Excerpt, is_plain};
 use crate::text::{Show, display, put};
 use core::str;
@@ -132,6 +133,8 @@ pub struct Status<'a> {
     pub running: Option<Image<'a>>,
     /// The image on the other partition set.
     pub staged: Option<Image<'a>>,
+    /// The newest version that is offered, chosen or not.
+    pub offered: Option<&'a str>,
     /// The update command that ended last.
     pub last_command: Option<LastCommand<'a>>,
 }
@@ -142,6 +145,7 @@ pub struct Status<'a> {
 #[serde(default, deny_unknown_fields)]
 struct Members<'a> {
     update_state: Option<&'a str>,
+    available_updates: Option<&'a str>,
     #[serde(borrow)]
     chosen_update: Image<'a>,
     #[serde(borrow)]
@@ -215,6 +219,7 @@ impl<'a> Status<'a> {
             chosen: members.chosen_update.if_known(),
             running: members.active_partition.image.if_known(),
             staged: members.staging_partition.image.if_known(),
+            offered: members.available_updates,
             last_command: is_known.then_some(LastCommand {
                 name: cmd_type,
                 outcome: cmd_status,
@@ -224,6 +229,27 @@ impl<'a> Status<'a> {
             }),
         })
     }
+
+    /// The newest version that is offered, if it is newer than the running one and no
+    /// version is chosen: there is a version lock, or the node waits for its wave.
+    /// `None` also if the versions cannot be compared.
+    pub fn offered_but_not_chosen(&self) -> Option<&'a str> {
+        let (offered, running) = (self.offered?, self.running?);
+        let is_newer = release(offered)? > release(running.version)?;
+        (is_newer && self.chosen.is_none()).then_some(offered)
+    }
+}
+
+/// The numbers of a version like `1.26.1`, with or without a leading `v`. The text
+/// after a `-` or a `+` does not count. `None` if the version has another form.
+fn release(version: &str) -> Option<[u64; 3]> {
+    let version = version.strip_prefix('v').unwrap_or(version);
+    let mut parts = version.split(['-', '+']).next()?.split('.');
+    let mut numbers = [0; 3];
+    for number in &mut numbers {
+        *number = whole_number(parts.next()?.as_bytes())?;
+    }
+    parts.next().is_none().then_some(numbers)
 }
 
 /// Shows the status on one line: the state, what is missing until Ready or what the

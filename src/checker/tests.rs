@@ -16,7 +16,14 @@ fn defaults() {
 fn only_ready_is_a_yes() {
     let running = Some(Image { version: "1.26.0", variant: "aws-k8s-1.30", arch: "x86_64" });
     let staged = Some(Image { version: "1.26.1", variant: "aws-k8s-1.30", arch: "x86_64" });
-    let status = |state| Status { state, running, chosen: staged, staged, last_command: None };
+    let status = |state| Status {
+        state,
+        running,
+        chosen: staged,
+        staged,
+        offered: None,
+        last_command: None,
+    };
     let reason = Excerpt::default();
     let refusal = Refusal { code: 409, reason: &reason };
     let image = "running 1.26.0, variant aws-k8s-1.30, arch x86_64";

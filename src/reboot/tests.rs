@@ -34,7 +34,14 @@ fn answer(text: &str) -> Answered {
     }
     if let Some(state) = State::ALL.into_iter().find(|state| state.name() == word) {
         let running = Some(Image { version: "1.26.0", variant: "aws-k8s-1.30", arch: "x86_64" });
-        let status = Status { state, running, chosen: None, staged: None, last_command: None };
+        let status = Status {
+            state,
+            running,
+            chosen: None,
+            staged: None,
+            offered: None,
+            last_command: None,
+        };
         return Ok(Answer::Status(status));
     }
     Err(match word {

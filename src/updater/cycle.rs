@@ -328,7 +328,7 @@ impl Cycle {
                         Event::WindowClosed { status, opens: utc.saturating_add(left) }
                     }
                     (Plan::Ready, _) => Event::Ready(status),
-                    _ => Event::NothingToDo(status),
+                    _ => Event::nothing_chosen(status),
                 });
                 return Step::End(match plan {
                     Plan::Staged | Plan::HeldBack | Plan::Closed => End::Waiting,

@@ -138,6 +138,13 @@ pub enum Event<'a> {
     },
     /// A cycle ended: no update is chosen.
     NothingToDo(&'a Status<'a>),
+    /// A cycle ended: newer versions are offered, but none is chosen.
+    NotChosen {
+        /// The node's status.
+        status: &'a Status<'a>,
+        /// The newest version that is offered.
+        offered: &'a str,
+    },
     /// A cycle ended: an update is waiting for the reboot.
     Ready(&'a Status<'a>),
     /// A cycle ended: an update is prepared, and activating it is left to
@@ -285,6 +292,8 @@ pub enum EventKind {
     LockStuck,
     /// [`Event::NothingToDo`]
     NothingToDo,
+    /// [`Event::NotChosen`]
+    NotChosen,
     /// [`Event::Ready`]
     Ready,
     /// [`Event::Staged`]
@@ -319,7 +328,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Started,
         Self::Configuration,
         Self::ServingMetrics,
@@ -339,6 +348,7 @@ impl EventKind {
         Self::CommandRefused,
         Self::LockStuck,
         Self::NothingToDo,
+        Self::NotChosen,
         Self::Ready,
         Self::Staged,
         Self::WindowClosed,
@@ -378,6 +388,7 @@ impl EventKind {
             Self::CommandRefused => "command_refused",
             Self::LockStuck => "lock_stuck",
             Self::NothingToDo => "nothing_to_do",
+            Self::NotChosen => "not_chosen",
             Self::Ready => "ready",
             Self::Staged => "staged",
             Self::WindowClosed => "window_closed",
@@ -431,7 +442,8 @@ impl EventKind {
             | Self::Stopped
             | Self::Configuration
             | Self::CycleDeferred
-            | Self::Healthy => Level::Info,
+            | Self::Healthy
+            | Self::NotChosen => Level::Info,
         }
     }
 
@@ -439,7 +451,12 @@ impl EventKind {
     pub fn ends_cycle(self) -> bool {
         matches!(
             self,
-            Self::NothingToDo | Self::Ready | Self::Staged | Self::WindowClosed | Self::HeldBack
+            Self::NothingToDo
+                | Self::NotChosen
+                | Self::Ready
+                | Self::Staged
+                | Self::WindowClosed
+                | Self::HeldBack
         )
     }
 
@@ -469,6 +486,7 @@ impl EventKind {
             Self::CommandRefused => "the API refused the command",
             Self::LockStuck => "timed out waiting for the running update command",
             Self::NothingToDo => "nothing to do",
+            Self::NotChosen => "newer versions are offered, none is chosen: version-lock or wave?",
             Self::Ready => "ready, waiting for the reboot",
             Self::Staged => "update is staged, not activating it because of -stage-only",
             Self::WindowClosed => "update is waiting for the next window",
@@ -497,6 +515,14 @@ impl EventKind {
 }
 
 impl<'a> Event<'a> {
+    /// The end of a cycle in which no update was chosen.
+    pub fn nothing_chosen(status: &'a Status<'a>) -> Self {
+        match status.offered_but_not_chosen() {
+            Some(offered) => Self::NotChosen { status, offered },
+            None => Self::NothingToDo(status),
+        }
+    }
+
     /// The success of `command` with `version`, `took` after it was sent.
     pub fn succeeded(command: Command, version: &'a str, took: Option<Duration>) -> Self {
         match command {
@@ -529,6 +555,7 @@ impl<'a> Event<'a> {
             Self::CommandRefused { .. } => EventKind::CommandRefused,
             Self::LockStuck { .. } => EventKind::LockStuck,
             Self::NothingToDo(_) => EventKind::NothingToDo,
+            Self::NotChosen { .. } => EventKind::NotChosen,
             Self::Ready(_) => EventKind::Ready,
             Self::Staged(_) => EventKind::Staged,
             Self::WindowClosed { .. } => EventKind::WindowClosed,
@@ -681,6 +708,11 @@ impl<'a> Event<'a> {
                 add_running(record, status.running);
                 record.show("cycles", &cycles);
                 record.show("failed_cycles", &failed_cycles);
+            }
+            Self::NotChosen { status, offered } => {
+                record.text("state", status.state.name());
+                record.text("offered", offered);
+                add_running(record, status.running);
             }
             Self::Stopped { signal } => record.text("signal", signal),
         }

@@ -26,6 +26,8 @@ pub struct Metrics {
     state: Option<State>,
     running: Option<OwnedImage>,
     chosen: Option<OwnedImage>,
+    /// Whether newer versions are offered and none is chosen.
+    offered_but_not_chosen: bool,
     /// Whether the API answered the last call.
     api_reachable: bool,
     /// When the API last answered, or when the updater started if it never has.
@@ -125,6 +127,7 @@ impl Metrics {
             state: None,
             running: None,
             chosen: None,
+            offered_but_not_chosen: false,
             api_reachable: false,
             last_answer: now,
             ever_answered: false,
@@ -149,10 +152,12 @@ impl Metrics {
                 self.state = Some(status.state);
                 self.running = status.running.map(OwnedImage::new);
                 self.chosen = status.chosen.map(OwnedImage::new);
+                self.offered_but_not_chosen = status.offered_but_not_chosen().is_some();
             }
             Ok(Answer::Uninitialized) => {
                 self.state = None;
                 self.chosen = None;
+                self.offered_but_not_chosen = false;
             }
             // These say nothing about the status.
             Ok(Answer::Started | Answer::Busy | Answer::NotAllowed(_)) | Err(_) => {}
@@ -252,6 +257,12 @@ impl Metrics {
         if let Some(chosen) = &self.chosen {
             page.sample(&image_labels(chosen.image()), 1);
         }
+
+        page.gauge(
+            "bottlerocket_update_offered_not_chosen",
+            "1 if newer versions are offered but none is chosen, otherwise 0.",
+        );
+        page.sample(&[], u64::from(self.offered_but_not_chosen));
 
         page.gauge(
             "bottlerocket_update_held_back_versions",

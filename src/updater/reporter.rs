@@ -77,12 +77,13 @@ impl Default for Reporter {
     }
 }
 
-/// A number that identifies the kind of an event and, if an update has to wait, the
-/// version of the update.
+/// A number that identifies the kind of an event and, if an update has to wait or is
+/// not chosen, the version of the update.
 fn fingerprint(event: &Event) -> u64 {
     let version = match event {
         Event::WindowClosed { status, .. } => status.chosen.map_or("", |image| image.version),
         Event::HeldBack { entry, .. } => &entry.image.version,
+        Event::NotChosen { offered, .. } => offered,
         _ => "",
     };
     fnv1a(version.as_bytes()) ^ event.kind() as u64

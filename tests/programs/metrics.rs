@@ -502,3 +502,18 @@ fn bad_address_is_a_usage_error() {
                 --help\n";
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(2), line));
 }
+
+#[test]
+fn version_lock_is_visible_in_the_log_and_in_a_metric() {
+    let node = Node::start(Options { version_lock: "1.26.0".into(), ..Node::instant() });
+    let mut serving = Serving::of(&node, &OFTEN);
+    serving.updater.wait_for("event=not_chosen");
+    let record = Record::read(Format::Logfmt, serving.updater.log.last().unwrap());
+    assert_eq!((record.get("offered"), record.get("running")), ("1.26.1", "1.26.0"));
+    assert_eq!(serving.page().get("update_offered_not_chosen"), 1.0);
+    // Without the lock, the node takes the update.
+    node.change(|node, _| node.options.version_lock = "latest".into());
+    serving.updater.wait_for("ready, waiting for the reboot");
+    assert_eq!(serving.page().get("update_offered_not_chosen"), 0.0);
+    serving.stop();
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::document::{DOCUMENT_MAX, StatusParser};
+use crate::api::status::{Image, State, Status};
 
 #[test]
 fn documents_that_are_understood() {
@@ -305,7 +306,7 @@ fn filtered_document_is_compact_json_of_the_known_members() {
              \"version\": \"1.26.1\", \"new\": {}}, \"next_to_boot\": false}, \
              \"most_recent_command\": {\"cmd_type\": \"prepare\", \"cmd_status\": 1, \
              \"exit_status\": 17, \"stderr\": \"much\", \"timestamp\": \"\\u0032\\n\\\"\"}}",
-            "{\"update_state\":\"Staged\",\
+            "{\"update_state\":\"Staged\",\"available_updates\":\"1.26.1\",\
              \"staging_partition\":{\"image\":{\"arch\":\"x86_64\",\"version\":\"1.26.1\"}},\
              \"most_recent_command\":{\"cmd_type\":\"prepare\",\"exit_status\":\"17\",\
              \"timestamp\":\"\\u0032\\n\\\"\"}}",
@@ -319,6 +320,72 @@ fn filtered_document_is_compact_json_of_the_known_members() {
 }
 
 const CHOSEN_AND_ACTIVE: &str = "{\"chosen_update\":{},\"active_partition\":{}}";
+
+#[test]
+fn first_offered_version_is_kept_and_other_forms_are_left_out() {
+    for (offered, kept) in [
+        ("[\"1.27.0\",\"1.26.0\"]", Some("1.27.0")),
+        (" [ \"1.27.0\" ] ", Some("1.27.0")),
+        ("[]", None),
+        ("null", None),
+        ("1", None),
+        ("\"1.27.0\"", None),
+        ("[null,\"1.27.0\"]", None),
+        ("[1,\"1.27.0\"]", None),
+        ("[[\"1.27.0\"],\"1.26.0\"]", None),
+        // A member that occurs twice: the first one counts.
+        ("[\"1.27.0\"],\"available_updates\":[\"1.28.0\"]", Some("1.27.0")),
+        ("null,\"available_updates\":[\"1.28.0\"]", None),
+        ("[{\"version\":\"1.27.0\"},\"1.26.0\"]", None),
+        ("{\"version\":\"1.27.0\"}", None),
+    ] {
+        let mut parser = StatusParser::default();
+        let document = format!("{{\"available_updates\":{offered},\"update_state\":\"Idle\"}}");
+        parser.push(document.as_bytes()).unwrap();
+        let status = Status::read(parser.finish().unwrap()).unwrap();
+        assert_eq!((status.offered, status.state), (kept, State::Idle), "{offered}");
+    }
+}
+
+#[test]
+fn newer_version_that_is_offered_but_not_chosen_is_noticed() {
+    let version = |version| Some(Image { version, variant: "v", arch: "a" });
+    for (running, offered, is_newer) in [
+        ("1.26.0", "1.26.1", true),
+        ("1.26.0", "1.27.0", true),
+        ("1.9.0", "1.10.0", true),
+        ("1.26.0", "v2.0.0", true),
+        ("1.26.0", "1.27.0-beta.1", true),
+        ("1.26.0", "1.26.0", false),
+        ("1.26.0", "1.25.9", false),
+        ("1.26.0", "1.26.0+build", false),
+        // These cannot be compared.
+        ("1.26", "1.27.0", false),
+        ("1.26.0", "1.27", false),
+        ("1.26.0", "1.27.0.1", false),
+        ("1.26.0", "newest", false),
+        ("1.26.0", "", false),
+    ] {
+        let mut status = Status {
+            state: State::Idle,
+            chosen: None,
+            running: version(running),
+            staged: None,
+            offered: Some(offered),
+            last_command: None,
+        };
+        let expected = is_newer.then_some(offered);
+        assert_eq!(status.offered_but_not_chosen(), expected, "{running} {offered}");
+        status.chosen = version(offered);
+        assert_eq!(status.offered_but_not_chosen(), None, "{running} {offered}");
+        status.chosen = None;
+        status.running = None;
+        assert_eq!(status.offered_but_not_chosen(), None, "{running} {offered}");
+        status.running = version(running);
+        status.offered = None;
+        assert_eq!(status.offered_but_not_chosen(), None, "{running} {offered}");
+    }
+}
 
 #[test]
 fn exit_status_is_kept_if_it_is_a_whole_number() {
@@ -348,7 +415,8 @@ fn the_largest_filtered_document_fits() {
     let long = "x".repeat(100);
     let image = format!("{{\"arch\":\"{long}\",\"version\":\"{long}\",\"variant\":\"{long}\"}}");
     let body = format!(
-        "{{\"update_state\":\"Staged{long}\",\"chosen_update\":{image},\"active_partition\":\
+        "{{\"update_state\":\"Staged{long}\",\"available_updates\":[\"{long}\",\"{long}\"],\
+         \"chosen_update\":{image},\"active_partition\":\
          {{\"image\":{image}}},\"staging_partition\":{{\"image\":{image}}},\
          \"most_recent_command\":{{\"cmd_type\":\"{long}\",\"cmd_status\":\"{long}\",\
          \"timestamp\":\"{long}\",\"exit_status\":-12345678901234567890123,\"stderr\":\"\"}}}}"

@@ -43,6 +43,7 @@ fn longest_records_fit() {
         chosen: image,
         running: image,
         staged: image,
+        offered: Some(QUOTES),
         last_command: Some(last_command),
     };
     let update = Update::new(quotes, quotes);
@@ -78,6 +79,7 @@ fn longest_records_fit() {
         Event::ServingMetrics { address: &path, port: u16::MAX },
         Event::ServingFailed { address: &path, error: Errno::ADDRNOTAVAIL },
         Event::WaitFailed { error: Errno::NAMETOOLONG },
+        Event::NotChosen { status: &status, offered: QUOTES },
         Event::Configuration { flags: FLAGS },
         Event::CycleDeferred { begins_in: LONG },
         Event::Healthy { status: &status, cycles: u32::MAX, failed_cycles: u32::MAX },
@@ -128,6 +130,7 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         chosen: None,
         running: None,
         staged: None,
+        offered: None,
         last_command: None,
     };
     let (update, entry) = (Update::default(), Entry::default());
@@ -186,6 +189,7 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         ),
         (Event::LockStuck { after: LONG }, "lock_stuck", Some("lock_stuck")),
         (Event::NothingToDo(&status), "nothing_to_do", none),
+        (Event::NotChosen { status: &status, offered: "" }, "not_chosen", none),
         (Event::Ready(&status), "ready", none),
         (Event::Staged(&status), "staged", none),
         (Event::WindowClosed { status: &status, opens: LONG }, "window_closed", none),
@@ -239,7 +243,8 @@ fn successor(kind: EventKind) -> Option<EventKind> {
         EventKind::CommandWithoutEffect => EventKind::CommandRefused,
         EventKind::CommandRefused => EventKind::LockStuck,
         EventKind::LockStuck => EventKind::NothingToDo,
-        EventKind::NothingToDo => EventKind::Ready,
+        EventKind::NothingToDo => EventKind::NotChosen,
+        EventKind::NotChosen => EventKind::Ready,
         EventKind::Ready => EventKind::Staged,
         EventKind::Staged => EventKind::WindowClosed,
         EventKind::WindowClosed => EventKind::HeldBack,
@@ -319,6 +324,7 @@ fn every_event_has_its_fields() {
         chosen: Some(image("3")),
         running: Some(image("1")),
         staged: Some(image("2")),
+        offered: None,
         last_command: None,
     };
     let unknown = Status { chosen: None, running: None, staged: None, ..status };
@@ -384,6 +390,10 @@ fn every_event_has_its_fields() {
         ),
         (Event::LockStuck { after: took }, "after=1m30s".into()),
         (Event::NothingToDo(&status), "state=Staged running=1 variant=v arch=a".into()),
+        (
+            Event::NotChosen { status: &status, offered: "9" },
+            "state=Staged offered=9 running=1 variant=v arch=a".into(),
+        ),
         (Event::NothingToDo(&unknown), "state=Staged".into()),
         (Event::Ready(&status), "state=Staged next=2 running=1 variant=v arch=a".into()),
         (Event::Staged(&unknown), "state=Staged next=\"\"".into()),

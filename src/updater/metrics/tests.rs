@@ -197,6 +197,25 @@ fn answers_set_the_state_the_images_and_whether_the_api_is_reachable() {
 }
 
 #[test]
+fn page_shows_that_newer_versions_are_offered_but_none_is_chosen() {
+    let mut script = Script::new(Settings::default(), History::default());
+    for (text, value) in [
+        ("404", 0.0),
+        ("Idle - - refresh@1 offers=1.27.0", 1.0),
+        // This keeps the last status.
+        ("423", 1.0),
+        ("Available 1.27.0 - refresh@2 offers=1.27.0", 0.0),
+        ("Idle - - refresh@3 offers=1.26.0", 0.0),
+        ("Idle - - refresh@4 offers=1.27.0", 1.0),
+        // The node has rebooted.
+        ("404", 0.0),
+    ] {
+        script.give(Duration::from_secs(1), Call::Status, &answer(text));
+        assert_eq!(script.read().get("update_offered_not_chosen"), value, "{text}");
+    }
+}
+
+#[test]
 fn updater_is_ready_as_soon_as_the_api_has_answered_anything() {
     for text in ["404", "423", "204", "409 why", "500 why", "Idle - - refresh@1"] {
         let mut metrics = Metrics::new(BEGIN, LIMIT);
@@ -368,9 +387,10 @@ fn longest_page_fits() {
     let commands = Command::ALL.len() * (Outcome::ALL.len() + 2);
     // Two images, and four that are held back.
     let images = 6;
-    // The version, the number of versions that are held back, whether a window is
-    // open, when the next one opens, two samples of the API, two of the last error.
-    let others = 8;
+    // The version, whether newer versions are offered, the number of versions that are
+    // held back, whether a window is open, when the next one opens, two samples of the
+    // API, two of the last error.
+    let others = 9;
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     assert_eq!(samples.count(), states + commands + images + others + EventKind::ALL.len());
     // All of the quotes are there, escaped.

@@ -33,6 +33,7 @@ fn all_statuses() -> Vec<Status<'static>> {
                         chosen,
                         running: Some(image("1.26.0")),
                         staged,
+                        offered: None,
                         last_command,
                     });
                 }
@@ -157,6 +158,7 @@ fn another_variant_or_architecture_is_another_image() {
             chosen: Some(other),
             running: Some(image("1.26.0")),
             staged: Some(image("1.26.1")),
+            offered: None,
             last_command: None,
         };
         assert_eq!(decide(&status, true, false), Plan::Run(Command::Prepare));

@@ -39,7 +39,7 @@ fn image(version: &str) -> Option<Image<'_>> {
 fn status(version: &str) -> Status<'_> {
     let chosen = image(version);
     let (state, running) = (State::Available, image("1.26.0"));
-    Status { state, chosen, running, staged: chosen, last_command: None }
+    Status { state, chosen, running, staged: chosen, offered: None, last_command: None }
 }
 
 fn held(version: &str) -> Entry {
@@ -58,6 +58,7 @@ fn cycle_that_ends_like_the_one_before_is_no_news() {
     let entry = held("1.26.1");
     let ends = [
         Event::NothingToDo(&status),
+        Event::NotChosen { status: &status, offered: "1.27.0" },
         Event::Ready(&status),
         Event::Staged(&status),
         Event::WindowClosed { status: &status, opens: UTC },
@@ -124,6 +125,9 @@ fn another_version_that_waits_is_news() {
         let events = [one, one, other, other, one];
         assert_eq!(logged(&reporter, &events), [true, false, true, false, true], "{one:?}");
     }
+    let not_chosen = |offered| Event::NotChosen { status: &first, offered };
+    let [one, other] = ["1.27.0", "1.28.0"].map(not_chosen);
+    assert_eq!(logged(&reporter, &[one, one, other, other]), [true, false, true, false]);
     // The other ends are not about a version that waits.
     let events = [Event::NothingToDo(&first), Event::NothingToDo(&second)];
     assert_eq!(logged(&reporter, &events), [true, false]);

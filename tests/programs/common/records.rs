@@ -26,7 +26,7 @@ pub struct Record(Vec<(String, String)>);
 const RECORD_MAX: usize = 2048;
 
 /// Each event: its level, its message, and its other fields.
-pub const DOCUMENTED: [(&str, &str, &str, &str); 34] = [
+pub const DOCUMENTED: [(&str, &str, &str, &str); 35] = [
     ("started", "info", "started", "version socket interval"),
     ("configuration", "info", "the flags in force", "flags"),
     ("serving_metrics", "info", "serving metrics", "address port"),
@@ -66,6 +66,12 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 34] = [
     ("command_refused", "error", "the API refused the command", "command version error"),
     ("lock_stuck", "error", "timed out waiting for the running update command", "after"),
     ("nothing_to_do", "info", "nothing to do", "state running variant arch"),
+    (
+        "not_chosen",
+        "info",
+        "newer versions are offered, none is chosen: version-lock or wave?",
+        "state offered running variant arch",
+    ),
     ("ready", "info", "ready, waiting for the reboot", "state next running variant arch"),
     (
         "staged",

@@ -51,7 +51,8 @@ fn image(version: &str) -> Option<Image<'static>> {
 /// The answer for a short text: a code like `204`, a code with a reason, a kind of
 /// error, or a status. A status is its state, the chosen version, the staged version
 /// and the last command, as in `Staged 1.26.2 1.26.1 prepare@2`. The number after `@`
-/// stands for a timestamp. `prepare!Failed@2` is a command that failed.
+/// stands for a timestamp. `prepare!Failed@2` is a command that failed. `offers=1.27.0` at
+/// the end is the newest version that is offered.
 pub(crate) fn answer(text: &str) -> Answered {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     if let Ok(code) = word.parse::<u16>() {
@@ -94,7 +95,15 @@ pub(crate) fn answer(text: &str) -> Answered {
         let [name, outcome] = [name, outcome].map(forever);
         LastCommand { name, outcome, timestamp, exit_status, stderr: excerpt(stderr) }
     });
-    Ok(Answer::Status(Status { state, chosen, running: image("1.26.0"), staged, last_command }))
+    let offered = words.next().map(|word| forever(word.strip_prefix("offers=").unwrap()));
+    Ok(Answer::Status(Status {
+        state,
+        chosen,
+        running: image("1.26.0"),
+        staged,
+        offered,
+        last_command,
+    }))
 }
 
 /// The log line of an event, without the time and the name. `None` if its level is

@@ -227,3 +227,16 @@ fn state_that_falls_back_is_decided_on_again() {
     ]);
     script.ends(End::Done);
 }
+
+#[test]
+fn cycle_says_that_newer_versions_are_offered_but_none_is_chosen() {
+    let not_chosen = "info msg=\"newer versions are offered, none is chosen: version-lock or \
+                      wave?\" state=Idle offered=1.27.0 running=1.26.0 variant=aws-k8s-1.30 \
+                      arch=x86_64";
+    for (offered, logged) in [("1.27.0", not_chosen), ("1.26.0", NOTHING), ("1.25.0", NOTHING)] {
+        let status = format!("Idle - - refresh@1 offers={offered}");
+        let mut script = Script::new(Settings::default());
+        script.rows(&[("status", 0, "404", ""), ("refresh", 0, "204", "")]);
+        script.row(("status", 200, forever(&status), logged)).ends(End::Done);
+    }
+}

@@ -40,7 +40,7 @@ fn status(text: &str) -> Status<'_> {
     let state = State::ALL.into_iter().find(|other| other.name() == state).unwrap();
     let mut next = || words.next().filter(|word| *word != "-").map(image);
     let (running, staged) = (next(), next());
-    Status { state, chosen: staged, running, staged, last_command: None }
+    Status { state, chosen: staged, running, staged, offered: None, last_command: None }
 }
 
 /// The name and some fields of an event.
