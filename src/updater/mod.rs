@@ -1,4 +1,21 @@
 //! What only the updater has.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `plan.rs` | decides what to do in a state of the node: one pure function |
+//! | `cycle.rs` | one cycle: sends commands and follows them to their end |
+//! | `daemon.rs` | when cycles begin, backoff, giving up |
+//! | `config.rs` | the flags, and what they set |
+//! | `window.rs` | update windows |
+//! | `history.rs` | what is remembered across boots: versions that did not boot |
+//! | `state_file.rs` | reads and writes the file with the history |
+//! | `commands.rs` | what is remembered of earlier commands |
+//! | `event.rs` | the events: level, name, message and fields |
+//! | `log.rs` | the form of a log record: logfmt or JSON |
+//! | `reporter.rs` | which events are logged |
+//! | `metrics.rs` | counts events, and writes the page for Prometheus |
+//! | `pages.rs` | which page is served at which path |
+//! | `serving.rs` | starts the metrics server, and retries |
 
 pub mod commands;
 pub mod config;
