@@ -49,7 +49,7 @@ fn check(call: Call, bytes: &[u8], exchange: &Exchange) {
             let name = status.state.name();
             match json::parse_leniently(body) {
                 Ok(document) => assert!(document.strings(&["update_state"]).contains(&name)),
-                Err(trouble) => assert_eq!(trouble, json::Trouble::TooDeep),
+                Err(invalid) => assert_eq!(invalid, json::Invalid::TooDeep),
             }
             // The checker exits with 0 then.
             if status.state == State::Ready {

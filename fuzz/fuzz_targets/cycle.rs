@@ -77,8 +77,7 @@ fuzz_target!(|bytes: &[u8]| {
         let last = known.flatten().and_then(|status| status.last_command);
         refreshed |=
             refresh_sent && last.is_some_and(|last| last.name == "refresh" && last.succeeded());
-        activate_failed |=
-            last.is_some_and(|last| last.name == "activate" && !last.succeeded());
+        activate_failed |= last.is_some_and(|last| last.name == "activate" && !last.succeeded());
         last_told = None;
         let at = Now { now, utc: now + Duration::from_secs(1_800_000_000) };
         let (history, commands) = (&mut history, &mut commands);

@@ -2,7 +2,7 @@
 //! serde_json reads as well, and what serde_json accepts is not called malformed.
 #![no_main]
 
-use bottlerocket_fuzz::json::{Json, Trouble, parse, parse_leniently, unescape};
+use bottlerocket_fuzz::json::{Invalid, Json, parse, parse_leniently, unescape};
 use bottlerocket_fuzz::{in_any_pieces, summary};
 use bottlerocket_updater::api::document::{JsonErrorKind, STRING_MAX, StatusParser};
 use bottlerocket_updater::api::status::{DocumentError, Image, Status};
@@ -43,8 +43,8 @@ fuzz_target!(|bytes: &[u8]| {
 fn understood(bytes: &[u8], status: &Status) {
     let document = match parse_leniently(bytes) {
         Ok(document) => document,
-        Err(Trouble::TooDeep) => return,
-        Err(Trouble::NotJson(error)) => panic!("it is not JSON: {error}"),
+        Err(Invalid::TooDeep) => return,
+        Err(Invalid::NotJson(error)) => panic!("it is not JSON: {error}"),
     };
     said(&document, &["update_state"], status.state.name());
     let images = [

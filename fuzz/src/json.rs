@@ -94,29 +94,29 @@ impl Json {
 
 /// Why serde_json does not accept a document. It refuses more than 128 levels.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum Invalid {
     TooDeep,
     NotJson(String),
 }
 
-pub fn parse(document: &[u8]) -> Result<Json, Trouble> {
+pub fn parse(document: &[u8]) -> Result<Json, Invalid> {
     serde_json::from_slice(document).map_err(|error| {
         let text = error.to_string();
         // A number that does not fit an f64 counts as well: the library ignores it.
         match text.contains("recursion limit") || text.contains("out of range") {
-            true => Trouble::TooDeep,
-            false => Trouble::NotJson(text),
+            true => Invalid::TooDeep,
+            false => Invalid::NotJson(text),
         }
     })
 }
 
-pub fn parse_leniently(document: &[u8]) -> Result<Json, Trouble> {
+pub fn parse_leniently(document: &[u8]) -> Result<Json, Invalid> {
     parse(mend(&String::from_utf8_lossy(document)).as_bytes())
 }
 
 /// Replaces each number by 0, and each half of a surrogate pair by U+FFFD.
 pub fn mend(text: &str) -> String {
-    let mut mended = String::new();
+    let mut repaired = String::new();
     let mut rest = text;
     let mut in_string = false;
     while let Some(first) = rest.chars().next() {
@@ -133,7 +133,7 @@ pub fn mend(text: &str) -> String {
                 match (unit(0), unit(6)) {
                     (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => length = 12,
                     (Some(0xd800..0xe000), _) => {
-                        mended.push_str("\\ufffd");
+                        repaired.push_str("\\ufffd");
                         rest = &rest[6..];
                         continue;
                     }
@@ -148,15 +148,15 @@ pub fn mend(text: &str) -> String {
             length = word.len();
             let number = word.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
             if number && (first == '-' || first.is_ascii_digit()) {
-                mended.push('0');
+                repaired.push('0');
                 rest = &rest[length..];
                 continue;
             }
         }
-        mended.push_str(&rest[..length]);
+        repaired.push_str(&rest[..length]);
         rest = &rest[length..];
     }
-    mended
+    repaired
 }
 
 /// Replaces the escapes of a string by their characters.
