@@ -237,15 +237,15 @@ fn api_that_is_silent_for_too_long_is_unhealthy() {
     let mut metrics = Metrics::new(BEGIN, LIMIT);
     let silent = |silence| Err(Unhealthy::Silence { silence, limit: LIMIT });
     // The silence begins at the start, and again at each answer of the API.
-    let mut heard = BEGIN;
+    let mut last_answer = BEGIN;
     for text in ["refused", "204", "423", "404", "409 why", "500 why", "Idle", "silence", "garbage"]
     {
-        assert_eq!(metrics.health(heard), Ok(()));
-        assert_eq!(metrics.health(heard + LIMIT), Ok(()));
-        assert_eq!(metrics.health(heard + LIMIT + more), silent(LIMIT + more));
+        assert_eq!(metrics.health(last_answer), Ok(()));
+        assert_eq!(metrics.health(last_answer + LIMIT), Ok(()));
+        assert_eq!(metrics.health(last_answer + LIMIT + more), silent(LIMIT + more));
         // A clock that goes back does not make the updater unhealthy.
         assert_eq!(metrics.health(Duration::ZERO), Ok(()));
-        let now = heard + 2 * LIMIT;
+        let now = last_answer + 2 * LIMIT;
         let answer = answer(text);
         metrics.note_answer(now, &answer);
         let is_one = match answer {
@@ -253,7 +253,7 @@ fn api_that_is_silent_for_too_long_is_unhealthy() {
             Err(error) => error.is_refusal(),
         };
         assert_eq!(metrics.health(now).is_ok(), is_one, "{text}");
-        heard = if is_one { now } else { heard };
+        last_answer = if is_one { now } else { last_answer };
     }
     let metrics = Metrics::new(BEGIN, Duration::MAX);
     assert_eq!(metrics.health(Duration::MAX), Ok(()));

@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::vec::Vec;
 
 /// A directory with a boot id. It is removed at the end of the test.
-struct Place(PathBuf);
+struct Directory(PathBuf);
 
-impl Place {
+impl Directory {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -42,7 +42,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Directory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -74,22 +74,22 @@ fn change(file: &mut StateFile, history: &mut History, version: &'static str) ->
 
 #[test]
 fn saved_history_is_read_after_a_restart() {
-    let place = Place::new();
-    let (mut file, mut history, events) = place.open();
+    let directory = Directory::new();
+    let (mut file, mut history, events) = directory.open();
     assert!(events.is_empty(), "{events:?}");
     assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
     assert!(!history.has_changed());
-    let (_, again, events) = place.open();
+    let (_, again, events) = directory.open();
     assert!(events.is_empty(), "{events:?}");
     assert_eq!(again.write(), history.write());
 }
 
 #[test]
 fn unchanged_history_is_not_written() {
-    let place = Place::new();
-    let (mut file, mut history, _) = place.open();
+    let directory = Directory::new();
+    let (mut file, mut history, _) = directory.open();
     file.save(&mut history, &mut |event| panic!("{event:?}"));
-    assert!(!place.path("state").exists());
+    assert!(!directory.path("state").exists());
 }
 
 #[test]
@@ -101,32 +101,32 @@ fn without_a_directory_nothing_is_kept_or_reported() {
 }
 
 #[test]
-fn damaged_file_is_set_aside_and_reported_once() {
-    let place = Place::new();
-    fs::write(place.path("state"), "damaged").unwrap();
-    let (mut file, mut history, events) = place.open();
+fn damaged_file_is_renamed_and_reported_once() {
+    let directory = Directory::new();
+    fs::write(directory.path("state"), "damaged").unwrap();
+    let (mut file, mut history, events) = directory.open();
     assert_eq!(events, ["state_damaged"]);
-    assert_eq!(fs::read(place.path("state.damaged")).unwrap(), b"damaged");
+    assert_eq!(fs::read(directory.path("state.damaged")).unwrap(), b"damaged");
     assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
-    assert_eq!(place.open().2, [""; 0]);
+    assert_eq!(directory.open().2, [""; 0]);
 }
 
 #[test]
-fn link_directory_or_pipe_in_its_place_is_set_aside() {
+fn link_directory_or_pipe_in_its_place_is_renamed() {
     let make: [fn(&Path); 3] =
         [|path| symlink("elsewhere", path).unwrap(), |path| fs::create_dir(path).unwrap(), pipe];
     for make in make {
-        let place = Place::new();
-        fs::write(place.path("elsewhere"), "another file").unwrap();
-        make(&place.path("state"));
-        let file_type = |name| fs::symlink_metadata(place.path(name)).unwrap().file_type();
+        let directory = Directory::new();
+        fs::write(directory.path("elsewhere"), "another file").unwrap();
+        make(&directory.path("state"));
+        let file_type = |name| fs::symlink_metadata(directory.path(name)).unwrap().file_type();
         let before = file_type("state");
-        let (mut file, mut history, events) = place.open();
+        let (mut file, mut history, events) = directory.open();
         assert_eq!(events, ["state_damaged"]);
         assert_eq!(file_type("state.damaged"), before);
         assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
         assert!(file_type("state").is_file());
-        assert_eq!(fs::read(place.path("elsewhere")).unwrap(), b"another file");
+        assert_eq!(fs::read(directory.path("elsewhere")).unwrap(), b"another file");
     }
 }
 
@@ -137,33 +137,33 @@ fn pipe(path: &Path) {
 
 #[test]
 fn damaged_file_that_cannot_be_renamed_is_reported_and_replaced() {
-    let place = Place::new();
-    fs::write(place.path("state"), "damaged").unwrap();
-    fs::create_dir(place.path("state.damaged")).unwrap();
-    let (mut file, mut history, events) = place.open();
+    let directory = Directory::new();
+    fs::write(directory.path("state"), "damaged").unwrap();
+    fs::create_dir(directory.path("state.damaged")).unwrap();
+    let (mut file, mut history, events) = directory.open();
     assert_eq!(events, ["state_lost rename the damaged file"]);
-    assert_eq!(fs::read(place.path("state")).unwrap(), b"damaged");
+    assert_eq!(fs::read(directory.path("state")).unwrap(), b"damaged");
     assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
-    assert_eq!(place.open().2, [""; 0]);
+    assert_eq!(directory.open().2, [""; 0]);
 }
 
 #[test]
 fn unreadable_file_is_not_overwritten() {
-    let place = Place::new();
+    let directory = Directory::new();
     // A socket cannot be opened, not even by root.
-    let _socket = UnixListener::bind(place.path("state")).unwrap();
-    let (mut file, mut history, events) = place.open();
+    let _socket = UnixListener::bind(directory.path("state")).unwrap();
+    let (mut file, mut history, events) = directory.open();
     assert_eq!(events, ["state_lost read the file"]);
     assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
-    assert!(fs::metadata(place.path("state")).unwrap().file_type().is_socket());
-    assert!(!place.path("state.new").exists());
+    assert!(fs::metadata(directory.path("state")).unwrap().file_type().is_socket());
+    assert!(!directory.path("state.new").exists());
 }
 
 #[test]
 fn failure_is_reported_once_and_again_after_it_worked() {
-    let place = Place::new();
-    let (mut file, mut history, _) = place.open();
-    let blocked = place.path("state.new");
+    let directory = Directory::new();
+    let (mut file, mut history, _) = directory.open();
+    let blocked = directory.path("state.new");
     let lost = ["state_lost write the file"];
     fs::create_dir(&blocked).unwrap();
     assert_eq!(change(&mut file, &mut history, "1.26.1"), lost);
@@ -178,25 +178,26 @@ fn failure_is_reported_once_and_again_after_it_worked() {
 
 #[test]
 fn without_a_boot_id_the_file_is_neither_read_nor_written() {
-    let place = Place::new();
-    fs::write(place.path("state"), "kept").unwrap();
+    let directory = Directory::new();
+    fs::write(directory.path("state"), "kept").unwrap();
     for boot_id in [None, Some(""), Some("two words\u{7}")] {
-        fs::remove_file(place.path("boot-id")).unwrap_or_default();
+        fs::remove_file(directory.path("boot-id")).unwrap_or_default();
         if let Some(text) = boot_id {
-            fs::write(place.path("boot-id"), text).unwrap();
+            fs::write(directory.path("boot-id"), text).unwrap();
         }
-        let (mut file, mut history, events) = place.open();
+        let (mut file, mut history, events) = directory.open();
         assert_eq!(events, ["state_lost read the boot id"]);
         assert_eq!(change(&mut file, &mut history, "1.26.1"), [""; 0]);
-        assert_eq!(fs::read(place.path("state")).unwrap(), b"kept");
+        assert_eq!(fs::read(directory.path("state")).unwrap(), b"kept");
     }
 }
 
 #[test]
 fn missing_directory_is_reported() {
-    let place = Place::new();
+    let directory = Directory::new();
     let mut events = Vec::new();
-    let (directory, boot_id) = (c_path(&place.path("missing")), c_path(&place.path("boot-id")));
+    let (directory, boot_id) =
+        (c_path(&directory.path("missing")), c_path(&directory.path("boot-id")));
     let emit = &mut |event: Event| events.push(short(&event));
     let (mut file, mut history) = StateFile::open(&directory, &boot_id, None, emit);
     assert_eq!(events, ["state_lost open the directory"]);
