@@ -1,3 +1,5 @@
+//! The decisions of the checker and their texts.
+
 extern crate std;
 use super::*;
 use crate::api::Refusal;

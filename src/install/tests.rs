@@ -1,3 +1,5 @@
+//! The messages of `bottlerocket-install`.
+
 extern crate std;
 use super::*;
 use std::string::ToString;

@@ -1,3 +1,5 @@
+//! Texts in buffers.
+
 extern crate std;
 use super::*;
 use std::string::ToString;

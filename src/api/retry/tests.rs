@@ -1,3 +1,5 @@
+//! When a call is repeated.
+
 extern crate std;
 use super::*;
 use std::vec::Vec;

@@ -1,3 +1,5 @@
+//! How command lines and the environment are read.
+
 extern crate std;
 use super::*;
 use crate::cli::value::Positive;

@@ -1,3 +1,5 @@
+//! Which values flags take.
+
 extern crate std;
 use super::*;
 use std::string::{String, ToString};

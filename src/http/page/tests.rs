@@ -1,3 +1,5 @@
+//! The head of a response.
+
 extern crate std;
 use super::*;
 use std::format;

@@ -1,3 +1,5 @@
+//! Responses that are read, and responses that are refused.
+
 extern crate std;
 use super::*;
 use std::format;

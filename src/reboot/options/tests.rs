@@ -1,3 +1,5 @@
+//! The defaults of the reboot program.
+
 use super::*;
 use core::time::Duration;
 

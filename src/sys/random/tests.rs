@@ -1,3 +1,5 @@
+//! Random numbers.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Durations that are read and shown.
+
 extern crate std;
 use super::*;
 use std::string::ToString;

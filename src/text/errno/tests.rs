@@ -1,3 +1,5 @@
+//! The words for errors of the kernel.
+
 extern crate std;
 use super::*;
 use std::string::ToString;

@@ -1,3 +1,5 @@
+//! Excerpts of texts of any length.
+
 extern crate std;
 use super::*;
 use std::format;

@@ -1,3 +1,5 @@
+//! Points in time as text.
+
 extern crate std;
 use super::*;
 use std::string::ToString;

@@ -1,3 +1,5 @@
+//! The form of a log record.
+
 extern crate std;
 use super::*;
 use std::string::String;

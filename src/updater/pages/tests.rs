@@ -1,3 +1,5 @@
+//! Which page is served at which path.
+
 extern crate std;
 use super::*;
 use crate::api::{Answer, CallError};

@@ -1,3 +1,5 @@
+//! The plan for every combination of its inputs.
+
 extern crate std;
 use super::*;
 use crate::api::status::Image;

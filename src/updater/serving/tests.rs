@@ -1,3 +1,5 @@
+//! The start of the metrics server, on a scripted clock.
+
 extern crate std;
 use super::*;
 use std::string::String;
