@@ -1,5 +1,5 @@
-//! The checker as one would write it with `std` and lexopt, on the same
-//! protocol library: what `scripts/bench/bench-programs` compares the real one with.
+//! The checker as it would be with `std` and lexopt, on the same protocol library.
+//! `scripts/bench/bench-programs` compares the real checker with it.
 
 use bottlerocket_updater::api::status::State;
 use bottlerocket_updater::api::{Answer, Call, Exchange};

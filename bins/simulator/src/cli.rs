@@ -225,9 +225,9 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
     }
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, behind) = rest.split_at(digits);
-        let letters = behind.bytes().take_while(u8::is_ascii_lowercase).count();
-        let (unit, behind) = behind.split_at(letters);
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.bytes().take_while(u8::is_ascii_lowercase).count();
+        let (unit, tail) = tail.split_at(letters);
         let milliseconds: u64 = match unit {
             "ms" => 1,
             "s" => 1_000,
@@ -238,7 +238,7 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
         let number: u64 = number.parse().map_err(|_| WRONG)?;
         let part = number.checked_mul(milliseconds).ok_or(WRONG)?;
         total = total.checked_add(Duration::from_millis(part)).ok_or(WRONG)?;
-        rest = behind;
+        rest = tail;
     }
     Ok(total)
 }

@@ -196,12 +196,12 @@ fn path(target: &str) -> Option<&str> {
     if target.starts_with('/') || target == "*" {
         return Some(target);
     }
-    let (scheme, behind) = target.split_once("://")?;
-    let host = behind.find(['/', '?']).unwrap_or(behind.len());
+    let (scheme, tail) = target.split_once("://")?;
+    let host = tail.find(['/', '?']).unwrap_or(tail.len());
     if scheme.is_empty() || host == 0 {
         return None;
     }
-    let path = &behind[host..];
+    let path = &tail[host..];
     Some(if path.is_empty() { "/" } else { path })
 }
 

@@ -202,26 +202,26 @@ fn logfmt(line: &str) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
-        let (key, behind) = rest.split_once('=')?;
-        let (value, behind) = match behind.strip_prefix('"') {
+        let (key, tail) = rest.split_once('=')?;
+        let (value, tail) = match tail.strip_prefix('"') {
             Some(quoted) => string(quoted)?,
             None => {
-                let end = behind.find(' ').unwrap_or(behind.len());
-                let (value, behind) = behind.split_at(end);
+                let end = tail.find(' ').unwrap_or(tail.len());
+                let (value, tail) = tail.split_at(end);
                 let bare = |c: char| c.is_ascii_alphanumeric() || "-_./:+".contains(c);
                 (
                     Some(value)
                         .filter(|value| !value.is_empty() && value.chars().all(bare))?
                         .into(),
-                    behind,
+                    tail,
                 )
             }
         };
         add(&mut fields, key, value)?;
-        if behind.is_empty() {
+        if tail.is_empty() {
             return Some(fields);
         }
-        rest = behind.strip_prefix(' ')?;
+        rest = tail.strip_prefix(' ')?;
     }
 }
 
@@ -230,13 +230,13 @@ fn json(line: &str) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::new();
     let mut rest = line.strip_prefix('{')?.strip_suffix('}')?;
     loop {
-        let (key, behind) = string(rest.strip_prefix('"')?)?;
-        let (value, behind) = string(behind.strip_prefix(":\"")?)?;
+        let (key, tail) = string(rest.strip_prefix('"')?)?;
+        let (value, tail) = string(tail.strip_prefix(":\"")?)?;
         add(&mut fields, &key, value)?;
-        if behind.is_empty() {
+        if tail.is_empty() {
             return Some(fields);
         }
-        rest = behind.strip_prefix(',')?;
+        rest = tail.strip_prefix(',')?;
     }
 }
 
