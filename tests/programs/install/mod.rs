@@ -116,7 +116,8 @@ impl Scratch {
         assert!(metadata.is_file(), "{metadata:?}");
         assert_eq!(metadata.mode() & 0o7777, 0o755, "mode of {name}");
         let found = fs::read(&path).unwrap();
-        let version = (0..=9).find(|version| contents(name, *version) == found);
+        let version = (0..=9).find(|version| found.first() == Some(&byte(0, *version)));
+        let version = version.filter(|version| contents(name, *version) == found);
         assert!(version.is_some(), "{name} has {} bytes and is not a whole program", found.len());
         version
     }
@@ -131,7 +132,12 @@ impl Drop for Scratch {
 /// The contents of a program. All versions have the same size and differ in each byte.
 fn contents(name: &str, version: u8) -> Vec<u8> {
     let size = SIZE + name.len();
-    (0..size).map(|at| (at / 7 + at * 31) as u8 ^ version.wrapping_mul(37)).collect()
+    (0..size).map(|at| byte(at, version)).collect()
+}
+
+/// The byte at this offset of a program.
+fn byte(at: usize, version: u8) -> u8 {
+    (at / 7 + at * 31) as u8 ^ version.wrapping_mul(37)
 }
 
 /// The exit status and the output of a run.

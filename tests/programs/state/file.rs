@@ -1,6 +1,7 @@
 //! The state file: its contents, and errors when it is read or written.
 
 use super::{ACTIVATED, READY, ROLLED_BACK, StatefulNode, WHOLE_UPDATE, is_held_back, summary};
+use crate::common::cases::side_by_side;
 use crate::common::daemon::Running;
 use crate::common::{Directory, Node};
 use bottlerocket_simulator::{Options, State};
@@ -50,20 +51,21 @@ fn unusable_state_directory_is_logged_and_the_update_goes_on() {
     let file = some.path().join("file");
     fs::write(&file, "").unwrap();
     let open = |error| lost("open the directory", error);
-    for (directory, outcome) in [
+    let cases = vec![
         (some.path().join("none"), open("no such file or directory")),
         (file.clone(), open("not a directory")),
         (file.join("below"), open("not a directory")),
         (some.path().join("x".repeat(300)), open("name too long")),
-    ] {
+    ];
+    side_by_side(cases, |(directory, logged)| {
         let node = StatefulNode::broken();
         let mut command = node.updater_without_state(&["-one-time", "-state-dir"]);
-        let expected = [&[outcome.as_str()], &WHOLE_UPDATE[..]].concat();
+        let expected = [&[logged.as_str()], &WHOLE_UPDATE[..]].concat();
         assert_eq!(summary(command.arg(&directory), &[]), expected, "{directory:?}");
         // The updater behaves as if there were no state directory.
         node.reboot();
         assert_eq!(summary(&mut command, &[]), expected, "{directory:?}");
-    }
+    });
     // Not even root can create a file in /proc. The error is logged once, when there is
     // state to save.
     let node = StatefulNode::broken();
@@ -117,7 +119,8 @@ fn damaged_state_file_is_renamed_and_the_update_goes_on() {
     let cut = good[..good.len() - 1].to_vec();
     let huge = b"x".repeat(10 << 20);
     let twice = [&good[..], &good].concat();
-    for text in [flipped, newer.into_bytes(), cut, huge, twice, vec![0; 100], Vec::new()] {
+    let texts = vec![flipped, newer.into_bytes(), cut, huge, twice, vec![0; 100], Vec::new()];
+    side_by_side(texts, |text| {
         let node = StatefulNode::broken();
         fs::write(node.file(), &text).unwrap();
         let expected = [&[DAMAGED], &WHOLE_UPDATE[..]].concat();
@@ -127,7 +130,7 @@ fn damaged_state_file_is_renamed_and_the_update_goes_on() {
         assert_eq!(node.cycle(&[]), [READY]);
         node.reboot();
         assert_eq!(node.cycle(&[])[0], ROLLED_BACK);
-    }
+    });
     // A FIFO without a writer, a link, and a directory.
     let node = StatefulNode::broken();
     fifo(&node.file());
