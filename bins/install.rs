@@ -6,10 +6,14 @@
 //! one, even if this program is killed or the machine loses its power:
 //!
 //! ```text
-//! lock DIR ─ remove leftovers ─ compare ─┬─ the same: leave it
-//!                                        └─ write .NAME.new ─ sync it
-//!                                           ─ rename it to NAME ─ sync DIR
+//! lock DIR ─ protect DIR ─ remove leftovers ─ compare ─┬─ the same: leave it
+//!                                                      └─ write .NAME.new ─ sync it
+//!                                                         ─ rename it to NAME ─ sync DIR
 //! ```
+//!
+//! Only root and the user of this program can change the programs afterwards: the
+//! directory and the files belong to one of these two, and nobody else may write to
+//! them. Otherwise the programs are replaced, and the directory is fixed or refused.
 //!
 //! A file that has the name of a program is never written to, so a program that
 //! is running keeps its file. A link with that name is replaced, not followed. The
@@ -29,11 +33,11 @@ use core::ffi::CStr;
 use core::time::Duration;
 use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fsync, mkdirat, openat,
-    readlinkat_raw, renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, fsync,
+    mkdirat, openat, readlinkat_raw, renameat, statat, unlinkat,
 };
 use rustix::io::{self, Errno, pread, write};
-use rustix::process::umask;
+use rustix::process::{geteuid, umask};
 use start::{Args, STDERR, STDOUT, complain};
 
 start::program!(main);
@@ -50,6 +54,9 @@ const MODE: Mode = Mode::from_bits_retain(0o755);
 
 /// The mode of a program while it is written: nobody can run it.
 const UNFINISHED_MODE: Mode = Mode::from_bits_retain(0o600);
+
+/// The write permissions of users other than the owner.
+const WRITE_BY_OTHERS: Mode = Mode::WGRP.union(Mode::WOTH);
 
 /// The largest program that is accepted, in bytes. Our programs are far smaller, so
 /// a larger file is something else.
@@ -117,6 +124,7 @@ fn install<'a>(
     // Files and directories get exactly the mode that they are created with.
     umask(Mode::empty());
     let into = Directory::open(into, Role::Target)?.lock()?;
+    into.protect()?;
     // Remove all leftovers first: they may be what fills a full disk.
     for program in &programs {
         program.remove_leftover(&into)?;
@@ -225,6 +233,28 @@ impl<'a> Directory<'a> {
         Err(self.failure("lock directory", c"", Cause::Locked))
     }
 
+    /// Makes sure that only root and this user can replace the files in the
+    /// directory: removes the write permissions of others, or fails if another user
+    /// owns the directory or it is meant for all users.
+    fn protect(&self) -> Result<(), Failure<'a>> {
+        let tried = "use directory";
+        let stat = fstat(&self.fd).map_err(|errno| self.failure(tried, c"", errno))?;
+        if !is_owner_trusted(&stat) {
+            return Err(self.failure(tried, c"", Cause::ForeignOwner));
+        }
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        if !mode.intersects(WRITE_BY_OTHERS) {
+            return Ok(());
+        }
+        if mode.contains(Mode::SVTX) {
+            return Err(self.failure(tried, c"", Cause::Shared));
+        }
+        fchmod(&self.fd, mode.difference(WRITE_BY_OTHERS))
+            .map_err(|errno| self.failure("set the mode of", c"", errno))?;
+        write_line!(STDOUT, Found::WrongMode.action(), " ", self.path(c""));
+        Ok(())
+    }
+
     /// The path of the file `name`, or of the directory if `name` is empty.
     fn path(&self, name: &'static CStr) -> Path<'a> {
         Path { directory: self.path, name }
@@ -240,6 +270,11 @@ impl<'a> Directory<'a> {
     ) -> Failure<'a> {
         Failure { tried, path: self.path(name), role: self.role, cause: cause.into() }
     }
+}
+
+/// Whether root or the user of this program owns a file.
+fn is_owner_trusted(stat: &Stat) -> bool {
+    stat.st_uid == 0 || stat.st_uid == geteuid().as_raw()
 }
 
 /// Creates a directory and syncs it to disk.
@@ -323,6 +358,7 @@ impl<'d, 'a> Program<'d, 'a> {
             at += ours.len() as u64;
         }
         match Mode::from_raw_mode(stat.st_mode) {
+            _ if !is_owner_trusted(&stat) => Ok(Found::WrongOwner),
             MODE => Ok(Found::Same),
             _ => Ok(Found::WrongMode),
         }

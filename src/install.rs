@@ -21,8 +21,9 @@ crate::flags! {
 pub const HELP: Help = Help {
     usage: "bottlerocket-install [flags] DIR",
     about: "Copies bottlerocket-checker and bottlerocket-reboot into DIR, which is created if it \
-            does not exist. A file that differs is replaced atomically, even while it runs. A \
-            file that is the same is left alone. One line for each file says what was done.",
+            does not exist. A file that differs or has another owner is replaced atomically, even \
+            while it runs. A file that is the same is left alone. One line for each file says \
+            what was done. Write permissions of others on DIR are removed.",
     flags: Options::ROWS,
     notes: &[],
     success: "the programs are installed",
@@ -41,6 +42,9 @@ pub enum Found {
     /// The same program, but not everybody can run it, or others than its owner
     /// can change it.
     WrongMode,
+    /// The same program, but a user other than root and this one owns it, and can
+    /// change it.
+    WrongOwner,
     /// Another file, or something else that can be replaced.
     Other,
 }
@@ -52,6 +56,7 @@ impl Found {
             Self::Nothing => "installed",
             Self::Same => "unchanged",
             Self::WrongMode => "fixed the mode of",
+            Self::WrongOwner => "fixed the owner of",
             Self::Other => "updated",
         }
     }
@@ -110,6 +115,10 @@ pub enum Cause {
     Changed,
     /// Another install held the lock for 10 seconds.
     Locked,
+    /// A user other than root and this one owns the target directory.
+    ForeignOwner,
+    /// The target directory is shared by all users, like `/tmp`.
+    Shared,
 }
 
 impl From<Errno> for Cause {
@@ -127,6 +136,8 @@ impl Show for Cause {
             Self::TooLarge => put!(buffer, "the file is larger than 16 MiB"),
             Self::Changed => put!(buffer, "the file changed while it was copied"),
             Self::Locked => put!(buffer, "another install has held the lock for 10 seconds"),
+            Self::ForeignOwner => put!(buffer, "another user owns it and can replace the programs"),
+            Self::Shared => put!(buffer, "it is shared with other users (sticky bit)"),
         }
     }
 }
@@ -150,6 +161,8 @@ impl Failure<'_> {
         match (self.cause, self.role) {
             (Cause::Changed | Cause::Locked, _) => "try again",
             (Cause::NotRegular | Cause::Empty | Cause::TooLarge, _) => SET_FROM,
+            (Cause::ForeignOwner, _) => "change its owner or choose another directory",
+            (Cause::Shared, _) => "choose another directory",
             (Cause::Errno(Errno::ACCESS | Errno::PERM), _) => {
                 "check the user, the mode and the SELinux label"
             }

@@ -15,6 +15,7 @@ fn actions() {
         (Found::Nothing, "installed"),
         (Found::Same, "unchanged"),
         (Found::WrongMode, "fixed the mode of"),
+        (Found::WrongOwner, "fixed the owner of"),
         (Found::Other, "updated"),
     ] {
         assert_eq!(found.action(), action);
@@ -58,6 +59,18 @@ fn failures_with_advice() {
         (Source, Cause::TooLarge, "the file is larger than 16 MiB", from),
         (Source, Cause::Changed, "the file changed while it was copied", "; try again"),
         (Target, Cause::Locked, "another install has held the lock for 10 seconds", "; try again"),
+        (
+            Target,
+            Cause::ForeignOwner,
+            "another user owns it and can replace the programs",
+            "; change its owner or choose another directory",
+        ),
+        (
+            Target,
+            Cause::Shared,
+            "it is shared with other users (sticky bit)",
+            "; choose another directory",
+        ),
         (Source, Cause::Errno(Errno::ACCESS), "permission denied", label),
         (Target, Cause::Errno(Errno::PERM), "operation not permitted", label),
         (Target, Cause::Errno(Errno::NOSPC), "no space left on device", space),

@@ -2,11 +2,12 @@
 //! file systems.
 
 use super::{
-    CHECKER, End, INSTALLED, LEFTOVER, REBOOT, Scratch, UNCHANGED, UPDATED, done, failed, run,
+    CHECKER, End, INSTALLED, LEFTOVER, OTHER_USER, REBOOT, Scratch, UNCHANGED, UPDATED, done,
+    failed, is_root, run,
 };
 use crate::common::program_path;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -99,8 +100,8 @@ fn missing_permission_is_an_error() {
     let install = |arguments: &[&str]| {
         let mut command = Command::new(scratch.path("bin").join(CHECKER));
         command.args(arguments).current_dir(&scratch.0);
-        if fs::metadata("/proc/self").unwrap().uid() == 0 {
-            command.uid(65534).gid(65534);
+        if is_root() {
+            command.uid(OTHER_USER).gid(OTHER_USER);
         }
         run(&mut command)
     };
@@ -145,7 +146,10 @@ fn missing_permission_is_an_error() {
     assert_eq!(install(&["-from", "from", "opt"]), done(UNCHANGED));
 
     // An unreadable file is replaced.
-    set_mode("opt", 0o777);
+    set_mode("opt", 0o755);
+    if is_root() {
+        chown(scratch.path("opt"), Some(OTHER_USER), None).unwrap();
+    }
     set_mode("opt/bottlerocket-reboot", 0);
     assert_eq!(
         install(&["-from", "from", "opt"]),
@@ -198,7 +202,7 @@ fn full_file_system_is_an_error() {
         ("nr_inodes=3", "create opt/.bottlerocket-checker.new", "create directory opt/a", ""),
     ] {
         let script = format!(
-            "mount -t tmpfs -o {options} none opt
+            "mount -t tmpfs -o mode=755,{options} none opt
              cp -p old/* opt
              $install -from from opt 2>&1 || echo $?
              cmp old/{CHECKER} opt/{CHECKER}
@@ -239,7 +243,7 @@ fn read_only_file_system_is_an_error() {
     scratch.programs("old", 1);
     fs::create_dir(scratch.path("opt")).unwrap();
     let script = format!(
-        "mount -t tmpfs none opt
+        "mount -t tmpfs -o mode=755 none opt
          cp -p old/* opt
          mount -o remount,bind,ro opt
          $install -from from opt 2>&1 || echo $?

@@ -1,12 +1,13 @@
 //! The installed files: contents, modes, links, leftovers.
 
 use super::{
-    CHECKER, INSTALLED, LEFTOVER, REBOOT, Scratch, UNCHANGED, UPDATED, contents, done, failed, run,
+    CHECKER, INSTALLED, LEFTOVER, OTHER_USER, REBOOT, Scratch, UNCHANGED, UPDATED, contents, done,
+    failed, is_root, run,
 };
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 
 #[test]
@@ -80,6 +81,83 @@ fn wrong_mode_is_fixed() {
             run(&mut scratch.install(&["-from", "from", "opt"])),
             done("unchanged opt/bottlerocket-checker\nfixed the mode of opt/bottlerocket-reboot\n"),
             "{mode:o}"
+        );
+        scratch.assert_installed("opt", 1);
+    }
+}
+
+#[test]
+fn program_of_another_user_is_replaced() {
+    if !is_root() {
+        println!("not tested, because only root can give a file to another user");
+        return;
+    }
+    let scratch = Scratch::new("owners");
+    scratch.programs("from", 1);
+    for version in [1, 2] {
+        scratch.programs("opt", version);
+        let path = scratch.path("opt/bottlerocket-reboot");
+        chown(&path, Some(OTHER_USER), None).unwrap();
+        let action = if version == 1 { "fixed the owner of" } else { "updated" };
+        let checker = if version == 1 { "unchanged" } else { "updated" };
+        assert_eq!(
+            run(&mut scratch.install(&["-from", "from", "opt"])),
+            done(&format!("{checker} opt/{CHECKER}\n{action} opt/{REBOOT}\n"))
+        );
+        scratch.assert_installed("opt", 1);
+        assert_eq!(fs::metadata(&path).unwrap().uid(), 0);
+    }
+    // The programs of root are trusted, whoever runs the install.
+    assert_eq!(run(&mut scratch.install(&["-from", "from", "opt"])), done(UNCHANGED));
+}
+
+#[test]
+fn directory_that_others_may_write_to_is_fixed() {
+    let scratch = Scratch::new("writable");
+    scratch.programs("from", 1);
+    for (mode, fixed) in [(0o777, 0o755), (0o775, 0o755), (0o757, 0o755), (0o2775, 0o2755)] {
+        fs::create_dir(scratch.path("opt")).unwrap();
+        fs::set_permissions(scratch.path("opt"), Permissions::from_mode(mode)).unwrap();
+        assert_eq!(
+            run(&mut scratch.install(&["-from", "from", "opt"])),
+            done(&format!("fixed the mode of opt\n{INSTALLED}")),
+            "{mode:o}"
+        );
+        let found = fs::metadata(scratch.path("opt")).unwrap().mode() & 0o7777;
+        assert_eq!(found, fixed, "{mode:o}");
+        assert_eq!(run(&mut scratch.install(&["-from", "from", "opt"])), done(UNCHANGED));
+        scratch.assert_installed("opt", 1);
+        fs::remove_dir_all(scratch.path("opt")).unwrap();
+    }
+}
+
+#[test]
+fn directory_that_others_control_is_refused() {
+    let scratch = Scratch::new("foreign");
+    scratch.programs("from", 2);
+    scratch.programs("opt", 1);
+    // It may be /tmp, which must stay as it is.
+    for mode in [0o1777, 0o1775] {
+        fs::set_permissions(scratch.path("opt"), Permissions::from_mode(mode)).unwrap();
+        assert_eq!(
+            run(&mut scratch.install(&["-from", "from", "opt"])),
+            failed(
+                "cannot use directory opt: it is shared with other users (sticky bit); \
+                 choose another directory"
+            )
+        );
+        assert_eq!(fs::metadata(scratch.path("opt")).unwrap().mode() & 0o7777, mode);
+        scratch.assert_installed("opt", 1);
+    }
+    fs::set_permissions(scratch.path("opt"), Permissions::from_mode(0o755)).unwrap();
+    if is_root() {
+        chown(scratch.path("opt"), Some(OTHER_USER), None).unwrap();
+        assert_eq!(
+            run(&mut scratch.install(&["-from", "from", "opt"])),
+            failed(
+                "cannot use directory opt: another user owns it and can replace the programs; \
+                 change its owner or choose another directory"
+            )
         );
         scratch.assert_installed("opt", 1);
     }
