@@ -145,7 +145,7 @@ pub struct Status<'a> {
 #[serde(default, deny_unknown_fields)]
 struct Members<'a> {
     update_state: Option<&'a str>,
-    available_updates: Option<&'a str>,
+    available_updates: &'a str,
     #[serde(borrow)]
     chosen_update: Image<'a>,
     #[serde(borrow)]
@@ -219,7 +219,7 @@ impl<'a> Status<'a> {
             chosen: members.chosen_update.if_known(),
             running: members.active_partition.image.if_known(),
             staged: members.staging_partition.image.if_known(),
-            offered: members.available_updates,
+            offered: Some(members.available_updates).filter(|offered| !offered.is_empty()),
             last_command: is_known.then_some(LastCommand {
                 name: cmd_type,
                 outcome: cmd_status,
