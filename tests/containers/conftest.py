@@ -36,7 +36,7 @@ UPDATER_OPTIONS = [
     "--security-opt=no-new-privileges",
     "--read-only",
     "--network=none",
-    "--memory=16m",
+    "--memory=32m",
     "--cpus=0.1",
 ]
 UPDATER_FLAGS = [
@@ -53,7 +53,7 @@ INSTALL_OPTIONS = [
     "--security-opt=no-new-privileges",
     "--read-only",
     "--network=none",
-    "--memory=16m",
+    "--memory=32m",
     "--cpus=0.1",
 ]
 # The options that correspond to Kured's container, without its privileges.

@@ -169,6 +169,7 @@ def mebibytes(text):
     [
         ((*UPDATER_CONTAINER, "resources"), DELETED),
         ((*UPDATER_CONTAINER, "resources", "limits", "memory"), "512Mi"),
+        ((*UPDATER_CONTAINER, "resources", "limits", "memory"), "16Mi"),
         ((*UPDATER_CONTAINER, "resources", "requests", "memory"), "64Mi"),
         ((*INSTALL_CONTAINER, "resources", "limits", "cpu"), DELETED),
     ]
@@ -184,9 +185,9 @@ def containers_have_small_requests_and_limits(rendered):
         if set(limits) != {"cpu", "memory"}:
             yield f"{name}: limits are not exactly cpu and memory"
             continue
-        # A container runtime may refuse less than 12 MiB.
-        if not 12 <= mebibytes(limits["memory"]) <= 32:
-            yield f"{name}: the memory limit is not from 12 to 32 MiB"
+        # runc before 1.2 can be killed at the start below about 20 MiB.
+        if mebibytes(limits["memory"]) != 32:
+            yield f"{name}: the memory limit is not 32 MiB"
         if mebibytes(requests["memory"]) > 8:
             yield f"{name}: the memory request is more than 8 MiB"
 
