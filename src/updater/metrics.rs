@@ -41,7 +41,7 @@ pub struct Metrics {
     events: [u32; EventKind::ALL.len()],
 }
 
-/// The last event that was an error.
+/// The last error: a call that failed, or an event of the level `error`.
 #[derive(Debug, Clone, Copy)]
 struct LastError {
     class: &'static str,
@@ -160,7 +160,11 @@ impl Metrics {
                 self.offered_but_not_chosen = false;
             }
             // These say nothing about the status.
-            Ok(Answer::Started | Answer::Busy | Answer::NotAllowed(_)) | Err(_) => {}
+            Ok(Answer::Started | Answer::Busy | Answer::NotAllowed(_)) => {}
+            // There is no event for an error that has been logged before.
+            Err(error) => {
+                self.last_error = Some(LastError { class: error.kind().name(), at: now });
+            }
         }
     }
 

@@ -279,6 +279,10 @@ fn last_error_has_a_class_and_an_age() {
         script.play(&[text]);
         assert_eq!(class(&script), (told.into(), 0.0), "{text}");
     }
+    // The same error again is not logged, but it is the last error.
+    script.play(&["500 why"]);
+    assert_eq!(class(&script), ("api_refused".into(), 0.0));
+    assert_eq!(script.read().get("updater_events_total{event=\"api_lost\"}"), 6.0);
     script.play(&["404", "204", "Idle - - refresh!Failed@1"]);
     assert_eq!(class(&script), ("command_failed".into(), 0.0));
     // The last error stays until the next error.
