@@ -346,10 +346,13 @@ impl Reboot {
                 Step::End(End::ApiGone)
             }
             Err(error) if error.is_stale_socket() => outage.request_again(time.ended),
-            Err(error)
-                if error.as_disconnect().is_some() || matches!(error, CallError::Send(_)) =>
-            {
-                outage.disconnects += 1;
+            Err(error) => {
+                if error.as_disconnect().is_some() || matches!(error, CallError::Send(_)) {
+                    outage.disconnects += 1;
+                } else if !error.is_worth_a_retry() {
+                    return self.failed(REBOOT, *error);
+                }
+                // After 408 or 423, the request had no effect, and the API is there.
                 if outage.disconnects == DISCONNECTS_MAX || time.ended >= outage.retry_until {
                     return self.failed(REBOOT, *error);
                 }
@@ -357,16 +360,10 @@ impl Reboot {
                 self.phase = Phase::RequestAgain(outage);
                 outage.request_again(time.ended)
             }
-            // 408 or 423: the request had no effect, and the API is there.
-            Err(error) if error.is_worth_a_retry() && time.ended < outage.retry_until => {
-                outage.since = time.ended;
-                self.phase = Phase::RequestAgain(outage);
-                outage.request_again(time.ended)
-            }
-            Err(error) => self.failed(REBOOT, *error),
         }
     }
 
+    #[inline(never)]
     fn failed<'x>(&self, tried: &'static str, error: CallError<'x>) -> Step<'x> {
         let Settings { socket, timeout, .. } = self.settings;
         Step::End(End::Failed(FailedCall { tried, socket, error, timeout }))
