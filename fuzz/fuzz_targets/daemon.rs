@@ -22,8 +22,9 @@ const SCHEDULE: Schedule = Schedule {
 };
 
 /// The longest time until a node is Ready that is left alone and runs no command: the
-/// rest of a cycle, the pauses, and two whole cycles.
-const SOON: Duration = Duration::from_secs(4 * 3_600);
+/// rest of a cycle, the pauses, and two whole cycles, after the longest pause before a
+/// command that failed is sent again.
+const SOON: Duration = Duration::from_secs((6 + 4) * 3_600);
 
 type Version = &'static str;
 

@@ -9,9 +9,15 @@ use crate::api::status::{State, Status, Text, copy};
 use core::mem;
 use core::time::Duration;
 
+/// The longest pause before a command that failed is sent again, unless the interval
+/// between cycles is longer.
+const RETRY_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// What is remembered of the node's commands.
 #[derive(Debug, Default)]
 pub struct Commands {
+    /// The last failure of each command, in the order of [`Command::ALL`].
+    failures: [Option<Failure>; Command::ALL.len()],
     /// Whether the last activate failed, and no prepare has ended since.
     activate_failed: bool,
     /// Whether a status has been read since the start, or there was none.
@@ -20,6 +26,17 @@ pub struct Commands {
     was_busy: bool,
     /// A command of this updater that timed out, and whose outcome is not known.
     overdue: Option<Overdue>,
+}
+
+/// The last failure of a command.
+#[derive(Debug)]
+struct Failure {
+    /// The version that the command was about.
+    version: Text,
+    /// The pause after it.
+    pause: Duration,
+    /// When the pause ends.
+    until: Duration,
 }
 
 /// A command that timed out.
@@ -104,6 +121,40 @@ impl Commands {
         };
         let version = copy(image.unwrap_or_default().version);
         Some(Ended { command, version, took: None }).filter(|_| is_news)
+    }
+
+    /// Takes note that `command` has failed for `version`, at `now`. The pause before it
+    /// is sent again is `first` after the first failure, and doubles with each further
+    /// one, up to six hours. Another version begins anew.
+    ///
+    /// There is no pause for a refresh: without one, another version would not be
+    /// noticed.
+    pub fn failed(&mut self, now: Duration, first: Duration, command: Command, version: &str) {
+        let Some(failure) = self.failures.get_mut(command.number()) else { return };
+        let same = failure.as_ref().filter(|failure| failure.version == version);
+        let pause =
+            same.map_or(first, |failure| failure.pause.saturating_mul(2).min(RETRY_MAX.max(first)));
+        *failure = match command {
+            Command::Refresh => None,
+            _ => {
+                let (version, until) = (copy(version), now.saturating_add(pause));
+                Some(Failure { version, pause, until })
+            }
+        };
+    }
+
+    /// The time for which `command` is not sent for `version` because it has failed, if
+    /// there is any left. A prepare also waits for the pause of the activate: it is of no
+    /// use before that.
+    pub fn retry_in(&self, now: Duration, command: Command, version: &str) -> Option<Duration> {
+        let others: &[Command] = match command {
+            Command::Prepare => &[Command::Prepare, Command::Activate],
+            Command::Refresh | Command::Activate | Command::Deactivate => &[command],
+        };
+        let failures =
+            others.iter().filter_map(|other| self.failures.get(other.number())?.as_ref());
+        let until = failures.filter(|failure| failure.version == version).map(|each| each.until);
+        until.max()?.checked_sub(now).filter(|left| !left.is_zero())
     }
 
     fn note_activate(&mut self, status: Option<&Status>) {

@@ -177,6 +177,7 @@ impl<'a> Options<'a> {
     pub fn settings(&self) -> Settings {
         let Self { refresh_timeout, prepare_timeout, activate_timeout, .. } = self;
         Settings {
+            retry_after: self.interval(),
             timeouts: [
                 refresh_timeout,
                 prepare_timeout,

@@ -51,6 +51,8 @@ const NOT_ALLOWED_MAX: u8 = 3;
 pub struct Settings {
     /// How long each command may take, in the order of [`Command::ALL`].
     pub timeouts: [Duration; Command::ALL.len()],
+    /// The pause after a command has failed. It doubles with each failure.
+    pub retry_after: Duration,
     /// Whether an update that is Ready is replaced when another version is chosen.
     pub refresh_ready: bool,
     /// Whether activating is left to others.
@@ -64,6 +66,7 @@ impl Default for Settings {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Self {
             timeouts: [minutes(1), minutes(30), minutes(1), minutes(1)],
+            retry_after: minutes(10),
             refresh_ready: false,
             stage_only: false,
             windows: Windows::default(),
@@ -210,8 +213,16 @@ impl Context<'_> {
                 }
                 false => Event::CommandFailed { command: *command, version, last, took: *took },
             });
+            // A restart begins anew.
+            if took.is_some() && !last.succeeded() {
+                self.note_failure(*command, version);
+            }
         }
         observe(self.history, self.at.utc, status, emit);
+    }
+
+    fn note_failure(&mut self, command: Command, version: &str) {
+        self.commands.failed(self.at.now, self.settings.retry_after, command, version);
     }
 }
 
@@ -336,17 +347,17 @@ impl Cycle {
                 });
             }
         };
-        commands.sending();
-        self.send(command, waiting, status, history, succeeded, emit)
+        self.send(command, waiting, context, status, succeeded, emit)
     }
 
-    /// Sends `command`, unless it has just succeeded and would do the same again.
+    /// Sends `command`, unless it has just succeeded and would do the same again, or has
+    /// failed before and is not to be sent yet.
     fn send(
         &mut self,
         command: Command,
         waiting: Waiting,
+        context: &mut Context,
         status: Option<&Status>,
-        history: &mut History,
         succeeded: Option<&Sent>,
         emit: &mut dyn FnMut(Event),
     ) -> Step {
@@ -363,11 +374,17 @@ impl Cycle {
         let is_repeated =
             succeeded.is_some_and(|sent| sent.command == command && sent.update == update);
         if is_repeated || self.commands == COMMANDS_MAX {
+            context.note_failure(command, version);
             emit(Event::CommandWithoutEffect { command, version });
             return Step::End(End::Failed);
         }
+        if let Some(retry_in) = context.commands.retry_in(context.at.now, command, version) {
+            emit(Event::RetryDelayed { command, version, retry_in });
+            return Step::End(End::Waiting);
+        }
+        context.commands.sending();
         if command == Command::Activate {
-            history.activating(chosen, running);
+            context.history.activating(chosen, running);
         }
         let last = status.and_then(|status| status.last_command.as_ref());
         let timestamp_before = copy(last.map_or("", |last| last.timestamp));
@@ -456,7 +473,9 @@ impl Cycle {
             (Some(_), _) => {
                 let since = *following.silent_since.get_or_insert(now);
                 if now.saturating_sub(since) >= SILENCE_MAX {
-                    emit(Event::CommandVanished { command, version: &following.sent.version });
+                    let version = &following.sent.version;
+                    context.note_failure(command, version);
+                    emit(Event::CommandVanished { command, version });
                     return Step::End(End::Failed);
                 }
             }
@@ -500,6 +519,7 @@ impl Cycle {
             // If this was an activate, the version does not count as activated.
             context.observe(status, emit);
             let version = &following.sent.version;
+            context.note_failure(command, version);
             emit(Event::CommandFailed { command, version, last, took: Some(took) });
             return Step::End(End::Failed);
         }

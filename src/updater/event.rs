@@ -164,6 +164,15 @@ pub enum Event<'a> {
         /// The time until it is tried again; [`Duration::MAX`] for never.
         retry_in: Duration,
     },
+    /// A cycle ended: a command has failed for this version, and is not sent again yet.
+    RetryDelayed {
+        /// The command that the node's state asks for.
+        command: Command,
+        /// The version that it is about.
+        version: &'a str,
+        /// The time until it is sent again.
+        retry_in: Duration,
+    },
     /// A version was activated in an earlier boot, and the node rolled back to
     /// the version before it.
     RolledBack {
@@ -302,6 +311,8 @@ pub enum EventKind {
     WindowClosed,
     /// [`Event::HeldBack`]
     HeldBack,
+    /// [`Event::RetryDelayed`]
+    RetryDelayed,
     /// [`Event::RolledBack`]
     RolledBack,
     /// [`Event::Updated`]
@@ -328,7 +339,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Started,
         Self::Configuration,
         Self::ServingMetrics,
@@ -353,6 +364,7 @@ impl EventKind {
         Self::Staged,
         Self::WindowClosed,
         Self::HeldBack,
+        Self::RetryDelayed,
         Self::RolledBack,
         Self::Updated,
         Self::Healthy,
@@ -393,6 +405,7 @@ impl EventKind {
             Self::Staged => "staged",
             Self::WindowClosed => "window_closed",
             Self::HeldBack => "held_back",
+            Self::RetryDelayed => "retry_delayed",
             Self::RolledBack => "rolled_back",
             Self::Updated => "updated",
             Self::Healthy => "healthy",
@@ -437,6 +450,7 @@ impl EventKind {
             | Self::Staged
             | Self::WindowClosed
             | Self::HeldBack
+            | Self::RetryDelayed
             | Self::Updated
             | Self::ApiBack
             | Self::Stopped
@@ -457,6 +471,7 @@ impl EventKind {
                 | Self::Staged
                 | Self::WindowClosed
                 | Self::HeldBack
+                | Self::RetryDelayed
         )
     }
 
@@ -491,6 +506,7 @@ impl EventKind {
             Self::Staged => "update is staged, not activating it because of -stage-only",
             Self::WindowClosed => "update is waiting for the next window",
             Self::HeldBack => "version is held back because it did not boot",
+            Self::RetryDelayed => "a command failed, waiting before sending it again",
             Self::RolledBack => {
                 "the new version did not boot and the node rolled back; holding the version back"
             }
@@ -560,6 +576,7 @@ impl<'a> Event<'a> {
             Self::Staged(_) => EventKind::Staged,
             Self::WindowClosed { .. } => EventKind::WindowClosed,
             Self::HeldBack { .. } => EventKind::HeldBack,
+            Self::RetryDelayed { .. } => EventKind::RetryDelayed,
             Self::RolledBack { .. } => EventKind::RolledBack,
             Self::Updated(_) => EventKind::Updated,
             Self::Healthy { .. } => EventKind::Healthy,
@@ -660,6 +677,10 @@ impl<'a> Event<'a> {
             Self::HeldBack { entry, retry_in } => {
                 add_image(record, entry.image.image());
                 record.show("failed_boots", &entry.failed_boots);
+                record.duration("retry_in", retry_in);
+            }
+            Self::RetryDelayed { command, version, retry_in } => {
+                add_command(record, command, version);
                 record.duration("retry_in", retry_in);
             }
             Self::RolledBack { entry, retry_in } => {

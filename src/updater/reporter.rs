@@ -84,6 +84,7 @@ fn fingerprint(event: &Event) -> u64 {
         Event::WindowClosed { status, .. } => status.chosen.map_or("", |image| image.version),
         Event::HeldBack { entry, .. } => &entry.image.version,
         Event::NotChosen { offered, .. } => offered,
+        Event::RetryDelayed { version, .. } => version,
         _ => "",
     };
     fnv1a(version.as_bytes()) ^ event.kind() as u64

@@ -163,6 +163,23 @@ CASES = [
         {**STUCK, "BottlerocketUpdateFailing": node(command="prepare")},
     ),
     case(
+        "a prepare has failed three times and is repeated after hours",
+        [
+            *AVAILABLE,
+            chosen(),
+            commands("0+1x3 3+0x516", "failed"),
+            event("0+0.1x520", "retry_delayed"),
+        ],
+        500,
+        {**STUCK, "BottlerocketUpdateFailing": node(command="prepare")},
+    ),
+    case(
+        "a prepare failed three times, hours ago, and is not repeated",
+        [commands("0+1x3 3+0x516", "failed"), event("0+0.1x60 6+0x460", "retry_delayed")],
+        500,
+        {},
+    ),
+    case(
         "every refresh fails",
         [
             commands("0+0.1x520", "failed", "refresh"),

@@ -87,6 +87,7 @@ fn longest_records_fit() {
         Event::Staged(&status),
         Event::WindowClosed { status: &status, opens: LONG },
         Event::HeldBack { entry: &entry, retry_in: LONG },
+        Event::RetryDelayed { command, version: QUOTES, retry_in: LONG },
         Event::RolledBack { entry: &entry, retry_in: Duration::from_millis(u64::MAX) },
         Event::Updated(&entry),
         Event::ApiCall { call: Call::Start(command), answer: &Err(refused), took: LONG },
@@ -194,6 +195,11 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         (Event::Staged(&status), "staged", none),
         (Event::WindowClosed { status: &status, opens: LONG }, "window_closed", none),
         (Event::HeldBack { entry: &entry, retry_in: LONG }, "held_back", none),
+        (
+            Event::RetryDelayed { command: prepare, version: "3", retry_in: LONG },
+            "retry_delayed",
+            none,
+        ),
         (Event::RolledBack { entry: &entry, retry_in: LONG }, "rolled_back", Some("rolled_back")),
         (Event::Updated(&entry), "updated", none),
         (Event::Healthy { status: &status, cycles: 1, failed_cycles: 0 }, "healthy", none),
@@ -248,7 +254,8 @@ fn successor(kind: EventKind) -> Option<EventKind> {
         EventKind::Ready => EventKind::Staged,
         EventKind::Staged => EventKind::WindowClosed,
         EventKind::WindowClosed => EventKind::HeldBack,
-        EventKind::HeldBack => EventKind::RolledBack,
+        EventKind::HeldBack => EventKind::RetryDelayed,
+        EventKind::RetryDelayed => EventKind::RolledBack,
         EventKind::RolledBack => EventKind::Updated,
         EventKind::Updated => EventKind::Healthy,
         EventKind::Healthy => EventKind::ApiLost,
@@ -404,6 +411,10 @@ fn every_event_has_its_fields() {
         (
             Event::HeldBack { entry: &entry, retry_in: took },
             "version=3 variant=v arch=a failed_boots=2 retry_in=1m30s".into(),
+        ),
+        (
+            Event::RetryDelayed { command: prepare, version: "3", retry_in: took },
+            "command=prepare version=3 retry_in=1m30s".into(),
         ),
         (
             Event::RolledBack { entry: &entry, retry_in: LONG },

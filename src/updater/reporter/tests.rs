@@ -63,6 +63,7 @@ fn cycle_that_ends_like_the_one_before_is_no_news() {
         Event::Staged(&status),
         Event::WindowClosed { status: &status, opens: UTC },
         Event::HeldBack { entry: &entry, retry_in: TOOK },
+        Event::RetryDelayed { command: Command::Prepare, version: "1.26.1", retry_in: TOOK },
     ];
     for end in ends {
         let reporter = Reporter::new();

@@ -26,7 +26,7 @@ pub struct Record(Vec<(String, String)>);
 const RECORD_MAX: usize = 2048;
 
 /// Each event: its level, its message, and its other fields.
-pub const DOCUMENTED: [(&str, &str, &str, &str); 35] = [
+pub const DOCUMENTED: [(&str, &str, &str, &str); 36] = [
     ("started", "info", "started", "version socket interval"),
     ("configuration", "info", "the flags in force", "flags"),
     ("serving_metrics", "info", "serving metrics", "address port"),
@@ -85,6 +85,12 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 35] = [
         "info",
         "version is held back because it did not boot",
         "version variant arch failed_boots retry_in",
+    ),
+    (
+        "retry_delayed",
+        "info",
+        "a command failed, waiting before sending it again",
+        "command version retry_in",
     ),
     (
         "rolled_back",

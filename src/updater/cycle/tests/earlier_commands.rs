@@ -19,7 +19,6 @@ fn after_an_overdue_prepare() -> Script {
         .rows(&FOUND_AVAILABLE)
         .rows(&[("prepare", 0, "204", FOUND), ("status", 200, "+30m 423", overdue)]);
     script.ends(End::Failed);
-    script.now += Duration::from_secs(600);
     next_cycle(script)
 }
 
@@ -28,6 +27,8 @@ fn outcome_of_an_overdue_command_is_reported_once() {
     // The lock is held by our own command, which fails.
     let running = "info msg=\"command is still running\" command=prepare took=40m";
     let status = "Available 1.26.1 - prepare!Failed@2";
+    let delayed = "info msg=\"a command failed, waiting before sending it again\" \
+                   command=prepare version=1.26.1 retry_in=9m59s";
     let mut script = after_an_overdue_prepare();
     script.rows(&[
         ("status", 0, "423", running),
@@ -36,8 +37,7 @@ fn outcome_of_an_overdue_command_is_reported_once() {
         ("refresh", 0, "423", ""),
         ("status", 800, status, ""),
         ("refresh", 0, "204", ""),
-        ("status", 200, "Available 1.26.1 - refresh@3", ""),
-        ("prepare", 0, "204", FOUND),
+        ("status", 200, "Available 1.26.1 - refresh@3", delayed),
     ]);
     // It ended between the cycles.
     let mut script = after_an_overdue_prepare();
@@ -76,7 +76,7 @@ fn outcome_of_an_overdue_refresh_is_not_reported_as_that_of_the_next() {
     let mut script = Script::new(Settings::default());
     script.rows(&FOUND_AVAILABLE[..2]).row(("status", 200, "+1m 423", overdue));
     let mut script = next_cycle(script);
-    script.row(("status", 0, "Idle - - refresh!Failed@1", failed("refresh", "", " took=1m")));
+    script.row(("status", 0, "Idle - - refresh!Failed@1", failed("refresh", "", " took=11m")));
     script.row(("refresh", 0, "204", ""));
     script.row(("status", 200, "Idle - - refresh!Failed@2", failed("refresh", "", " took=200ms")));
     script.ends(End::Failed);

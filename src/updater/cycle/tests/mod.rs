@@ -184,10 +184,11 @@ impl Script {
     }
 }
 
-/// A script in the next cycle of the same updater.
+/// A script in the next cycle of the same updater, an interval later.
 fn next_cycle(before: Script) -> Script {
     let (cycle, call) = Cycle::begin();
-    Script { cycle, next: Step::Call(call, Duration::ZERO), ..before }
+    let now = before.now + before.settings.retry_after;
+    Script { cycle, now, next: Step::Call(call, Duration::ZERO), ..before }
 }
 
 #[track_caller]

@@ -79,6 +79,7 @@ fn any_sequence_of_answers_ends_the_cycle() {
         let mut numbers = Numbers(seed);
         let limited = numbers.below(2) == 0;
         let settings = Settings {
+            retry_after: Duration::from_secs(100),
             timeouts: [200, 400, 200, 200].map(Duration::from_secs),
             refresh_ready: seed % 2 == 0,
             stage_only: limited && numbers.below(4) == 0,
@@ -203,13 +204,15 @@ fn any_sequence_of_answers_ends_the_cycle() {
                 }
             }
         };
-        let waits = matches!(why, "window_closed" | "held_back" | "staged");
+        let waits = matches!(why, "window_closed" | "held_back" | "staged" | "retry_delayed");
         assert_eq!(end == End::Waiting, waits, "seed {seed}: {why}");
         if matches!(end, End::Done | End::Waiting) {
             let Ok(Answer::Status(status)) = last else { panic!("seed {seed}: {last:?}") };
             let nothing = match why {
                 "nothing_to_do" => status.state == State::Idle || status.chosen.is_none(),
-                "window_closed" | "held_back" | "staged" => status.chosen.is_some(),
+                "window_closed" | "held_back" | "staged" | "retry_delayed" => {
+                    status.chosen.is_some()
+                }
                 _ => false,
             };
             let ready = why == "ready" && status.state == State::Ready;

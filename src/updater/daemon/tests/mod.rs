@@ -14,6 +14,7 @@ use std::vec::Vec;
 mod boots;
 mod outages;
 mod random;
+mod retries;
 mod schedule;
 mod windows;
 
