@@ -37,7 +37,7 @@ const STOPPED: Duration = Duration::from_secs(11);
 
 /// The errors of each system call: those in its manual page, and those of security modules
 /// and unusual file systems.
-const ERRORS: [(&str, &str); 31] = [
+const ERRORS: [(&str, &str); 33] = [
     // It only fails for a clock that does not exist.
     ("clock_gettime", ""),
     ("rt_sigaction", "EINVAL"),
@@ -114,7 +114,9 @@ const ERRORS: [(&str, &str); 31] = [
         "EACCES EBADF EBUSY EDQUOT EEXIST EFAULT EINVAL EIO EISDIR ELOOP EMLINK ENAMETOOLONG \
          ENOENT ENOMEM ENOSPC ENOTDIR ENOTEMPTY EPERM EROFS EXDEV",
     ),
+    ("fstat", "EBADF EFAULT EIO ENOMEM EOVERFLOW"),
     ("umask", ""),
+    ("geteuid", ""),
 ];
 
 /// A system call of a run: its name, and its number among the calls with this name.
