@@ -214,7 +214,11 @@ class Docker:
         """Loads the image for one architecture from an archive. Returns its tag."""
         tag = self.tag(f"{name}-{architecture}")
         override = f"--override-arch={architecture}"
-        run("skopeo", override, "copy", f"oci-archive:{archive}", f"docker-daemon:{tag}")
+        # skopeo does not read this variable itself.
+        host = os.environ.get("DOCKER_HOST")
+        engine = [f"--dest-daemon-host={host}"] if host else []
+        source, target = f"oci-archive:{archive}", f"docker-daemon:{tag}"
+        run("skopeo", override, "copy", *engine, source, target)
         return tag
 
     def tag(self, name):
