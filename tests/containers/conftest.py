@@ -255,7 +255,7 @@ def remove_leftovers(docker):
 @pytest.fixture(scope="session")
 def docker():
     if not shutil.which("docker") or run("docker", "version", check=False).returncode:
-        pytest.skip("no Docker engine is running")
+        pytest.fail("no Docker engine answers: scripts/tools/run-with-docker starts one")
     docker = Docker()
     remove_leftovers(docker)
     yield docker
