@@ -218,7 +218,11 @@ fn lock_that_is_never_released_is_a_no() {
                     let posted = posts + before.iter().filter(|request| *request == POST).count();
                     let count = |view: &View| view.count("POST", "/actions/refresh-updates");
                     assert!(node.wait_until(RUN_MAX, |view| count(view) == posted), "{name}");
+                    // On a busy machine the server may read the last status request, which
+                    // timed out, only after the refresh.
                     let mut requested = node.requested().split_off(before.len());
+                    assert_eq!(requested[0], GET, "{name}");
+                    requested.sort();
                     requested.dedup();
                     assert_eq!(requested, [GET, POST][..1 + posts], "{name}");
                 });
@@ -227,10 +231,10 @@ fn lock_that_is_never_released_is_a_no() {
     });
 }
 
-/// The checker's last request comes after half of this time. So there is enough time for an
-/// answer, even on a busy machine.
+/// The checker sends its last request shortly before the end of this time.
 const LOCK_TIMEOUT: [&str; 2] = ["-timeout", "3s"];
 const LOCKED: &str = "no: update lock held for 3s";
+const TIMED_OUT: &str = "timed out waiting for a response (-timeout 3s)";
 
 #[test]
 fn lock_that_is_released_is_waited_for() {
@@ -420,7 +424,12 @@ fn understands_captured_answers_in_any_pieces() {
                     let mut ran = run(server.program("checker").args(timeout));
                     ran.stderr = server.mask(&ran.stderr);
                     let expected = if status == 3 { failed(line) } else { said(status, line) };
-                    assert_eq!(ran, expected, "{name}, {how}");
+                    // On a busy machine the last of several requests may time out.
+                    let is_timeout = ran == failed(&format!("SOCKET: {TIMED_OUT}"));
+                    assert!(
+                        ran == expected || name.ends_with("408") && is_timeout,
+                        "{name}, {how}: {ran:?}"
+                    );
                     let mut requested = server.requested();
                     requested.dedup();
                     assert_eq!(requested, ["GET /updates/status HTTP/1.1"], "{name}, {how}");
