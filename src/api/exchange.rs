@@ -2,7 +2,7 @@
 
 use crate::api::call::Call;
 use crate::api::document::{JsonError, StatusParser};
-use crate::api::error::{AnswerError, LOCKED, Refusal, TOO_BUSY};
+use crate::api::error::{AnswerError, CallError, LOCKED, Refusal, TOO_BUSY};
 use crate::api::status::{DocumentError, Status};
 use crate::http::response::{Progress, Response};
 use crate::text::excerpt::Excerpt;
@@ -74,6 +74,12 @@ impl Exchange {
     /// the request, which had no effect.
     pub fn is_too_busy(&self) -> bool {
         self.response.code() == Some(TOO_BUSY) && self.progress() == Progress::Complete
+    }
+
+    /// The error that the API was too busy, when a later try got no response.
+    pub fn too_busy(&self) -> CallError<'_> {
+        let refusal = Refusal { code: TOO_BUSY, reason: &self.reason };
+        CallError::Answer(AnswerError::Refused(refusal))
     }
 
     /// The answer, once no more bytes are expected.

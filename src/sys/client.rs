@@ -86,6 +86,10 @@ fn call_while<'x>(
         let is_last = Retry::is_last(deadline.remaining());
         match perform(socket, call, deadline, exchange) {
             Err(error) if was_locked && is_last && error.is_timeout() => return Ok(Answer::Busy),
+            // Only of a status it is certain that the last try had no effect either.
+            Err(error) if call == Call::Status && is_last && error.is_timeout() => {
+                return Err(exchange.too_busy());
+            }
             result => result?,
         }
     }

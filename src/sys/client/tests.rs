@@ -3,10 +3,11 @@
 
 extern crate std;
 use super::*;
-use crate::api::{AnswerError, Command};
+use crate::api::{AnswerError, Command, Refusal};
 use crate::http::response::{HttpError, Progress};
 use crate::sys::deadline::Deadline;
 use crate::sys::tests::{Directory, HOUR, clock};
+use crate::text::excerpt::Excerpt;
 use rustix::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::string::String;
@@ -255,11 +256,16 @@ fn status_is_read_again_while_the_lock_is_held() {
     let disconnect = format!("{:?}", CallError::Answer(AnswerError::Truncated(Progress::Nothing)));
     let refused = format!("{:?}", CallError::Connect(Errno::CONNREFUSED));
     let timeout = format!("{:?}", CallError::Timeout(Progress::Nothing));
+    let reason = &Excerpt::default();
+    let refusal = Refusal { code: 408, reason };
+    let refused_as_too_busy = format!("{:?}", CallError::Answer(AnswerError::Refused(refusal)));
     // The time until the deadline in milliseconds, the acts without the requests,
     // the result and the pauses.
-    let rows: [(u64, &[Act], &str, &[u128]); 15] = [
+    let rows: [(u64, &[Act], &str, &[u128]); 16] = [
         (9_000, &[too_busy, held, FREE], "Uninitialized", &[100, 200]),
-        (150, &[too_busy, TimeOut], &timeout, &[50]),
+        // There may be no time for another answer, so the one before counts.
+        (150, &[too_busy, TimeOut], &refused_as_too_busy, &[50]),
+        (250, &[too_busy, TimeOut], &timeout, &[100]),
         (9_000, &[FREE], "Uninitialized", &[]),
         (9_000, &[held, held, FREE], "Uninitialized", &[100, 200]),
         (
