@@ -349,8 +349,8 @@ fn update(level: &str, fails: bool) -> Vec<Record> {
     let is_ready = node.wait_until(LONG, |view| view.node.state() == Some(State::Ready));
     assert!(is_ready);
     // After another cycle, everything has been logged.
-    let looks = node.requested().len();
-    assert!(node.wait_until(LONG, |view| view.requests.len() > looks + 2));
+    let before = node.requested().len();
+    assert!(node.wait_until(LONG, |view| view.requests.len() > before + 2));
     let outcome = updater.stop(Signal::TERM);
     assert_eq!(outcome.status, Some(0));
     outcome.records
@@ -399,9 +399,9 @@ fn log_of_an_update_is_one_line_per_step() {
     command.args(["-interval=1h", "-jitter=0s", "-metrics-address=127.0.0.1:0"]);
     let mut updater = Running::start(&mut command);
     updater.wait_for("preparing it");
-    let looks = node.look(|view| view.count("GET", "/updates/status"));
-    let looked = node.wait_until(LONG, |view| view.count("GET", "/updates/status") > looks + 3);
-    assert!(looked);
+    let before = node.look(|view| view.count("GET", "/updates/status"));
+    let has_more = node.wait_until(LONG, |view| view.count("GET", "/updates/status") > before + 3);
+    assert!(has_more);
     node.finish();
     updater.wait_for("ready, waiting for the reboot");
     let outcome = updater.stop(Signal::TERM);

@@ -1,7 +1,8 @@
 //! Answers captured from a real node.
 
 use super::{
-    AVAILABLE, IDLE, JUST_BOOTED, LOCK_TIMEOUT, LOCKED, READY, STAGED, STAGED_ALONE, failed, said,
+    AVAILABLE, IDLE, JUST_BOOTED, LOCK_TIMEOUT, LOCKED, READY, STAGED, STAGED_ALONE, failed,
+    printed,
 };
 use crate::common::{CannedServer, run};
 use std::{fs, thread};
@@ -68,7 +69,7 @@ fn understands_captured_answers_in_any_pieces() {
                     let timeout = if is_retried { LOCK_TIMEOUT } else { ["-timeout", "1m"] };
                     let mut ran = run(server.program("checker").args(timeout));
                     ran.stderr = server.mask(&ran.stderr);
-                    let expected = if status == 3 { failed(line) } else { said(status, line) };
+                    let expected = if status == 3 { failed(line) } else { printed(status, line) };
                     assert_eq!(ran, expected, "{name}, {how}");
                     let mut requested = server.requested();
                     requested.dedup();

@@ -2,7 +2,7 @@
 
 use super::{
     AVAILABLE, GET, JUST_BOOTED, LOCK_TIMEOUT, LOCKED, MISSING, POST, READY, SOON, STAGED, STEPS,
-    failed, node_after, said,
+    failed, node_after, printed,
 };
 use crate::common::{Node, RUN_MAX, run, run_within};
 use bottlerocket_simulator::Command::{Activate, Refresh};
@@ -40,7 +40,7 @@ fn lock_that_is_never_released_is_a_no() {
         ("exclusive lock, ready", &|| node_after(&STEPS, held)),
         ("a refresh that never ends", &|| {
             let node = Node::start(Options { refresh_time: MANUAL, ..Node::instant() });
-            assert_eq!(run(node.program("checker").arg("-refresh")), said(1, JUST_BOOTED));
+            assert_eq!(run(node.program("checker").arg("-refresh")), printed(1, JUST_BOOTED));
             assert_eq!(node.look(|view| view.node.busy()), Some(Refresh));
             node
         }),
@@ -53,7 +53,7 @@ fn lock_that_is_never_released_is_a_no() {
                     let node = node();
                     let before = node.requested();
                     let ran = run(node.program("checker").args(LOCK_TIMEOUT).arg(flag));
-                    assert_eq!(ran, said(1, LOCKED), "{name}");
+                    assert_eq!(ran, printed(1, LOCKED), "{name}");
                     // The checker does not wait for the answer to its refresh.
                     let posted = posts + before.iter().filter(|request| *request == POST).count();
                     let count = |view: &View| view.count("POST", "/actions/refresh-updates");
@@ -95,7 +95,7 @@ fn lock_that_is_released_is_waited_for() {
                 release(node, request.at);
             }
         });
-        assert_eq!(run(&mut node.program("checker")), said(status, line), "{name}");
+        assert_eq!(run(&mut node.program("checker")), printed(status, line), "{name}");
         assert_eq!(node.requested(), [GET; 3], "{name}");
     }
 }

@@ -23,7 +23,7 @@ const POST: &str = "POST /actions/refresh-updates";
 /// The time limit for a run, on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
-fn said(status: i32, stdout: &str) -> Ran {
+fn printed(status: i32, stdout: &str) -> Ran {
     Ran { status: Some(status), stdout: format!("{stdout}\n"), stderr: String::new() }
 }
 
@@ -132,7 +132,7 @@ fn states() -> Vec<(&'static str, Node, i32, &'static str)> {
 #[test]
 fn reports_every_state_and_only_reads() {
     for (name, node, status, line) in states() {
-        assert_eq!(run(&mut node.program("checker")), said(status, line), "{name}");
+        assert_eq!(run(&mut node.program("checker")), printed(status, line), "{name}");
         assert_eq!(node.requested(), [GET], "{name}");
     }
 }
@@ -141,7 +141,7 @@ fn reports_every_state_and_only_reads() {
 fn requests_a_refresh_afterwards_in_every_state() {
     for (name, node, status, line) in states() {
         let ran = run(node.program("checker").arg("-refresh"));
-        assert_eq!(ran, said(status, line), "{name}");
+        assert_eq!(ran, printed(status, line), "{name}");
         assert_eq!(node.requested(), [GET, POST], "{name}");
     }
 }
@@ -169,7 +169,7 @@ fn failed_refresh_does_not_change_the_answer() {
             node.inject(Rule::from(fault.clone()).on("POST", "/actions/refresh-updates"));
             let mut command = node.program("checker");
             let ran = run_within(SOON, command.args(["-refresh", "-timeout", "1s"]));
-            assert_eq!(ran, said(status, line), "{name}, {steps:?}");
+            assert_eq!(ran, printed(status, line), "{name}, {steps:?}");
             assert_eq!(node.requested(), [GET, POST], "{name}, {steps:?}");
         }
     }
@@ -190,6 +190,6 @@ fn api_that_is_too_busy_is_asked_again() {
     for (method, path) in [("GET", "/updates/status"), ("POST", "/actions/refresh-updates")] {
         node.inject(Rule::from(busy.clone()).on(method, path));
     }
-    assert_eq!(run(node.program("checker").arg("-refresh")), said(0, READY));
+    assert_eq!(run(node.program("checker").arg("-refresh")), printed(0, READY));
     assert_eq!(node.requested(), [GET, GET, POST, POST]);
 }

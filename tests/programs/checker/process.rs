@@ -1,6 +1,6 @@
 //! The process: output streams and system calls.
 
-use super::{GET, POST, READY, STEPS, said};
+use super::{GET, POST, READY, STEPS, printed};
 use crate::common::{Directory, Node, RUN_MAX, redirected, run, run_into};
 use std::process::{self, Stdio};
 use std::{fs, io};
@@ -57,7 +57,7 @@ fn makes_few_system_calls() {
         println!("not tested: strace has no permission: {ran:?}");
         return;
     }
-    assert_eq!(ran, said(0, READY));
+    assert_eq!(ran, printed(0, READY));
     // The execve starts the program.
     let calls: Vec<&str> = calls.lines().filter(|line| !line.starts_with("+++")).collect();
     assert!(calls[0].starts_with("execve("), "{calls:#?}");

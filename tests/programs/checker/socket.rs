@@ -1,6 +1,6 @@
 //! Errors of the socket.
 
-use super::{JUST_BOOTED, MISSING, STEPS, failed, said};
+use super::{JUST_BOOTED, MISSING, STEPS, failed, printed};
 use crate::common::{
     Directory, Node, forbid, leave_stale_socket, program, program_as_other_user, run,
 };
@@ -53,7 +53,7 @@ fn accepts_the_longest_path_of_a_socket() {
     let socket = directory.path().join("x".repeat(length));
     let _node = Simulator::start(&socket, Options::default()).unwrap();
     let ran = run(program("checker").arg("-socket").arg(&socket));
-    assert_eq!(ran, said(1, JUST_BOOTED));
+    assert_eq!(ran, printed(1, JUST_BOOTED));
 }
 
 #[test]

@@ -202,18 +202,18 @@ fn unusual_but_valid_responses_are_accepted() {
         let node = Node::after(&[Refresh, Prepare, Activate]);
         node.inject(Rule::from(Fault::raw(answer)).on("GET", "/updates/status").forever());
         let ran = run(&node, "checker", &[]);
-        let said = |line: &str| Ran {
+        let printed = |line: &str| Ran {
             status: Some(status),
             stdout: format!("{line}\n"),
             stderr: String::new(),
         };
-        assert_eq!(ran, said(line), "{name}");
+        assert_eq!(ran, printed(line), "{name}");
         let ran = run(&node, "reboot", &["-if-ready"]);
         let line = match line.split_once(": ").unwrap() {
             ("no", why) => format!("not rebooting: {why}"),
             _ => "the reboot is on its way".into(),
         };
-        assert_eq!(ran, said(&line), "{name}");
+        assert_eq!(ran, printed(&line), "{name}");
         let requested: &[&str] = if status == 0 { &[GET, GET, POST] } else { &[GET, GET] };
         assert_eq!(node.requested(), *requested, "{name}");
     }

@@ -124,9 +124,9 @@ impl FakeClock {
     /// Waits until there are `count` more requests for the status.
     #[track_caller]
     fn wait_for_status_requests(&self, count: usize) {
-        let looks = self.node.look(|view| view.count("GET", "/updates/status")) + count;
-        let looked = self.node.wait_until(LONG, |v| v.count("GET", "/updates/status") >= looks);
-        assert!(looked, "{:?}", self.node.requested());
+        let wanted = self.node.look(|view| view.count("GET", "/updates/status")) + count;
+        let has_more = self.node.wait_until(LONG, |v| v.count("GET", "/updates/status") >= wanted);
+        assert!(has_more, "{:?}", self.node.requested());
     }
 }
 

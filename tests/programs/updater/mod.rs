@@ -73,11 +73,11 @@ impl Node {
     /// Waits until there are `count` more requests for the status.
     #[track_caller]
     fn wait_for_status_requests(&self, count: usize) {
-        let looks = self.simulator.look(|view| view.count("GET", "/updates/status"));
-        let looked = |view: &bottlerocket_simulator::View| {
-            view.count("GET", "/updates/status") >= looks + count
+        let before = self.simulator.look(|view| view.count("GET", "/updates/status"));
+        let has_more = |view: &bottlerocket_simulator::View| {
+            view.count("GET", "/updates/status") >= before + count
         };
-        assert!(self.simulator.wait_until(LONG, looked), "{:?}", self.requests());
+        assert!(self.simulator.wait_until(LONG, has_more), "{:?}", self.requests());
     }
 
     fn state(&self) -> Option<State> {
