@@ -15,7 +15,7 @@ use std::{fs, thread};
 fn error_after_a_lock_is_not_a_no() {
     let cut = Fault::raw("HTTP/1.1 423 Locked\r\ncontent-length: 16\r\n\r\nUpdate");
     for (name, fault, after, why) in [
-        ("silence", Fault::silence(), 1, "timed out waiting for a response (-timeout 1s)"),
+        ("silence", Fault::silence(), 1, "timed out waiting for a response (-timeout 3s)"),
         (
             "truncated lock error",
             cut,
@@ -25,7 +25,7 @@ fn error_after_a_lock_is_not_a_no() {
     ] {
         let node = node_after(&[], |node| node.set_lock(Some(Lock::Exclusive)));
         node.inject(Rule::from(fault).on("GET", "/updates/status").after(after).forever());
-        let mut ran = run_within(SOON, node.program("checker").args(["-timeout", "1s"]));
+        let mut ran = run_within(SOON, node.program("checker").args(LOCK_TIMEOUT));
         ran.stderr = node.mask(&ran.stderr);
         assert_eq!(ran, failed(&format!("SOCKET: {why}")), "{name}");
     }
@@ -106,7 +106,7 @@ fn socket_that_disappears_after_a_lock_is_not_a_no() {
     node.set_lock(Some(Lock::Exclusive));
     let mut ran = thread::scope(|scope| {
         let ran = scope.spawn(|| run(&mut node.program("checker")));
-        assert!(node.wait_until(RUN_MAX, |view| view.requests.len() == 1));
+        assert!(node.wait_until(RUN_MAX, |view| !view.requests.is_empty()));
         fs::remove_file(node.path()).unwrap();
         ran.join().unwrap()
     });
