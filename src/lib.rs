@@ -10,6 +10,7 @@
 //! | [`http`] | HTTP: the responses that the client reads, the requests that the server reads | checker, reboot, updater |
 //! | [`api`] | the node's update API: calls, answers, errors, the status | checker, reboot, updater |
 //! | [`sys`] | all input and output: sockets, files, time limits, the standard streams | all |
+//! | [`record`] | the record of a reboot that is to bring another version | reboot, updater |
 //! | [`checker`] | the flags and the decision of the checker | checker |
 //! | [`reboot`] | the flags and the decision of the reboot program | reboot |
 //! | [`install`] | the flags and the messages of the install program | install |
@@ -28,6 +29,7 @@ pub mod cli;
 pub mod http;
 pub mod install;
 pub mod reboot;
+pub mod record;
 pub mod sys;
 pub mod text;
 pub mod updater;

@@ -1,18 +1,21 @@
-//! The files of the updater: the state file, in a directory that outlives the
-//! container, and the boot id.
+//! Small files: the updater's state file, in a directory that outlives the container,
+//! the record of a reboot, and the boot id.
 //!
-//! The state file is written whole under another name, flushed to the disk, and
-//! renamed. So there is always the old file or the new one, unless another process
-//! writes it too. Nothing here waits, whatever kind of file is in its place.
+//! A file is written whole under another name, flushed to the disk, and renamed. So
+//! there is always the old file or the new one, unless another process writes it too.
+//! Nothing here waits, whatever kind of file is in its place.
 
 use crate::api::document::STRING_MAX;
 use crate::api::status::{Text, copy};
 use crate::text::excerpt::is_plain;
+use crate::text::put;
 use core::ffi::CStr;
 use core::str;
+use heapless::Vec;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{self, CWD, Mode, OFlags};
+use rustix::fs::{self, AtFlags, CWD, Gid, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 /// The name of the state file.
 const NAME: &CStr = c"state";
@@ -20,6 +23,18 @@ const NAME: &CStr = c"state";
 const NEW_NAME: &CStr = c"state.new";
 /// Its name after [`Store::quarantine`].
 const DAMAGED_NAME: &CStr = c"state.damaged";
+
+/// The end of the name of another file while it is written.
+const NEW: &str = ".new";
+/// The longest name of a file, in bytes.
+const NAME_MAX: usize = 255;
+
+/// The group of the API's socket. Its members may read the files here.
+const API_GROUP: u32 = 274;
+/// The mode of the files: their owner may write them, and their group may read them.
+const FILE_MODE: Mode = Mode::from_bits_retain(0o640);
+/// The mode of a directory that [`replace`] creates.
+const DIRECTORY_MODE: Mode = Mode::from_bits_retain(0o755);
 
 /// Makes opening, reading and writing return at once, even if the file is a pipe.
 const NONBLOCK: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC);
@@ -53,13 +68,8 @@ impl Store {
     ///
     /// The kernel's error.
     pub fn save(&self, text: &[u8]) -> Result<(), Errno> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-        let file = fs::openat(&self.0, NEW_NAME, flags | NONBLOCK, Mode::from_raw_mode(0o600))?;
-        // The kernel writes so few bytes at once, unless the disk is full.
-        if rustix::io::write(&file, text)? < text.len() {
-            return Err(Errno::NOSPC);
-        }
-        fs::fsync(&file)?;
+        let file = create(&self.0, NEW_NAME.to_bytes())?;
+        write(&file, text)?;
         self.rename(NEW_NAME, NAME)?;
         fs::fsync(&self.0)
     }
@@ -78,7 +88,101 @@ impl Store {
     }
 }
 
-fn open(path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+/// Reads the file at `path`, at most as many bytes as fit into `buffer`. `None` if there
+/// is no such file.
+///
+/// # Errors
+///
+/// The kernel's error: `LOOP` if it is a link, `ISDIR` if it is a directory.
+pub fn load<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Errno> {
+    match open(path, OFlags::NOFOLLOW) {
+        Ok(file) => read(&file, buffer).map(Some),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Replaces the file at `path`, or creates it. If that fails, the old one stays. The
+/// directory is created if it is missing; the one above it must exist. Its path has at
+/// most 255 bytes.
+///
+/// # Errors
+///
+/// The kernel's error.
+pub fn replace(path: &CStr, text: &[u8]) -> Result<(), Errno> {
+    let (directory, name) = split(path);
+    let is_new = match fs::mkdir(directory, DIRECTORY_MODE) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
+        Err(errno) => return Err(errno),
+    };
+    let directory = open(directory, OFlags::DIRECTORY)?;
+    if is_new {
+        // The umask may have taken some of it away.
+        fs::fchmod(&directory, DIRECTORY_MODE)?;
+    }
+    let mut new_name = Vec::<u8, { NAME_MAX + NEW.len() }>::new();
+    new_name.extend_from_slice(name).map_err(|_| Errno::NAMETOOLONG)?;
+    put!(&mut new_name, NEW);
+    let file = create(&directory, &new_name)?;
+    // Only root and members of the group can do that. If it fails, the group cannot read
+    // the file, and root can.
+    let _ = fs::fchown(&file, None, Some(Gid::from_raw(API_GROUP)));
+    fs::fchmod(&file, FILE_MODE)?;
+    write(&file, text)?;
+    fs::renameat(&directory, &*new_name, directory.as_fd(), name)?;
+    fs::fsync(&directory)
+}
+
+/// Removes the file at `path`, for good. Returns whether there was one.
+///
+/// # Errors
+///
+/// The kernel's error.
+pub fn remove(path: &CStr) -> Result<bool, Errno> {
+    let (directory, name) = split(path);
+    let directory = match open(directory, OFlags::DIRECTORY) {
+        Err(Errno::NOENT) => return Ok(false),
+        directory => directory?,
+    };
+    match fs::unlinkat(&directory, name, AtFlags::empty()) {
+        Err(Errno::NOENT) => return Ok(false),
+        removed => removed?,
+    }
+    fs::fsync(&directory)?;
+    Ok(true)
+}
+
+/// The directory and the name of the file at `path`.
+fn split(path: &CStr) -> (&[u8], &[u8]) {
+    let path = path.to_bytes();
+    match path.iter().rposition(|byte| *byte == b'/') {
+        None => (b".", path),
+        Some(slash) => {
+            // The root directory keeps its slash.
+            let directory = path.get(..slash.max(1)).unwrap_or_default();
+            (directory, path.get(slash + 1..).unwrap_or_default())
+        }
+    }
+}
+
+/// Creates an empty file in `directory`, or empties the one that is left of an earlier
+/// attempt.
+fn create(directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+    fs::openat(directory, name, flags | NONBLOCK, FILE_MODE)
+}
+
+/// Writes a whole file, and flushes it to the disk.
+fn write(file: &OwnedFd, text: &[u8]) -> Result<(), Errno> {
+    // The kernel writes so few bytes at once, unless the disk is full.
+    if rustix::io::write(file, text)? < text.len() {
+        return Err(Errno::NOSPC);
+    }
+    fs::fsync(file)
+}
+
+fn open(path: impl Arg, flags: OFlags) -> Result<OwnedFd, Errno> {
     fs::openat(CWD, path, flags | NONBLOCK, Mode::empty())
 }
 

@@ -5,7 +5,7 @@
 //! | `client.rs` | calls of the API over its Unix socket | checker, reboot, updater |
 //! | `server.rs` | the metrics server, and the loop that waits while it serves | updater |
 //! | `deadline.rs` | deadlines, and waiting for them | all |
-//! | `files.rs` | the state file and the boot id | updater |
+//! | `files.rs` | the state file, the record of a reboot, the boot id | reboot, updater |
 //! | `stdio.rs` | lines on the standard streams | all |
 //! | `random.rs` | random numbers | updater |
 //!

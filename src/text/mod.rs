@@ -9,11 +9,13 @@
 //! | `duration.rs` | reads and shows durations such as `1h30m` |
 //! | `errno.rs` | shows the kernel's errors in words |
 //! | `excerpt.rs` | makes one safe line of a text of any length |
+//! | `fields.rs` | small files: a header, lines of fields, a checksum |
 //! | `timestamp.rs` | shows points in time as in RFC 3339 |
 
 pub mod duration;
 pub mod errno;
 pub mod excerpt;
+pub mod fields;
 pub mod timestamp;
 
 use core::fmt;

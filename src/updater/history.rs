@@ -27,8 +27,7 @@
 //! `failed at` is when a boot of it last failed, in seconds since 1970.
 
 use crate::api::status::{Image, OwnedImage, State, Status, Text, copy};
-use crate::text::duration::whole_number;
-use crate::text::excerpt::is_plain;
+use crate::text::fields::{Fields, put_field, put_sum};
 use crate::text::put;
 use core::str;
 use core::time::Duration;
@@ -43,8 +42,6 @@ const DOUBLINGS_MAX: u32 = 16;
 
 /// The first line of the file: its kind, and the version of its format.
 const HEADER: &str = "bottlerocket-updater 1\n";
-/// The beginning of its last line.
-const SUM: &str = "sum ";
 
 /// What is remembered across boots.
 #[derive(Debug, Default)]
@@ -236,12 +233,14 @@ fn write(entries: &Entries) -> Vec<u8, FILE_MAX> {
         let Entry { image, previous_version, boot, failed_boots, failed_at } = entry;
         let OwnedImage { version, variant, arch } = image;
         for text in [version, variant, arch, previous_version, boot] {
-            put!(&mut file, text.as_str(), "\t");
+            put_field(&mut file, &text.as_str());
         }
-        put!(&mut file, failed_boots, "\t", failed_at, "\t\n");
+        for number in [failed_boots, failed_at] {
+            put_field(&mut file, number);
+        }
+        put!(&mut file, "\n");
     }
-    let sum = fnv1a(&file);
-    put!(&mut file, SUM, sum, "\n");
+    put_sum(&mut file);
     file
 }
 
@@ -249,12 +248,11 @@ impl Entry {
     /// Reads the line of an entry. `None` if it has other fields, or a text that no
     /// status has.
     fn read(line: &str) -> Option<Self> {
-        let mut fields = line.split('\t');
-        let mut text = || Text::try_from(fields.next().filter(|field| is_plain(field))?).ok();
-        let image = OwnedImage { version: text()?, variant: text()?, arch: text()? };
-        let (previous_version, boot) = (text()?, text()?);
-        let mut number = || whole_number(fields.next()?.as_bytes());
-        let (failed_boots, failed_at) = (number()?, number()?);
+        let mut fields = Fields::new(line);
+        let (version, variant, arch) = (fields.text()?, fields.text()?, fields.text()?);
+        let image = OwnedImage { version, variant, arch };
+        let (previous_version, boot) = (fields.text()?, fields.text()?);
+        let (failed_boots, failed_at) = (fields.number()?, fields.number()?);
         let entry = Self { image, previous_version, boot, failed_boots, failed_at };
         Some(entry).filter(Self::is_needed)
     }
@@ -269,12 +267,6 @@ impl Entry {
         let doublings = self.failed_boots.saturating_sub(1).min(DOUBLINGS_MAX.into());
         retry.map_or(Duration::MAX, |retry| retry.saturating_mul(1 << doublings))
     }
-}
-
-/// The FNV-1a hash of `bytes`. It detects accidents, not attacks.
-pub fn fnv1a(bytes: &[u8]) -> u64 {
-    let start = 0xcbf2_9ce4_8422_2325;
-    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

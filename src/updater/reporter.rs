@@ -5,8 +5,8 @@
 //! An atomic swap or addition would link more code into the program on aarch64.
 
 use crate::text::excerpt::Sanitized;
+use crate::text::fields::fnv1a;
 use crate::updater::event::{Event, EventKind};
-use crate::updater::history::fnv1a;
 use crate::updater::log::{Format, Level};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use core::time::Duration;

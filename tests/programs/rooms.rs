@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, from the lowest to the highest. Each may import only those before it.
-const ROOMS: [&str; 9] =
-    ["text", "cli", "http", "api", "sys", "checker", "reboot", "install", "updater"];
+const ROOMS: [&str; 10] =
+    ["text", "cli", "http", "api", "sys", "record", "checker", "reboot", "install", "updater"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

@@ -5,7 +5,7 @@ use super::*;
 use crate::sys::tests::Directory;
 use std::fs as files;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::string::String;
 use std::vec::Vec;
@@ -38,11 +38,11 @@ fn saved_text_is_loaded() {
         assert_eq!(store.save(text), Ok(()));
         assert_eq!(store.load_some(), loaded(text));
         assert_eq!(directory.open().load_some(), loaded(text));
-        // There is no other file, and no other user may read this one.
+        // There is no other file, and only its owner and its group may read this one.
         let names: Vec<_> = files::read_dir(directory.path("")).unwrap().collect();
         assert_eq!(names.len(), 1);
         let mode = directory.path("state").metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o600);
+        assert_eq!(mode & 0o7777, 0o640);
     }
     assert_eq!(store.quarantine(), Ok(()));
     assert_eq!(files::read(directory.path("state.damaged")).unwrap(), [0xff; 64]);
@@ -183,4 +183,120 @@ fn boot_id_is_a_line_of_text() {
     // A pipe without a writer does not block.
     fifo(&directory.path("pipe"));
     assert_eq!(boot_id(&directory.c_path("pipe")), Err(Errno::INVAL));
+}
+
+/// What is at a path, as [`load`] reads it.
+fn load_some(path: &CStr) -> Result<Option<Vec<u8>>, Errno> {
+    load(path, &mut [0; 64]).map(|text| text.map(<[u8]>::to_vec))
+}
+
+#[test]
+fn replaced_file_is_loaded_and_removed() {
+    let directory = Directory::new();
+    // Its directory does not exist yet.
+    let path = directory.c_path("below/record");
+    assert_eq!(load_some(&path), Ok(None));
+    assert_eq!(remove(&path), Ok(false));
+    for text in [&b"first"[..], b"second, and longer", b"3", &[0xff; 64], b""] {
+        assert_eq!(replace(&path, text), Ok(()));
+        assert_eq!(load_some(&path), Ok(Some(text.to_vec())));
+        let names: Vec<_> = files::read_dir(directory.path("below")).unwrap().collect();
+        assert_eq!(names.len(), 1);
+        let mode = |name| directory.path(name).metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode("below"), mode("below/record")), (0o755, 0o640));
+    }
+    assert_eq!((remove(&path), remove(&path)), (Ok(true), Ok(false)));
+    assert_eq!(load_some(&path), Ok(None));
+    // The directory above must exist.
+    assert_eq!(replace(&directory.c_path("no/such/record"), b"x"), Err(Errno::NOENT));
+}
+
+#[test]
+fn file_belongs_to_the_group_of_the_api_if_root_writes_it() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = Directory::new();
+    replace(&directory.c_path("record"), b"x").unwrap();
+    let owner = directory.path("record").metadata().unwrap();
+    let (user, group) = (MetadataExt::uid(&owner), MetadataExt::gid(&owner));
+    assert_eq!((user, group), (0, 274));
+}
+
+#[test]
+fn mode_of_an_existing_directory_stays() {
+    let directory = Directory::new();
+    files::create_dir(directory.path("below")).unwrap();
+    files::set_permissions(directory.path("below"), PermissionsExt::from_mode(0o700)).unwrap();
+    replace(&directory.c_path("below/record"), b"x").unwrap();
+    let mode = directory.path("below").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o700);
+}
+
+#[test]
+fn other_kinds_of_files_in_place_of_the_record() {
+    // What is there, and the results of loading, replacing and removing.
+    type Case = (&'static str, Make, Result<Option<Vec<u8>>, Errno>, Saved, Result<bool, Errno>);
+    let cases: [Case; 5] = [
+        (
+            "directory",
+            |path| files::create_dir(path).unwrap(),
+            Err(Errno::ISDIR),
+            Err(Errno::ISDIR),
+            Err(Errno::ISDIR),
+        ),
+        ("link", |path| symlink("elsewhere", path).unwrap(), Err(Errno::LOOP), Ok(()), Ok(true)),
+        ("FIFO", fifo, Ok(Some(vec![])), Ok(()), Ok(true)),
+        (
+            "long file",
+            |path| files::write(path, [b'x'; 100_000]).unwrap(),
+            Ok(Some(vec![b'x'; 64])),
+            Ok(()),
+            Ok(true),
+        ),
+        (
+            "leftover",
+            |path| files::write(path.with_extension("new"), "much more than that").unwrap(),
+            Ok(None),
+            Ok(()),
+            Ok(false),
+        ),
+    ];
+    for (what, make, loads, replaces, removes) in cases {
+        let directory = Directory::new();
+        let path = directory.c_path("record");
+        make(&directory.path("record"));
+        files::write(directory.path("elsewhere"), "of another program").unwrap();
+        assert_eq!(load_some(&path), loads, "{what}");
+        assert_eq!(remove(&path), removes, "{what}");
+        if removes == Ok(true) {
+            make(&directory.path("record"));
+        }
+        assert_eq!(replace(&path, b"text"), replaces, "{what}");
+        if replaces.is_ok() {
+            assert_eq!(load_some(&path), Ok(Some(b"text".to_vec())), "{what}");
+        }
+        assert_eq!(files::read(directory.path("elsewhere")).unwrap(), b"of another program");
+    }
+}
+
+#[test]
+fn paths_that_are_no_place_for_a_file_are_errors() {
+    let directory = Directory::new();
+    files::write(directory.path("file"), "").unwrap();
+    for (name, errno) in [
+        ("", Errno::ISDIR),
+        ("file/below", Errno::NOTDIR),
+        (&"x".repeat(256), Errno::NAMETOOLONG),
+        (&format!("{}/record", "x".repeat(256)), Errno::NAMETOOLONG),
+    ] {
+        let path = directory.c_path(name);
+        assert_eq!(load_some(&path), Err(errno), "{name}");
+        assert!(replace(&path, b"x").is_err(), "{name}");
+        assert!(remove(&path).is_err(), "{name}");
+    }
+    assert_eq!(split(c"record"), (&b"."[..], &b"record"[..]));
+    assert_eq!(split(c"/record"), (&b"/"[..], &b"record"[..]));
+    assert_eq!(split(c"/opt/record"), (&b"/opt"[..], &b"record"[..]));
+    assert_eq!(split(c"/opt/"), (&b"/opt"[..], &b""[..]));
 }

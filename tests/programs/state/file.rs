@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 #[test]
-fn state_file_is_private_and_written_only_on_changes() {
+fn state_file_is_for_owner_and_group_and_written_only_on_changes() {
     let node = StatefulNode::broken();
     node.cycle(&[]);
     let file = fs::read_to_string(node.file()).unwrap();
     assert!(file.starts_with("bottlerocket-updater 1\n1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t"));
-    assert_eq!(fs::metadata(node.file()).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::metadata(node.file()).unwrap().permissions().mode() & 0o7777, 0o640);
     let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(node.file()).unwrap());
     let before = inode();
     // Unchanged state is not written again.

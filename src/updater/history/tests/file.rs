@@ -1,6 +1,8 @@
 //! The contents of the file.
 
 use super::*;
+use crate::text::fields::tests::summed;
+use crate::text::fields::{SUM, fnv1a};
 
 fn entry(failed_boots: u64) -> Entry {
     Entry {
@@ -35,11 +37,6 @@ fn longest() -> History {
     history(&[entry(1), entry(2), entry(3), entry(4)])
 }
 
-/// The text, followed by the line with its checksum.
-pub(crate) fn summed(text: &str) -> List<u8> {
-    format!("{text}{SUM}{}\n", fnv1a(text.as_bytes())).into_bytes()
-}
-
 /// Whether the file can be read. If not, the history must stay as it was.
 fn reads(file: &[u8]) -> bool {
     let mut read = history(&[entry(7)]);
@@ -58,18 +55,6 @@ fn file_has_the_documented_form() {
         1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t\t3\t1795325532\t\n\
         sum 3742207454833810843\n";
     assert_eq!(str::from_utf8(&file), Ok(expected));
-}
-
-#[test]
-fn fnv1a_matches_its_test_vectors() {
-    // Test vectors by the authors of FNV.
-    for (text, expected) in [
-        ("", 0xcbf2_9ce4_8422_2325),
-        ("a", 0xaf63_dc4c_8601_ec8c),
-        ("foobar", 0x8594_4171_f739_67e8),
-    ] {
-        assert_eq!(fnv1a(text.as_bytes()), expected, "{text}");
-    }
 }
 
 #[test]

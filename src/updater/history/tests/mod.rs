@@ -15,8 +15,6 @@ mod boots;
 mod file;
 mod hold;
 
-pub(crate) use file::summed;
-
 const HOUR: u64 = 60 * 60;
 const DAY: Duration = Duration::from_secs(24 * HOUR);
 /// When the scripts begin, in seconds since 1970. Any time above zero will do.
