@@ -4,7 +4,7 @@ use crate::text::put;
 use heapless::Vec;
 
 /// A command that changes the state of a node's update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Command {
     /// Look for updates.
     Refresh,
@@ -37,7 +37,7 @@ impl Command {
 }
 
 /// A call of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     /// Read the status.
     Status,

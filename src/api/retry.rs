@@ -12,7 +12,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const LAST_TRY: Duration = Duration::from_millis(100);
 
 /// The retries of one call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Retry {
     pause: Duration,
 }

@@ -22,7 +22,7 @@ pub fn copy(text: &str) -> Text {
 }
 
 /// The state of a node's update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// No update is available, or none has been found yet.
     Idle,
@@ -74,7 +74,7 @@ impl<'a> Image<'a> {
 }
 
 /// An image that owns its strings. An unknown string is empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct OwnedImage {
     /// The version.
     pub version: Text,

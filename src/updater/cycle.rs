@@ -115,7 +115,7 @@ pub enum End {
 }
 
 /// A cycle in progress.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cycle {
     phase: Phase,
     /// Whether a refresh has succeeded.
@@ -131,7 +131,7 @@ pub struct Cycle {
 }
 
 /// What the cycle is waiting for.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Phase {
     /// The status, to decide what to do.
     Look(Waiting),
@@ -142,7 +142,7 @@ enum Phase {
 }
 
 /// The wait for another client's command, if there is one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Waiting {
     /// The pause before the status is read again.
     pause: Duration,
@@ -157,7 +157,7 @@ impl Default for Waiting {
 }
 
 /// A command that the cycle sends, and what was known before it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Sent {
     command: Command,
     /// What it is about.
@@ -169,7 +169,7 @@ struct Sent {
 }
 
 /// A command that runs, or may run.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Following {
     sent: Sent,
     /// Whether it is certain that the command has started. If the answer to it was

@@ -245,7 +245,7 @@ pub enum Event<'a> {
 }
 
 /// The update that is in progress. Versions that are not known are empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Update {
     /// The version that is running.
     pub running: Text,
