@@ -21,7 +21,7 @@ use bottlerocket_updater::http::page::Page;
 use bottlerocket_updater::sys::client;
 use bottlerocket_updater::sys::random::random;
 use bottlerocket_updater::sys::server::{EventLoop, Handler, Server};
-use bottlerocket_updater::sys::stdio::{write_all, write_line};
+use bottlerocket_updater::sys::stdio::{has_room_within, write_all, write_line};
 use bottlerocket_updater::updater::config::{HELP, Listen, Options};
 use bottlerocket_updater::updater::cycle::{End, Now};
 use bottlerocket_updater::updater::daemon::{CALL_TIMEOUT, Daemon, Next};
@@ -142,7 +142,8 @@ fn log(event: &Event, socket: &[u8]) {
 /// next start of the updater picks it up.
 extern "C" fn stop(signal: c_int) -> ! {
     let name = if signal == stop::SIGINT { "SIGINT" } else { "SIGTERM" };
-    if stop::has_room(STDERR) {
+    // The program must not wait until its log is read.
+    if has_room_within(STDERR, Duration::ZERO) {
         log(&Event::Stopped { signal: name }, b"");
     }
     start::exit(if ONE_TIME.load(Relaxed) { FAILURE } else { SUCCESS })

@@ -53,6 +53,7 @@ use crate::text::duration::HumanDuration;
 use crate::text::{Show, display, put};
 use core::time::Duration;
 use heapless::VecView;
+use rustix::io::Errno;
 
 /// How long the API must be unreachable until the node counts as going down. This is
 /// longer than a server that crashed is away: systemd starts it after 5 s
@@ -342,17 +343,18 @@ impl Reboot {
             Err(error) if error.is_already_shutting_down() => Step::End(End::AlreadyShuttingDown),
             // When the request was made counts, and not the time now: if this process
             // was stopped meanwhile, the API may have come back.
-            Err(error) if error.is_stale_socket() && time.begun >= outage.gone_at() => {
+            Err(error) if is_unreachable(error) && time.begun >= outage.gone_at() => {
                 Step::End(End::ApiGone)
             }
-            Err(error) if error.is_stale_socket() => outage.request_again(time.ended),
+            Err(error) if is_unreachable(error) => outage.request_again(time.ended),
             Err(error) => {
                 if error.as_disconnect().is_some() || matches!(error, CallError::Send(_)) {
                     outage.disconnects += 1;
                 } else if !error.is_worth_a_retry() {
                     return self.failed(REBOOT, *error);
                 }
-                // After 408 or 423, the request had no effect, and the API is there.
+                // The request had no effect, and the node is not going down: after 408 or
+                // 423 the API is there, and behind a directory it cannot start.
                 if outage.disconnects == DISCONNECTS_MAX || time.ended >= outage.retry_until {
                     return self.failed(REBOOT, *error);
                 }
@@ -368,6 +370,12 @@ impl Reboot {
         let Settings { socket, timeout, .. } = self.settings;
         Step::End(End::Failed(FailedCall { tried, socket, error, timeout }))
     }
+}
+
+/// Whether the API is unreachable as it is while the node goes down. A directory at
+/// the socket's path is no sign of that: it keeps the API server from starting.
+fn is_unreachable(error: &CallError) -> bool {
+    error.is_stale_socket() && !matches!(error, CallError::Connect(Errno::ISDIR))
 }
 
 #[cfg(test)]

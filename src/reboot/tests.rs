@@ -9,7 +9,6 @@ use crate::http::response::{HttpError, Progress};
 use crate::tests::Numbers;
 use crate::text::duration;
 use crate::text::excerpt::Excerpt;
-use rustix::io::Errno;
 use std::boxed::Box;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -415,6 +414,24 @@ fn repeated_request_without_effect_is_repeated_until_the_timeout() {
         rows.extend(unreachable_for_the_grace("refused"));
         within(20).play(&rows, 0, GONE, 32_250);
     }
+}
+
+/// The API server cannot start while the directory exists.
+#[test]
+fn directory_after_a_disconnect_is_no_reboot() {
+    let mut rows = vec![("reboot", 0, "break")];
+    rows.extend(vec![("reboot", 250, "directory"); 80]);
+    for (timeout, count, took) in [(20, 80, 20_000), (3, 60, 15_000)] {
+        let why = not_rebooted(NO_EFFECT[2].1);
+        within(timeout).play(&rows[..=count], 3, &why, took);
+    }
+    // Somebody removes it. The grace begins then.
+    rows.truncate(40);
+    let mut answered = rows.clone();
+    answered.push(("reboot", 250, "204"));
+    within(20).play(&answered, 0, AGAIN, 10_000);
+    rows.extend(unreachable_for_the_grace("missing"));
+    within(20).play(&rows, 0, GONE, 24_750);
 }
 
 /// The requests, 250 ms apart, until the API has been unreachable for the grace.

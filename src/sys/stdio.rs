@@ -1,12 +1,24 @@
 //! Lines on the standard streams.
+//!
+//! A stream may be a pipe that is full and that nobody reads. A program must not hang
+//! on it: whoever started the program may be waiting for its exit status. So there is a
+//! limit to the wait, and then the text is lost.
 
+use crate::sys::deadline::timespec;
 use crate::text::{Show, put};
+use core::time::Duration;
 use heapless::Vec;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
 /// The longest line, in bytes. A part that does not fit is left out.
 const LINE_MAX: usize = 2048;
+/// How much is written at once. (Linux: `PIPE_BUF`.) A pipe with any room takes so many
+/// bytes without blocking, and takes all of them or none.
+const PIECE_MAX: usize = 4096;
+/// How long to wait for room for a piece.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Writes a line of values that implement [`Show`]:
 /// `write_line!(STDOUT, "no: ", status)`.
@@ -34,18 +46,30 @@ pub fn write_line(to: BorrowedFd, start: &str, parts: &[&dyn Show]) {
     write_all(to, &line);
 }
 
-/// Writes `text` as it is.
+/// Writes `text` as it is. The rest of it is lost if nobody reads it.
 ///
 /// An error is ignored: there is no other place to report it.
 pub fn write_all(to: BorrowedFd, mut text: &[u8]) {
     // Ends: each turn writes a part, or a signal has interrupted it.
     while !text.is_empty() {
-        match rustix::io::write(to, text) {
+        if !has_room_within(to, PIECE_TIMEOUT) {
+            return;
+        }
+        let piece = text.get(..PIECE_MAX).unwrap_or(text);
+        match rustix::io::write(to, piece) {
             Ok(written @ 1..) => text = text.get(written..).unwrap_or_default(),
             Err(Errno::INTR) => {}
             Ok(0) | Err(_) => return,
         }
     }
+}
+
+/// Whether a write of up to 4 KiB to `to` returns without blocking, at once or within
+/// `timeout`.
+pub fn has_room_within(to: BorrowedFd, timeout: Duration) -> bool {
+    // If a signal interrupts the wait, the text counts as unread. Signals end the
+    // programs, or are ignored.
+    poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], Some(&timespec(timeout))) == Ok(1)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! What depends on time is tested on a scripted clock, in `src/reboot/tests.rs`.
 
 use crate::common::{
-    CannedServer, Directory, Node, RUN_MAX, Ran, forbid, leave_stale_socket, program,
+    CannedServer, Directory, Node, RUN_MAX, Ran, forbid, full_pipe, leave_stale_socket, program,
     program_as_other_user, redirected, run, run_into, run_within,
 };
 use bottlerocket_simulator::Command::{self, Activate, Deactivate, Prepare, Reboot, Refresh};
@@ -504,10 +504,15 @@ fn exit_status_does_not_depend_on_the_output() {
             assert_eq!(ran.status, Some(status), "{streams}: {ran:?}");
             assert_eq!(node.requested(), *requested, "{streams}");
         }
-        let node = node();
+        let (closed, unread) = (node(), node());
         let closed_pipe = || Stdio::from(io::pipe().unwrap().1);
-        let mut command = node.program("reboot");
+        let mut command = closed.program("reboot");
         let ran = run_into(RUN_MAX, command.args(arguments), closed_pipe(), closed_pipe());
         assert_eq!(ran.status, Some(status), "closed pipes: {ran:?}");
+        // Kured waits for the program, so the program does not wait for a reader.
+        let (_reader, full) = full_pipe();
+        let mut command = unread.program("reboot");
+        let ran = run_into(SOON, command.args(arguments), full.try_clone().unwrap(), full);
+        assert_eq!(ran.status, Some(status), "full pipe: {ran:?}");
     }
 }

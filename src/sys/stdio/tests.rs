@@ -5,6 +5,7 @@ use super::*;
 use crate::sys::tests::{pair, read_all};
 use rustix::fd::AsFd;
 use std::string::String;
+use std::time::Instant;
 use std::vec::Vec as List;
 use std::{format, thread, vec};
 
@@ -59,4 +60,25 @@ fn text_that_is_not_read_is_lost() {
     let (reader, writer) = pair();
     drop(reader);
     write_all(writer.as_fd(), &vec![b'x'; 2_000_000]);
+}
+
+#[test]
+fn text_is_lost_if_there_is_no_room_in_time() {
+    let (reader, writer) = pair();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    for size in [4096, 1] {
+        // Ends: when there is no room.
+        while rustix::io::write(&writer, &vec![b'.'; size]).is_ok() {}
+    }
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    let begun = Instant::now();
+    write_line!(writer.as_fd(), "lost");
+    let took = begun.elapsed();
+    assert!(took >= PIECE_TIMEOUT && took < 10 * PIECE_TIMEOUT, "{took:?}");
+    // Once somebody reads again, the next line is written.
+    let reading = thread::spawn(move || read_all(&reader));
+    write_line!(writer.as_fd(), "written");
+    drop(writer);
+    let text = String::from_utf8(reading.join().unwrap()).unwrap();
+    assert_eq!(text.trim_start_matches('.'), "written\n");
 }

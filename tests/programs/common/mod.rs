@@ -10,12 +10,12 @@ pub mod records;
 
 use bottlerocket_simulator::{self as simulator, Options, Simulator};
 use std::env;
-use std::fs::{self, Permissions};
-use std::io::{self, Read, Write};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::net::Shutdown;
 use std::ops::Deref;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -137,6 +137,22 @@ pub fn run_into(
         output.map(|text| text.map_or(String::new(), |text| text.join().unwrap()));
     Ran { status, stdout, stderr }
 }
+
+/// A pipe that is full. Nobody reads from it as long as its reader is kept.
+pub fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = io::pipe().unwrap();
+    // Another file description of the same pipe, because the program that gets this one
+    // must block on it.
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let again = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(path);
+    let mut again = again.unwrap();
+    // Ends: when there is no room.
+    while again.write(&[b'.'; 4096]).is_ok() {}
+    (reader, writer)
+}
+
+/// Linux's number, on x86_64 and aarch64.
+const O_NONBLOCK: i32 = 0o4000;
 
 fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     thread::spawn(move || {

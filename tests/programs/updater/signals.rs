@@ -1,8 +1,8 @@
 //! Signals.
 
 use super::{NOTHING, Node, OFTEN, instant, side_by_side, started};
-use crate::common::Directory;
 use crate::common::daemon::{AT_ONCE, LONG, Running, pid};
+use crate::common::{Directory, full_pipe};
 use bottlerocket_simulator::Command::Prepare;
 use bottlerocket_simulator::{MANUAL, Options};
 use rustix::process::{Pid, Signal, kill_process};
@@ -86,6 +86,33 @@ fn signal_ends_a_daemon_that_is_blocked_on_writing_its_log() {
         thread::yield_now();
     };
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn log_that_nobody_reads_does_not_stop_the_daemon() {
+    let node = Node::new(Options { offer: Vec::new(), ..instant() });
+    let (_reader, full) = full_pipe();
+    let mut command = node.updater(&OFTEN);
+    let mut child = command.stdout(Stdio::null()).stderr(full).spawn().unwrap();
+    // The first request comes after two lines of the log.
+    node.wait_for_status_requests(1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The updater is asked to stop, although its parent has blocked the signal.
+#[test]
+fn blocked_signal_ends_the_daemon() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let node = Node::new(Options { offer: Vec::new(), ..instant() });
+        let updater = node.updater(&["-interval=1h", "-jitter=0s"]);
+        let mut command = Command::new("env");
+        command.arg(format!("--block-signal={}", signal.as_raw()));
+        command.arg(updater.get_program()).args(updater.get_args());
+        let mut updater = Running::start(&mut command);
+        updater.wait_for("nothing to do");
+        assert_eq!(updater.stop(signal).status, Some(0));
+    }
 }
 
 /// Waits until the program has a handler for SIGTERM and is blocked in a system call. There
