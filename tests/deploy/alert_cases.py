@@ -4,7 +4,9 @@ must fire."""
 from promtool import Case
 
 # The labels that every sample of a node's updater has.
-TARGET = {"job": "bottlerocket-updater", "node": "node-1", "pod": "pod-1"}
+TARGET = {"job": "bottlerocket-updater", "node": "node-1", "instance": "node-1"}
+# The labels that samples of kube-state-metrics and of Kured have instead.
+FOREIGN = {"job": "", "node": "", "instance": ""}
 IMAGE = {"version": "1.26.1", "variant": "aws-k8s-1.30", "arch": "x86_64"}
 OTHER_IMAGE = {**IMAGE, "version": "1.26.2"}
 NAMESPACE = "bottlerocket-updater"
@@ -21,10 +23,10 @@ def series(name, values, **labels):
 
 
 def always(value):
-    return f"{value}+0x520"
+    return f"{value}+0x900"
 
 
-NO_SAMPLES = "_x520"
+NO_SAMPLES = "_x900"
 
 
 def up(values):
@@ -60,14 +62,47 @@ def held_back():
 
 
 def pods_in_phase(values, namespace=NAMESPACE, phase="Pending"):
-    labels = {"job": "kube-state-metrics", "node": "", "namespace": namespace, "phase": phase}
-    return series("kube_pod_status_phase", values, **labels)
+    labels = {**FOREIGN, "job": "kube-state-metrics", "namespace": namespace, "phase": phase}
+    return series("kube_pod_status_phase", values, **labels, pod="pod-1")
 
 
 def scheduled(which, values, namespace=NAMESPACE):
     name = f"kube_daemonset_status_{which}_number_scheduled"
-    labels = {"job": "kube-state-metrics", "node": "", "pod": "", "namespace": namespace}
+    labels = {**FOREIGN, "job": "kube-state-metrics", "namespace": namespace}
     return series(name, values, daemonset="some", **labels)
+
+
+def running(values, image, node_name="node-1"):
+    labels = {"node": node_name, "instance": node_name, **image}
+    return series("bottlerocket_os_info", values, **labels)
+
+
+def reboot_required(values):
+    return series("kured_reboot_required", values, **FOREIGN | {"node": "node-1"})
+
+
+def restarts_of_kured(values):
+    labels = {"namespace": "kube-system", "pod": "kured-1"}
+    return [
+        series("kube_pod_info", always(1), **FOREIGN | labels | {"node": "node-1"}),
+        series(
+            "kube_pod_container_status_restarts_total",
+            values,
+            **FOREIGN | labels | {"container": "kured"},
+        ),
+    ]
+
+
+def pod_replaced(image, *, state_name):
+    """A node in this state whose pod is replaced after 100 samples: five without a
+    sample, then ten in which the new pod has not read the status."""
+    return [
+        state("1+0x99 _x5 0+0x9 1+0x900", state_name),
+        state("0+0x99 _x5 1+0x9 0+0x900", "Unknown"),
+        state("0+0x99 _x5 0+0x900", "Idle"),
+        window_open("1+0x99 _x5 1+0x900"),
+        series("bottlerocket_update_chosen_info", "1+0x99 _x15 1+0x900", **image),
+    ]
 
 
 # A node with nothing to do.
@@ -77,8 +112,11 @@ HEALTHY = dict(
         reachable(always(1)),
         window_open(always(1)),
         state(always(1), "Idle"),
+        running(always(1), IMAGE),
+        running(always(1), IMAGE, "node-2"),
+        series("bottlerocket_update_offered_not_chosen", always(0)),
         *(state(always(0), name) for name in ("Available", "Staged", "Ready", "Unknown")),
-        commands("0+0.1x520", "success", "refresh"),
+        commands("0+0.1x900", "success", "refresh"),
         *(commands(always(0), outcome) for outcome in ("success", "failed", "refused")),
         *(event(always(0), name) for name in ("staged", "command_overdue", "state_lost")),
         pods_in_phase(always(0)),
@@ -114,6 +152,7 @@ FAILING_REFRESH = {
     "BottlerocketUpdateFailing": node(command="refresh"),
     "BottlerocketRefreshMissing": node(),
 }
+STALLED = {"BottlerocketRolloutStalled": {"node": "node-1"}}
 MISSING_LABELS = {"job": "kube-state-metrics", "namespace": NAMESPACE}
 
 # With one sample a minute.
@@ -219,7 +258,7 @@ CASES = [
         "a Ready node makes no refresh",
         [*READY, commands("10+0x520", "success", "refresh")],
         400,
-        {},
+        STALLED,
     ),
     case(
         "the API is unreachable for hours",
@@ -325,6 +364,102 @@ CASES = [
         {"BottlerocketUpdaterMissing": {**MISSING_LABELS, "daemonset": "some"}},
     ),
     case(
+        "an update is available for 122 minutes, and the pod is replaced",
+        pod_replaced(IMAGE, state_name="Available"),
+        122,
+        STUCK,
+    ),
+    case(
+        "an update was available for 119 minutes, then the node was Ready",
+        [
+            state("1+0x119 0+0x520", "Available"),
+            state("0+0x119 1+0x520", "Ready"),
+            state(always(0), "Idle"),
+            chosen(),
+        ],
+        125,
+        {},
+    ),
+    case(
+        "the state is unknown for 92 minutes, and the pod is replaced",
+        [
+            state("1+0x49 _x5 1+0x520", "Unknown"),
+            state("0+0x49 _x5 0+0x520", "Idle"),
+        ],
+        92,
+        {"BottlerocketStateUnknown": node()},
+    ),
+    case(
+        "an updater is down for 18 minutes, and its pod is replaced",
+        [up("1+0x9 0+0x5 _x6 0+0x520")],
+        28,
+        DOWN,
+    ),
+    case("a node is Ready for 118 minutes", READY, 118, {}),
+    case("a node is Ready for 122 minutes", READY, 122, STALLED),
+    case(
+        "a node is Ready for 122 minutes, and its pod is replaced",
+        pod_replaced(IMAGE, state_name="Ready"),
+        122,
+        STALLED,
+    ),
+    case("a node is Ready while no window is open", [*READY, window_open(always(0))], 150, {}),
+    case(
+        "a node is Ready for hours, and another one rebooted 170 minutes ago",
+        [*READY, state("1+0x30 0+0x520", "Ready", node="node-2", instance="node-2")],
+        200,
+        {},
+    ),
+    case(
+        "a node is Ready for hours, and another one rebooted 190 minutes ago",
+        [*READY, state("1+0x30 0+0x520", "Ready", node="node-2", instance="node-2")],
+        222,
+        STALLED,
+    ),
+    case(
+        "Kured restarts every ten minutes on a Ready node",
+        [*READY, *restarts_of_kured("0+0.1x520")],
+        100,
+        {"BottlerocketRebootFailing": {"node": "node-1"}},
+    ),
+    case(
+        "Kured restarts every ten minutes on an idle node",
+        restarts_of_kured("0+0.1x520"),
+        100,
+        {},
+    ),
+    case(
+        "Kured has restarted twice on a Ready node",
+        [*READY, *restarts_of_kured("0+0x20 1+0x20 2+0x520")],
+        70,
+        {},
+    ),
+    case(
+        "a node is Ready, and the checker has said no for 42 minutes",
+        [*READY, reboot_required(always(0))],
+        42,
+        {"BottlerocketCheckerDisagrees": {"node": "node-1"}},
+    ),
+    case(
+        "a node is Ready, the checker says no, and the updater's pod is replaced",
+        [*pod_replaced(IMAGE, state_name="Ready"), reboot_required("1+0x79 0+0x520")],
+        122,
+        STALLED | {"BottlerocketCheckerDisagrees": {"node": "node-1"}},
+    ),
+    case(
+        "a node is Ready, and the checker has said no for 25 minutes",
+        [*READY, reboot_required(always(0))],
+        25,
+        {},
+    ),
+    case(
+        "a node is Ready, and the checker says yes",
+        [*READY, reboot_required(always(1))],
+        60,
+        {},
+    ),
+    case("a node is idle, and the checker says no", [reboot_required(always(0))], 60, {}),
+    case(
         "the state directory cannot be written",
         [event(always(1), "state_lost")],
         10,
@@ -332,20 +467,54 @@ CASES = [
     ),
 ]
 WEEK = 7 * 24 * 60
-REBOOT_PENDING = {"BottlerocketRebootPending": {"job": "bottlerocket-updater", "node": "node-1"}}
+REBOOT_PENDING = {"BottlerocketRebootPending": node()}
+LAGGING = {"BottlerocketVersionLag": {"node": "node-3", **OTHER_IMAGE}}
+NOT_CHOSEN = {"BottlerocketUpdateNotChosen": node()}
 # With one sample every 30 minutes.
 SLOW_CASES = [
-    case("all is well for a week", [], WEEK + 60, {}),
-    case("a node is Ready for less than a week", READY, WEEK - 60, {}),
-    case("a node is Ready for more than a week", READY, WEEK + 60, REBOOT_PENDING),
+    case("all is well for two weeks", [], 2 * WEEK + 60, {}),
+    case("a node is Ready for less than a week", READY, WEEK - 60, STALLED),
+    case("a node is Ready for more than a week", READY, WEEK + 60, STALLED | REBOOT_PENDING),
     case(
         "a node is Ready for more than a week, and its pod is replaced",
-        [
-            state("1+0x99 _x520", "Ready"),
-            state("_x99 1+0x520", "Ready", pod="pod-2", instance="other"),
-            state(always(0), "Idle"),
-        ],
+        [state("1+0x99 _x1 1+0x900", "Ready"), state("0+0x99 _x1 0+0x900", "Idle")],
         WEEK + 60,
-        REBOOT_PENDING,
+        STALLED | REBOOT_PENDING,
+    ),
+    case(
+        "one of three nodes runs another version for more than two weeks",
+        [running(always(1), OTHER_IMAGE, "node-3")],
+        2 * WEEK + 60,
+        LAGGING,
+    ),
+    case(
+        "one of three nodes runs another version for more than two weeks, with gaps",
+        [running("1+0x99 _x1 1+0x900", OTHER_IMAGE, "node-3")],
+        2 * WEEK + 60,
+        LAGGING,
+    ),
+    case(
+        "one of three nodes runs another version for less than two weeks",
+        [running(always(1), OTHER_IMAGE, "node-3")],
+        2 * WEEK - 60,
+        {},
+    ),
+    case(
+        "one of three nodes has another variant",
+        [running(always(1), {**OTHER_IMAGE, "variant": "aws-k8s-1.31"}, "node-3")],
+        2 * WEEK + 60,
+        {},
+    ),
+    case(
+        "offered versions are not chosen for more than two weeks, and the pod is replaced",
+        [series("bottlerocket_update_offered_not_chosen", "1+0x99 _x1 1+0x900")],
+        2 * WEEK + 60,
+        NOT_CHOSEN,
+    ),
+    case(
+        "offered versions are not chosen for less than two weeks",
+        [series("bottlerocket_update_offered_not_chosen", always(1))],
+        2 * WEEK - 60,
+        {},
     ),
 ]

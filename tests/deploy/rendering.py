@@ -54,7 +54,11 @@ DIRECTORIES = {
     CUSTOM: UPDATER_OBJECTS | KURED_OBJECTS,
     STATE_ON_HOST: UPDATER_OBJECTS | KURED_OBJECTS,
     WINDOWS: UPDATER_OBJECTS | KURED_OBJECTS | {"ConfigMap bottlerocket-updater"},
-    MONITORING: {"PodMonitor bottlerocket-updater", "PrometheusRule bottlerocket-updater"},
+    MONITORING: {
+        "PodMonitor bottlerocket-updater",
+        "PodMonitor kured",
+        "PrometheusRule bottlerocket-updater",
+    },
     UNINSTALL: {"DaemonSet bottlerocket-uninstall"},
 }
 

@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import subprocess
 
 import kubernetes_validate
 import pytest
@@ -12,6 +13,7 @@ from properties import flags_in, node_terms
 from rendering import (
     CUSTOM,
     DIRECTORIES,
+    MONITORING,
     NEWEST_KUBECTL,
     OLDEST_KUBECTL,
     ROOT,
@@ -114,3 +116,27 @@ def test_commands_are_programs_of_this_project():
             program = re.fullmatch(r"/usr/local/bin/bottlerocket-(\w+)", container["command"][0])
             if program:
                 assert (ROOT / f"bins/{program[1]}.rs").exists(), name
+
+
+def test_scrape_config_has_the_jobs_and_labels_of_the_pod_monitors(tmp_path):
+    jobs = yaml.safe_load((ROOT / MONITORING / "scrape-config.yaml").read_text())["scrape_configs"]
+    # Debian's Prometheus does not know Kubernetes.
+    without_discovery = [{**job, "static_configs": []} for job in jobs]
+    for job in without_discovery:
+        del job["kubernetes_sd_configs"]
+    path = tmp_path / "prometheus.yaml"
+    path.write_text(yaml.safe_dump({"scrape_configs": without_discovery}))
+    subprocess.run(["promtool", "check", "config", path], check=True, timeout=60)
+    monitors = [
+        item for item in render(MONITORING).objects.values() if item["kind"] == "PodMonitor"
+    ]
+    assert {job["job_name"] for job in jobs} == {item["metadata"]["name"] for item in monitors}
+    for job in jobs:
+        (monitor,) = [item for item in monitors if item["metadata"]["name"] == job["job_name"]]
+        assert job["kubernetes_sd_configs"] == [
+            {"role": "pod", "namespaces": {"names": [monitor["metadata"]["namespace"]]}}
+        ]
+        labels = {each.get("target_label") for each in job["relabel_configs"]}
+        assert labels == {None, "namespace", "node", "instance"}
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        assert job["scrape_interval"] == endpoint["interval"]

@@ -179,27 +179,35 @@ def updater_has_a_metrics_port_and_probes(rendered):
         ((*MONITOR, "jobLabel"), DELETED, MONITORING),
         ((*ENDPOINT, "port"), "http", MONITORING),
         ((*ENDPOINT, "relabelings"), [], MONITORING),
+        ((*ENDPOINT, "relabelings", 2, "action"), "labelkeep", MONITORING),
         ((*ENDPOINT, "interval"), "5s", MONITORING),
+        (("PodMonitor kured", "spec", "selector"), {}, MONITORING),
     ]
 )
-def pod_monitor_scrapes_the_updater(rendered):
-    monitor = rendered.get("PodMonitor bottlerocket-updater")
-    if not monitor:
-        return
-    label = "app.kubernetes.io/name"
-    if monitor["spec"]["selector"] != {"matchLabels": {label: "bottlerocket-updater"}}:
-        yield "selector"
-    # The alert rules select the job bottlerocket-updater and need the label node.
-    if monitor["spec"].get("jobLabel") != label:
-        yield "jobLabel"
-    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    if (endpoint["port"], endpoint["path"]) != ("metrics", "/metrics"):
-        yield "port and path"
-    node = {"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}
-    if endpoint.get("relabelings") != [node]:
-        yield "relabelings"
-    if int(endpoint["interval"].removesuffix("s")) < 30:
-        yield "the interval is shorter than 30 seconds"
+def pod_monitors_scrape_the_updater_and_kured(rendered):
+    for name in ("bottlerocket-updater", "kured"):
+        monitor = rendered.get(f"PodMonitor {name}")
+        if not monitor:
+            continue
+        label = "app.kubernetes.io/name"
+        if monitor["spec"]["selector"].get("matchLabels", {}).get(label) != name:
+            yield "selector"
+        # The alert rules select the job bottlerocket-updater.
+        if monitor["spec"].get("jobLabel") != label:
+            yield "jobLabel"
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        if (endpoint["port"], endpoint["path"]) != ("metrics", "/metrics"):
+            yield "port and path"
+        # The alert rules need the label node, and series that do not end with a pod.
+        node = ["__meta_kubernetes_pod_node_name"]
+        if endpoint.get("relabelings") != [
+            {"sourceLabels": node, "targetLabel": "node"},
+            {"sourceLabels": node, "targetLabel": "instance"},
+            {"action": "labeldrop", "regex": "pod|container"},
+        ]:
+            yield "relabelings"
+        if int(endpoint["interval"].removesuffix("s")) < 30:
+            yield "the interval is shorter than 30 seconds"
 
 
 @must_hold(
