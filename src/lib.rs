@@ -11,10 +11,11 @@
 //! | [`api`] | the node's update API: calls, answers, errors, the status | checker, reboot, updater |
 //! | [`sys`] | all input and output: sockets, files, time limits, the standard streams | all |
 //! | [`record`] | the record of a reboot that is to bring another version | reboot, updater |
+//! | [`reporting`] | log records, and the fields that several events have | updater |
 //! | [`checker`] | the flags and the decision of the checker | checker |
 //! | [`reboot`] | the flags and the decision of the reboot program | reboot |
 //! | [`install`] | the flags and the messages of the install program | install |
-//! | [`updater`] | the plan, the cycle, the daemon, windows, history, log, metrics | updater |
+//! | [`updater`] | the plan, the cycle, the daemon, windows, history, events, metrics | updater |
 //!
 //! Nothing here allocates, panics or reads a clock by itself: code that waits gets the
 //! time as an argument and returns when it wants to go on. Only [`sys`] touches sockets
@@ -30,6 +31,7 @@ pub mod http;
 pub mod install;
 pub mod reboot;
 pub mod record;
+pub mod reporting;
 pub mod sys;
 pub mod text;
 pub mod updater;

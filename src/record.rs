@@ -70,7 +70,7 @@ impl RebootRecord {
         let mut file = Vec::new();
         put!(&mut file, HEADER);
         for text in [version, variant, arch, running, boot] {
-            put_field(&mut file, &text.as_str());
+            put_field(&mut file, text.as_str());
         }
         put_field(&mut file, attempts);
         put!(&mut file, "\n");

@@ -10,7 +10,7 @@ use bottlerocket_updater::updater::commands::Commands;
 use bottlerocket_updater::updater::cycle::{Context, Cycle, End, Now, Settings, Step};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::history::History;
-use bottlerocket_updater::updater::log::Level;
+use bottlerocket_updater::reporting::log::Level;
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bottlerocket-updater 1
-//! <field>	<field>	<field>
+//! <field> <field> <field>
 //! sum <FNV-1a of everything before this line, in decimal>
 //! ```
 //!
@@ -41,9 +41,8 @@ impl<'a> Fields<'a> {
 }
 
 /// Puts a field into a file: its value and the tab behind it.
-pub fn put_field(file: &mut VecView<u8>, value: &dyn Show) {
-    value.show(file);
-    put!(file, "\t");
+pub fn put_field(file: &mut VecView<u8>, value: impl Show) {
+    put!(file, value, "\t");
 }
 
 /// Puts the last line into a file: the checksum of the lines before it.

@@ -4,13 +4,13 @@
 use crate::cli::flags::{self, Flags, Invocation, UsageError};
 use crate::cli::help::Help;
 use crate::cli::value::{Expected, FlagValue, Positive};
+use crate::reporting::log::{Format, Level};
 use crate::sys::client::DEFAULT_SOCKET;
 use crate::text::duration::{self, HumanDuration};
 use crate::text::excerpt::Sanitized;
 use crate::text::{Show, display, put};
 use crate::updater::cycle::Settings;
 use crate::updater::daemon::Schedule;
-use crate::updater::log::{Format, Level};
 use crate::updater::window::{WINDOWS_MAX, WindowError, Windows};
 use core::ffi::CStr;
 use core::net::Ipv4Addr;
@@ -366,50 +366,7 @@ impl Show for Listen<'_> {
     }
 }
 
-impl FlagValue<'_> for Format {
-    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
-        *self = match text.to_bytes() {
-            b"logfmt" => Self::Logfmt,
-            b"json" => Self::Json,
-            _ => return Err("it takes logfmt or json"),
-        };
-        Ok(())
-    }
-}
-
-impl Show for Format {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        let name = match self {
-            Self::Logfmt => "logfmt",
-            Self::Json => "json",
-        };
-        put!(buffer, name);
-    }
-}
-
-impl FlagValue<'_> for Level {
-    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
-        let named = |level: &Self| level.name().as_bytes() == text.to_bytes();
-        *self = Self::ALL.into_iter().find(named).ok_or("it takes error, info or debug")?;
-        Ok(())
-    }
-}
-
-impl Show for Level {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        put!(buffer, self.name());
-    }
-}
-display!(
-    Interval,
-    TestInterval,
-    Jitter,
-    WindowFlag<'_>,
-    DurationOrNever,
-    Listen<'_>,
-    Format,
-    Level
-);
+display!(Interval, TestInterval, Jitter, WindowFlag<'_>, DurationOrNever, Listen<'_>);
 
 #[cfg(test)]
 mod tests;

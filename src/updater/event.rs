@@ -5,10 +5,11 @@
 
 use crate::api::status::{Image, LastCommand, OwnedImage, Status, Text, copy};
 use crate::api::{Answer, Call, CallError, Command, Refusal};
+use crate::reporting::fields::{add_command, add_image, add_running, add_took};
+use crate::reporting::log::{Format, Level, Record};
 use crate::text::errno::ErrnoText;
 use crate::text::excerpt::Sanitized;
 use crate::updater::history::Entry;
-use crate::updater::log::{Format, Level, Record};
 use core::time::Duration;
 use rustix::io::Errno;
 
@@ -737,36 +738,6 @@ impl<'a> Event<'a> {
             }
             Self::Stopped { signal } => record.text("signal", signal),
         }
-    }
-}
-
-/// Adds a command, and the version that it is about unless that is empty.
-fn add_command(record: &mut Record, command: Command, version: &str) {
-    record.text("command", command.name());
-    if !version.is_empty() {
-        record.text("version", version);
-    }
-}
-
-/// Adds how long a command took, if that is known.
-fn add_took(record: &mut Record, took: Option<Duration>) {
-    if let Some(took) = took {
-        record.duration("took", took);
-    }
-}
-
-fn add_image(record: &mut Record, image: Image) {
-    record.text("version", image.version);
-    record.text("variant", image.variant);
-    record.text("arch", image.arch);
-}
-
-/// Adds the running image, if the status has it.
-fn add_running(record: &mut Record, running: Option<Image>) {
-    if let Some(image) = running {
-        record.text("running", image.version);
-        record.text("variant", image.variant);
-        record.text("arch", image.arch);
     }
 }
 

@@ -233,7 +233,7 @@ fn write(entries: &Entries) -> Vec<u8, FILE_MAX> {
         let Entry { image, previous_version, boot, failed_boots, failed_at } = entry;
         let OwnedImage { version, variant, arch } = image;
         for text in [version, variant, arch, previous_version, boot] {
-            put_field(&mut file, &text.as_str());
+            put_field(&mut file, text.as_str());
         }
         for number in [failed_boots, failed_at] {
             put_field(&mut file, number);

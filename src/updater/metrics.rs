@@ -6,12 +6,12 @@
 use crate::api::status::{Image, OwnedImage, State};
 use crate::api::{Answer, Call, CallError, Command};
 use crate::http::page::Page;
+use crate::reporting::log::Quoted;
 use crate::text::duration::HumanDuration;
 use crate::text::{Show, display, put};
 use crate::updater::cycle::Now;
 use crate::updater::event::{Event, EventKind};
 use crate::updater::history::History;
-use crate::updater::log::Quoted;
 use crate::updater::window::Windows;
 use core::time::Duration;
 use heapless::VecView;

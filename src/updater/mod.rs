@@ -11,7 +11,6 @@
 //! | `state_file.rs` | reads and writes the file with the history |
 //! | `commands.rs` | what is remembered of earlier commands |
 //! | `event.rs` | the events: level, name, message and fields |
-//! | `log.rs` | the form of a log record: logfmt or JSON |
 //! | `reporter.rs` | which events are logged |
 //! | `metrics.rs` | counts events, and writes the page for Prometheus |
 //! | `pages.rs` | which page is served at which path |
@@ -23,7 +22,6 @@ pub mod cycle;
 pub mod daemon;
 pub mod event;
 pub mod history;
-pub mod log;
 pub mod metrics;
 pub mod pages;
 pub mod plan;

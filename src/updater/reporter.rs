@@ -4,10 +4,10 @@
 //! while [`Reporter::report`] is running. It needs only loads and stores of atomics.
 //! An atomic swap or addition would link more code into the program on aarch64.
 
+use crate::reporting::log::{Format, Level};
 use crate::text::excerpt::Sanitized;
 use crate::text::fields::fnv1a;
 use crate::updater::event::{Event, EventKind};
-use crate::updater::log::{Format, Level};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 

@@ -5,8 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, from the lowest to the highest. Each may import only those before it.
-const ROOMS: [&str; 10] =
-    ["text", "cli", "http", "api", "sys", "record", "checker", "reboot", "install", "updater"];
+const ROOMS: [&str; 11] = [
+    "text",
+    "cli",
+    "http",
+    "api",
+    "sys",
+    "record",
+    "reporting",
+    "checker",
+    "reboot",
+    "install",
+    "updater",
+];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

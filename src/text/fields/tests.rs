@@ -27,9 +27,9 @@ fn fnv1a_matches_its_test_vectors() {
 #[test]
 fn fields_are_read_as_they_are_written() {
     let mut file = Vec::<u8, 128>::new();
-    put_field(&mut file, &"1.26.1");
-    put_field(&mut file, &"");
-    put_field(&mut file, &u64::MAX);
+    put_field(&mut file, "1.26.1");
+    put_field(&mut file, "");
+    put_field(&mut file, u64::MAX);
     assert_eq!(core::str::from_utf8(&file), Ok("1.26.1\t\t18446744073709551615\t"));
     let mut fields = Fields::new(core::str::from_utf8(&file).unwrap());
     assert_eq!(fields.text::<6>().unwrap(), "1.26.1");

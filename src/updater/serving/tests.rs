@@ -16,7 +16,7 @@ fn attempt(
 ) -> Vec<String> {
     let mut names = Vec::new();
     let emit = &mut |event: Event| {
-        let mut record = event.record(crate::updater::log::Format::Logfmt, Duration::ZERO);
+        let mut record = event.record(crate::reporting::log::Format::Logfmt, Duration::ZERO);
         let line = String::from_utf8(record.finish().to_vec()).unwrap();
         let (_, rest) = line.trim_end().split_once(" event=").unwrap();
         let fields = rest.rsplit_once("address=").unwrap().1;

@@ -3,10 +3,10 @@
 extern crate std;
 use super::*;
 use crate::api::document::STRING_MAX;
+use crate::reporting::log::Format;
 use crate::tests::Numbers;
 use crate::updater::cycle::observe;
 use crate::updater::event::Event;
-use crate::updater::log::Format;
 use std::string::{String, ToString};
 use std::vec::Vec as List;
 use std::{format, vec};

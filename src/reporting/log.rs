@@ -1,8 +1,10 @@
 //! Log records: one line each, as `key=value` pairs (logfmt) or as a JSON object.
 
+use crate::cli::value::{Expected, FlagValue};
 use crate::text::duration::HumanDuration;
 use crate::text::timestamp::Timestamp;
-use crate::text::{Show, put};
+use crate::text::{Show, display, put};
+use core::ffi::CStr;
 use core::str;
 use core::time::Duration;
 use heapless::{Vec, VecView};
@@ -47,6 +49,42 @@ impl Level {
         }
     }
 }
+
+impl FlagValue<'_> for Format {
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        *self = match text.to_bytes() {
+            b"logfmt" => Self::Logfmt,
+            b"json" => Self::Json,
+            _ => return Err("it takes logfmt or json"),
+        };
+        Ok(())
+    }
+}
+
+impl Show for Format {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let name = match self {
+            Self::Logfmt => "logfmt",
+            Self::Json => "json",
+        };
+        put!(buffer, name);
+    }
+}
+
+impl FlagValue<'_> for Level {
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        let named = |level: &Self| level.name().as_bytes() == text.to_bytes();
+        *self = Self::ALL.into_iter().find(named).ok_or("it takes error, info or debug")?;
+        Ok(())
+    }
+}
+
+impl Show for Level {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put!(buffer, self.name());
+    }
+}
+display!(Format, Level);
 
 /// A record that is being written.
 pub struct Record {
