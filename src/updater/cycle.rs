@@ -28,11 +28,17 @@ use crate::updater::window::Windows;
 use core::mem;
 use core::time::Duration;
 
-/// The first pause before the status is read again. Each next pause is twice as long.
-const PAUSE: Duration = Duration::from_millis(200);
-/// The longest pause before the status is read again. Reading the status takes the lock
-/// for a moment, which can make another client's command fail.
+/// While a command runs, the pause before the status is read again is this part of the
+/// time that the command has been running. So its end is noticed at most 1/24 late.
+const PAUSE_PART: u32 = 24;
+/// The shortest pause before the status is read again.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
+/// The longest pause before the status is read again.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The pause before the status is read again if the state does not fit the command: the
+/// API does not allow it, or it is not known to have started. The pause doubles each time
+/// that the API does not allow a command.
+const PAUSE_UNFIT: Duration = Duration::from_millis(200);
 /// How long the status may be readable without the result of a command that has
 /// started. After that, the command counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -142,18 +148,10 @@ enum Phase {
 }
 
 /// The wait for another client's command, if there is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Waiting {
-    /// The pause before the status is read again.
-    pause: Duration,
     /// Since when that command has held the lock.
     busy_since: Option<Duration>,
-}
-
-impl Default for Waiting {
-    fn default() -> Self {
-        Self { pause: PAUSE, busy_since: None }
-    }
 }
 
 /// A command that the cycle sends, and what was known before it.
@@ -181,8 +179,6 @@ struct Following {
     silent_since: Option<Duration>,
     /// After which time it is reported as still running.
     report_after: Duration,
-    /// The pause before the status is read again.
-    pause: Duration,
 }
 
 /// What a cycle needs besides the answer.
@@ -413,8 +409,9 @@ impl Cycle {
             Ok(Answer::Busy) => return self.wait_for_others(waiting, context, emit),
             // The state has changed since the status was read.
             Ok(Answer::NotAllowed(_)) if self.not_allowed < NOT_ALLOWED_MAX => {
+                let pause = PAUSE_UNFIT.saturating_mul(1 << self.not_allowed);
                 self.not_allowed += 1;
-                return self.look_again(waiting);
+                return self.look_again(waiting, pause);
             }
             Ok(Answer::NotAllowed(refusal)) => {
                 let Sent { command, version, .. } = &sent;
@@ -430,12 +427,11 @@ impl Cycle {
             since: context.at.now,
             silent_since: None,
             report_after: STILL_RUNNING,
-            pause: PAUSE,
         };
         if started {
             self.confirm_start(&mut following, emit);
         }
-        self.follow(following)
+        self.follow(following, context.at.now)
     }
 
     fn on_progress(
@@ -468,7 +464,7 @@ impl Cycle {
             }
             (Some(status), _) if !following.started => {
                 self.lost = true;
-                return self.decide(following.waiting(), context, status, None, emit);
+                return self.decide(Waiting::default(), context, status, None, emit);
             }
             (Some(_), _) => {
                 let since = *following.silent_since.get_or_insert(now);
@@ -493,7 +489,7 @@ impl Cycle {
             following.report_after = took.saturating_mul(4);
             emit(Event::StillRunning { command, took });
         }
-        self.follow(following)
+        self.follow(following, now)
     }
 
     /// A command has finished since ours was sent, `took` ago.
@@ -512,7 +508,7 @@ impl Cycle {
             if command == Command::Prepare {
                 context.commands.prepare_ended();
             }
-            return self.decide(following.waiting(), context, status, None, emit);
+            return self.decide(Waiting::default(), context, status, None, emit);
         }
         self.confirm_start(&mut following, emit);
         if !last.succeeded() {
@@ -526,7 +522,7 @@ impl Cycle {
         self.refreshed |= command == Command::Refresh;
         let version = resulting_version(command, status, &following.sent.version);
         emit(Event::succeeded(command, version, Some(took)));
-        self.decide(following.waiting(), context, status, Some(&following.sent), emit)
+        self.decide(Waiting::default(), context, status, Some(&following.sent), emit)
     }
 
     /// Whether the last answer showed that `command` has started.
@@ -567,32 +563,26 @@ impl Cycle {
             emit(Event::LockStuck { after: busy });
             return Step::End(End::Failed);
         }
-        self.look_again(waiting)
+        self.look_again(waiting, pause_after(busy))
     }
 
-    fn look_again(&mut self, waiting: Waiting) -> Step {
-        let pause = waiting.pause;
-        self.phase = Phase::Look(Waiting { pause: longer(pause), ..waiting });
+    fn look_again(&mut self, waiting: Waiting, pause: Duration) -> Step {
+        self.phase = Phase::Look(waiting);
         Step::Call(Call::Status, pause)
     }
 
-    fn follow(&mut self, following: Following) -> Step {
-        let pause = following.pause;
-        self.phase = Phase::Follow(Following { pause: longer(pause), ..following });
+    fn follow(&mut self, following: Following, now: Duration) -> Step {
+        let pause = pause_after(now.saturating_sub(following.since));
+        // The API may not have handled the command yet.
+        let pause = if following.started { pause } else { pause.max(PAUSE_UNFIT) };
+        self.phase = Phase::Follow(following);
         Step::Call(Call::Status, pause)
     }
 }
 
-impl Following {
-    /// For the next command: the lock is free, and the pauses continue.
-    fn waiting(&self) -> Waiting {
-        Waiting { pause: self.pause, busy_since: None }
-    }
-}
-
-/// The pause after this one.
-fn longer(pause: Duration) -> Duration {
-    PAUSE_MAX.min(pause.saturating_mul(2))
+/// The pause before the status is read again, if a command has been running for `running`.
+fn pause_after(running: Duration) -> Duration {
+    (running / PAUSE_PART).clamp(PAUSE_MIN, PAUSE_MAX)
 }
 
 #[cfg(test)]

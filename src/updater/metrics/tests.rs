@@ -287,7 +287,7 @@ fn last_error_has_a_class_and_an_age() {
     assert_eq!(class(&script), ("command_failed".into(), 0.0));
     // The last error stays until the next error.
     script.play(&["Idle - - refresh!Failed@1", "204", "Idle - - refresh@2"]);
-    assert_eq!(class(&script), ("command_failed".into(), 600.2));
+    assert_eq!(class(&script), ("command_failed".into(), 600.002));
 }
 
 #[test]

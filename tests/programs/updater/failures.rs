@@ -147,7 +147,10 @@ fn outcome_of_an_overdue_command_is_logged_by_the_next_cycle() {
         READY,
         STOPPED,
     ];
-    assert_eq!(updater.stop(Signal::TERM).summary(), expected);
+    let mut summary = updater.stop(Signal::TERM).summary();
+    // Whether the next cycle comes before the end of this short pause depends on the machine.
+    summary.retain(|line| !line.contains("waiting before sending it again"));
+    assert_eq!(summary, expected);
 }
 
 #[test]

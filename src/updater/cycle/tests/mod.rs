@@ -1,5 +1,6 @@
-//! Cycles on a scripted clock, without sockets. A row has the expected call, the
-//! expected pause before it in milliseconds, the answer, and the expected log lines.
+//! Cycles on a scripted clock, without sockets. A row has the expected call, the time in
+//! milliseconds until its answer comes, the answer, and the expected log lines. The pause
+//! before the call must not be longer than that time, and it is zero if the time is zero.
 
 extern crate std;
 use super::*;
@@ -24,6 +25,7 @@ mod earlier_commands;
 mod lock;
 mod lost_answers;
 mod outcomes;
+mod pauses;
 mod random;
 mod staged;
 mod updates;
@@ -156,14 +158,15 @@ impl Script {
     }
 
     #[track_caller]
-    fn row(&mut self, (call, pause, text, logged): Row) -> &mut Self {
+    fn row(&mut self, (call, time, text, logged): Row) -> &mut Self {
         let Step::Call(next, wait) = self.next else {
             panic!("ended with {:?} instead of {call} {text}", self.next);
         };
-        let wait = u64::try_from(wait.as_millis()).unwrap();
-        assert_eq!((next.name(), wait), (call, pause), "before {text:?}");
+        assert_eq!(next.name(), call, "before {text:?}");
+        let time = Duration::from_millis(time);
+        assert!(wait <= time && wait.is_zero() == time.is_zero(), "{wait:?} before {text:?}");
         let (answer, delay) = answer_and_delay(text);
-        self.now += Duration::from_millis(pause) + delay;
+        self.now += time + delay;
         let mut lines = Vec::new();
         self.on_answer(&answer, &mut |event| lines.extend(line(&event)));
         assert_eq!(lines.join("\n"), logged, "after {call} {text:?}");

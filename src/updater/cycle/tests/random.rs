@@ -182,7 +182,7 @@ fn any_sequence_of_answers_ends_the_cycle() {
             }
             match step {
                 Step::Call(next @ Call::Status, pause) => {
-                    let allowed = Duration::from_millis(200)..=Duration::from_secs(5);
+                    let allowed = PAUSE_MIN..=PAUSE_MAX;
                     assert!(allowed.contains(&pause), "seed {seed}: {pause:?}");
                     (call, now) = (next, now + pause);
                     utc += pause;

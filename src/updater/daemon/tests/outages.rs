@@ -118,7 +118,7 @@ fn outage_is_over_when_the_status_shows_the_command() {
         ("status", 200, "reset", ""),
     ]);
     let (_, logged) = script.give("423");
-    assert_eq!(logged, [std::format!("{back}600ms")]);
+    assert_eq!(logged, [std::format!("{back}400ms")]);
     script.rows(&[
         ("status", 800, "Available 1.26.1 - refresh@1", ""),
         ("prepare", 0, "break", lost("prepare")),

@@ -91,7 +91,7 @@ fn once_runs_a_single_cycle() {
                 ("status", 0, "404", ""),
                 ("refresh", 0, "204", ""),
                 ("status", 200, "+10s silence", SILENT),
-                ("status", 400, "423", "info msg=\"the API is available again\" after=400ms"),
+                ("status", 500, "423", "info msg=\"the API is available again\" after=500ms"),
                 ("status", 800, "Idle - - refresh@1", NOTHING),
             ],
             End::Done,
