@@ -2,6 +2,10 @@
 //! the host's directories. It is made for an init container that contains nothing
 //! but these programs: no shell, no libc, and possibly a read-only root.
 //!
+//! It also creates the directory of the updater's state (`install/state.rs`), the link
+//! to the API's socket for the gate (`install/link.rs`), and removes all of it again
+//! (`install/removal.rs`).
+//!
 //! At any moment, the name of a program is a whole file, the old one or the new
 //! one, even if this program is killed or the machine loses its power:
 //!
@@ -22,14 +26,25 @@
 #![no_std]
 #![no_main]
 
+#[path = "install/link.rs"]
+mod link;
+#[path = "install/removal.rs"]
+mod removal;
 mod start;
+#[path = "install/state.rs"]
+mod state;
+#[path = "start/stop.rs"]
+mod stop;
 
 use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
 use bottlerocket_updater::cli::flags::{self, Invocation, UsageError};
-use bottlerocket_updater::install::{Cause, Failure, Found, HELP, Options, Path, Role};
+use bottlerocket_updater::install::{
+    Cause, Failure, Found, HELP, Options, PROGRAM_FILES, Path, Role, STATE_FILES,
+};
 use bottlerocket_updater::sys::deadline::pause;
 use bottlerocket_updater::sys::stdio::write_line;
-use core::ffi::CStr;
+use core::ffi::{CStr, c_int};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
 use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use rustix::fs::{
@@ -41,6 +56,12 @@ use rustix::process::{geteuid, umask};
 use start::{Args, STDERR, STDOUT, complain};
 
 start::program!(main);
+
+/// Whether everything is done, for the signal handler.
+static IS_WAITING: AtomicBool = AtomicBool::new(false);
+
+/// How long one call waits for a signal.
+const WAIT: Duration = Duration::from_secs(3600);
 
 /// The programs to install: their names, and their names while they are written.
 const PROGRAMS: [(&CStr, &CStr); 2] = [
@@ -92,27 +113,80 @@ fn main(arguments: Args) -> u8 {
     let mut into = None;
     let mut invocation = flags::read(arguments, &mut options, Some(&mut into));
     let into = into.unwrap_or_default();
-    if invocation == Ok(Invocation::Run) && into.is_empty() {
+    let is_idle = options.wait && !options.remove && options.gate_socket.is_empty();
+    let needs_directory =
+        !is_idle && (options.state_dir.is_empty() || !options.gate_socket.is_empty());
+    if invocation == Ok(Invocation::Run) && into.is_empty() && needs_directory {
         invocation = Err(UsageError::MissingOperand("DIR"));
     }
     start::invoke(invocation, &HELP, || {
-        match install(options.from.to_bytes(), into.to_bytes(), &mut [0; PATH_MAX]) {
-            Ok(()) => SUCCESS,
-            Err(failure) => {
-                complain(&[&failure]);
-                FAILURE
+        stop::at_once(stop);
+        occupy_standard_streams();
+        // Files and directories get exactly the mode that they are created with.
+        umask(Mode::empty());
+        let is_done = if options.remove {
+            let programs = removal::remove(into.to_bytes(), PROGRAM_FILES);
+            let state = removal::remove(options.state_dir.to_bytes(), STATE_FILES);
+            programs && state
+        } else {
+            let mut own_path = [0; PATH_MAX];
+            let done = create(&options, into.to_bytes(), &mut own_path);
+            if let Err(failure) = &done {
+                complain(&[failure]);
             }
+            done.is_ok()
+        };
+        if !is_done {
+            return FAILURE;
         }
+        if options.wait {
+            wait();
+        }
+        SUCCESS
     })
 }
 
-/// Installs the programs. Nothing is written before all of them are found.
+/// Waits until a signal stops the program.
+fn wait() -> ! {
+    IS_WAITING.store(true, Relaxed);
+    // Ends: when a signal stops the program. Waiting is what it was asked for.
+    loop {
+        pause(WAIT);
+    }
+}
+
+/// Exits because of a signal. What was not finished is told by the exit status, unless
+/// the program was only waiting for the signal.
+extern "C" fn stop(_signal: c_int) -> ! {
+    start::exit(if IS_WAITING.load(Relaxed) { SUCCESS } else { FAILURE })
+}
+
+/// Installs the programs and creates the directory of the state, as far as the options
+/// ask for it.
+fn create<'a>(
+    options: &Options<'a>,
+    into: &'a [u8],
+    own_path: &'a mut [u8; PATH_MAX],
+) -> Result<(), Failure<'a>> {
+    if !into.is_empty() {
+        let into = install(options.from.to_bytes(), into, own_path)?;
+        if !options.gate_socket.is_empty() {
+            link::create(&into, options.gate_socket)?;
+        }
+    }
+    if !options.state_dir.is_empty() {
+        state::create(options.state_dir.to_bytes())?;
+    }
+    Ok(())
+}
+
+/// Installs the programs, and returns their locked directory. Nothing is written before
+/// all of them are found.
 fn install<'a>(
     from: &'a [u8],
     into: &'a [u8],
     own_path: &'a mut [u8; PATH_MAX],
-) -> Result<(), Failure<'a>> {
-    occupy_standard_streams();
+) -> Result<Directory<'a>, Failure<'a>> {
     let from = match from {
         b"" => own_directory(own_path)?,
         path => path,
@@ -121,8 +195,6 @@ fn install<'a>(
     let [checker, reboot] = PROGRAMS.map(|names| Program::find(&from, names));
     let programs = [checker?, reboot?];
 
-    // Files and directories get exactly the mode that they are created with.
-    umask(Mode::empty());
     let into = Directory::open(into, Role::Target)?.lock()?;
     into.protect()?;
     // Remove all leftovers first: they may be what fills a full disk.
@@ -136,7 +208,7 @@ fn install<'a>(
         }
         write_line!(STDOUT, found.action(), " ", into.path(program.name));
     }
-    Ok(())
+    Ok(into)
 }
 
 /// Opens the root directory in place of each standard stream that is closed.
@@ -159,7 +231,7 @@ fn own_directory(path: &mut [u8; PATH_MAX]) -> Result<&[u8], Failure<'_>> {
     let link = c"/proc/self/exe";
     let failed = |errno: Errno| Failure {
         tried: "read link",
-        path: Path { directory: link.to_bytes(), name: c"" },
+        path: Path { directory: link.to_bytes(), inner: c"", name: c"" },
         role: Role::Source,
         cause: errno.into(),
     };
@@ -183,22 +255,32 @@ struct Directory<'a> {
     fd: OwnedFd,
     /// The path by which it was opened.
     path: &'a [u8],
+    /// The name below that path. Empty for the directory at the path itself.
+    inner: &'static CStr,
     role: Role,
+    /// Whether this program has just created it.
+    is_new: bool,
 }
 
 impl<'a> Directory<'a> {
     /// Opens a directory one component at a time, so that the path can have any
-    /// length. Missing directories of the target are created on the way.
+    /// length. Missing directories are created on the way, and links are followed, as
+    /// far as the role allows it.
     fn open(path: &'a [u8], role: Role) -> Result<Self, Failure<'a>> {
-        let failed = |tried, directory, errno: Errno| Failure {
+        let failed = |tried, directory, cause: Cause| Failure {
             tried,
-            path: Path { directory, name: c"" },
+            path: Path { directory, inner: c"", name: c"" },
             role,
-            cause: errno.into(),
+            cause,
         };
         let start = if path.starts_with(b"/") { c"/" } else { c"." };
         let mut fd = openat(CWD, start, DIRECTORY_PATH, Mode::empty())
-            .map_err(|errno| failed("open", start.to_bytes(), errno))?;
+            .map_err(|errno| failed("open", start.to_bytes(), errno.into()))?;
+        let flags = match role.may_be_link() {
+            true => DIRECTORY_PATH,
+            false => DIRECTORY_PATH.union(OFlags::NOFOLLOW),
+        };
+        let mut is_new = false;
         let mut end = 0;
         for component in path.split_inclusive(|byte| *byte == b'/') {
             end += component.len();
@@ -207,15 +289,45 @@ impl<'a> Directory<'a> {
                 continue;
             }
             let so_far = path.get(..end).unwrap_or(path);
-            let mut next = openat(&fd, name, DIRECTORY_PATH, Mode::empty());
-            if role == Role::Target && matches!(next, Err(Errno::NOENT)) {
+            let mut next = openat(&fd, name, flags, Mode::empty());
+            is_new = role.is_created() && matches!(next, Err(Errno::NOENT));
+            if is_new {
                 create_directory(&fd, name)
-                    .map_err(|errno| failed("create directory", so_far, errno))?;
-                next = openat(&fd, name, DIRECTORY_PATH, Mode::empty());
+                    .map_err(|errno| failed("create directory", so_far, errno.into()))?;
+                next = openat(&fd, name, flags, Mode::empty());
             }
-            fd = next.map_err(|errno| failed("open directory", so_far, errno))?;
+            fd = next
+                .map_err(|errno| failed("open directory", so_far, not_opened(&fd, name, errno)))?;
         }
-        Ok(Self { fd, path, role })
+        Ok(Self { fd, path, inner: c"", role, is_new })
+    }
+
+    /// Opens the directory again, so that it can be read, synced and changed.
+    fn into_writable(self) -> Result<Self, Failure<'a>> {
+        let fd = openat(&self.fd, c".", DIRECTORY, Mode::empty())
+            .map_err(|errno| self.failure("open directory", c"", errno))?;
+        Ok(Self { fd, ..self })
+    }
+
+    /// Opens the directory `name` in this one, or creates it if the role allows it. `None`
+    /// if there is none. A link is not followed.
+    fn open_inner(&self, name: &'static CStr) -> Result<Option<Self>, Failure<'a>> {
+        let flags = DIRECTORY.union(OFlags::NOFOLLOW);
+        let mut opened = openat(&self.fd, name, flags, Mode::empty());
+        let is_new = self.role.is_created() && matches!(opened, Err(Errno::NOENT));
+        if is_new {
+            create_directory(&self.fd, name.to_bytes())
+                .map_err(|errno| self.failure("create directory", name, errno))?;
+            opened = openat(&self.fd, name, flags, Mode::empty());
+        }
+        match opened {
+            Ok(fd) => Ok(Some(Self { fd, inner: name, is_new, ..*self })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => {
+                let cause = not_opened(&self.fd, name.to_bytes(), errno);
+                Err(self.failure("open directory", name, cause))
+            }
+        }
     }
 
     /// Locks the directory until this process ends, so that no other install
@@ -257,7 +369,7 @@ impl<'a> Directory<'a> {
 
     /// The path of the file `name`, or of the directory if `name` is empty.
     fn path(&self, name: &'static CStr) -> Path<'a> {
-        Path { directory: self.path, name }
+        Path { directory: self.path, inner: self.inner, name }
     }
 
     /// What was `tried` with the file `name`, or with the directory if `name` is
@@ -270,6 +382,20 @@ impl<'a> Directory<'a> {
     ) -> Failure<'a> {
         Failure { tried, path: self.path(name), role: self.role, cause: cause.into() }
     }
+}
+
+/// Why the directory `name` could not be opened: the kernel has one error for a link that
+/// must not be followed and for a file.
+fn not_opened(parent: &OwnedFd, name: &[u8], errno: Errno) -> Cause {
+    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if errno == Errno::NOTDIR && is_kind(&stat, FileType::Symlink) => Cause::Link,
+        _ => errno.into(),
+    }
+}
+
+/// Whether a file is of this kind.
+fn is_kind(stat: &Stat, kind: FileType) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == kind
 }
 
 /// Whether root or the user of this program owns a file.

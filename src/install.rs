@@ -1,5 +1,8 @@
 //! The flags and the messages of `bottlerocket-install`: what it did to each file,
 //! and why it could not do it. The program itself has all the file access.
+//!
+//! Here is also the list of all files that this project creates on a host, so that
+//! removing them removes these and no others.
 
 use crate::cli::flags::Flags;
 use crate::cli::help::Help;
@@ -7,6 +10,7 @@ use crate::text::errno::ErrnoText;
 use crate::text::{Show, display, put};
 use core::ffi::CStr;
 use heapless::VecView;
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 crate::flags! {
@@ -14,21 +18,40 @@ crate::flags! {
     pub struct Options<'a> {
         from: &'a CStr = c"", "-from DIR",
             "directory that contains the programs", default "the directory of this program";
+        gate_socket: &'a CStr = c"", "-gate-socket PATH",
+            "create DIR/reboot/api.sock, the link that the gate's socket is mounted through; PATH \
+             is the socket on the host",
+            default "none";
+        state_dir: &'a CStr = c"", "-state-dir PATH",
+            "create the directory of the updater's state, or fix its owner and its mode",
+            default "none";
+        remove: bool = false, "-remove",
+            "remove what this project has created in DIR and in -state-dir, and these directories \
+             if nothing else is in them";
+        wait: bool = false, "-wait",
+            "wait for SIGTERM when everything else is done";
     }
 }
 
 /// The help of `bottlerocket-install`.
 pub const HELP: Help = Help {
-    usage: "bottlerocket-install [flags] DIR",
+    usage: "bottlerocket-install [flags] [DIR]",
     about: "Copies bottlerocket-checker and bottlerocket-reboot into DIR, which is created if it \
             does not exist. A file that differs or has another owner is replaced atomically, even \
             while it runs. A file that is the same is left alone. One line for each file says \
             what was done. Write permissions of others on DIR are removed.",
     flags: Options::ROWS,
-    notes: &[],
-    success: "the programs are installed",
+    notes: &[
+        "The directory of the state belongs to root and to the group 274 of the updater, and has \
+         the mode 0770. Without capabilities, run this as root with the group 274. An existing \
+         directory is not changed if it contains files of others.",
+        "The link leads to PATH if DIR/reboot contains the record of a reboot, and else to \
+         /dev/null: without a record the gate needs no socket, and can start while there is none.",
+        "-remove never follows a link. It keeps files of others, and says which.",
+    ],
+    success: "everything was done; with -remove, only files of others are left",
     negative: "",
-    failure: "the programs could not be installed",
+    failure: "something could not be done",
     example: "bottlerocket-install /host/opt/bottlerocket",
 };
 
@@ -62,6 +85,57 @@ impl Found {
     }
 }
 
+/// A file that this project creates on a host.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnFile {
+    /// The name in its directory.
+    pub name: &'static CStr,
+    /// What kind of file it is.
+    pub kind: FileType,
+}
+
+const fn regular(name: &'static CStr) -> OwnFile {
+    OwnFile { name, kind: FileType::RegularFile }
+}
+
+const fn link(name: &'static CStr) -> OwnFile {
+    OwnFile { name, kind: FileType::Symlink }
+}
+
+/// The programs, whole and while they are written.
+pub const PROGRAM_FILES: &[OwnFile] = &[
+    regular(c"bottlerocket-checker"),
+    regular(c".bottlerocket-checker.new"),
+    regular(c"bottlerocket-reboot"),
+    regular(c".bottlerocket-reboot.new"),
+];
+
+/// The name of the directory of the record, which is beside the programs.
+pub const RECORD_DIRECTORY: &CStr = c"reboot";
+/// The name of the record.
+pub const RECORD: &CStr = c"record";
+/// The name of the link to the API's socket.
+pub const SOCKET_LINK: &CStr = c"api.sock";
+/// Its name while it is made.
+pub const NEW_SOCKET_LINK: &CStr = c"api.sock.new";
+
+/// The files in the directory of the record.
+pub const RECORD_FILES: &[OwnFile] =
+    &[regular(RECORD), regular(c"record.new"), link(SOCKET_LINK), link(NEW_SOCKET_LINK)];
+
+/// The files of the updater's state.
+pub const STATE_FILES: &[OwnFile] =
+    &[regular(c"state"), regular(c"state.new"), regular(c"state.damaged")];
+
+/// What the link to the socket leads to while the gate needs no socket. It exists on
+/// every host, so the mount always works.
+pub const NO_SOCKET: &CStr = c"/dev/null";
+
+/// Whether a file of this project has this name.
+pub fn is_own(name: &[u8], files: &[OwnFile]) -> bool {
+    files.iter().any(|file| file.name.to_bytes() == name)
+}
+
 /// What a directory is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -69,6 +143,22 @@ pub enum Role {
     Source,
     /// The programs are copied into it.
     Target,
+    /// It contains the updater's state.
+    State,
+    /// What this project has created there is removed.
+    Removed,
+}
+
+impl Role {
+    /// Whether missing directories are created.
+    pub fn is_created(self) -> bool {
+        matches!(self, Self::Target | Self::State)
+    }
+
+    /// Whether the path may lead through symbolic links.
+    pub fn may_be_link(self) -> bool {
+        matches!(self, Self::Source | Self::Target)
+    }
 }
 
 /// The path of a directory, or of a file in it.
@@ -76,8 +166,19 @@ pub enum Role {
 pub struct Path<'a> {
     /// The path of the directory, as the operator has written it.
     pub directory: &'a [u8],
+    /// The name of a directory in it that contains the file. Empty if there is none.
+    pub inner: &'static CStr,
     /// The name of the file. Empty for the directory itself.
     pub name: &'static CStr,
+}
+
+/// The name of a file that was found in a directory.
+pub struct FoundName<'a>(pub &'a [u8]);
+
+impl Show for FoundName<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put_path(buffer, self.0);
+    }
 }
 
 impl Show for Path<'_> {
@@ -85,10 +186,15 @@ impl Show for Path<'_> {
         let end = self.directory.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
         let directory = self.directory.get(..end).unwrap_or_default();
         put_path(buffer, directory);
-        if directory.is_empty() || !self.name.is_empty() {
+        if directory.is_empty() && self.inner.is_empty() && self.name.is_empty() {
             put!(buffer, "/");
         }
-        put_path(buffer, self.name.to_bytes());
+        for name in [self.inner, self.name] {
+            if !name.is_empty() {
+                put!(buffer, "/");
+                put_path(buffer, name.to_bytes());
+            }
+        }
     }
 }
 
@@ -119,6 +225,10 @@ pub enum Cause {
     ForeignOwner,
     /// The target directory is shared by all users, like `/tmp`.
     Shared,
+    /// The directory is a symbolic link.
+    Link,
+    /// The directory of the state contains files that are not the updater's.
+    ForeignFiles,
 }
 
 impl From<Errno> for Cause {
@@ -138,6 +248,8 @@ impl Show for Cause {
             Self::Locked => put!(buffer, "another install has held the lock for 10 seconds"),
             Self::ForeignOwner => put!(buffer, "another user owns it and can replace the programs"),
             Self::Shared => put!(buffer, "it is shared with other users (sticky bit)"),
+            Self::Link => put!(buffer, "it is a symbolic link"),
+            Self::ForeignFiles => put!(buffer, "it contains files that are not the updater's"),
         }
     }
 }
@@ -162,7 +274,12 @@ impl Failure<'_> {
             (Cause::Changed | Cause::Locked, _) => "try again",
             (Cause::NotRegular | Cause::Empty | Cause::TooLarge, _) => SET_FROM,
             (Cause::ForeignOwner, _) => "change its owner or choose another directory",
-            (Cause::Shared, _) => "choose another directory",
+            (Cause::Shared | Cause::ForeignFiles, _) => "choose another directory",
+            (Cause::Link, Role::Removed) => "remove it, and what it leads to, by hand",
+            (Cause::Link, _) => "move it away or choose another directory",
+            (Cause::Errno(Errno::PERM), Role::State) => {
+                "run this as root with the group 274, or with the capability CHOWN"
+            }
             (Cause::Errno(Errno::ACCESS | Errno::PERM), _) => {
                 "check the user, the mode and the SELinux label"
             }
@@ -171,7 +288,9 @@ impl Failure<'_> {
             (Cause::Errno(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG), Role::Source) => {
                 SET_FROM
             }
-            (Cause::Errno(Errno::NOENT), Role::Target) => "choose another directory",
+            (Cause::Errno(Errno::NOENT), _) => "choose another directory",
+            (Cause::Errno(Errno::BUSY), _) => "mount the directory above it",
+            (Cause::Errno(Errno::NOTDIR | Errno::ISDIR), Role::Removed) => "remove it by hand",
             (Cause::Errno(Errno::NOTDIR | Errno::ISDIR | Errno::EXIST), _) => {
                 "move it away or choose another directory"
             }

@@ -34,9 +34,36 @@ fn paths() {
         (b".", c"file", "./file"),
         (b"a b\n\xff\x1b", c"", "a b\\n\\xff\\x1b"),
     ] {
-        let path = Path { directory, name };
+        let path = Path { directory, inner: c"", name };
         assert_eq!(path.to_string(), shown);
     }
+}
+
+#[test]
+fn paths_in_an_inner_directory() {
+    for (directory, name, shown) in [
+        (&b"opt"[..], c"", "opt/reboot"),
+        (b"opt//", c"record", "opt/reboot/record"),
+        (b"/", c"", "/reboot"),
+    ] {
+        let path = Path { directory, inner: c"reboot", name };
+        assert_eq!(path.to_string(), shown);
+    }
+}
+
+#[test]
+fn own_files_are_known_by_their_names() {
+    for name in ["state", "state.new", "state.damaged"] {
+        assert!(is_own(name.as_bytes(), STATE_FILES), "{name}");
+    }
+    for name in ["", "stat", "state.", "State", "record"] {
+        assert!(!is_own(name.as_bytes(), STATE_FILES), "{name}");
+    }
+    // The record and its temporary file are where the reboot program writes them.
+    let path = crate::record::DEFAULT_PATH.to_str().unwrap();
+    let record = RECORD.to_str().unwrap();
+    assert!(path.ends_with(&std::format!("/reboot/{record}")));
+    assert!(is_own(std::format!("{record}.new").as_bytes(), RECORD_FILES));
 }
 
 #[test]
@@ -48,7 +75,7 @@ fn long_path_is_cut_off() {
 
 #[test]
 fn failures_with_advice() {
-    use Role::{Source, Target};
+    use Role::{Removed, Source, State, Target};
     let label = "; check the user, the mode and the SELinux label";
     let from = "; set -from to the directory that contains the programs";
     let space = "; free some space and try again";
@@ -94,10 +121,39 @@ fn failures_with_advice() {
         (Target, Cause::Errno(Errno::ISDIR), "is a directory", away),
         (Target, Cause::Errno(Errno::EXIST), "file exists", away),
         (Target, Cause::Errno(Errno::NAMETOOLONG), "name too long", ""),
+        (State, Cause::Link, "it is a symbolic link", away),
+        (State, Cause::Errno(Errno::NOTDIR), "not a directory", away),
+        (
+            State,
+            Cause::ForeignFiles,
+            "it contains files that are not the updater's",
+            "; choose another directory",
+        ),
+        (
+            State,
+            Cause::Errno(Errno::PERM),
+            "operation not permitted",
+            "; run this as root with the group 274, or with the capability CHOWN",
+        ),
+        (State, Cause::Errno(Errno::ACCESS), "permission denied", label),
+        (
+            Removed,
+            Cause::Link,
+            "it is a symbolic link",
+            "; remove it, and what it leads to, by hand",
+        ),
+        (Removed, Cause::Errno(Errno::NOTDIR), "not a directory", "; remove it by hand"),
+        (Removed, Cause::Errno(Errno::PERM), "operation not permitted", label),
+        (
+            Removed,
+            Cause::Errno(Errno::BUSY),
+            "device or resource busy",
+            "; mount the directory above it",
+        ),
         (Target, Cause::Errno(Errno::IO), "input/output error", ""),
         (Source, Cause::Errno(Errno::IO), "input/output error", ""),
     ] {
-        let path = Path { directory: b"opt/", name: c"file" };
+        let path = Path { directory: b"opt/", inner: c"", name: c"file" };
         let failure = Failure { tried: "read", path, role, cause };
         assert_eq!(failure.to_string(), std::format!("cannot read opt/file: {text}{advice}"));
     }

@@ -26,6 +26,11 @@ fn flags_follow_the_rules_of_go() {
         (&["-from", "from"], "missing argument DIR"),
         (&["--"], "missing argument DIR"),
         (&[""], "missing argument DIR"),
+        (&["-remove"], "missing argument DIR"),
+        (&["-remove", "-wait"], "missing argument DIR"),
+        (&["-gate-socket", "/run/api.sock", "-state-dir", "state"], "missing argument DIR"),
+        (&["-gate-socket", "/run/api.sock", "-wait"], "missing argument DIR"),
+        (&["opt", "-remove=yes"], "bad value \"yes\" for flag -remove: it takes false or true"),
         (&["opt", "more"], "unexpected argument \"more\""),
         (&["-from", "from", "opt", "more"], "unexpected argument \"more\""),
         (&["-form", "from", "opt"], "unknown flag \"-form\""),
@@ -43,7 +48,7 @@ fn flags_follow_the_rules_of_go() {
     for help in ["-h", "--h", "-help", "--help"] {
         let end = run(&mut scratch.install(&[help]));
         assert_eq!((end.status, end.err.as_str()), (Some(0), ""));
-        assert!(end.out.starts_with("Usage: bottlerocket-install [flags] DIR\n"));
+        assert!(end.out.starts_with("Usage: bottlerocket-install [flags] [DIR]\n"));
         for part in ["-from DIR", "(default: ", "-help", "-version", "Exit status:", "Example:"] {
             assert!(end.out.contains(part), "{part}");
         }

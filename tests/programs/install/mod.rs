@@ -15,6 +15,8 @@ mod interruptions;
 // Errors of the file system: wrong kinds of files, limits, permissions, full or read-only
 // file systems.
 mod errors;
+// The directory of the state, the link for the gate's socket, removal, waiting.
+mod host;
 
 use crate::common::program_path;
 use std::ffi::OsStr;
