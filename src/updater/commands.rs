@@ -127,16 +127,17 @@ impl Commands {
     /// is sent again is `first` after the first failure, and doubles with each further
     /// one, up to six hours. Another version begins anew.
     ///
-    /// There is no pause for a refresh: without one, another version would not be
-    /// noticed.
+    /// There is no pause for a refresh, without which another version would not be
+    /// noticed, nor for a deactivate: until it succeeds, a reboot starts a version that is
+    /// no longer chosen.
     pub fn failed(&mut self, now: Duration, first: Duration, command: Command, version: &str) {
         let Some(failure) = self.failures.get_mut(command.number()) else { return };
         let same = failure.as_ref().filter(|failure| failure.version == version);
         let pause =
             same.map_or(first, |failure| failure.pause.saturating_mul(2).min(RETRY_MAX.max(first)));
         *failure = match command {
-            Command::Refresh => None,
-            _ => {
+            Command::Refresh | Command::Deactivate => None,
+            Command::Prepare | Command::Activate => {
                 let (version, until) = (copy(version), now.saturating_add(pause));
                 Some(Failure { version, pause, until })
             }

@@ -49,9 +49,9 @@ crate::flags! {
             default "always";
         stage_only: bool = false, "-stage-only",
             "prepare updates, but do not activate them", default "activate them";
-        refresh_ready: bool = false, "-refresh-ready",
-            "if another version is chosen while an update is Ready, replace the update",
-            default "keep it";
+        refresh_ready: bool = true, "-refresh-ready",
+            "while an update is Ready, continue to refresh, and deactivate the update if it is \
+             no longer chosen; =false to leave it alone";
         state_dir: &'a CStr = c"", "-state-dir DIR",
             "keep a file in this directory that records which versions failed to boot, and \
              hold these versions back",

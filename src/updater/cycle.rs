@@ -59,7 +59,7 @@ pub struct Settings {
     pub timeouts: [Duration; Command::ALL.len()],
     /// The pause after a command has failed. It doubles with each failure.
     pub retry_after: Duration,
-    /// Whether an update that is Ready is replaced when another version is chosen.
+    /// Whether an update that is Ready is deactivated once it is no longer chosen.
     pub refresh_ready: bool,
     /// Whether activating is left to others.
     pub stage_only: bool,
@@ -73,7 +73,7 @@ impl Default for Settings {
         Self {
             timeouts: [minutes(1), minutes(30), minutes(1), minutes(1)],
             retry_after: minutes(10),
-            refresh_ready: false,
+            refresh_ready: true,
             stage_only: false,
             windows: Windows::default(),
         }
@@ -205,7 +205,8 @@ impl Context<'_> {
             emit(match last.succeeded() {
                 true => {
                     let version = resulting_version(*command, Some(status), version);
-                    Event::succeeded(*command, version, *took)
+                    let chosen = status.chosen.unwrap_or_default().version;
+                    Event::succeeded(*command, version, chosen, *took)
                 }
                 false => Event::CommandFailed { command: *command, version, last, took: *took },
             });
@@ -521,7 +522,8 @@ impl Cycle {
         }
         self.refreshed |= command == Command::Refresh;
         let version = resulting_version(command, status, &following.sent.version);
-        emit(Event::succeeded(command, version, Some(took)));
+        let chosen = &following.sent.update.chosen.version;
+        emit(Event::succeeded(command, version, chosen, Some(took)));
         self.decide(Waiting::default(), context, status, Some(&following.sent), emit)
     }
 

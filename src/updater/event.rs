@@ -86,6 +86,8 @@ pub enum Event<'a> {
     Deactivated {
         /// The version that was deactivated.
         version: &'a str,
+        /// The version that is chosen in its place; empty if none is chosen any more.
+        chosen: &'a str,
         /// The time from sending the command to its end, if the updater sent it.
         took: Option<Duration>,
     },
@@ -494,7 +496,7 @@ impl EventKind {
             Self::Refreshed => "refreshed",
             Self::Prepared => "prepared",
             Self::Activated => "activated",
-            Self::Deactivated => "deactivated because another version was chosen",
+            Self::Deactivated => "deactivated because the version is no longer chosen",
             Self::CommandFailed => "command failed",
             Self::CommandOverdue => "command timed out; it may still be running",
             Self::CommandVanished => "command ended without a result",
@@ -540,13 +542,19 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The success of `command` with `version`, `took` after it was sent.
-    pub fn succeeded(command: Command, version: &'a str, took: Option<Duration>) -> Self {
+    /// The success of `command` with `version`, `took` after it was sent because
+    /// `chosen` was the chosen version.
+    pub fn succeeded(
+        command: Command,
+        version: &'a str,
+        chosen: &'a str,
+        took: Option<Duration>,
+    ) -> Self {
         match command {
             Command::Refresh => Self::Refreshed { version, took },
             Command::Prepare => Self::Prepared { version, took },
             Command::Activate => Self::Activated { version, took },
-            Command::Deactivate => Self::Deactivated { version, took },
+            Command::Deactivate => Self::Deactivated { version, chosen, took },
         }
     }
 
@@ -634,9 +642,18 @@ impl<'a> Event<'a> {
             }
             Self::Refreshed { version, took }
             | Self::Prepared { version, took }
-            | Self::Activated { version, took }
-            | Self::Deactivated { version, took } => {
+            | Self::Activated { version, took } => {
                 record.text("version", version);
+                add_took(record, took);
+            }
+            Self::Deactivated { version, chosen, took } => {
+                record.text("version", version);
+                if chosen.is_empty() {
+                    record.text("reason", "withdrawn");
+                } else {
+                    record.text("reason", "replaced");
+                    record.text("chosen", chosen);
+                }
                 add_took(record, took);
             }
             Self::CommandFailed { command, version, last, took } => {

@@ -27,8 +27,8 @@ pub struct Inputs<'a> {
     pub status: Option<&'a Status<'a>>,
     /// Whether a refresh has succeeded in this cycle.
     pub refreshed: bool,
-    /// Whether an update that is Ready may be replaced when another version is chosen.
-    /// If not, nothing changes it, because the node may be draining already.
+    /// Whether the node goes on looking while an update is Ready, and deactivates the
+    /// update once it is no longer chosen. If not, nothing changes what is Ready.
     pub refresh_ready: bool,
     /// Whether an activate of what is staged has failed, and no prepare has succeeded
     /// since.
@@ -48,26 +48,28 @@ pub struct Inputs<'a> {
 /// | none | any or none | refresh |
 /// | Ready, without `refresh_ready` | any or none | nothing |
 /// | any, not refreshed in this cycle | any or none | refresh |
-/// | Idle, after a failed refresh | any or none | refresh again |
+/// | Ready | the staged version | nothing |
+/// | Idle, Ready, after a failed refresh | any or none | refresh again |
+/// | Ready | another version, or none | deactivate |
 /// | Idle | any or none | nothing |
-/// | Available, Staged, Ready | none | nothing |
+/// | Available, Staged | none | nothing |
 /// | Available | any | prepare |
 /// | Staged | the staged version, after a failed activate | prepare again |
 /// | Staged | the staged version | activate |
 /// | Staged | another version | prepare again |
-/// | Ready | the staged version | nothing |
-/// | Ready | another version | deactivate |
 ///
-/// A version that is held back is not prepared and not activated, and an update that
-/// is Ready is not deactivated for it. With `stage_only`, nothing is activated. While
-/// all windows are closed, none of these three commands begins.
+/// A version that is held back is not prepared and not activated. With `stage_only`,
+/// nothing is activated, and what others have activated is not deactivated. While all
+/// windows are closed, no prepare and no activate begins. Neither a hold-back nor a
+/// window keeps a node from deactivating: the next reboot must not start a version that
+/// was withdrawn.
 pub fn plan(inputs: Inputs) -> Plan {
     use Command::{Activate, Deactivate, Prepare};
     match by_state(inputs) {
         Plan::Run(Prepare | Activate) if inputs.held_back => Plan::HeldBack,
-        Plan::Run(Deactivate) if inputs.held_back => Plan::Ready,
+        Plan::Run(Deactivate) if inputs.stage_only => Plan::Ready,
         Plan::Run(Activate) if inputs.stage_only => Plan::Staged,
-        Plan::Run(Prepare | Activate | Deactivate) if inputs.closed => Plan::Closed,
+        Plan::Run(Prepare | Activate) if inputs.closed => Plan::Closed,
         plan => plan,
     }
 }
@@ -81,20 +83,19 @@ fn by_state(inputs: Inputs) -> Plan {
         return Plan::Run(Command::Refresh);
     }
     let chosen_is_staged = status.chosen == status.staged;
+    let refresh_failed = status.last_command.as_ref().is_some_and(is_failed_refresh);
     match (status.state, status.chosen.is_some()) {
-        // A failed refresh leaves the state Idle, whatever is on offer.
-        (State::Idle, _) if status.last_command.as_ref().is_some_and(is_failed_refresh) => {
-            Plan::Run(Command::Refresh)
-        }
-        (State::Ready, false) => Plan::Ready,
+        (State::Ready, true) if chosen_is_staged => Plan::Ready,
+        // A failed refresh says nothing about what is on offer. It leaves an Available
+        // update Idle, and a Ready one with the choice of an earlier refresh.
+        (State::Idle | State::Ready, _) if refresh_failed => Plan::Run(Command::Refresh),
+        (State::Ready, _) => Plan::Run(Command::Deactivate),
         (State::Idle, _) | (_, false) => Plan::Nothing,
         (State::Available, true) => Plan::Run(Command::Prepare),
         (State::Staged, true) if chosen_is_staged && !inputs.activate_failed => {
             Plan::Run(Command::Activate)
         }
         (State::Staged, true) => Plan::Run(Command::Prepare),
-        (State::Ready, true) if chosen_is_staged => Plan::Ready,
-        (State::Ready, true) => Plan::Run(Command::Deactivate),
     }
 }
 

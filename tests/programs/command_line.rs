@@ -36,7 +36,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 4] = [
             ("-jitter DURATION", "a tenth of the interval, at most 1m"),
             ("-window WINDOW", "always"),
             ("-stage-only", "activate them"),
-            ("-refresh-ready", "keep it"),
+            ("-refresh-ready", "true"),
             ("-state-dir DIR", "keep no record"),
             ("-retry-failed-boot DURATION", "24h"),
             ("-metrics-address ADDRESS", "off"),
@@ -275,7 +275,7 @@ fn flags_are_given_as_in_go() {
     for (name, more) in [
         ("checker", &["-timeout=20s"][..]),
         ("reboot", &["--timeout", "1m30s"]),
-        ("updater", &["-one-time"]),
+        ("updater", &["-one-time", "-refresh-ready=false"]),
     ] {
         for (flag, separate) in
             [("-socket", true), ("-socket", false), ("--socket", true), ("--socket", false)]

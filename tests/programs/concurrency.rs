@@ -47,12 +47,12 @@ struct Check {
 }
 
 impl Watched {
-    fn new(options: Options, refresh_ready: bool) -> Self {
+    fn new(options: Options, may_replace: bool) -> Self {
         let node = Node::start(options);
         let harm = Arc::new(Mutex::new(Vec::new()));
         let found = harm.clone();
         node.before_each(move |node, request| {
-            if let Some(description) = harm_of(node, request, refresh_ready) {
+            if let Some(description) = harm_of(node, request, may_replace) {
                 found.lock().unwrap().push(description);
             }
         });
@@ -141,7 +141,7 @@ fn is_ready(node: &Simulated, version: &str) -> bool {
 }
 
 /// Describes the harm that an updater's request does at this moment, if it does.
-fn harm_of(node: &Simulated, request: &Request, refresh_ready: bool) -> Option<String> {
+fn harm_of(node: &Simulated, request: &Request, may_replace: bool) -> Option<String> {
     let is = |action: Action| request.method == "POST" && request.path == action.path();
     let status = node.status();
     let staged = status.and_then(|status| status.staging.as_ref()).map(|staged| &staged.image);
@@ -150,7 +150,7 @@ fn harm_of(node: &Simulated, request: &Request, refresh_ready: bool) -> Option<S
     let wrong = is(Action::Reboot)
         || is(Activate) && (staged.is_none() || staged != chosen)
         || is(Prepare) && chosen.is_none()
-        || is(Deactivate) && (!refresh_ready || state == Some(State::Ready) && staged == chosen);
+        || is(Deactivate) && (!may_replace || state == Some(State::Ready) && staged == chosen);
     wrong.then(|| format!("{request:?} in {state:?}, chosen {chosen:?}, staged {staged:?}"))
 }
 
@@ -285,7 +285,7 @@ fn two_updaters_replace_a_ready_version_once() {
     let options = Options { prepare_time: long, activate_time: long, ..options() };
     let watched = Watched::new(options, true);
     watched.checked(Duration::from_millis(20), || {
-        let updaters = [(); 2].map(|()| watched.updater(&["-refresh-ready"]));
+        let updaters = [(); 2].map(|()| watched.updater(&[]));
         watched.wait_for_ready("1.26.1");
         watched.offer("1.26.2");
         watched.wait_for_ready("1.26.2");

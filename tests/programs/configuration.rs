@@ -18,7 +18,7 @@ const FLAGS: [(&str, &str, &str, &str); 20] = [
     ("jitter", "90s", "1m30s", "1m"),
     ("window", "Mon-Fri 22:00-04:00; Sat 0:00-24:00", "Mon-Fri 22:00-04:00; Sat 0:00-24:00", ""),
     ("stage-only", "true", "true", "false"),
-    ("refresh-ready", "true", "true", "false"),
+    ("refresh-ready", "false", "false", "true"),
     ("state-dir", "/state", "/state", ""),
     ("retry-failed-boot", "never", "never", "24h"),
     ("metrics-address", ":8080", ":8080", "off"),
@@ -240,7 +240,7 @@ fn daemon_logs_when_the_first_cycle_begins() {
 
 /// The time of day after this number of hours, in whole minutes, and the same time since
 /// the Unix epoch.
-fn minutes_from_now(hours: u64) -> (String, Duration) {
+pub(crate) fn minutes_from_now(hours: u64) -> (String, Duration) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let minutes = now.as_secs() / 60 + 60 * hours;
     let day = minutes % (24 * 60);

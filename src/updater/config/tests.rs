@@ -51,7 +51,7 @@ fn defaults() {
 
     let settings = options.settings();
     assert_eq!(settings.timeouts, [minutes(1), minutes(30), minutes(1), minutes(1)]);
-    assert_eq!((settings.refresh_ready, settings.stage_only), (false, false));
+    assert_eq!((settings.refresh_ready, settings.stage_only), (true, false));
     assert_eq!(settings.windows, Windows::new());
 }
 
@@ -84,7 +84,7 @@ fn each_flag_reaches_the_daemon() {
             "-jitter=0",
             "-window=Sat 1:00-2:00",
             "-stage-only",
-            "-refresh-ready",
+            "-refresh-ready=false",
             "-give-up=0",
             "-refresh-timeout=1s",
             "-prepare-timeout=2s",
@@ -100,7 +100,7 @@ fn each_flag_reaches_the_daemon() {
     assert_eq!(schedule.give_up, Duration::ZERO);
     let settings = options.settings();
     assert_eq!(settings.timeouts, [1, 2, 3, 4].map(Duration::from_secs));
-    assert_eq!((settings.refresh_ready, settings.stage_only), (true, true));
+    assert_eq!((settings.refresh_ready, settings.stage_only), (false, true));
     let mut windows = Windows::new();
     windows.add(b"Sat 1:00-2:00").unwrap();
     assert_eq!(settings.windows, windows);

@@ -58,7 +58,7 @@ fn longest_records_fit() {
         Event::Started { socket: &path, interval: LONG },
         Event::LockHeld,
         Event::Preparing(&update),
-        Event::Deactivated { version: QUOTES, took: Some(LONG) },
+        Event::Deactivated { version: QUOTES, chosen: QUOTES, took: Some(LONG) },
         Event::CommandFailed { command, version: QUOTES, last: &last_command, took: Some(LONG) },
         Event::CommandOverdue { command, version: QUOTES, timeout: LONG },
         Event::CommandVanished { command, version: QUOTES },
@@ -157,7 +157,7 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         (Event::Refreshed { version: "", took: Some(LONG) }, "refreshed", none),
         (Event::Prepared { version: "", took: Some(LONG) }, "prepared", none),
         (Event::Activated { version: "", took: Some(LONG) }, "activated", none),
-        (Event::Deactivated { version: "", took: Some(LONG) }, "deactivated", none),
+        (Event::Deactivated { version: "", chosen: "", took: Some(LONG) }, "deactivated", none),
         (
             Event::CommandFailed {
                 command: prepare,

@@ -121,11 +121,10 @@ fn state_decides_after_the_refresh() {
             (Staged, chosen, staged) if *chosen == old && *staged == old => run(Activate),
             (Staged, chosen, staged) if *chosen == new && *staged == new => run(Activate),
             (Staged, Some(_), Some(_)) => run(Prepare),
-            (Ready, None, _) => Plan::Ready,
-            (Ready, Some(_), None) => run(Deactivate),
-            (Ready, chosen, staged) if *chosen == old && *staged == new => run(Deactivate),
-            (Ready, chosen, staged) if *chosen == new && *staged == old => run(Deactivate),
-            (Ready, Some(_), Some(_)) => Plan::Ready,
+            (Ready, chosen, staged) if *chosen == old && *staged == old => Plan::Ready,
+            (Ready, chosen, staged) if *chosen == new && *staged == new => Plan::Ready,
+            (Ready, _, _) if refresh_failed => run(Refresh),
+            (Ready, _, _) => run(Deactivate),
         };
         assert_eq!(decide(&status, true, true), expected, "{status:?}");
         if status.state != Ready {
@@ -167,8 +166,26 @@ fn another_variant_or_architecture_is_another_image() {
     }
 }
 
+/// Only a refresh of this cycle that succeeded, and that no failed one has followed, leads
+/// to a deactivate.
 #[test]
-fn limits_stop_only_commands_that_change_the_node() {
+fn failed_refresh_never_leads_to_a_deactivate() {
+    let refresh_failed = [Some(command("refresh", "Failed")), Some(command("refresh", "Unknown"))];
+    for status in all_statuses() {
+        for activate_failed in BOTH {
+            let early = decide_after(activate_failed, &status, false, true);
+            assert_ne!(early, Plan::Run(Command::Deactivate), "{status:?}");
+            for last_command in refresh_failed {
+                let status = Status { last_command, ..status };
+                let plan = decide_after(activate_failed, &status, true, true);
+                assert_ne!(plan, Plan::Run(Command::Deactivate), "{status:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn limits_stop_only_prepares_and_activates() {
     use Command::{Activate, Deactivate, Prepare, Refresh};
     let looks = [(false, false), (true, false), (true, true)];
     for (status, activate_failed) in
@@ -195,13 +212,12 @@ fn limits_stop_only_commands_that_change_the_node() {
                     Plan::Run(Activate) if held_back => Plan::HeldBack,
                     Plan::Run(Activate) if stage_only => Plan::Staged,
                     Plan::Run(Activate) if closed => Plan::Closed,
-                    Plan::Run(Deactivate) if held_back => Plan::Ready,
-                    Plan::Run(Deactivate) if closed => Plan::Closed,
+                    Plan::Run(Deactivate) if stage_only => Plan::Ready,
                     _ => free,
                 };
                 assert_eq!(limited, expected, "{status:?}");
-                let is_changing = matches!(limited, Plan::Run(command) if command != Refresh);
-                assert!(!is_changing || !(held_back || closed));
+                let begins = matches!(limited, Plan::Run(Prepare | Activate));
+                assert!(!begins || !(held_back || closed));
             }
         }
     }

@@ -48,7 +48,12 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 36] = [
     ("refreshed", "debug", "refreshed", "version took"),
     ("prepared", "info", "prepared", "version took"),
     ("activated", "info", "activated", "version took"),
-    ("deactivated", "info", "deactivated because another version was chosen", "version took"),
+    (
+        "deactivated",
+        "info",
+        "deactivated because the version is no longer chosen",
+        "version reason chosen took",
+    ),
     ("command_failed", "error", "command failed", "command version status exit_status took stderr"),
     (
         "command_overdue",
@@ -173,13 +178,15 @@ impl Record {
         assert_eq!((self.get("level"), self.get("msg")), (level, message), "{self:?}");
         let fields = fields.split_whitespace();
         // A failed command may have no exit status. A refresh has no version. A command from
-        // before the start has no time. A call has either an answer or an error.
+        // before the start has no time. A call has either an answer or an error. A version
+        // that was withdrawn has no other one in its place.
         let refreshes = self.get("command") == "refresh";
         let outcomes = ["refreshed", "prepared", "activated", "deactivated", "command_failed"];
         let is_outcome = outcomes.contains(&self.get("event"));
         let is_optional = |field: &&str| match *field {
             "exit_status" | "answer" | "error" => true,
             "version" => refreshes,
+            "chosen" => self.get("reason") == "withdrawn",
             "took" => is_outcome,
             _ => false,
         };

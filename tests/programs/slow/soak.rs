@@ -5,7 +5,7 @@ use crate::common::daemon::{LONG, Running};
 use crate::common::exposition::Page;
 use crate::common::records::{Format, Record};
 use crate::common::{Directory, Node, run};
-use bottlerocket_simulator::Command::{self as Action, Activate, Deactivate, Prepare, Refresh};
+use bottlerocket_simulator::Command::{self as Action, Activate, Prepare, Refresh};
 use bottlerocket_simulator::{EventKind, Fault, Lock, Options, Rule, Simulator, State, Then};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -146,12 +146,12 @@ impl Day {
         node.set_lock(None);
         wait_for_cycles(updater, 2);
 
-        // An update that another client deactivates.
+        // An update that is withdrawn.
         self.offer(&[&format!("1.27.{round}")]);
         updater.wait_for("event=ready");
         wait_for_cycles(updater, 2);
         self.offer(&[]);
-        node.run(Deactivate).unwrap();
+        updater.wait_for("event=deactivated");
         updater.wait_for("event=nothing_to_do");
         assert_eq!(self.files(), ["state"]);
     }

@@ -25,7 +25,7 @@ fn state_file_is_for_owner_and_group_and_written_only_on_changes() {
     let before = inode();
     // Unchanged state is not written again.
     node.cycle(&[]);
-    node.cycle(&["-refresh-ready"]);
+    node.cycle(&["-refresh-ready=false"]);
     assert_eq!((fs::read_to_string(node.file()).unwrap(), inode()), (file, before));
     let names: Vec<_> = fs::read_dir(node.state_dir()).unwrap().collect();
     assert_eq!(names.len(), 1);

@@ -24,7 +24,7 @@ fn broken_version_is_retried_after_each_boot_without_a_state_directory() {
 fn broken_version_is_tried_once_with_a_state_directory() {
     let node = StatefulNode::broken();
     assert_eq!(node.cycle(&[]), WHOLE_UPDATE);
-    // In the state Ready, the updater only reads the status.
+    // The version is still chosen, so it stays Ready.
     assert_eq!(node.cycle(&[]), [READY]);
     node.reboot();
     let outcome = node.cycle(&[]);
@@ -48,6 +48,33 @@ fn broken_version_is_tried_once_with_a_state_directory() {
                    before=1.26.0";
     assert_eq!(outcome[0], updated);
     assert_eq!(node.prepares(), 2);
+}
+
+/// A hold-back does not keep a node from deactivating what is no longer chosen, whether the
+/// version that is held back is the one that is Ready, or the one that is chosen.
+#[test]
+fn ready_update_is_deactivated_while_a_version_is_held_back() {
+    let deactivated = "info: deactivated because the version is no longer chosen ";
+    let node = StatefulNode::broken();
+    node.cycle(&[]);
+    node.reboot();
+    assert_eq!(node.cycle(&[])[0], ROLLED_BACK);
+    node.offer(&["1.26.1", "1.26.2"]);
+    assert_eq!(node.cycle(&[]).len(), 4);
+    // 1.26.2 is withdrawn.
+    node.offer(&["1.26.1"]);
+    let outcome = node.cycle(&[]);
+    let replaced = format!("{deactivated}version=1.26.2 reason=replaced chosen=1.26.1 took=_");
+    assert_eq!(outcome[0], replaced);
+    is_held_back(&outcome[1..]);
+    // An operator activates the version that is held back, and it is withdrawn.
+    node.node.run(Prepare).unwrap();
+    node.node.run(Activate).unwrap();
+    assert_eq!(node.cycle(&[]), [READY]);
+    node.offer(&[]);
+    let outcome = node.cycle(&[]);
+    assert_eq!(outcome[0], format!("{deactivated}version=1.26.1 reason=withdrawn took=_"));
+    assert_eq!(node.node.look(|view| view.node.state()), Some(State::Staged));
 }
 
 #[test]

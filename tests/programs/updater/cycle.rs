@@ -1,17 +1,15 @@
 //! One cycle: the updates, other clients, refusals.
 
 use super::{
-    ACTIVATED, ACTIVATED_BEFORE, BUSY, FOUND, NOTHING, Node, PREPARED, PREPARED_BEFORE, READY,
-    WHOLE_UPDATE, instant, side_by_side,
+    ACTIVATED, ACTIVATED_2, ACTIVATED_BEFORE, BUSY, FOUND, FOUND_2, NOT_CHOSEN_STAGED, NOTHING,
+    NOTHING_STAGED, Node, PREPARED, PREPARED_2, PREPARED_BEFORE, READY, READY_2, REPLACED,
+    WHOLE_UPDATE, WITHDRAWN, instant, side_by_side,
 };
 use crate::common::daemon::Running;
 use bottlerocket_simulator::Command::{Activate, Deactivate, Prepare, Refresh};
 use bottlerocket_simulator::State::{self, Staged};
 use bottlerocket_simulator::{Fault, Lock, MANUAL, Rule};
 use rustix::process::Signal;
-
-const NOTHING_STAGED: &str = "info: nothing to do state=Staged running=1.26.0 \
-                              variant=aws-k8s-1.30 arch=x86_64";
 
 #[test]
 fn one_cycle_updates_a_node_from_every_state() {
@@ -115,15 +113,48 @@ fn one_cycle_updates_a_node_from_every_state() {
             &["GET 200", "refresh 204", "GET 200"],
             &[NOTHING_STAGED],
         ),
-        ("Ready", |node| node.run(&[Refresh, Prepare, Activate]), &["GET 200"], &[READY]),
+        (
+            "Ready",
+            |node| node.run(&[Refresh, Prepare, Activate]),
+            &["GET 200", "refresh 204", "GET 200"],
+            &[READY],
+        ),
+        (
+            "Ready, but withdrawn",
+            |node| {
+                node.run(&[Refresh, Prepare, Activate]);
+                node.simulator.change(|node, _| node.options.offer.clear());
+            },
+            &["GET 200", "refresh 204", "GET 200", "deactivate 204", "GET 200"],
+            &[WITHDRAWN, NOTHING_STAGED],
+        ),
+        (
+            "Ready, but locked to the running version",
+            |node| {
+                node.run(&[Refresh, Prepare, Activate]);
+                node.simulator.change(|node, _| node.options.version_lock = "1.26.0".into());
+            },
+            &["GET 200", "refresh 204", "GET 200", "deactivate 204", "GET 200"],
+            &[WITHDRAWN, NOT_CHOSEN_STAGED],
+        ),
         (
             "Ready, but another version is chosen",
             |node| {
                 node.run(&[Refresh, Prepare, Activate]);
                 node.simulator.change(|node, _| node.options.offer.push("1.26.2".into()));
             },
-            &["GET 200"],
-            &[READY],
+            &[
+                "GET 200",
+                "refresh 204",
+                "GET 200",
+                "deactivate 204",
+                "GET 200",
+                "prepare 204",
+                "GET 200",
+                "activate 204",
+                "GET 200",
+            ],
+            &[REPLACED, FOUND_2, PREPARED_2, ACTIVATED_2, READY_2],
         ),
     ];
     side_by_side(cases, |(name, setup, requests, summary)| {
@@ -136,40 +167,6 @@ fn one_cycle_updates_a_node_from_every_state() {
         let state = outcome.records.last().unwrap().get("state");
         assert_eq!(node.state().map(State::name), Some(state), "{name}");
     });
-}
-
-#[test]
-fn ready_update_is_replaced_only_with_refresh_ready() {
-    let node = Node::new(instant());
-    node.run(&[Refresh, Prepare, Activate]);
-    node.one_time(&["-refresh-ready"]).is(0, &[READY]);
-    assert_eq!(node.requests(), ["GET 200", "refresh 204", "GET 200"]);
-
-    node.simulator.change(|node, _| node.options.offer.push("1.26.2".into()));
-    node.one_time(&["-refresh-ready"]).is(
-        0,
-        &[
-            "info: deactivated because another version was chosen version=1.26.1 took=_",
-            "info: update found, preparing it running=1.26.0 version=1.26.2 \
-             variant=aws-k8s-1.30 arch=x86_64",
-            "info: prepared version=1.26.2 took=_",
-            "info: activated version=1.26.2 took=_",
-            "info: ready, waiting for the reboot state=Ready next=1.26.2 running=1.26.0 \
-             variant=aws-k8s-1.30 arch=x86_64",
-        ],
-    );
-    let second = [
-        "GET 200",
-        "refresh 204",
-        "GET 200",
-        "deactivate 204",
-        "GET 200",
-        "prepare 204",
-        "GET 200",
-        "activate 204",
-        "GET 200",
-    ];
-    assert_eq!(node.requests()[3..], second);
 }
 
 /// The updater waits for a command that another client has started, and continues from its
@@ -204,9 +201,8 @@ fn running_command_of_another_client_is_waited_for() {
             // The number of these requests depends on the speed of the machine.
             requests.retain(|request| request != "GET 423");
             let own = format!("{} 204", action.name());
-            let looks_and_refreshes = &["GET 200", "refresh 204", "GET 200"];
-            let begin = if action == Activate { &["GET 200"][..] } else { looks_and_refreshes };
-            let expected: Vec<&str> = [&[own.as_str()], begin, rest].concat();
+            let begin = &["GET 200", "refresh 204", "GET 200"];
+            let expected: Vec<&str> = [&[own.as_str()], &begin[..], rest].concat();
             assert_eq!(requests, expected, "{}", action.name());
         },
     );

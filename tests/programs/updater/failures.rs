@@ -46,7 +46,7 @@ fn failure_is_logged_in_one_readable_line() {
                         node.options.offer = vec!["1.26.2".into()];
                     }
                 });
-                let arguments = ["-one-time", "-refresh-ready", "-log-format", format.name()];
+                let arguments = ["-one-time", "-log-format", format.name()];
                 let outcome = Outcome::of(run(&mut node.updater(&arguments)), format);
                 assert_eq!(outcome.status, Some(3));
                 let (last, others) = outcome.records.split_last().unwrap();

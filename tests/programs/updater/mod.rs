@@ -2,6 +2,8 @@
 
 // One cycle: the updates, other clients, refusals.
 mod cycle;
+// A version that is Ready and no longer chosen.
+mod withdrawn;
 // Failed commands, timeouts, unusable answers.
 mod failures;
 // The daemon: its cycles, API restarts, giving up.
@@ -153,6 +155,30 @@ const READY: &str = "info: ready, waiting for the reboot state=Ready next=1.26.1
 
 const NOTHING: &str = "info: nothing to do state=Idle running=1.26.0 variant=aws-k8s-1.30 \
                        arch=x86_64";
+
+const FOUND_2: &str = "info: update found, preparing it running=1.26.0 version=1.26.2 \
+                       variant=aws-k8s-1.30 arch=x86_64";
+
+const PREPARED_2: &str = "info: prepared version=1.26.2 took=_";
+
+const ACTIVATED_2: &str = "info: activated version=1.26.2 took=_";
+
+const READY_2: &str = "info: ready, waiting for the reboot state=Ready next=1.26.2 \
+                       running=1.26.0 variant=aws-k8s-1.30 arch=x86_64";
+
+const NOTHING_STAGED: &str = "info: nothing to do state=Staged running=1.26.0 \
+                              variant=aws-k8s-1.30 arch=x86_64";
+
+/// The node is locked to its version.
+const NOT_CHOSEN_STAGED: &str = "info: newer versions are offered, none is chosen: version-lock \
+                                 or wave? state=Staged offered=1.26.1 running=1.26.0 \
+                                 variant=aws-k8s-1.30 arch=x86_64";
+
+const WITHDRAWN: &str = "info: deactivated because the version is no longer chosen \
+                         version=1.26.1 reason=withdrawn took=_";
+
+const REPLACED: &str = "info: deactivated because the version is no longer chosen \
+                        version=1.26.1 reason=replaced chosen=1.26.2 took=_";
 
 const BUSY: &str = "info: an update command is running, waiting for it";
 

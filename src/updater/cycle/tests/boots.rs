@@ -83,16 +83,23 @@ fn version_that_did_not_boot_is_held_back() {
         ]);
         again.ends(End::Waiting);
     }
-    // It does not replace an update that is Ready.
-    let ready_2 = READY.replace("1.26.1", "1.26.2");
+    // If it is chosen in place of an update that is Ready, that update is deactivated:
+    // it may have been withdrawn.
+    let held = HELD_BACK.replace("24h", "23h59m59s");
+    let deactivated = format!(
+        "info msg=\"deactivated because the version is no longer chosen\" version=1.26.2 \
+         reason=replaced chosen=1.26.1 took=200ms\n{held}"
+    );
     let mut again = next_boot(&second, "third", Some(24 * HOUR));
-    again.settings.refresh_ready = true;
+    again.now += Duration::from_millis(100);
     again.rows(&[
         ("status", 0, "Ready 1.26.1 1.26.2 activate@1", ""),
         ("refresh", 0, "204", ""),
-        ("status", 200, "Ready 1.26.1 1.26.2 refresh@2", forever(&ready_2)),
+        ("status", 200, "Ready 1.26.1 1.26.2 refresh@2", ""),
+        ("deactivate", 0, "204", ""),
+        ("status", 200, "Staged 1.26.1 1.26.2 deactivate@3", forever(&deactivated)),
     ]);
-    again.ends(End::Done);
+    again.ends(End::Waiting);
 }
 
 #[test]
@@ -145,8 +152,7 @@ fn activation_is_remembered_unless_it_was_refused() {
 #[test]
 fn refused_refresh_does_not_take_back_an_activation() {
     for text in ["423", "409 why", "500 why", "refused", "unsent"] {
-        let settings = Settings { refresh_ready: true, ..Settings::default() };
-        let first = activated(settings);
+        let first = activated(Settings::default());
         let mut again = next_boot(&first, "first", Some(24 * HOUR));
         again.row(("status", 0, "Ready 1.26.1 1.26.1 activate@3", ""));
         assert_eq!(again.next, Step::Call(Call::Start(Command::Refresh), Duration::ZERO));

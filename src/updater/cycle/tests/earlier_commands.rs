@@ -98,8 +98,7 @@ fn failure_from_before_the_start_is_reported_once() {
         ("Idle", ""),
         ("Idle - - invented!Failed@1", ""),
     ] {
-        let settings = Settings { refresh_ready: true, ..Settings::default() };
-        let mut script = Script::new(settings);
+        let mut script = Script::new(Settings::default());
         script.row(("status", 0, status, logged));
         // It is reported once.
         script.rows(&[("refresh", 0, "423", BUSY), ("status", 200, status, "")]);
@@ -123,9 +122,13 @@ fn command_that_was_running_at_the_start_is_reported() {
     }
     let activated = "info msg=activated version=1.26.1\n";
     let logged = format!("{activated}{READY}");
-    let mut script = Script::new(Settings::default());
-    script.row(("status", 0, "423", BUSY));
-    script.row(("status", 200, "Ready 1.26.1 1.26.1 activate@1", forever(&logged)));
+    play_hands_off(
+        &[
+            ("status", 0, "423", BUSY),
+            ("status", 200, "Ready 1.26.1 1.26.1 activate@1", forever(&logged)),
+        ],
+        End::Done,
+    );
 }
 
 #[test]

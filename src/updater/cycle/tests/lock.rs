@@ -41,7 +41,7 @@ fn held_lock_is_waited_for_at_every_point() {
         End::Done,
     );
     // While another client deactivates, which the cycle was about to do.
-    play_refresh_ready(
+    play(
         &[
             ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
             ("refresh", 0, "204", ""),

@@ -199,9 +199,10 @@ fn play(rows: &[Row], end: End) {
     Script::new(Settings::default()).rows(rows).ends(end);
 }
 
+/// With `-refresh-ready=false`.
 #[track_caller]
-fn play_refresh_ready(rows: &[Row], end: End) {
-    let settings = Settings { refresh_ready: true, ..Settings::default() };
+fn play_hands_off(rows: &[Row], end: End) {
+    let settings = Settings { refresh_ready: false, ..Settings::default() };
     Script::new(settings).rows(rows).ends(end);
 }
 

@@ -29,7 +29,7 @@ fn refused_command_leads_to_a_new_decision() {
         ],
         End::Done,
     );
-    play_refresh_ready(
+    play(
         &[
             ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
             ("refresh", 0, "204", ""),
@@ -94,7 +94,7 @@ fn failed_command_ends_the_cycle() {
         ("status", 200, "Staged 1.26.1 1.26.1 activate!Failed@3", with_exit("activate")),
     ]);
     script.ends(End::Failed);
-    play_refresh_ready(
+    play(
         &[
             ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
             ("refresh", 0, "204", ""),
@@ -257,11 +257,8 @@ fn command_that_takes_too_long_times_out() {
 
 #[test]
 fn each_command_has_its_own_timeout() {
-    let settings = Settings {
-        timeouts: [1, 2, 3, 4].map(Duration::from_secs),
-        refresh_ready: true,
-        ..Settings::default()
-    };
+    let settings =
+        Settings { timeouts: [1, 2, 3, 4].map(Duration::from_secs), ..Settings::default() };
     let overdue = |command: &str, timeout: &str| {
         // A refresh is about no version.
         let version = if command == "refresh" { "" } else { " version=1.26.1" };

@@ -88,18 +88,18 @@ fn refreshed_event_has_the_chosen_version() {
 }
 
 #[test]
-fn ready_node_is_only_read() {
+fn ready_node_is_only_read_without_refresh_ready() {
     for status in [
         "Ready 1.26.1 1.26.1 activate@3",
         "Ready 1.26.2 1.26.1 refresh@4",
         "Ready - 1.26.1 refresh!Failed@4",
         "Ready - 1.26.1",
     ] {
-        play(&[("status", 0, status, READY)], End::Done);
+        play_hands_off(&[("status", 0, status, READY)], End::Done);
     }
     // Also while a command runs that is older than the updater. Its outcome is logged.
     let logged = format!("info msg=activated version=1.26.1\n{READY}");
-    play(
+    play_hands_off(
         &[
             ("status", 0, "423", BUSY),
             ("status", 200, "423", ""),
@@ -109,9 +109,12 @@ fn ready_node_is_only_read() {
     );
 }
 
+const DEACTIVATED: &str = "info msg=\"deactivated because the version is no longer chosen\" \
+                           version=1.26.1 reason=withdrawn took=200ms";
+
 #[test]
-fn refresh_ready_replaces_an_update_that_is_ready() {
-    play_refresh_ready(
+fn ready_node_is_refreshed_and_keeps_a_version_that_is_still_chosen() {
+    play(
         &[
             ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
             ("refresh", 0, "204", ""),
@@ -119,16 +122,37 @@ fn refresh_ready_replaces_an_update_that_is_ready() {
         ],
         End::Done,
     );
-    // No version is chosen any more: the update stays Ready.
-    play_refresh_ready(
+}
+
+#[test]
+fn version_that_was_withdrawn_is_deactivated() {
+    let logged = format!("{DEACTIVATED}\n{NOTHING_STAGED}");
+    let rest: [Row; 2] = [
+        ("deactivate", 0, "204", ""),
+        ("status", 200, "Staged - 1.26.1 deactivate@3", forever(&logged)),
+    ];
+    let refreshed: [Row; 3] = [
+        ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Ready - 1.26.1 refresh@2", ""),
+    ];
+    play(&[&refreshed[..], &rest].concat(), End::Done);
+    // The status has not shown a choice for long.
+    play(
         &[
-            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
-            ("refresh", 0, "204", ""),
-            ("status", 200, "Ready - 1.26.1 refresh@2", READY),
+            ("status", 0, "Ready - 1.26.1", ""),
+            refreshed[1],
+            ("status", 200, "Ready - 1.26.1 refresh@2", ""),
+            rest[0],
+            rest[1],
         ],
         End::Done,
     );
-    play_refresh_ready(
+}
+
+#[test]
+fn version_that_is_no_longer_chosen_is_replaced() {
+    play(
         &[
             ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
             ("refresh", 0, "204", ""),
@@ -138,8 +162,8 @@ fn refresh_ready_replaces_an_update_that_is_ready() {
                 "status",
                 200,
                 "Staged 1.26.2 1.26.1 deactivate@3",
-                "info msg=\"deactivated because another version was chosen\" version=1.26.1 \
-                 took=200ms",
+                "info msg=\"deactivated because the version is no longer chosen\" \
+                 version=1.26.1 reason=replaced chosen=1.26.2 took=200ms",
             ),
             ("prepare", 0, "204", FOUND_2),
             ("status", 200, "Staged 1.26.2 1.26.2 prepare@4", PREPARED_2),
@@ -148,6 +172,62 @@ fn refresh_ready_replaces_an_update_that_is_ready() {
         ],
         End::Done,
     );
+}
+
+/// A refresh that fails keeps the choice of an earlier one, which says nothing about what
+/// is on offer now.
+#[test]
+fn failed_refresh_does_not_deactivate() {
+    let failed = "error msg=\"command failed\" command=refresh status=Failed exit_status=1 \
+                  took=200ms stderr=\"no space \\\"left\\\" on device\"";
+    for status in ["Ready - 1.26.1", "Ready 1.26.2 1.26.1", "Ready 1.26.1 1.26.1"] {
+        let [before, after] =
+            ["activate@1", "refresh!Failed@2"].map(|last| forever(&format!("{status} {last}")));
+        play(
+            &[("status", 0, before, ""), ("refresh", 0, "204", ""), ("status", 200, after, failed)],
+            End::Failed,
+        );
+    }
+    // Another client's refresh fails before the deactivate. The next one decides.
+    play(
+        &[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready - 1.26.1 refresh@2", ""),
+            ("deactivate", 0, "423", BUSY),
+            ("status", 400, "Ready - 1.26.1 refresh!Failed@3", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.1 1.26.1 refresh@4", READY),
+        ],
+        End::Done,
+    );
+}
+
+#[test]
+fn failed_deactivate_is_repeated_in_each_cycle() {
+    let failed = "error msg=\"command failed\" command=deactivate version=1.26.1 status=Failed \
+                  exit_status=1 took=200ms stderr=\"no space \\\"left\\\" on device\"";
+    let mut script = Script::new(Settings::default());
+    for _ in 0..5 {
+        script.rows(&[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready - 1.26.1 refresh@2", ""),
+            ("deactivate", 0, "204", ""),
+            ("status", 200, "Ready - 1.26.1 deactivate!Failed@3", failed),
+        ]);
+        script.ends(End::Failed);
+        script = next_cycle(script);
+    }
+    let logged = format!("{DEACTIVATED}\n{NOTHING_STAGED}");
+    script.rows(&[
+        ("status", 0, "Ready - 1.26.1 deactivate!Failed@3", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Ready - 1.26.1 refresh@4", ""),
+        ("deactivate", 0, "204", ""),
+        ("status", 200, "Staged - 1.26.1 deactivate@5", forever(&logged)),
+    ]);
+    script.ends(End::Done);
 }
 
 #[test]
@@ -176,8 +256,17 @@ fn stage_only_ends_when_the_update_is_staged() {
         ("status", 200, "Staged 1.26.2 1.26.1 refresh@3", ""),
         ("prepare", 0, "204", FOUND_2),
     ]);
-    // Another client has activated it.
-    Script::new(settings).row(("status", 0, "Ready 1.26.1 1.26.1 activate@3", READY));
+    // Another client has activated it. Nobody else may take that back.
+    for chosen in ["1.26.1", "1.26.2", "-"] {
+        let status = format!("Ready {chosen} 1.26.1 refresh@4");
+        let mut script = Script::new(settings.clone());
+        script.rows(&[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@3", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, forever(&status), READY),
+        ]);
+        script.ends(End::Done);
+    }
 }
 
 #[test]

@@ -52,20 +52,6 @@ fn only_a_refresh_begins_outside_of_the_windows() {
             ("status", 200, "Staged 1.26.1 1.26.0 refresh@2", CLOSED_STAGED),
         ])
         .ends(End::Waiting);
-    let settings = Settings { windows: open_in(60), refresh_ready: true, ..Settings::default() };
-    Script::new(settings)
-        .rows(&[
-            ("status", 0, "Ready 1.26.1 1.26.0 activate@1", ""),
-            ("refresh", 0, "204", ""),
-            (
-                "status",
-                200,
-                "Ready 1.26.1 1.26.0 refresh@2",
-                "info msg=\"update is waiting for the next window\" state=Ready \
-                 version=1.26.1 opens=1970-01-02T01:00:00.000Z",
-            ),
-        ])
-        .ends(End::Waiting);
     // Nodes without an update do not wait for a window.
     for (status, logged) in [
         ("Idle - - refresh@1", NOTHING),
@@ -77,8 +63,40 @@ fn only_a_refresh_begins_outside_of_the_windows() {
         script.row(("status", 200, status, logged)).ends(End::Done);
     }
     in_window(open_in(60))
-        .row(("status", 0, "Ready 1.26.1 1.26.1 activate@1", READY))
+        .rows(&[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.1 1.26.1 refresh@2", READY),
+        ])
         .ends(End::Done);
+}
+
+#[test]
+fn version_that_is_no_longer_chosen_is_deactivated_outside_of_the_windows() {
+    let deactivated = "info msg=\"deactivated because the version is no longer chosen\" \
+                       version=1.26.1 reason=withdrawn took=200ms";
+    let nothing = format!("{deactivated}\n{NOTHING_STAGED}");
+    in_window(open_in(60))
+        .rows(&[
+            ("status", 0, "Ready 1.26.1 1.26.1 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready - 1.26.1 refresh@2", ""),
+            ("deactivate", 0, "204", ""),
+            ("status", 200, "Staged - 1.26.1 deactivate@3", forever(&nothing)),
+        ])
+        .ends(End::Done);
+    let deactivated = "info msg=\"deactivated because the version is no longer chosen\" \
+                       version=1.26.0 reason=replaced chosen=1.26.1 took=200ms";
+    let closed = format!("{deactivated}\n{CLOSED_STAGED}");
+    in_window(open_in(60))
+        .rows(&[
+            ("status", 0, "Ready 1.26.0 1.26.0 activate@1", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, "Ready 1.26.1 1.26.0 refresh@2", ""),
+            ("deactivate", 0, "204", ""),
+            ("status", 200, "Staged 1.26.1 1.26.0 deactivate@3", forever(&closed)),
+        ])
+        .ends(End::Waiting);
 }
 
 #[test]

@@ -35,6 +35,11 @@ fn at(now: Duration) -> Now {
     Now { now, utc: now }
 }
 
+/// Settings with which a cycle on a node that is Ready makes a single call.
+fn hands_off() -> Settings {
+    Settings { refresh_ready: false, ..Settings::default() }
+}
+
 /// A daemon in progress.
 struct Script {
     daemon: Daemon,
@@ -44,7 +49,7 @@ struct Script {
 
 impl Script {
     fn new(schedule: Schedule, random: u64) -> Self {
-        Self::with(Settings::default(), History::default(), schedule, random)
+        Self::with(hands_off(), History::default(), schedule, random)
     }
 
     fn with(settings: Settings, history: History, schedule: Schedule, random: u64) -> Self {

@@ -6,7 +6,7 @@ use super::*;
 fn longest_durations_do_not_overflow() {
     let schedule =
         Schedule { once: false, interval: FOR_EVER, jitter: FOR_EVER, give_up: FOR_EVER };
-    let settings = Settings { timeouts: [FOR_EVER; 4], refresh_ready: true, ..Settings::default() };
+    let settings = Settings { timeouts: [FOR_EVER; 4], ..Settings::default() };
     let any = AnyAnswer::new();
     for schedule in [
         schedule,
@@ -93,12 +93,18 @@ fn daemon_keeps_its_rules_with_any_sequence_of_answers() {
                 && command != Command::Refresh
             {
                 let Ok(Answer::Status(status)) = answer else { panic!("seed {seed}: {answer:?}") };
-                let is_open = daemon.settings.windows.is_open(now);
-                assert!(is_open && pause.is_zero(), "seed {seed}: {command:?}");
-                let held = daemon.history.hold_for(now, status.chosen.unwrap());
-                assert_eq!(held, None, "seed {seed}: {command:?}");
-                let activates = command == Command::Activate;
-                assert!(!activates || !daemon.settings.stage_only, "seed {seed}");
+                assert!(pause.is_zero(), "seed {seed}: {command:?}");
+                let Settings { windows, stage_only, refresh_ready, .. } = &daemon.settings;
+                if command == Command::Deactivate {
+                    // At any hour, also for a version that is held back.
+                    let is_chosen = status.chosen.is_some() && status.chosen == status.staged;
+                    assert!(*refresh_ready && !is_chosen, "seed {seed}");
+                } else {
+                    assert!(windows.is_open(now), "seed {seed}: {command:?}");
+                    let held = daemon.history.hold_for(now, status.chosen.unwrap());
+                    assert_eq!(held, None, "seed {seed}: {command:?}");
+                }
+                assert!(command == Command::Prepare || !stage_only, "seed {seed}: {command:?}");
                 begun[command.number()] += 1;
             }
             let since = stale_since.map_or(Duration::ZERO, |since| now - since);

@@ -249,7 +249,7 @@ fn jitter_takes_each_value_up_to_the_longest() {
     let schedule = Schedule { jitter: millis(2), ..SCHEDULE };
     let mut counts = [0; 3];
     for random in 0..300 {
-        let mut script = Script::with(Settings::default(), History::default(), schedule, random);
+        let mut script = Script::with(hands_off(), History::default(), schedule, random);
         let jitter = script.daemon.until_next_cycle(Duration::ZERO) - schedule.interval;
         counts[jitter.as_millis() as usize] += 1;
     }

@@ -12,7 +12,7 @@ const ACTIVATED_READY: &str = "info msg=activated version=1.26.1 took=200ms\n\
 fn windows(list: &str) -> Settings {
     let mut windows = Windows::new();
     windows.add(list.as_bytes()).unwrap();
-    Settings { windows, ..Settings::default() }
+    Settings { windows, ..hands_off() }
 }
 
 #[test]
