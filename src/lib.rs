@@ -15,6 +15,7 @@
 //! | [`checker`] | the flags and the decision of the checker | checker |
 //! | [`reboot`] | the flags and the decision of the reboot program | reboot |
 //! | [`install`] | the flags and the messages of the install program | install |
+//! | [`gate`] | the decision whether Kured may start on a node | gate |
 //! | [`updater`] | the plan, the cycle, the daemon, windows, history, events, metrics | updater |
 //!
 //! Nothing here allocates, panics or reads a clock by itself: code that waits gets the
@@ -27,6 +28,7 @@
 pub mod api;
 pub mod checker;
 pub mod cli;
+pub mod gate;
 pub mod http;
 pub mod install;
 pub mod reboot;

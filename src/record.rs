@@ -30,6 +30,9 @@ pub const FILE_MAX: usize = 512;
 /// The first line of the file: its kind, and the version of its format.
 const HEADER: &str = "bottlerocket-reboot 1\n";
 
+/// Takes the place of a boot id that is no longer known. It is the id of no boot.
+const EARLIER_BOOT: &str = "an-earlier-boot";
+
 /// What a reboot was to bring.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RebootRecord {
@@ -61,6 +64,13 @@ impl RebootRecord {
     pub fn again(&self, boot: &str) -> Self {
         let attempts = self.attempts.saturating_add(1);
         Self { boot: copy(boot), attempts, ..self.clone() }
+    }
+
+    /// The record as it was before [`RebootRecord::again`]: that reboot was not carried
+    /// out. The id of the boot before is no longer known.
+    pub fn taken_back(&self) -> Self {
+        let attempts = self.attempts.saturating_sub(1).max(1);
+        Self { boot: copy(EARLIER_BOOT), attempts, ..self.clone() }
     }
 
     /// The contents of the file.

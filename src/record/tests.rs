@@ -51,6 +51,15 @@ fn another_attempt_is_of_the_same_image_in_another_boot() {
 }
 
 #[test]
+fn attempt_that_was_taken_back_is_of_no_known_boot() {
+    let back = record().again("next-boot").taken_back();
+    assert_eq!((back.attempts, back.boot.as_str()), (1, EARLIER_BOOT));
+    assert_eq!((&back.image, &back.running), (&record().image, &record().running));
+    assert_eq!(RebootRecord::read(&back.write()), Ok(back.clone()));
+    assert_eq!(back.taken_back().attempts, 1);
+}
+
+#[test]
 fn longest_file_fits() {
     let file = longest().write();
     let line = 5 * (STRING_MAX + 1) + "18446744073709551615\t".len() + 1;

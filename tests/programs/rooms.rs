@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, from the lowest to the highest. Each may import only those before it.
-const ROOMS: [&str; 11] = [
+const ROOMS: [&str; 12] = [
     "text",
     "cli",
     "http",
@@ -16,6 +16,7 @@ const ROOMS: [&str; 11] = [
     "checker",
     "reboot",
     "install",
+    "gate",
     "updater",
 ];
 

@@ -1,0 +1,12 @@
+//! The gate: keeps Kured from starting on a node that its last reboot has not updated.
+//!
+//! Kured takes one node after the other, and goes on to the next one as soon as it runs
+//! again on the node that it rebooted. The gate is an init container of Kured's pod. As
+//! long as it waits, Kured keeps its lock and the node stays cordoned, and no other node
+//! is drained for a version that does not boot.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `rule.rs` | decides whether Kured may start: one pure function |
+
+pub mod rule;
