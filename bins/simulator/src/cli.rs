@@ -3,6 +3,7 @@
 use crate::command::{Command, Ending};
 use crate::fleet::{Fleet, Outage, Outages};
 use crate::options::Options;
+use crate::pods::is_uuid;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -37,6 +38,26 @@ Options:
                         rolls back; repeatable
   --boot-id PATH        write the id of the current boot to this file, like
                         /proc/sys/kernel/random/boot_id
+  --os-release PATH     write the running version to this file, like
+                        /usr/lib/os-release
+  --group GID           the group of the socket (default: that of the process)
+  --state FILE          the node's disk: the versions on both partition sets, and
+                        the tries that are left. A simulator that starts boots
+                        the node from it, as if the power had been lost. If the
+                        file of --boot-id is still that of the last boot, only
+                        the API server restarts
+  --config FILE         read further options from this file, and again when it
+                        changes. Each line is an option without the dashes, such
+                        as \"no-boot 1.26.1\"; # begins a comment. Possible are
+                        offer, no-boot and fail, whose lists replace those of the
+                        command line, and max-version, version-lock,
+                        no-in-place-updates and the times
+  --end-pods UID        at a reboot, end all pods of this Kubernetes node, so that
+                        the kubelet sets them up anew. UID is the simulator's own
+                        pod, which goes on, as static pods do. Needs hostPID, and
+                        the capability KILL
+  --on-reboot COMMAND   at a reboot, run this with /bin/sh. The node boots when it
+                        ends, or when the simulator starts again
   --refresh-time D      duration of a refresh (default: 1s)
   --prepare-time D      duration of a prepare (default: 5s)
   --activate-time D     duration of an activate (default: 500ms)
@@ -44,6 +65,9 @@ Options:
   --reboot-time D       duration of a reboot request (default: 1s)
   --shutdown-time D     how long the node still runs after it accepted a reboot
                         (default: 0s)
+  --boot-time D         how long a boot takes (default: 0s). If the power is lost
+                        in the first boot of a version, the next boot goes back
+                        to the old version
   --fail COMMAND=HOW    make a command (refresh, prepare, activate, deactivate,
                         reboot) always fail; repeatable. HOW is one of
                           EXIT[:STDERR]  fail with this exit status and text
@@ -86,16 +110,15 @@ Exit statuses: 0 success; 1 the demo failed; 2 wrong usage; 3 an error.
 Examples:
   bottlerocket-simulator --prepare-time 30s --fail 'activate=1:no space left'
   bottlerocket-simulator --fail-first activate=cut-off
+  bottlerocket-simulator --state disk --boot-id boot-id --on-reboot 'echo reboot'
   bottlerocket-simulator fleet --outage api=1h+10m >requests.csv
 ";
 
 /// The task that the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Serve a node on this socket.
-    Serve(PathBuf, Box<Options>),
-    /// Serve several nodes on sockets at this path with a number appended.
-    ServeMany(PathBuf, u32, Box<Options>),
+    /// Serve a node, or several.
+    Serve(Box<Serve>),
     /// Run the demo, with the programs in this directory if there is one.
     Demo(Option<PathBuf>),
     /// Simulate a fleet.
@@ -104,6 +127,33 @@ pub enum Order {
     Help,
     /// Print the version.
     Version,
+}
+
+/// How to serve nodes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Serve {
+    /// The path of the socket.
+    pub socket: PathBuf,
+    /// How many nodes to serve, on sockets at this path with a number appended.
+    pub nodes: Option<u32>,
+    /// The options of each node.
+    pub options: Options,
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// What happens to the machine at a reboot.
+    pub on_reboot: OnReboot,
+}
+
+/// What happens to the machine when a node reboots.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum OnReboot {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// All pods end, except the one with this UID.
+    EndPods(String),
+    /// A shell runs this command.
+    Run(String),
 }
 
 /// Parses the arguments. The first one is the program's name.
@@ -124,6 +174,8 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
     let mut options = slow();
     let mut offer = Vec::new();
     let mut nodes = None;
+    let mut config = None;
+    let mut on_reboot = OnReboot::Nothing;
     let mut first = true;
     while let Some(argument) = parser.next()? {
         match argument {
@@ -137,20 +189,21 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
             Long("variant") => options.variant = parser.value()?.string()?,
             Long("arch") => options.arch = parser.value()?.string()?,
             Long("offer") => offer.push(parser.value()?.string()?),
-            Long("max-version") => options.max_version = Some(parser.value()?.string()?),
-            Long("no-in-place-updates") => options.in_place_updates = false,
-            Long("version-lock") => options.version_lock = parser.value()?.string()?,
-            Long("no-boot") => options.no_boot.push(parser.value()?.string()?),
             Long("boot-id") => options.boot_id_file = Some(parser.value()?.into()),
-            Long("refresh-time") => options.refresh_time = time(parser)?,
-            Long("prepare-time") => options.prepare_time = time(parser)?,
-            Long("activate-time") => options.activate_time = time(parser)?,
-            Long("deactivate-time") => options.deactivate_time = time(parser)?,
-            Long("reboot-time") => options.reboot_time = time(parser)?,
-            Long("shutdown-time") => options.shutdown_time = time(parser)?,
-            Long("fail") => options.endings.push(parser.value()?.parse_with(failure)?),
+            Long("os-release") => options.os_release_file = Some(parser.value()?.into()),
+            Long("group") => options.socket_group = Some(parser.value()?.parse()?),
+            Long("state") => options.state_file = Some(parser.value()?.into()),
+            Long("config") => config = Some(parser.value()?.into()),
+            Long("end-pods") => {
+                on_reboot = OnReboot::EndPods(parser.value()?.parse_with(pod_uid)?);
+            }
+            Long("on-reboot") => on_reboot = OnReboot::Run(parser.value()?.string()?),
             Long("fail-first") => {
                 options.first_endings.push(parser.value()?.parse_with(failure)?);
+            }
+            Long(name) => {
+                let name = name.to_owned();
+                set(&name, parser, &mut options)?;
             }
             other => return Err(other.unexpected()),
         }
@@ -159,11 +212,62 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
     if !offer.is_empty() {
         options.offer = offer;
     }
-    let options = Box::new(options);
-    Ok(match nodes {
-        Some(nodes) => Order::ServeMany(socket, nodes, options),
-        None => Order::Serve(socket, options),
-    })
+    if nodes.is_some() && on_reboot != OnReboot::Nothing {
+        return Err("--end-pods and --on-reboot are for a single node, not for --nodes".into());
+    }
+    Ok(Order::Serve(Box::new(Serve { socket, nodes, options, config, on_reboot })))
+}
+
+/// Sets an option that a configuration file can also set.
+fn set(
+    name: &str,
+    parser: &mut lexopt::Parser,
+    options: &mut Options,
+) -> Result<(), lexopt::Error> {
+    match name {
+        "offer" => options.offer.push(parser.value()?.string()?),
+        "max-version" => options.max_version = Some(parser.value()?.string()?),
+        "no-in-place-updates" => options.in_place_updates = false,
+        "version-lock" => options.version_lock = parser.value()?.string()?,
+        "no-boot" => options.no_boot.push(parser.value()?.string()?),
+        "refresh-time" => options.refresh_time = time(parser)?,
+        "prepare-time" => options.prepare_time = time(parser)?,
+        "activate-time" => options.activate_time = time(parser)?,
+        "deactivate-time" => options.deactivate_time = time(parser)?,
+        "reboot-time" => options.reboot_time = time(parser)?,
+        "shutdown-time" => options.shutdown_time = time(parser)?,
+        "boot-time" => options.boot_time = time(parser)?,
+        "fail" => options.endings.push(parser.value()?.parse_with(failure)?),
+        _ => return Err(Long(name).unexpected()),
+    }
+    Ok(())
+}
+
+/// Reads a line of a configuration file: an option without its dashes.
+pub(crate) fn read_setting(line: &str, options: &mut Options) -> Result<(), String> {
+    let (name, value) = match line.split_once([' ', '\t']) {
+        Some((name, value)) => (name, Some(value.trim_start())),
+        None => (line, None),
+    };
+    let option = format!("--{name}");
+    // The parser takes the first argument for the name of the program.
+    let arguments = ["config", &option].into_iter().chain(value);
+    let mut parser = lexopt::Parser::from_iter(arguments);
+    let mut set_option = |parser: &mut lexopt::Parser| {
+        if !matches!(parser.next()?, Some(Long(long)) if long == name) {
+            return Err(Long(name).unexpected());
+        }
+        set(name, parser, options)
+    };
+    set_option(&mut parser).map_err(|error| error.to_string())?;
+    match parser.next() {
+        Ok(None) => Ok(()),
+        _ => Err(format!("{name} has no value")),
+    }
+}
+
+fn pod_uid(text: &str) -> Result<String, &'static str> {
+    if is_uuid(text) { Ok(text.to_owned()) } else { Err("not the UID of a pod") }
 }
 
 fn read_demo(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {

@@ -124,6 +124,8 @@ pub enum Refusal {
     NothingChosen,
     /// The image has no in-place updates: 500.
     NoDispatcher,
+    /// The node is off. The API has no answer for this.
+    Off,
     /// The reboot failed: 500, with this exit status and reason.
     RebootFailed(i32, String),
 }
@@ -142,6 +144,7 @@ impl Refusal {
                 500,
                 "Unable to start the update dispatcher: No such file or directory (os error 2) ",
             ),
+            Refusal::Off => Answer::text(503, ""),
             Refusal::RebootFailed(exit_status, reason) => Answer::text(
                 500,
                 format!("Failed to reboot, exit code: {exit_status}, stderr: {reason}"),

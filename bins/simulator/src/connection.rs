@@ -1,6 +1,7 @@
 //! A connection: reads requests, carries them out, applies faults.
 
 use crate::command::Command;
+use crate::disk::Power;
 use crate::event::EventKind;
 use crate::fault::{self, Fault, Then};
 use crate::http::{self, Answer, Parsed, Parts, Version};
@@ -175,6 +176,9 @@ impl Connection {
         let inner = &mut *guard;
         let now = shared.clock.now();
         inner.advance(now, Some(self.id));
+        if inner.node.power() != Power::On {
+            return None;
+        }
         let entry = Request {
             at: now,
             method: request.method.clone(),

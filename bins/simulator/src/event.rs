@@ -62,6 +62,8 @@ pub enum EventKind {
         /// The new state, or `None` after a reboot.
         to: Option<State>,
     },
+    /// The node is off, and all that it had in memory is lost.
+    PoweredOff,
     /// The node booted again.
     Booted {
         /// The id of the new boot.
@@ -103,6 +105,7 @@ impl fmt::Display for Event {
                 let name = |state: &Option<State>| state.map_or("no status", State::name);
                 write!(f, "state: {} -> {}", name(from), name(to))
             }
+            EventKind::PoweredOff => f.write_str("off"),
             EventKind::Booted { boot_id, version, instead_of } => {
                 write!(f, "booted {version}, boot id {boot_id}")?;
                 match instead_of {

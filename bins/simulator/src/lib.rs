@@ -26,8 +26,10 @@
 pub mod calendar;
 pub mod cli;
 mod command;
+pub mod config;
 mod connection;
 pub mod demo;
+mod disk;
 mod event;
 mod fault;
 pub mod fleet;
@@ -35,11 +37,13 @@ mod http;
 mod listener;
 mod node;
 mod options;
+pub mod pods;
 mod server;
 mod shared;
 mod status;
 
 pub use command::{Command, Effect, Ending, Refusal};
+pub use disk::{Power, Saved};
 pub use event::{Event, EventKind};
 pub use fault::{Fault, Rule, Then};
 pub use node::{Lock, Node};

@@ -7,7 +7,7 @@ use std::io::{self, Error, ErrorKind};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,9 +29,16 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Creates a socket at this path and accepts connections.
-    pub(crate) fn start(path: &Path, shared: Arc<Shared>) -> io::Result<Listener> {
+    pub(crate) fn start(
+        path: &Path,
+        group: Option<u32>,
+        shared: Arc<Shared>,
+    ) -> io::Result<Listener> {
         let named = |error: Error| Error::new(error.kind(), at(path, &error.to_string()));
         let listener = UnixListener::bind(path).map_err(named)?;
+        if group.is_some() {
+            chown(path, None, group).map_err(named)?;
+        }
         fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(named)?;
         let metadata = fs::symlink_metadata(path).map_err(named)?;
         let socket = UnixStream::from(OwnedFd::from(listener.try_clone().map_err(named)?));

@@ -1,10 +1,13 @@
 //! The program: serves simulated nodes, runs the demo, or simulates a fleet.
 #![forbid(unsafe_code)]
 
-use bottlerocket_simulator::cli::{self, Order};
+use bottlerocket_simulator::cli::{self, OnReboot, Order, Serve};
+use bottlerocket_simulator::config::Watch;
 use bottlerocket_simulator::demo::Demo;
 use bottlerocket_simulator::fleet::{Fleet, Summary};
-use bottlerocket_simulator::{Options, Simulator};
+use bottlerocket_simulator::{
+    EventKind, MANUAL, Node, Options, Power, Saved, Simulator, calendar, pods,
+};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::env;
@@ -12,9 +15,9 @@ use std::ffi::OsStr;
 use std::io::{self, Error, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, ExitCode};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const NAME: &str = "bottlerocket-simulator";
 
@@ -22,8 +25,7 @@ fn main() -> ExitCode {
     let done = match cli::parse(env::args_os()) {
         Ok(Order::Help) => print(cli::HELP),
         Ok(Order::Version) => print(&format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))),
-        Ok(Order::Serve(socket, options)) => serve(&socket, *options),
-        Ok(Order::ServeMany(socket, nodes, options)) => serve_many(&socket, nodes, &options),
+        Ok(Order::Serve(serve)) => serve_nodes(*serve),
         Ok(Order::Demo(programs)) => demo(programs),
         Ok(Order::Fleet(fleet)) => run(&fleet),
         Err(wrong) => {
@@ -62,37 +64,123 @@ fn stop_at_a_signal(simulators: &Arc<Vec<Simulator>>) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves a node until a signal stops the process.
-fn serve(socket: &Path, options: Options) -> io::Result<bool> {
-    let greeting = greeting(socket, &options);
-    let simulators = Arc::new(vec![Simulator::start(socket, options)?]);
+/// Serves nodes until a signal stops the process.
+fn serve_nodes(serve: Serve) -> io::Result<bool> {
+    let Serve { socket, nodes, mut options, config, on_reboot } = serve;
+    let watch = match &config {
+        Some(path) => {
+            let (watch, configured) = Watch::start(path, &options)?;
+            options = configured;
+            Some(watch)
+        }
+        None => None,
+    };
+    if on_reboot != OnReboot::Nothing {
+        options.off_time = MANUAL;
+    }
+    if let Some(path) = &options.state_file
+        && Saved::read(path, &options)?.is_some_and(|saved| saved.power == Power::Off)
+    {
+        // The last process ended before it had ended all pods.
+        end_pods(&on_reboot)?;
+    }
+    let simulators = Arc::new(match nodes {
+        Some(nodes) => Simulator::start_many(&socket, nodes, &options)?,
+        None => vec![Simulator::start(&socket, options)?],
+    });
     stop_at_a_signal(&simulators)?;
-    let simulator = &simulators[0];
+    if let Some(watch) = watch {
+        let simulators = Arc::downgrade(&simulators);
+        thread::spawn(move || follow(watch, &simulators));
+    }
+    if nodes.is_some() {
+        serve_many(&socket, &simulators)
+    } else {
+        serve_one(&simulators[0], &on_reboot)
+    }
+}
+
+fn serve_one(simulator: &Simulator, on_reboot: &OnReboot) -> io::Result<bool> {
     let mut out = io::stdout();
-    out.write_all(greeting.as_bytes())?;
+    let mut greeted = false;
     loop {
+        simulator.follow_power()?;
+        if !greeted && simulator.look(|view| view.node.power() == Power::On) {
+            let greeting = simulator.look(|view| greeting(simulator.path(), &view.node.options));
+            out.write_all(greeting.as_bytes())?;
+            greeted = true;
+        }
         for event in simulator.events(Duration::MAX) {
             writeln!(out, "{event}")?;
+            if event.kind == EventKind::PoweredOff {
+                simulator.follow_power()?;
+                reboot_machine(on_reboot)?;
+                simulator.change(Node::power_on);
+            }
         }
     }
 }
 
-/// Serves several nodes until a signal stops the process.
-fn serve_many(socket: &Path, nodes: u32, options: &Options) -> io::Result<bool> {
-    let simulators = Arc::new(Simulator::start_many(socket, nodes, options)?);
-    stop_at_a_signal(&simulators)?;
+/// Does to the machine what a reboot does.
+fn reboot_machine(on_reboot: &OnReboot) -> io::Result<()> {
+    if let OnReboot::Run(command) = on_reboot {
+        let status = Command::new("/bin/sh").arg("-c").arg(command).status();
+        match status {
+            Ok(status) if status.success() => {}
+            Ok(status) => eprintln!("{NAME}: the command of --on-reboot failed: {status}"),
+            Err(error) => eprintln!("{NAME}: cannot run the command of --on-reboot: {error}"),
+        }
+    }
+    end_pods(on_reboot)
+}
+
+fn end_pods(on_reboot: &OnReboot) -> io::Result<()> {
+    if let OnReboot::EndPods(own) = on_reboot {
+        let count = pods::end_all_but(own)?;
+        print(&format!("{} ended {count} processes of pods\n", time_of_day()))?;
+    }
+    Ok(())
+}
+
+fn serve_many(socket: &Path, simulators: &[Simulator]) -> io::Result<bool> {
     let mut out = io::stdout();
-    let path = socket.display();
+    let (path, nodes) = (socket.display(), simulators.len());
     writeln!(out, "{nodes} nodes listen on {path}.1 to {path}.{nodes}")?;
     loop {
         // Polling once a second is enough for people who read the events.
         thread::sleep(Duration::from_secs(1));
         for (simulator, number) in simulators.iter().zip(1..) {
+            simulator.follow_power()?;
             for event in simulator.events(Duration::ZERO) {
                 writeln!(out, "{number}: {event}")?;
             }
         }
     }
+}
+
+/// Reads the configuration file once a second. It may be a symbolic link that changes, as
+/// in a volume of Kubernetes.
+fn follow(mut watch: Watch, simulators: &Weak<Vec<Simulator>>) {
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        match watch.poll() {
+            None => {}
+            Some(Ok(options)) => {
+                for simulator in simulators.upgrade().iter().flat_map(|all| all.iter()) {
+                    simulator.change(|node, _| node.options.configure(&options));
+                }
+                let _ = print(&format!("{} the configuration has changed\n", time_of_day()));
+            }
+            Some(Err(wrong)) => {
+                eprintln!("{NAME}: {wrong}; the last configuration stays in force");
+            }
+        }
+    }
+}
+
+fn time_of_day() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    calendar::time_of_day(now)
 }
 
 fn greeting(socket: &Path, options: &Options) -> String {
@@ -143,7 +231,13 @@ fn build_programs(cargo: &OsStr) -> io::Result<()> {
         arguments.push("--release");
     }
     print(&format!("building the programs: cargo {}\n", arguments.join(" ")))?;
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let status = Command::new(cargo).args(arguments).current_dir(workspace).status()?;
+    let mut build = Command::new(cargo);
+    build.args(arguments);
+    // cargo run sets this variable. The path at compile time would differ from machine to
+    // machine, and so would the program.
+    if let Some(package) = env::var_os("CARGO_MANIFEST_DIR") {
+        build.current_dir(Path::new(&package).join("../.."));
+    }
+    let status = build.status()?;
     if status.success() { Ok(()) } else { Err(Error::other("cannot build the programs")) }
 }

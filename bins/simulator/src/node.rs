@@ -18,6 +18,7 @@
 //! Then the status says Staged, but each activate fails until a prepare succeeds.
 
 use crate::command::{Command, Effect, Ending, Refusal};
+use crate::disk::{Power, Saved};
 use crate::event::{Event, EventKind};
 use crate::http::Answer;
 use crate::options::{LATEST, Options};
@@ -55,8 +56,8 @@ struct Running {
 struct Inactive {
     /// The version on it, or `None` if it is not marked valid.
     version: Option<String>,
-    /// Whether the next boot uses it.
-    next_to_boot: bool,
+    /// How many boots may try it before the firmware goes back to the active set.
+    tries: u32,
 }
 
 /// The reply to a request.
@@ -80,6 +81,12 @@ pub struct Node {
     /// The time between the answer to a reboot request and the boot.
     shutdown: Option<Running>,
     lock: Option<Lock>,
+    power: Power,
+    /// The rest of the time that the node is off, or that its boot takes.
+    phase: Option<Running>,
+    /// The version that the current boot tries, unless it is the active one.
+    trying: Option<String>,
+    boot_id: String,
     next_endings: Vec<(Command, Ending)>,
     seed: u64,
     boots: u32,
@@ -90,6 +97,7 @@ impl Node {
     /// Creates a node that has just booted.
     pub fn new(mut options: Options, now: Duration) -> Node {
         let next_endings = std::mem::take(&mut options.first_endings);
+        let seed = now.as_nanos() as u64;
         Node {
             options,
             status: None,
@@ -98,11 +106,55 @@ impl Node {
             reboot: None,
             shutdown: None,
             lock: None,
+            power: Power::On,
+            phase: None,
+            trying: None,
+            boot_id: boot_id(seed, 1),
             next_endings,
-            seed: now.as_nanos() as u64,
+            seed,
             boots: 1,
             events: Vec::new(),
         }
+    }
+
+    /// Creates a node with a state that was saved. If that is the state of the current
+    /// boot, this goes on. Otherwise the node boots.
+    pub(crate) fn restore(
+        mut options: Options,
+        saved: Saved,
+        is_same_boot: bool,
+        now: Duration,
+    ) -> Node {
+        options.running = saved.running;
+        let mut node = Node {
+            status: saved.status,
+            inactive: Inactive { version: saved.inactive, tries: saved.tries },
+            power: saved.power,
+            boot_id: saved.boot_id,
+            ..Node::new(options, now)
+        };
+        if !is_same_boot {
+            node.forget(now);
+            node.power_on(now);
+        }
+        node
+    }
+
+    /// What outlives the simulator.
+    pub(crate) fn saved(&self) -> Saved {
+        Saved {
+            running: self.options.running.clone(),
+            power: self.power,
+            boot_id: self.boot_id.clone(),
+            inactive: self.inactive.version.clone(),
+            tries: self.inactive.tries,
+            status: self.status.clone(),
+        }
+    }
+
+    /// Whether the node is on.
+    pub fn power(&self) -> Power {
+        self.power
     }
 
     /// The update state, or `None` before the first action after a boot.
@@ -139,16 +191,7 @@ impl Node {
 
     /// The id of the current boot, in the format of `/proc/sys/kernel/random/boot_id`.
     pub fn boot_id(&self) -> String {
-        let high = mix(self.seed.wrapping_add(u64::from(self.boots)));
-        let low = mix(high);
-        format!(
-            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-            high >> 32,
-            (high >> 16) & 0xffff,
-            high & 0xfff,
-            ((low >> 48) & 0x3fff) | 0x8000,
-            low & 0xffff_ffff_ffff,
-        )
+        self.boot_id.clone()
     }
 
     /// The next command of this kind ends like this. Several calls add up.
@@ -184,13 +227,23 @@ impl Node {
             self.end(running.command, running.ends.unwrap_or(until));
         }
         if let Some(at) = boots_at {
-            self.boot(at);
+            self.power_off(at);
+        }
+        // Ends: a node that is off boots, a boot comes up, and a node that is on has no
+        // phase.
+        while let Some(phase) = self.phase.take_if(|phase| is_over(phase, now)) {
+            let at = phase.ends.unwrap_or(now);
+            match self.power {
+                Power::Off => self.power_on(at),
+                Power::Booting => self.come_up(at),
+                Power::On => {}
+            }
         }
     }
 
     /// The time of the next change that happens by itself, if there is one.
     pub fn next_change(&self) -> Option<Duration> {
-        let all = [&self.running, &self.reboot, &self.shutdown].into_iter().flatten();
+        let all = [&self.running, &self.reboot, &self.shutdown, &self.phase].into_iter().flatten();
         all.filter_map(|running| running.ends).min()
     }
 
@@ -201,9 +254,10 @@ impl Node {
         self.options.stderr_byte_time.saturating_mul(bytes.try_into().unwrap_or(u32::MAX))
     }
 
-    /// Ends the running command now. A node that shuts down boots now.
+    /// Ends the running command now. A node that shuts down is off now, a node that is off
+    /// boots now, and a boot comes up now.
     pub fn finish(&mut self, now: Duration) {
-        let all = [&mut self.running, &mut self.reboot, &mut self.shutdown];
+        let all = [&mut self.running, &mut self.reboot, &mut self.shutdown, &mut self.phase];
         for running in all.into_iter().flatten() {
             running.ends = Some(now);
         }
@@ -213,9 +267,12 @@ impl Node {
     /// Runs a command for another client. It starts and ends at this moment.
     ///
     /// # Errors
-    /// The node refuses the command, for the same reasons as the API.
+    /// The node refuses the command, for the same reasons as the API, or is off.
     pub fn run(&mut self, command: Command, now: Duration) -> Result<(), Refusal> {
         self.advance(now);
+        if self.power != Power::On {
+            return Err(Refusal::Off);
+        }
         if command == Command::Reboot {
             return self.reboot(now);
         }
@@ -354,19 +411,19 @@ impl Node {
             Command::Prepare if ending.works() => {
                 let chosen = self.status.as_ref().and_then(|status| status.chosen.as_ref());
                 let version = chosen.map(|image| image.version.clone());
-                self.inactive = Inactive { version, next_to_boot: false };
+                self.inactive = Inactive { version, tries: 0 };
             }
             Command::Prepare if ending.exit_status != 0 => self.inactive = Inactive::default(),
             Command::Activate if ending.works() => {
-                if self.inactive.next_to_boot {
+                if self.inactive.tries > 0 {
                     return Ending::failed(1, ALREADY_MARKED);
                 }
                 if self.inactive.version.is_none() {
                     return Ending::failed(1, NOT_VALID);
                 }
-                self.inactive.next_to_boot = true;
+                self.inactive.tries = 1;
             }
-            Command::Deactivate if ending.works() => self.inactive.next_to_boot = false,
+            Command::Deactivate if ending.works() => self.inactive.tries = 0,
             _ => {}
         }
         ending
@@ -413,7 +470,7 @@ impl Node {
             return Err(Refusal::RebootFailed(ending.exit_status, ending.stderr));
         }
         if self.options.shutdown_time.is_zero() {
-            self.boot(now);
+            self.power_off(now);
         } else if self.shutdown.is_none() {
             let ends = now.checked_add(self.options.shutdown_time);
             self.shutdown = Some(Running { command: Command::Reboot, ends });
@@ -421,21 +478,61 @@ impl Node {
         Ok(())
     }
 
-    fn boot(&mut self, now: Duration) {
-        let inactive = std::mem::take(&mut self.inactive);
-        let next = inactive.version.filter(|_| inactive.next_to_boot);
-        let mut instead_of = None;
-        match next {
-            Some(version) if self.options.no_boot.contains(&version) => instead_of = Some(version),
-            Some(version) => self.options.running = version,
-            None => {}
-        }
+    /// Forgets what was in memory.
+    fn forget(&mut self, now: Duration) {
         self.set_status(now, None);
         self.running = None;
         self.reboot = None;
         self.shutdown = None;
         self.lock = None;
+        self.power = Power::Off;
+    }
+
+    fn power_off(&mut self, now: Duration) {
+        self.forget(now);
+        if self.options.off_time.is_zero() && self.options.boot_time.is_zero() {
+            self.power_on(now);
+            return;
+        }
+        self.note(now, EventKind::PoweredOff);
+        let ends = now.checked_add(self.options.off_time);
+        self.phase = Some(Running { command: Command::Reboot, ends });
+    }
+
+    /// Starts to boot a node that is off. The firmware takes the inactive partition set if
+    /// it has a try left, and uses that up.
+    pub fn power_on(&mut self, now: Duration) {
+        if self.power == Power::On {
+            return;
+        }
+        self.power = Power::Booting;
+        self.trying = None;
+        if let Some(tries) = self.inactive.tries.checked_sub(1) {
+            self.inactive.tries = tries;
+            self.trying = self.inactive.version.clone();
+        }
+        if self.options.boot_time.is_zero() {
+            self.phase = None;
+            self.come_up(now);
+        } else {
+            let ends = now.checked_add(self.options.boot_time);
+            self.phase = Some(Running { command: Command::Reboot, ends });
+        }
+    }
+
+    /// The boot comes up, with the version that it tries or, if that does not boot, with
+    /// the old one.
+    fn come_up(&mut self, now: Duration) {
+        self.power = Power::On;
+        self.inactive = Inactive::default();
+        let mut instead_of = None;
+        match self.trying.take() {
+            Some(version) if self.options.no_boot.contains(&version) => instead_of = Some(version),
+            Some(version) => self.options.running = version,
+            None => {}
+        }
         self.boots += 1;
+        self.boot_id = boot_id(self.seed, self.boots);
         self.note(
             now,
             EventKind::Booted {
@@ -508,6 +605,20 @@ fn newer_first(one: &str, other: &str) -> Ordering {
         (numbers.collect(), pre_release.is_empty(), pre_release)
     }
     key(other).cmp(&key(one)).then_with(|| other.cmp(one))
+}
+
+/// A boot id, in the format of `/proc/sys/kernel/random/boot_id`.
+fn boot_id(seed: u64, boots: u32) -> String {
+    let high = mix(seed.wrapping_add(u64::from(boots)));
+    let low = mix(high);
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        ((low >> 48) & 0x3fff) | 0x8000,
+        low & 0xffff_ffff_ffff,
+    )
 }
 
 /// Mixes the bits of a number: the output step of SplitMix64.

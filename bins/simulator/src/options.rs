@@ -65,8 +65,24 @@ pub struct Options {
     pub keep_alive: Duration,
     /// A file for the id of the current boot and a newline, in the format of
     /// `/proc/sys/kernel/random/boot_id`. [`Simulator`](crate::Simulator) replaces the
-    /// file at each boot, before any client can notice the boot.
+    /// file at each boot, before any client can notice the boot. The file is missing while
+    /// the node is off, if `off_time` or `boot_time` is not zero.
     pub boot_id_file: Option<PathBuf>,
+    /// A file for the running version, in the format of os-release. It is replaced and
+    /// removed together with the boot id file.
+    pub os_release_file: Option<PathBuf>,
+    /// A file for the node's disk, which outlives the simulator. A simulator that starts
+    /// with such a file boots the node, as if its power had been lost, or goes on with
+    /// the same boot if the boot id file still has that boot's id.
+    pub state_file: Option<PathBuf>,
+    /// The group of the socket, or `None` for the group of the process.
+    pub socket_group: Option<u32>,
+    /// How long the node is off in a reboot, or [`MANUAL`] until
+    /// [`Node::power_on`](crate::Node::power_on). The server answers nothing.
+    pub off_time: Duration,
+    /// How long a boot takes, or [`MANUAL`]. The server answers nothing. If the power is
+    /// lost in the first boot of a version, the next boot goes back to the old one.
+    pub boot_time: Duration,
 }
 
 impl Default for Options {
@@ -95,11 +111,37 @@ impl Default for Options {
             request_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(5),
             boot_id_file: None,
+            os_release_file: None,
+            state_file: None,
+            socket_group: None,
+            off_time: Duration::ZERO,
+            boot_time: Duration::ZERO,
         }
     }
 }
 
 impl Options {
+    /// Takes over all that a configuration file can change.
+    pub fn configure(&mut self, from: &Options) {
+        let Options { offer, version_lock, max_version, no_boot, endings, .. } = from.clone();
+        *self = Options {
+            offer,
+            version_lock,
+            max_version,
+            no_boot,
+            endings,
+            in_place_updates: from.in_place_updates,
+            refresh_time: from.refresh_time,
+            prepare_time: from.prepare_time,
+            activate_time: from.activate_time,
+            deactivate_time: from.deactivate_time,
+            reboot_time: from.reboot_time,
+            shutdown_time: from.shutdown_time,
+            boot_time: from.boot_time,
+            ..self.clone()
+        };
+    }
+
     /// How long the command takes.
     pub fn time(&mut self, command: Command) -> &mut Duration {
         match command {

@@ -2,15 +2,16 @@
 //! look at it, wait for conditions and add faults.
 
 use crate::command::{Command, Refusal};
+use crate::disk::{Power, Saved, with_suffix};
 use crate::event::Event;
 use crate::fault::Rule;
 use crate::listener::{Listener, make_room};
 use crate::node::{Lock, Node};
 use crate::options::Options;
-use crate::shared::{Clock, Inner, Request, Shared, View, write_boot_id};
+use crate::shared::{Clock, Inner, Request, Shared, View, at, write_boot_files};
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,16 +32,28 @@ impl Simulator {
     ///
     /// # Errors
     /// The path is too long for a socket, is in use, is not a socket, or cannot be
-    /// created; or the boot id file cannot be written. The message names the path.
-    ///
-    /// # Panics
-    /// Not in this call, but at a later boot, if the boot id file cannot be replaced.
+    /// created; or a file of the options cannot be read or written; or there is no state
+    /// file yet, but a socket at the path, which is then that of a real server. The message
+    /// names the path.
     pub fn start(path: impl AsRef<Path>, options: Options) -> io::Result<Simulator> {
         let path = path.as_ref().to_path_buf();
+        let saved = match &options.state_file {
+            Some(file) => Saved::read(file, &options)?,
+            None => None,
+        };
+        if options.state_file.is_some() && saved.is_none() && fs::symlink_metadata(&path).is_ok() {
+            let message = at(&path, "exists before the first start: is this a real node?");
+            return Err(Error::new(ErrorKind::AlreadyExists, message));
+        }
         make_room(&path)?;
         let clock = Clock::start();
-        let node = Node::new(options, clock.now());
-        write_boot_id(&node)?;
+        let node = match saved {
+            Some(saved) => {
+                let is_same_boot = saved.power == Power::On && has_boot_id(&options, &saved);
+                Node::restore(options, saved, is_same_boot, clock.now())
+            }
+            None => Node::new(options, clock.now()),
+        };
         let shared = Shared {
             clock,
             inner: Mutex::new(Inner {
@@ -52,30 +65,39 @@ impl Simulator {
                 connections: HashMap::new(),
                 accepted: 0,
                 stopping: false,
+                saved: None,
+                failure: None,
             }),
             changed: Condvar::new(),
             worker: Mutex::new(None),
         };
         let simulator = Simulator { path, shared: Arc::new(shared), listener: Mutex::new(None) };
-        simulator.listen()?;
+        {
+            let mut inner = simulator.shared.inner();
+            inner.save()?;
+            write_boot_files(&inner.node)?;
+            inner.take_events(None);
+        }
+        simulator.follow_power()?;
         Ok(simulator)
     }
 
     /// Serves several nodes, each as [`Simulator::start`] does. The sockets are at this
-    /// path with `.1`, `.2` and so on appended. The paths of the boot id files get the
-    /// same endings.
+    /// path with `.1`, `.2` and so on appended. The paths of the files in the options get
+    /// the same endings.
     ///
     /// # Errors
     /// One of the nodes cannot be served. Then none of them is.
     pub fn start_many(path: &Path, nodes: u32, options: &Options) -> io::Result<Vec<Simulator>> {
         let start = |number| {
-            let numbered = |path: &Path| {
-                let mut path = path.as_os_str().to_owned();
-                path.push(format!(".{number}"));
-                PathBuf::from(path)
+            let numbered = |path: &Path| with_suffix(path, &format!(".{number}"));
+            let options = Options {
+                boot_id_file: options.boot_id_file.as_deref().map(numbered),
+                os_release_file: options.os_release_file.as_deref().map(numbered),
+                state_file: options.state_file.as_deref().map(numbered),
+                ..options.clone()
             };
-            let boot_id_file = options.boot_id_file.as_deref().map(numbered);
-            Simulator::start(numbered(path), Options { boot_id_file, ..options.clone() })
+            Simulator::start(numbered(path), options)
         };
         (1..=nodes).map(start).collect()
     }
@@ -208,12 +230,38 @@ impl Simulator {
         self.listen()
     }
 
+    /// Makes the socket of a node that is on, and removes that of a node that is off. Call
+    /// this after events, if the options have an `off_time` or a `boot_time`.
+    ///
+    /// # Errors
+    /// The socket cannot be created, or one of the files of the options could not be
+    /// written.
+    pub fn follow_power(&self) -> io::Result<()> {
+        let is_on = {
+            let mut inner = self.shared.inner();
+            inner.advance(self.shared.clock.now(), None);
+            if let Some(error) = inner.failure.take() {
+                return Err(error);
+            }
+            inner.node.power() == Power::On
+        };
+        let listener = if is_on { None } else { self.listener().take() };
+        if let Some(listener) = listener {
+            // The answer to the reboot request may still be on its way, so its connection
+            // stays open.
+            listener.stop();
+            let _ = fs::remove_file(&self.path);
+        }
+        if is_on && self.listener().is_none() { self.listen() } else { Ok(()) }
+    }
+
     fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn listen(&self) -> io::Result<()> {
-        let listener = Listener::start(&self.path, self.shared.clone())?;
+        let group = self.shared.inner().node.options.socket_group;
+        let listener = Listener::start(&self.path, group, self.shared.clone())?;
         *self.listener() = Some(listener);
         Ok(())
     }
@@ -237,4 +285,11 @@ impl Drop for Simulator {
             inner = self.shared.wait(inner, None);
         }
     }
+}
+
+/// Whether the boot id file has the id of the saved boot: the machine's memory has not been
+/// lost since then.
+fn has_boot_id(options: &Options, saved: &Saved) -> bool {
+    let in_file = options.boot_id_file.as_ref().and_then(|path| fs::read_to_string(path).ok());
+    in_file.is_some_and(|id| id.trim_end() == saved.boot_id)
 }

@@ -6,12 +6,13 @@
 //! carried out. `Shared::inner` holds everything else.
 //! Each change notifies `Shared::changed`, so no thread has to poll.
 
+use crate::disk::{Power, Saved, with_suffix};
 use crate::event::{Event, EventKind};
 use crate::fault::Rule;
 use crate::node::Node;
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Error};
+use std::io::{self, Error, ErrorKind};
 use std::net::Shutdown;
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
@@ -60,6 +61,10 @@ pub(crate) struct Inner {
     pub(crate) connections: HashMap<u64, UnixStream>,
     pub(crate) accepted: u64,
     pub(crate) stopping: bool,
+    /// What the state file contains.
+    pub(crate) saved: Option<Saved>,
+    /// Why the simulator cannot go on.
+    pub(crate) failure: Option<Error>,
 }
 
 impl Inner {
@@ -75,22 +80,48 @@ impl Inner {
     }
 
     /// Collects the node's events. Call this before any client can see the node's new
-    /// state. If the node booted or the server was killed, all connections but `spared`
-    /// break.
+    /// state. If the node is off, or booted, or the server was killed, all connections but
+    /// `spared` break. If a file cannot be written, all connections break.
     pub(crate) fn take_events(&mut self, spared: Option<u64>) {
         let events = self.node.take_events();
-        for event in &events {
-            match event.kind {
-                EventKind::Booted { .. } => {
-                    // A test must not go on with the id of an earlier boot.
-                    write_boot_id(&self.node).expect("cannot replace the boot id file");
-                    self.hang_up(spared);
-                }
-                EventKind::CutOff(_) => self.hang_up(spared),
-                _ => {}
-            }
+        let breaks = |event: &Event| {
+            matches!(
+                event.kind,
+                EventKind::PoweredOff | EventKind::Booted { .. } | EventKind::CutOff(_)
+            )
+        };
+        if let Err(error) = self.write_files(&events) {
+            self.failure.get_or_insert(error);
+            self.hang_up(None);
+        } else if events.iter().any(breaks) {
+            self.hang_up(spared);
         }
         self.events.extend(events);
+    }
+
+    /// Writes the files of the options, as far as the node's state has changed.
+    fn write_files(&mut self, events: &[Event]) -> io::Result<()> {
+        self.save()?;
+        let has = |is_it: fn(&EventKind) -> bool| events.iter().any(|event| is_it(&event.kind));
+        if has(|kind| matches!(kind, EventKind::PoweredOff)) {
+            remove_boot_files(&self.node)?;
+        }
+        if has(|kind| matches!(kind, EventKind::Booted { .. })) {
+            write_boot_files(&self.node)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the state file, if the options name one and the state has changed.
+    pub(crate) fn save(&mut self) -> io::Result<()> {
+        if let Some(path) = &self.node.options.state_file {
+            let saved = self.node.saved();
+            if self.saved.as_ref() != Some(&saved) {
+                saved.write(path)?;
+                self.saved = Some(saved);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn view(&self) -> View<'_> {
@@ -181,13 +212,46 @@ pub(crate) fn at(path: &Path, message: &str) -> String {
     format!("{}: {message}", path.display())
 }
 
-/// Writes the boot id to its file, if the options name one. A reader always finds either
-/// the old id or the new id.
-pub(crate) fn write_boot_id(node: &Node) -> io::Result<()> {
-    let Some(path) = &node.options.boot_id_file else { return Ok(()) };
-    let mut new = path.clone().into_os_string();
-    new.push(".new");
-    fs::write(&new, node.boot_id() + "\n")
-        .and_then(|()| fs::rename(&new, path))
-        .map_err(|error| Error::new(error.kind(), at(path, &error.to_string())))
+/// Writes the files that tell the current boot, if the options name them and the node is
+/// on. A reader always finds either the old content or the new content. The boot id is the
+/// last file: a reader that finds a new boot id also finds the version of that boot.
+pub(crate) fn write_boot_files(node: &Node) -> io::Result<()> {
+    let options = &node.options;
+    if node.power() != Power::On {
+        return Ok(());
+    }
+    if let Some(path) = &options.os_release_file {
+        let (version, variant) = (&options.running, &options.variant);
+        let text = format!(
+            "NAME=Bottlerocket\nID=bottlerocket\nVERSION=\"{version} ({variant})\"\n\
+             PRETTY_NAME=\"Bottlerocket OS {version} ({variant})\"\n\
+             VARIANT_ID={variant}\nVERSION_ID={version}\n"
+        );
+        replace(path, &text)?;
+    }
+    if let Some(path) = &options.boot_id_file {
+        replace(path, &(node.boot_id() + "\n"))?;
+    }
+    Ok(())
+}
+
+/// Removes the files that tell the current boot.
+pub(crate) fn remove_boot_files(node: &Node) -> io::Result<()> {
+    let options = &node.options;
+    for path in [&options.boot_id_file, &options.os_release_file].into_iter().flatten() {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(named(path, &error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let new = with_suffix(path, ".new");
+    fs::write(&new, text).and_then(|()| fs::rename(&new, path)).map_err(|error| named(path, &error))
+}
+
+fn named(path: &Path, error: &Error) -> Error {
+    Error::new(error.kind(), at(path, &error.to_string()))
 }

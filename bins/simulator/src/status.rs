@@ -19,6 +19,8 @@ pub enum State {
 }
 
 impl State {
+    pub(crate) const ALL: [State; 4] = [State::Idle, State::Available, State::Staged, State::Ready];
+
     /// The name in the status document.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,20 +1,30 @@
 //! The command line.
 
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
-use bottlerocket_simulator::cli::{self, Order};
+use bottlerocket_simulator::cli::{self, OnReboot, Order, Serve};
 use bottlerocket_simulator::fleet::{Fleet, Outage, Outages};
 use bottlerocket_simulator::{Ending, Options};
-use std::path::Path;
 use std::time::Duration;
 
 #[test]
 fn each_option_and_each_error() {
     let parse = |line: &str| cli::parse(["simulator"].into_iter().chain(line.split_whitespace()));
-    let Ok(Order::Serve(socket, options)) = parse("") else {
+    let Ok(Order::Serve(default)) = parse("") else {
         panic!("the default is to serve a node");
     };
-    assert_eq!(socket, Path::new("api.sock"));
-    let plain = *options;
+    let plain = default.options.clone();
+    let serve = |change: &dyn Fn(&mut Serve)| {
+        let mut serve = Serve {
+            socket: "api.sock".into(),
+            nodes: None,
+            options: plain.clone(),
+            config: None,
+            on_reboot: OnReboot::Nothing,
+        };
+        change(&mut serve);
+        Ok(Order::Serve(Box::new(serve)))
+    };
+    assert_eq!(Ok(Order::Serve(default)), serve(&|_| ()));
 
     let second = Duration::from_secs(1);
     type Change = fn(&mut Options, Duration);
@@ -30,12 +40,16 @@ fn each_option_and_each_error() {
             o.no_boot = vec!["1.1.0".into(), "1.2.0".into()]
         }),
         ("--boot-id /tmp/id", |o, _| o.boot_id_file = Some("/tmp/id".into())),
+        ("--os-release /tmp/os", |o, _| o.os_release_file = Some("/tmp/os".into())),
+        ("--state /tmp/disk", |o, _| o.state_file = Some("/tmp/disk".into())),
+        ("--group 274", |o, _| o.socket_group = Some(274)),
         ("--refresh-time 90s", |o, s| o.refresh_time = 90 * s),
         ("--prepare-time 10m", |o, s| o.prepare_time = 600 * s),
         ("--activate-time 250ms", |o, s| o.activate_time = s / 4),
         ("--deactivate-time 1h30m", |o, s| o.deactivate_time = 5400 * s),
         ("--reboot-time 0s", |o, _| o.reboot_time = Duration::ZERO),
         ("--shutdown-time 2s", |o, s| o.shutdown_time = 2 * s),
+        ("--boot-time 3s", |o, s| o.boot_time = 3 * s),
         ("--fail prepare=1 --fail reboot=-2:in:hibited", |o, _| {
             o.endings =
                 vec![(Prepare, Ending::failed(1, "")), (Reboot, Ending::failed(-2, "in:hibited"))]
@@ -53,14 +67,19 @@ fn each_option_and_each_error() {
         }),
     ];
     for (line, change) in rows {
-        let mut expected = plain.clone();
-        change(&mut expected, second);
-        let order = Order::Serve("api.sock".into(), Box::new(expected));
-        assert_eq!(parse(line), Ok(order), "{line}");
+        let expected = serve(&|serve| change(&mut serve.options, second));
+        assert_eq!(parse(line), expected, "{line}");
     }
 
-    let many = Order::ServeMany("s".into(), 3, Box::new(plain));
-    assert_eq!(parse("--nodes 3 --socket s"), Ok(many));
+    let many = serve(&|serve| (serve.socket, serve.nodes) = ("s".into(), Some(3)));
+    assert_eq!(parse("--nodes 3 --socket s"), many);
+    let config = serve(&|serve| serve.config = Some("/etc/x".into()));
+    assert_eq!(parse("--config /etc/x"), config);
+    let own = "0f5e1c2a-1111-4a4a-8b8b-0123456789ab";
+    let end_pods = serve(&|serve| serve.on_reboot = OnReboot::EndPods(own.into()));
+    assert_eq!(parse(&format!("--end-pods {own}")), end_pods);
+    let run = serve(&|serve| serve.on_reboot = OnReboot::Run("reboot".into()));
+    assert_eq!(parse("--on-reboot reboot"), run);
 
     let fleet = |change: fn(&mut Fleet)| {
         let mut fleet = Fleet::default();
@@ -110,6 +129,12 @@ fn each_option_and_each_error() {
         ("x", Err("unexpected argument \"x\"")),
         ("--arch a demo", Err("unexpected argument \"demo\"")),
         ("demo --arch a", Err("invalid option '--arch'")),
+        (
+            "--nodes 2 --on-reboot x",
+            Err("--end-pods and --on-reboot are for a single node, not for --nodes"),
+        ),
+        ("--end-pods 7", Err("cannot parse argument \"7\": not the UID of a pod")),
+        ("--group api", Err("cannot parse argument \"api\": invalid digit found in string")),
         ("--socket", Err("missing argument for option '--socket'")),
         (
             "--refresh-time 5",

@@ -2,10 +2,14 @@
 
 // Answers, compared byte for byte with those of a real node.
 mod captures;
+// The configuration file.
+mod config;
 // The command line.
 mod command_line;
 // The demo, when a program fails.
 mod demo;
+// The state that outlives the simulator.
+mod disk;
 // Faults, and the requests that they hit.
 mod faults;
 // The simulated fleet.
