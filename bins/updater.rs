@@ -78,8 +78,9 @@ fn run(options: &mut Options<'static>) -> End {
     let mut serving = Serving::new(options.listen());
     serving.start_if_due(now, listen, &mut emit);
     let Options { state_dir, boot_id, retry_failed_boot, .. } = *options;
-    let (mut state_file, history) =
+    let (mut state_file, mut history) =
         StateFile::open(state_dir, boot_id, retry_failed_boot.0, &mut emit);
+    history.set_boot_attempts(options.boot_attempts.0);
     let random = random(now.subsec_nanos().into());
     let (mut daemon, mut next) = Daemon::begin(options.settings(), history, schedule, random);
     let mut exchange = Exchange::new(Call::Status);

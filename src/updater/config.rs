@@ -56,9 +56,12 @@ crate::flags! {
             "keep a file in this directory that records which versions failed to boot, and \
              hold these versions back",
             default "keep no record";
+        boot_attempts: BootAttempts = BootAttempts(1), "-boot-attempts COUNT",
+            "hold a version back after it has failed to boot this often; until then, retry it \
+             immediately";
         retry_failed_boot: DurationOrNever = DurationOrNever::seconds(24 * 60 * 60),
             "-retry-failed-boot DURATION",
-            "retry a version that failed to boot after this time, which doubles with each \
+            "retry a version that is held back after this time, which doubles with each \
              failure; or never";
         metrics_address: Listen<'a> = Listen::OFF, "-metrics-address ADDRESS",
             "serve metrics and health checks on this address, for example :8080";
@@ -280,6 +283,25 @@ impl Show for WindowFlag<'_> {
     }
 }
 
+/// How often a version may fail to boot before it is held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootAttempts(pub u64);
+
+impl FlagValue<'_> for BootAttempts {
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        let number = duration::whole_number(text.to_bytes());
+        let allowed = number.filter(|number| (1..=100).contains(number));
+        self.0 = allowed.ok_or("it takes a number from 1 to 100")?;
+        Ok(())
+    }
+}
+
+impl Show for BootAttempts {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        self.0.show(buffer);
+    }
+}
+
 /// A duration, or `None` for `never`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DurationOrNever(pub Option<Duration>);
@@ -366,7 +388,7 @@ impl Show for Listen<'_> {
     }
 }
 
-display!(Interval, TestInterval, Jitter, WindowFlag<'_>, DurationOrNever, Listen<'_>);
+display!(Interval, TestInterval, Jitter, WindowFlag<'_>, BootAttempts, DurationOrNever, Listen<'_>);
 
 #[cfg(test)]
 mod tests;

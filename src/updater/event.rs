@@ -510,9 +510,7 @@ impl EventKind {
             Self::WindowClosed => "update is waiting for the next window",
             Self::HeldBack => "version is held back because it did not boot",
             Self::RetryDelayed => "a command failed, waiting before sending it again",
-            Self::RolledBack => {
-                "the new version did not boot and the node rolled back; holding the version back"
-            }
+            Self::RolledBack => "the new version did not boot and the node rolled back",
             Self::Updated => "the new version is running",
             Self::Healthy => "the updater is working",
             Self::ApiLost => "the API is unavailable",

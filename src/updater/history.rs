@@ -51,6 +51,8 @@ pub struct History {
     /// The time for which a version is held back after its first failed boot. `None`
     /// forever.
     retry: Option<Duration>,
+    /// After how many failed boots a version is held back. 0 is the same as 1.
+    boot_attempts: u64,
     /// The versions. The one that was activated last comes last.
     entries: Entries,
     /// Whether the entries differ from those in the file.
@@ -101,6 +103,12 @@ impl History {
         Self { boot, retry, ..Self::default() }
     }
 
+    /// Sets after how many failed boots a version is held back. Until then it is tried
+    /// again at once.
+    pub fn set_boot_attempts(&mut self, boot_attempts: u64) {
+        self.boot_attempts = boot_attempts;
+    }
+
     /// The versions that did not boot, whether or not they are held back now.
     pub fn held(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.failed_boots > 0)
@@ -134,7 +142,7 @@ impl History {
             } else if is_in_earlier_boot && entry.previous_version == running.version {
                 entry.failed_boots = entry.failed_boots.saturating_add(1);
                 entry.failed_at = utc.as_secs();
-                let retry_in = entry.hold(self.retry);
+                let retry_in = entry.hold(self.retry, self.boot_attempts);
                 let _ = findings.push(Finding::RolledBack { entry: entry.clone(), retry_in });
             }
             // The outcome is known, or the node runs a third version (so nothing can be
@@ -192,7 +200,7 @@ impl History {
     pub fn hold_for(&self, utc: Duration, image: Image) -> Option<(&Entry, Duration)> {
         let entry = self.held().find(|entry| entry.image.image() == image)?;
         let passed = Duration::from_secs(utc.as_secs().saturating_sub(entry.failed_at));
-        let left = match entry.hold(self.retry) {
+        let left = match entry.hold(self.retry, self.boot_attempts) {
             Duration::MAX => Duration::MAX,
             hold => hold.saturating_sub(passed),
         };
@@ -262,9 +270,14 @@ impl Entry {
         !self.boot.is_empty() || self.failed_boots > 0
     }
 
-    /// The time for which the version is held back after its last failed boot.
-    fn hold(&self, retry: Option<Duration>) -> Duration {
-        let doublings = self.failed_boots.saturating_sub(1).min(DOUBLINGS_MAX.into());
+    /// The time for which the version is held back after its last failed boot. Zero before
+    /// it has failed `boot_attempts` times.
+    fn hold(&self, retry: Option<Duration>, boot_attempts: u64) -> Duration {
+        let boot_attempts = boot_attempts.max(1);
+        if self.failed_boots < boot_attempts {
+            return Duration::ZERO;
+        }
+        let doublings = self.failed_boots.saturating_sub(boot_attempts).min(DOUBLINGS_MAX.into());
         retry.map_or(Duration::MAX, |retry| retry.saturating_mul(1 << doublings))
     }
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Each flag, a value, and how that value and the default are shown.
-const FLAGS: [(&str, &str, &str, &str); 20] = [
+const FLAGS: [(&str, &str, &str, &str); 21] = [
     ("socket", "/x/api.sock", "/x/api.sock", "/run/api.sock"),
     ("one-time", "true", "true", "false"),
     ("interval", "20m", "20m", "10m"),
@@ -20,6 +20,7 @@ const FLAGS: [(&str, &str, &str, &str); 20] = [
     ("stage-only", "true", "true", "false"),
     ("refresh-ready", "false", "false", "true"),
     ("state-dir", "/state", "/state", ""),
+    ("boot-attempts", "2", "2", "1"),
     ("retry-failed-boot", "never", "never", "24h"),
     ("metrics-address", ":8080", ":8080", "off"),
     ("give-up", "0", "0s", "5m"),
@@ -164,6 +165,8 @@ fn wrong_setting_is_described_in_one_line() {
             "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00, in UTC",
         ),
         ("window", "1:00-1:00", "begins and ends at the same time; a whole day is 00:00-24:00"),
+        ("boot-attempts", "0", "it takes a number from 1 to 100"),
+        ("boot-attempts", "two", "it takes a number from 1 to 100"),
         ("retry-failed-boot", "0s", "it takes a duration above zero, like 24h, or never"),
         ("metrics-address", "8080", "it takes an address like :8080 or 127.0.0.1:8080, or off"),
         ("log-format", "xml", "it takes logfmt or json"),

@@ -100,7 +100,7 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 36] = [
     (
         "rolled_back",
         "error",
-        "the new version did not boot and the node rolled back; holding the version back",
+        "the new version did not boot and the node rolled back",
         "version variant arch failed_boots retry_in running",
     ),
     ("updated", "info", "the new version is running", "version variant arch before"),

@@ -109,9 +109,8 @@ const WHOLE_UPDATE: [&str; 4] = [FOUND, PREPARED, ACTIVATED, READY];
 
 const STAGED: &str = "info: update is staged, not activating it because of -stage-only ";
 
-const ROLLED_BACK: &str = "error: the new version did not boot and the node rolled back; \
-                           holding the version back version=1.26.1 variant=aws-k8s-1.30 \
-                           arch=x86_64 failed_boots=1 \
+const ROLLED_BACK: &str = "error: the new version did not boot and the node rolled back \
+                           version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 \
                            retry_in=24h running=1.26.0";
 
 const HELD_BACK: &str = "info: version is held back because it did not boot version=1.26.1 \

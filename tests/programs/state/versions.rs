@@ -98,6 +98,41 @@ fn daemon_holds_a_broken_version_back_after_the_boot() {
     assert_eq!(rolled_back.count(), 1);
 }
 
+/// One failed boot may be chance: the version is tried once more, in the same cycle that
+/// notices it.
+#[test]
+fn broken_version_is_tried_twice_with_two_boot_attempts() {
+    let node = StatefulNode::broken();
+    let twice = ["-boot-attempts=2"];
+    assert_eq!(node.cycle(&twice), WHOLE_UPDATE);
+    node.reboot();
+    let first = ROLLED_BACK.replace("24h", "0s");
+    assert_eq!(node.cycle(&twice), [&[first.as_str()], &WHOLE_UPDATE[..]].concat());
+    node.reboot();
+    let second = ROLLED_BACK.replace("failed_boots=1", "failed_boots=2");
+    let held = HELD_BACK.replace("failed_boots=1", "failed_boots=2") + "24h";
+    assert_eq!(node.cycle(&twice), [second, held]);
+    for _ in 0..2 {
+        node.reboot();
+        assert_eq!(node.cycle(&twice).len(), 1);
+    }
+    assert_eq!(node.prepares(), 2);
+}
+
+#[test]
+fn version_that_boots_at_its_second_attempt_is_forgotten() {
+    let node = StatefulNode::broken();
+    let twice = ["-boot-attempts=2"];
+    node.cycle(&twice);
+    node.reboot();
+    node.cycle(&twice);
+    node.node.change(|node, _| node.options.no_boot.clear());
+    node.reboot();
+    let outcome = node.cycle(&twice);
+    assert!(outcome[0].starts_with("info: the new version is running version=1.26.1 "));
+    assert!(!std::fs::read_to_string(node.file()).unwrap().contains("1.26.1"));
+}
+
 #[test]
 fn broken_version_is_retried_after_the_pause() {
     let node = StatefulNode::broken();

@@ -4,8 +4,8 @@ use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-const ROLLED_BACK: &str = "error msg=\"the new version did not boot and the node rolled back; \
-                           holding the version back\" version=1.26.1 \
+const ROLLED_BACK: &str = "error msg=\"the new version did not boot and the node rolled back\" \
+                           version=1.26.1 \
                            variant=aws-k8s-1.30 arch=x86_64 \
                            failed_boots=1 retry_in=24h running=1.26.0";
 

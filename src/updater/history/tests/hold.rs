@@ -72,6 +72,36 @@ fn hold_doubles_up_to_a_limit() {
     assert_eq!(1u64 << DOUBLINGS_MAX, 65_536);
 }
 
+/// Until its last attempt, a version is not held back at all. Then the first pause is the
+/// one of `-retry-failed-boot`, and each further failure doubles it.
+#[test]
+fn version_is_held_back_after_its_last_attempt() {
+    for attempts in 1..=4u64 {
+        for retry in [Some(DAY), None] {
+            let mut script = Script::new(retry);
+            for failed_boots in 1..=attempts + 2 {
+                script.history.set_boot_attempts(attempts);
+                script.step("activate 1.26.0 1.26.1");
+                script.step("boot");
+                script.history.set_boot_attempts(attempts);
+                let hours = 24 << failed_boots.saturating_sub(attempts);
+                let hold = match retry {
+                    _ if failed_boots < attempts => "0s".into(),
+                    Some(_) => format!("{hours}h"),
+                    None => "never".into(),
+                };
+                let expected = format!("rolled_back 1.26.1 {failed_boots} {hold} 1.26.0");
+                assert_eq!(script.observe("Available 1.26.0 -"), [expected]);
+                let held = match failed_boots < attempts {
+                    true => String::new(),
+                    false => format!("held_back 1.26.1 {failed_boots} {hold}"),
+                };
+                assert_eq!(script.step("held 1.26.1"), held);
+            }
+        }
+    }
+}
+
 #[test]
 fn version_is_held_for_ever_without_a_retry() {
     play(
