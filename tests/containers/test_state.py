@@ -1,12 +1,10 @@
-"""Checks the state directory on the host: the init container creates it, the updater
-writes to it, and the uninstaller removes it. Each runs as in its pod.
+"""Checks the state directory on the host: the init container gives it to the updater's
+group, the updater writes to it, and the uninstaller removes it. Each runs as in its pod.
 """
 
-import yaml
 from conftest import (
     INSTALL,
     INSTALL_OPTIONS,
-    ROOT,
     UPDATER_FLAGS,
     UPDATER_OPTIONS,
     mount,
@@ -18,24 +16,17 @@ DIRECTORY = "/var/lib/bottlerocket-updater"
 READY = "event=ready "
 
 
-def patched():
-    """Returns the values that deploy/components/state-on-host puts into the updater's
-    DaemonSet, by path."""
-    text = (ROOT / "deploy/components/state-on-host/kustomization.yaml").read_text("utf-8")
-    [patch] = yaml.safe_load(text)["patches"]
-    operations = yaml.safe_load(patch["patch"])
-    return {each["path"]: each["value"] for each in operations if each["op"] != "test"}
-
-
 def run_as_pod(docker, image, container, mounts):
-    """Runs a container of a pod, with its command and options, and waits for it."""
+    """Runs a container of a pod, with its command and options, and waits for it. Returns
+    the lines of its output."""
     [program], arguments = container["command"], container["args"]
     options = [*options_of(container), f"--entrypoint={program}", *mounts]
     done = docker.run(image, *arguments, options=options)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
 
 
-def test_state_on_host_is_created_kept_and_removed(containers, updater, kured, node, tmp_path):
+def test_state_on_host_is_created_kept_and_removed(containers, updater, node, tmp_path):
     host = tmp_path / "host"
     directory = host / "var/lib/bottlerocket-updater"
     # The kubelet creates this directory, and only root can write to it.
@@ -43,23 +34,26 @@ def test_state_on_host_is_created_kept_and_removed(containers, updater, kured, n
     (host / "opt/cni").mkdir(parents=True)
     (host / "var/lib/kubelet").mkdir()
 
-    changes = patched()
-    [init] = changes["/spec/template/spec/initContainers"]
+    [init] = pod_of("updater")["initContainers"]
     assert [each["mountPath"] for each in init["volumeMounts"]] == [DIRECTORY]
-    run_as_pod(containers, kured, init, [mount(directory, DIRECTORY)])
-    state = (directory / "state").stat()
+    assert run_as_pod(containers, updater, init, [mount(directory, DIRECTORY)]) == [
+        f"fixed the owner of {DIRECTORY}",
+        f"fixed the mode of {DIRECTORY}",
+    ]
+    state = directory.stat()
     assert (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (0, 274, 0o770)
 
-    flags = [*UPDATER_FLAGS[:2], changes["/spec/template/spec/containers/0/args/2"]]
+    flags = UPDATER_FLAGS
     options = [*UPDATER_OPTIONS, mount_socket(node), mount(directory, DIRECTORY)]
     container = containers.start(updater, *flags, "-jitter=0s", options=options)
     containers.logs(container).wait_for(READY)
-    saved = (directory / "state/state").read_bytes()
+    saved = (directory / "state").read_bytes()
     assert b"1.26.1" in saved
     containers("rm", "--force", container)
     # A new pod on the node keeps the existing state.
-    run_as_pod(containers, kured, init, [mount(directory, DIRECTORY)])
-    assert (directory / "state/state").read_bytes() == saved
+    lines = run_as_pod(containers, updater, init, [mount(directory, DIRECTORY)])
+    assert lines == [f"unchanged {DIRECTORY}"]
+    assert (directory / "state").read_bytes() == saved
 
     install = [*INSTALL_OPTIONS, f"--entrypoint={INSTALL}", mount(host / "opt", "/host/opt")]
     assert containers.run(updater, "/host/opt/bottlerocket", options=install).returncode == 0
@@ -68,6 +62,18 @@ def test_state_on_host_is_created_kept_and_removed(containers, updater, kured, n
     assert mounted == ["/host/opt", "/host/var/lib"]
     # The container paths are below the directory that represents the host.
     mounts = [mount(f"{tmp_path}{path}", path) for path in mounted]
-    run_as_pod(containers, kured, remove, mounts)
+    lines = run_as_pod(containers, updater, remove, mounts)
+    assert f"removed /host{DIRECTORY}/state" in lines
+    assert [line for line in lines if not line.startswith("removed ")] == []
     left = sorted(str(path.relative_to(host)) for path in host.rglob("*"))
     assert left == ["opt", "opt/cni", "var", "var/lib", "var/lib/kubelet"]
+
+
+def test_uninstaller_waits_and_stops_at_once(containers, updater):
+    [done] = pod_of("uninstall")["containers"]
+    [program], arguments = done["command"], done["args"]
+    options = [*options_of(done), f"--entrypoint={program}"]
+    container = containers.start(updater, *arguments, options=options)
+    # As process 1 of its container, it would ignore SIGTERM without a handler.
+    containers("stop", "--time=60", container)
+    assert containers.wait(container) == 0

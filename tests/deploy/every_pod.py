@@ -267,6 +267,8 @@ def only_one_overlay_selects_bottlerocket_nodes(rendered):
             ("DaemonSet kured", "spec", "updateStrategy", "rollingUpdate", "maxUnavailable"),
             "100%",
         ),
+        (("DaemonSet kured", "spec", "minReadySeconds"), DELETED),
+        (("DaemonSet bottlerocket-updater", "spec", "minReadySeconds"), 600),
     ]
 )
 def rollouts_replace_a_tenth_of_the_pods_at_once(rendered):
@@ -276,6 +278,9 @@ def rollouts_replace_a_tenth_of_the_pods_at_once(rendered):
             continue
         if item["spec"].get("updateStrategy") != expected:
             yield f"{name}: updateStrategy"
+        # Long enough to see a crash, and short enough after a reboot of all nodes.
+        if not 15 <= item["spec"].get("minReadySeconds", 0) <= 60:
+            yield f"{name}: minReadySeconds"
 
 
 @must_hold([((*UPDATER_POD, "priorityClassName"), DELETED)])

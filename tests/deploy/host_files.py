@@ -1,7 +1,14 @@
 """Properties of the objects that manage files on the host: the volume with the
 programs, and the DaemonSet that removes them."""
 
-from properties import DELETED, STATE_DIRECTORY, UNINSTALL_POD, must_hold, path_on_host
+from properties import (
+    DELETED,
+    STATE_DIRECTORY,
+    UNINSTALL_POD,
+    flags_in,
+    must_hold,
+    path_on_host,
+)
 from rendering import PERSISTENT_VOLUME, UNINSTALL
 
 VOLUME = ("PersistentVolume bottlerocket-bin", "spec")
@@ -50,18 +57,27 @@ def volume_and_claim_are_bound_to_each_other(rendered):
 
 @must_hold(
     [
+        ((*REMOVE_CONTAINER, "args", 0), "-wait", UNINSTALL),
+        ((*REMOVE_CONTAINER, "args", 1), "-state-dir=/host/var/lib", UNINSTALL),
         ((*REMOVE_CONTAINER, "args", 2), "/host/opt", UNINSTALL),
-        ((*REMOVE_CONTAINER, "args", 3), "/host/var/lib", UNINSTALL),
         ((*REMOVE_CONTAINER, "command", 0), "/bin/sh", UNINSTALL),
+        ((*UNINSTALL_POD, "containers", 0, "args"), [], UNINSTALL),
         ((*UNINSTALL_POD, "volumes", 0, "hostPath", "path"), "/", UNINSTALL),
     ]
 )
 def uninstall_removes_the_installed_files_only(rendered):
     for name, pod, container in rendered.containers():
-        if name != "DaemonSet bottlerocket-uninstall: remove":
+        if not name.startswith("DaemonSet bottlerocket-uninstall"):
             continue
-        if container["command"] != ["/bin/rm"] or container["args"][:2] != ["-r", "-f"]:
+        if container["command"] != ["/usr/local/bin/bottlerocket-install"]:
             yield "runs another command"
-        removed = [path_on_host(pod, container, path) for path in container["args"][2:]]
+        if name.endswith(": done"):
+            if container["args"] != ["-wait"]:
+                yield "does not only wait"
+            continue
+        (remove, _), (flag, state), (_, programs) = flags_in(container)
+        if (remove, flag) != ("remove", "state-dir"):
+            yield "does something else"
+        removed = [path_on_host(pod, container, path) for path in (programs, state)]
         if removed != ["/opt/bottlerocket", STATE_DIRECTORY]:
             yield f"removes {removed}"

@@ -106,6 +106,9 @@ def kured_knows_its_node_and_its_lock(rendered):
         ((*KURED_CONTAINER, "command", 0), "/bin/sh"),
         ((*KURED_CONTAINER, "ports", 0, "containerPort"), 9090),
         ((*KURED_CONTAINER, "volumeMounts"), [{"name": "host-programs"}]),
+        ((*KURED_CONTAINER, "livenessProbe"), DELETED),
+        ((*KURED_CONTAINER, "livenessProbe", "failureThreshold"), 1),
+        ((*KURED_CONTAINER, "readinessProbe", "httpGet", "path"), "/healthz"),
     ]
 )
 def kured_container_runs_stock_kured(rendered):
@@ -119,6 +122,17 @@ def kured_container_runs_stock_kured(rendered):
             yield "has a mount, but needs none"
         if container.get("ports") != [{"name": "metrics", "containerPort": 8080}]:
             yield "ports"
+        # Those of Kured's chart.
+        probe = {
+            "httpGet": {"path": "/metrics", "port": "metrics"},
+            "initialDelaySeconds": 10,
+            "periodSeconds": 30,
+            "timeoutSeconds": 5,
+            "failureThreshold": 5,
+        }
+        for name in ("livenessProbe", "readinessProbe"):
+            if container.get(name) != probe:
+                yield name
 
 
 @must_hold(

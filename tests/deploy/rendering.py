@@ -19,7 +19,7 @@ NEWEST_KUBECTL = "kubectl-1.37"
 CUSTOM = "deploy/overlays/custom"
 BOTTLEROCKET_NODES = "deploy/overlays/bottlerocket-nodes"
 PERSISTENT_VOLUME = "deploy/overlays/persistent-volume"
-STATE_ON_HOST = "deploy/overlays/state-on-host"
+STATE_IN_POD = "deploy/overlays/state-in-pod"
 WINDOWS = "deploy/overlays/windows"
 MONITORING = "deploy/monitoring"
 UNINSTALL = "deploy/uninstall"
@@ -52,7 +52,7 @@ DIRECTORIES = {
     BOTTLEROCKET_NODES: UPDATER_OBJECTS | KURED_OBJECTS,
     PERSISTENT_VOLUME: UPDATER_OBJECTS | KURED_OBJECTS | VOLUME_OBJECTS,
     CUSTOM: UPDATER_OBJECTS | KURED_OBJECTS,
-    STATE_ON_HOST: UPDATER_OBJECTS | KURED_OBJECTS,
+    STATE_IN_POD: UPDATER_OBJECTS | KURED_OBJECTS,
     WINDOWS: UPDATER_OBJECTS | KURED_OBJECTS | {"ConfigMap bottlerocket-updater"},
     MONITORING: {
         "PodMonitor bottlerocket-updater",

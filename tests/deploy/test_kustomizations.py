@@ -76,7 +76,7 @@ def test_invalid_objects_are_detected(kubernetes, invalid):
 def test_components_combine_with_each_other_and_with_a_copied_overlay(tmp_path, kubectl):
     deploy = os.path.relpath(ROOT / "deploy", tmp_path)
     copied = (ROOT / CUSTOM / "kustomization.yaml").read_text().replace("../..", deploy)
-    components = [f"{deploy}/components/{name}" for name in ("bottlerocket-nodes", "state-on-host")]
+    components = [f"{deploy}/components/{name}" for name in ("bottlerocket-nodes", "state-in-pod")]
     (tmp_path / "kustomization.yaml").write_text(f"{copied}components: {components}\n")
     pods = {
         item["metadata"]["name"]: item["spec"]["template"]["spec"]
@@ -86,11 +86,12 @@ def test_components_combine_with_each_other_and_with_a_copied_overlay(tmp_path, 
     assert set(pods) == {"bottlerocket-updater", "kured"}
     for pod in pods.values():
         assert len(node_terms(pod)) == 2
-        for container in pod["containers"] + pod["initContainers"]:
+        for container in pod["containers"] + pod.get("initContainers", []):
             assert container["image"].startswith("registry.example.com/")
-    flags = flags_in(pods["bottlerocket-updater"]["containers"][0])
-    assert ("state-dir", "/var/lib/bottlerocket-updater/state") in flags
-    assert ("interval", "1h") in flags
+    updater = pods["bottlerocket-updater"]
+    assert "initContainers" not in updater
+    assert "emptyDir" in updater["volumes"][1]
+    assert ("interval", "1h") in flags_in(updater["containers"][0])
 
 
 def test_image_is_named_in_one_place():

@@ -10,7 +10,7 @@ from properties import (
     must_hold,
     security_of,
 )
-from rendering import MONITORING, STATE_ON_HOST, WINDOWS, flags_of
+from rendering import MONITORING, STATE_IN_POD, WINDOWS, flags_of
 
 SOCKET = "/run/api.sock"
 # The group that owns the socket on a node.
@@ -35,15 +35,17 @@ def updater_pods(rendered):
     [
         ((*UPDATER_CONTAINER, "command", 0), "/bin/sh"),
         ((*UPDATER_CONTAINER, "name"), "another"),
-        ((*UPDATER_POD, "initContainers"), []),
+        ((*UPDATER_POD, "initContainers"), DELETED),
+        ((*UPDATER_POD, "initContainers"), [], STATE_IN_POD),
     ]
 )
-def updater_pod_has_one_container(rendered):
+def updater_pod_has_one_container_and_creates_its_directory(rendered):
     for pod in updater_pods(rendered):
         if [c["name"] for c in pod["containers"]] != ["bottlerocket-updater"]:
             yield "not exactly one container"
-        if "initContainers" in pod and rendered.directory != STATE_ON_HOST:
-            yield "has an init container"
+        names = [c["name"] for c in pod["initContainers"]] if "initContainers" in pod else None
+        if names != (None if rendered.directory == STATE_IN_POD else ["state"]):
+            yield "has other init containers"
         if pod["containers"][0]["command"] != ["/usr/local/bin/bottlerocket-updater"]:
             yield "runs another command"
 
@@ -73,11 +75,10 @@ def updater_has_the_selinux_type_for_the_socket(rendered):
     [
         ((*UPDATER_POD, "volumes", 0, "hostPath", "path"), "/run"),
         ((*UPDATER_POD, "volumes", 0, "hostPath", "type"), DELETED),
-        ((*UPDATER_POD, "volumes", 1, "emptyDir", "medium"), "Memory"),
-        ((*UPDATER_POD, "volumes", 1, "emptyDir", "sizeLimit"), DELETED),
-        ((*UPDATER_POD, "volumes", 1), {"name": "state", "hostPath": {"path": "/var/lib"}}),
-        ((*UPDATER_POD, "volumes", 1, "hostPath", "path"), "/var/lib", STATE_ON_HOST),
-        ((*UPDATER_POD, "volumes", 1), {"name": "state", "emptyDir": {}}, STATE_ON_HOST),
+        ((*UPDATER_POD, "volumes", 1, "hostPath", "path"), "/var/lib"),
+        ((*UPDATER_POD, "volumes", 1), {"name": "state", "emptyDir": {}}),
+        ((*UPDATER_POD, "volumes", 1, "emptyDir", "medium"), "Memory", STATE_IN_POD),
+        ((*UPDATER_POD, "volumes", 1, "emptyDir", "sizeLimit"), DELETED, STATE_IN_POD),
         ((*UPDATER_CONTAINER, "volumeMounts", 0, "readOnly"), DELETED),
         ((*UPDATER_CONTAINER, "volumeMounts", 1), DELETED),
         ((*UPDATER_CONTAINER, "args", 0), "-socket=/var/run/api.sock"),
@@ -85,9 +86,9 @@ def updater_has_the_selinux_type_for_the_socket(rendered):
 )
 def updater_mounts_only_the_socket_and_its_state(rendered):
     # On disk: the state has to survive a reboot.
-    state = {"emptyDir": {"medium": "", "sizeLimit": "1Mi"}}
-    if rendered.directory == STATE_ON_HOST:
-        state = {"hostPath": {"path": STATE_DIRECTORY, "type": "DirectoryOrCreate"}}
+    state = {"hostPath": {"path": STATE_DIRECTORY, "type": "DirectoryOrCreate"}}
+    if rendered.directory == STATE_IN_POD:
+        state = {"emptyDir": {"medium": "", "sizeLimit": "1Mi"}}
     for pod in updater_pods(rendered):
         if pod.get("volumes") != [
             {"name": "api-socket", "hostPath": {"path": SOCKET, "type": "Socket"}},
@@ -108,36 +109,36 @@ def updater_mounts_only_the_socket_and_its_state(rendered):
     [
         ((*UPDATER_CONTAINER, "args", 2), "-state-dir=/tmp"),
         ((*UPDATER_CONTAINER, "args", 2), DELETED),
-        ((*UPDATER_CONTAINER, "args", 2), f"-state-dir={STATE_DIRECTORY}", STATE_ON_HOST),
-        ((*UPDATER_POD, "initContainers"), DELETED, STATE_ON_HOST),
-        ((*STATE_CONTAINER, "command", 0), "/bin/sh", STATE_ON_HOST),
-        ((*STATE_CONTAINER, "args", 2), "0777", STATE_ON_HOST),
-        ((*STATE_CONTAINER, "args", 3), "/var/lib/other", STATE_ON_HOST),
-        ((*STATE_CONTAINER, "volumeMounts", 0, "mountPath"), "/mnt", STATE_ON_HOST),
-        ((*STATE_CONTAINER, "securityContext", "runAsGroup"), 0, STATE_ON_HOST),
+        ((*UPDATER_POD, "initContainers"), DELETED),
+        ((*STATE_CONTAINER, "command", 0), "/bin/sh"),
+        ((*STATE_CONTAINER, "args", 0), "-state-dir=/var/lib/other"),
+        ((*STATE_CONTAINER, "args"), ["/var/lib/bottlerocket-updater"]),
+        ((*STATE_CONTAINER, "volumeMounts", 0, "mountPath"), "/mnt"),
+        ((*STATE_CONTAINER, "securityContext", "runAsGroup"), 0),
     ]
 )
 def updater_can_write_to_its_state_directory(rendered):
-    """Any user can write to an emptyDir. On the host, the init container creates a
-    directory for the updater's group."""
-    on_host = rendered.directory == STATE_ON_HOST
+    """Any user can write to an emptyDir. On the host, the init container gives the
+    directory to the updater's group."""
     for pod in updater_pods(rendered):
         (container,) = pod["containers"]
-        expected = f"{STATE_DIRECTORY}/state" if on_host else STATE_DIRECTORY
-        if [v for f, v in flags_in(container) if f == "state-dir"] != [expected]:
-            yield f"-state-dir is not {expected}"
+        if [v for f, v in flags_in(container) if f == "state-dir"] != [STATE_DIRECTORY]:
+            yield f"-state-dir is not {STATE_DIRECTORY}"
         for init in pod.get("initContainers", []):
-            if init["name"] != "state" or init["command"] != ["/bin/mkdir"]:
+            if init["name"] != "state":
                 yield "another init container"
-            if init["args"] != ["-p", "-m", "0770", f"{STATE_DIRECTORY}/state"]:
+            if init["command"] != ["/usr/local/bin/bottlerocket-install"]:
+                yield "the init container runs another command"
+            if init["args"] != [f"-state-dir={STATE_DIRECTORY}"]:
                 yield "the init container creates another directory"
             if init["volumeMounts"] != [{"name": "state", "mountPath": STATE_DIRECTORY}]:
                 yield "the init container has another mount"
             security = security_of(init)
             if (security["runAsUser"], security["runAsGroup"]) != (0, SOCKET_GROUP):
                 yield "the directory gets another owner"
-        if on_host and len(pod.get("initContainers", [])) != 1:
-            yield "not exactly one init container"
+        on_host = any("hostPath" in v for v in pod["volumes"] if v["name"] == "state")
+        if on_host != bool(pod.get("initContainers")):
+            yield "no init container creates the directory on the host"
 
 
 @must_hold(
@@ -326,11 +327,11 @@ def updater_namespace_allows_the_pod(rendered):
     ]
 )
 def updater_exceeds_the_restricted_level_only_where_needed(rendered):
-    """The updater needs two things that the level "restricted" of the Pod Security
-    Standards forbids. Its namespace is "privileged" for these two only."""
-    expected = {"hostPath", "seLinuxOptions"}
-    if rendered.directory == STATE_ON_HOST:
-        expected.add("root")
+    """The pod needs three things that the level "restricted" of the Pod Security
+    Standards forbids. Its namespace is "privileged" for these only."""
+    expected = {"hostPath", "seLinuxOptions", "root"}
+    if rendered.directory == STATE_IN_POD:
+        expected.remove("root")
     for pod in updater_pods(rendered):
         found = set(beyond_restricted(pod))
         if found != expected:
