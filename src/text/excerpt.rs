@@ -196,7 +196,9 @@ fn is_hidden(character: char) -> bool {
 
 /// Whether a text can be shown on one line without any change.
 pub fn is_plain(text: &str) -> bool {
-    !text.chars().any(|character| is_control(character) || is_hidden(character))
+    // Nearly every text is only ASCII, which is quicker to check.
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        || !text.chars().any(|character| is_control(character) || is_hidden(character))
 }
 
 /// Shows bytes that should be text, such as a path, as an [`Excerpt`].
