@@ -300,9 +300,16 @@ impl StatusParser {
     ///
     /// The document is not understood. The parser cannot be used any more.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsonError> {
-        for byte in bytes {
+        let mut rest = bytes;
+        // Ends: each turn takes at least one byte.
+        while !rest.is_empty() {
+            let (run, behind) = rest.split_at(self.plain_run(rest));
+            self.push_run(run).map_err(|kind| JsonError { kind, offset: self.offset })?;
+            self.offset += run.len() as u64;
+            let Some((byte, behind)) = behind.split_first() else { break };
             self.push_byte(*byte).map_err(|kind| JsonError { kind, offset: self.offset })?;
             self.offset += 1;
+            rest = behind;
         }
         Ok(())
     }
@@ -514,6 +521,40 @@ impl StatusParser {
             Action::Drop | Action::KeepIfInteger | Action::KeepFirst => Sink::Nowhere,
         };
         self.state = State::String;
+        Ok(())
+    }
+
+    /// How many of the next bytes are taken at once: within a string, those before the
+    /// next quote, escape or control character.
+    fn plain_run(&self, bytes: &[u8]) -> usize {
+        let limit = match (self.state, self.sink) {
+            // The last bytes of a string that may have to be cut off are taken singly.
+            (State::String, Sink::Document { room: room @ 1.. }) => {
+                (room + 1).saturating_sub(ESCAPE_MAX)
+            }
+            (State::String, _) => bytes.len(),
+            _ => 0,
+        };
+        let plain =
+            bytes.iter().take(limit).take_while(|byte| !matches!(byte, b'"' | b'\\' | ..0x20));
+        plain.count()
+    }
+
+    /// Takes bytes of a string that are neither a quote nor of an escape.
+    fn push_run(&mut self, run: &[u8]) -> Result<(), JsonErrorKind> {
+        match &mut self.sink {
+            _ if run.is_empty() => {}
+            Sink::Key => {
+                let room = self.key.capacity() - self.key.len();
+                let _ = self.key.extend_from_slice(run.get(..room).unwrap_or(run));
+            }
+            Sink::Document { room } if *room > 0 => {
+                *room -= run.len();
+                keep(&mut self.document, run)?;
+            }
+            Sink::Stderr => self.push_to_stderr(|stderr| stderr.push_bytes(run)),
+            Sink::Document { .. } | Sink::Nowhere => {}
+        }
         Ok(())
     }
 
