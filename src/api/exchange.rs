@@ -45,6 +45,16 @@ impl Exchange {
         }
     }
 
+    /// Begins this call, without any response yet.
+    pub fn begin(&mut self, call: Call) {
+        // An exchange has some kilobytes, so one without a response is not made anew.
+        if self.progress() == Progress::Nothing {
+            self.call = call;
+        } else {
+            *self = Self::new(call);
+        }
+    }
+
     /// Takes the next bytes of the response. Returns whether it is complete.
     ///
     /// # Errors

@@ -103,7 +103,7 @@ fn perform(
     deadline: &mut impl Wait,
     exchange: &mut Exchange,
 ) -> Result<(), CallError<'static>> {
-    *exchange = Exchange::new(call);
+    exchange.begin(call);
     let address = SocketAddrUnix::new(socket).map_err(CallError::Connect)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let connection = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
