@@ -38,17 +38,21 @@ pub trait Wait {
 pub struct Deadline {
     clock: Clock,
     end: Duration,
+    /// The time until the deadline as long as there has been no wait: a program needs no
+    /// time until its first wait that is worth a look at the clock.
+    until_first_wait: Option<Duration>,
 }
 
 impl Deadline {
     /// A deadline at the time `end` of `clock`.
     pub fn at(clock: Clock, end: Duration) -> Self {
-        Self { clock, end }
+        Self { clock, end, until_first_wait: None }
     }
 
     /// A deadline `timeout` from now.
     pub fn after(clock: Clock, timeout: Duration) -> Self {
-        Self::at(clock, clock().saturating_add(timeout))
+        let end = clock().saturating_add(timeout);
+        Self { clock, end, until_first_wait: Some(timeout) }
     }
 }
 
@@ -56,7 +60,7 @@ impl Wait for Deadline {
     fn wait(&mut self, socket: BorrowedFd, events: PollFlags) -> Result<bool, Errno> {
         // Ends: at the deadline. The kernel waits until then, or until a signal.
         loop {
-            let remaining = self.remaining();
+            let remaining = self.until_first_wait.take().unwrap_or_else(|| self.remaining());
             if remaining.is_zero() {
                 return Ok(false);
             }
@@ -70,6 +74,7 @@ impl Wait for Deadline {
     }
 
     fn pause(&mut self, duration: Duration) -> Result<bool, Errno> {
+        self.until_first_wait = None;
         let end = (self.clock)().saturating_add(duration);
         sleep_until(self.clock, end.min(self.end))?;
         Ok(end < self.end)
