@@ -129,32 +129,35 @@ impl Response {
     ///
     /// The response is refused. The parser cannot be used any more.
     pub fn push<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], HttpError> {
-        let mut rest = bytes.iter();
-        // Ends: each turn takes a byte.
+        let mut rest = bytes;
+        // Ends: each turn takes a part of a line.
         while self.body.is_none() {
-            let Some(byte) = rest.next() else { return Ok(&[]) };
-            self.push_head(*byte)?;
+            let end = rest.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+            let (part, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            if part.is_empty() {
+                return Ok(&[]);
+            }
+            self.push_head(part)?;
+            rest = behind;
         }
         let Some(body) = &mut self.body else { return Ok(&[]) };
         let missing = usize::try_from(body.length - body.received).unwrap_or(usize::MAX);
-        let rest = rest.as_slice();
         let part = rest.get(..missing).unwrap_or(rest);
         body.received += part.len() as u64;
         Ok(part)
     }
 
-    // Not inlined: saves 352 bytes in the checker.
+    /// Takes a part of a line of the head, up to and with its end.
+    // Not inlined: saves 288 bytes in the checker.
     #[inline(never)]
-    fn push_head(&mut self, byte: u8) -> Result<(), HttpError> {
-        if START.get(self.head.len()).is_some_and(|expected| *expected != byte) {
+    fn push_head(&mut self, part: &[u8]) -> Result<(), HttpError> {
+        let start = START.get(self.head.len()..).unwrap_or_default();
+        if !start.iter().zip(part).all(|(expected, byte)| expected == byte) {
             return Err(HttpError::NotHttp);
         }
-        let end = self.head.len();
-        self.head.push(byte).map_err(|_| HttpError::HeadTooLong)?;
-        if byte != b'\n' {
-            return Ok(());
-        }
-        let line = self.head.get(self.line..end).unwrap_or_default();
+        self.head.extend_from_slice(part).map_err(|_| HttpError::HeadTooLong)?;
+        let line = self.head.get(self.line..).unwrap_or_default();
+        let Some(line) = line.strip_suffix(b"\n") else { return Ok(()) };
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         self.line = self.head.len();
         if self.code.is_none() {
