@@ -9,6 +9,9 @@ from properties import (
     KURED_CONTAINER,
     KURED_NAME,
     KURED_POD,
+    SIMULATOR_CONTAINER,
+    SIMULATOR_NAME,
+    SIMULATOR_POD,
     UPDATER_CONTAINER,
     UPDATER_NAME,
     UPDATER_POD,
@@ -17,9 +20,10 @@ from properties import (
     node_terms,
     security_of,
 )
-from rendering import BOTTLEROCKET_NODES, CUSTOM, VERSION
+from rendering import BOTTLEROCKET_NODES, CUSTOM, SIMULATED, VERSION
 
 IMAGE = "ghcr.io/bottlerocket-updater/bottlerocket-updater"
+SIMULATOR_IMAGE = "ghcr.io/bottlerocket-updater/bottlerocket-simulator"
 KURED_IMAGE = "ghcr.io/kubereboot/kured"
 KURED_VERSION = "1.23.0"
 # The images of overlays/custom.
@@ -32,6 +36,15 @@ NODE_TERMS = (
     "requiredDuringSchedulingIgnoredDuringExecution",
     "nodeSelectorTerms",
 )
+# The conditions of the simulated fleet.
+NO_REAL_NODES = [
+    {"key": "node-role.kubernetes.io/control-plane", "operator": "DoesNotExist"},
+    {
+        "key": "feature.node.kubernetes.io/system-os_release.ID",
+        "operator": "NotIn",
+        "values": ["bottlerocket"],
+    },
+]
 UPDATER_LABEL = {"key": "bottlerocket-updater", "operator": "In", "values": ["enabled"]}
 
 
@@ -41,6 +54,7 @@ UPDATER_LABEL = {"key": "bottlerocket-updater", "operator": "In", "values": ["en
         ((*UPDATER_SECURITY, "privileged"), DELETED),
         ((*INSTALL_SECURITY, "privileged"), True),
         ((*KURED_CONTAINER, "securityContext", "privileged"), False),
+        ((*SIMULATOR_CONTAINER, "securityContext", "privileged"), True, SIMULATED),
     ]
 )
 def only_kured_is_privileged(rendered):
@@ -60,6 +74,11 @@ def only_kured_is_privileged(rendered):
         ((*UPDATER_POD, "securityContext"), {"fsGroup": 0}),
         ((*INSTALL_SECURITY, "capabilities"), DELETED),
         (INSTALL_SECURITY, DELETED),
+        (
+            (*SIMULATOR_CONTAINER, "securityContext", "capabilities", "add"),
+            ["KILL", "SYS_PTRACE"],
+            SIMULATED,
+        ),
     ]
 )
 def other_containers_cannot_gain_privileges(rendered):
@@ -71,7 +90,9 @@ def other_containers_cannot_gain_privileges(rendered):
             yield f"{name}: the pod has a securityContext, instead of each container"
         if security.get("allowPrivilegeEscalation") is not False:
             yield f"{name}: allowPrivilegeEscalation is not false"
-        if security.get("capabilities") != {"drop": ["ALL"]}:
+        # The simulator ends the processes of the node's other pods.
+        added = {"add": ["KILL"]} if name == SIMULATOR_NAME else {}
+        if security.get("capabilities") != {"drop": ["ALL"], **added}:
             yield f"{name}: capabilities are not exactly drop: [ALL]"
         if security.get("seccompProfile") != {"type": "RuntimeDefault"}:
             yield f"{name}: seccompProfile is not RuntimeDefault"
@@ -99,11 +120,13 @@ def root_filesystems_are_read_only(rendered):
         ((*KURED_POD, "hostPID"), False),
         ((*KURED_POD, "hostNetwork"), True),
         ((*KURED_CONTAINER, "ports", 0, "hostPort"), 8080),
+        ((*SIMULATOR_POD, "hostNetwork"), True, SIMULATED),
     ]
 )
-def only_kured_shares_a_namespace_with_the_host(rendered):
+def only_kured_and_the_simulator_share_the_processes_of_the_host(rendered):
+    with_processes = {"DaemonSet kured", "DaemonSet bottlerocket-simulator"}
     for name, pod in rendered.pods():
-        if pod.get("hostPID", False) is not (name == "DaemonSet kured"):
+        if pod.get("hostPID", False) is not (name in with_processes):
             yield f"{name}: hostPID"
         for key in ("hostNetwork", "hostIPC", "shareProcessNamespace"):
             if pod.get(key, False):
@@ -126,6 +149,7 @@ def only_containers_that_change_the_host_run_as_root(rendered):
         "DaemonSet kured: install",
         "DaemonSet bottlerocket-uninstall: remove",
         "DaemonSet bottlerocket-updater: state",
+        SIMULATOR_NAME,
     }
     for name, _, container in rendered.containers():
         if name in root:
@@ -150,7 +174,9 @@ def images_have_the_expected_name_and_version(rendered):
     if rendered.directory == CUSTOM:
         ours, kured = MIRROR, KURED_MIRROR
     for name, _, container in rendered.containers():
-        if container["command"][0].startswith("/usr/local/bin/bottlerocket-"):
+        if name == SIMULATOR_NAME:
+            expected = f"{SIMULATOR_IMAGE}:v{VERSION}"
+        elif container["command"][0].startswith("/usr/local/bin/bottlerocket-"):
             expected = f"{ours}:v{VERSION}"
         else:
             expected = f"{kured}:{KURED_VERSION}"
@@ -239,6 +265,8 @@ def pods_run_on_supported_platforms_only(rendered):
         ((*UPDATER_POD, *NODE_TERMS, 1), DELETED, BOTTLEROCKET_NODES),
         ((*KURED_POD, *NODE_TERMS, 0, "matchExpressions", 3), DELETED, BOTTLEROCKET_NODES),
         ((*KURED_POD, *NODE_TERMS, 0, "matchExpressions", 3), UPDATER_LABEL),
+        ((*KURED_POD, *NODE_TERMS, 0, "matchExpressions", 3), DELETED, SIMULATED),
+        ((*SIMULATOR_POD, *NODE_TERMS, 0, "matchExpressions", 4), DELETED, SIMULATED),
     ]
 )
 def only_one_overlay_selects_bottlerocket_nodes(rendered):
@@ -253,6 +281,10 @@ def only_one_overlay_selects_bottlerocket_nodes(rendered):
         for term in node_terms(pod):
             # The first three conditions are those of the supported platforms.
             additional = term["matchExpressions"][3:]
+            if rendered.directory == SIMULATED:
+                if additional != NO_REAL_NODES:
+                    yield f"{name}: may run on control-plane nodes or real nodes"
+                continue
             labels |= {(e["key"], *e["values"]) for e in additional if e["operator"] == "In"}
             if len(additional) != bool(expected):
                 yield f"{name}: a term has {len(additional)} additional conditions"
@@ -340,7 +372,7 @@ def objects_have_the_expected_namespace_and_label(rendered):
         metadata = item["metadata"]
         if item["kind"] in cluster_wide:
             expected = None
-        elif name.endswith(" bottlerocket-updater"):
+        elif name.endswith((" bottlerocket-updater", " bottlerocket-simulator")):
             expected = "bottlerocket-updater"
         else:
             expected = "kube-system"

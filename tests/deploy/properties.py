@@ -19,11 +19,14 @@ KURED_POD = ("DaemonSet kured", "spec", "template", "spec")
 KURED_CONTAINER = (*KURED_POD, "containers", 0)
 INSTALL_CONTAINER = (*KURED_POD, "initContainers", 0)
 INSTALL_SECURITY = (*INSTALL_CONTAINER, "securityContext")
+SIMULATOR_POD = ("DaemonSet bottlerocket-simulator", "spec", "template", "spec")
+SIMULATOR_CONTAINER = (*SIMULATOR_POD, "containers", 0)
 UNINSTALL_POD = ("DaemonSet bottlerocket-uninstall", "spec", "template", "spec")
 
 # The names of the containers, as Rendered.containers() yields them.
 UPDATER_NAME = "DaemonSet bottlerocket-updater: bottlerocket-updater"
 KURED_NAME = "DaemonSet kured: kured"
+SIMULATOR_NAME = "DaemonSet bottlerocket-simulator: simulator"
 
 STATE_DIRECTORY = "/var/lib/bottlerocket-updater"
 

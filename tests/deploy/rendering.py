@@ -21,6 +21,7 @@ BOTTLEROCKET_NODES = "deploy/overlays/bottlerocket-nodes"
 PERSISTENT_VOLUME = "deploy/overlays/persistent-volume"
 STATE_IN_POD = "deploy/overlays/state-in-pod"
 WINDOWS = "deploy/overlays/windows"
+SIMULATED = "deploy/overlays/simulated"
 MONITORING = "deploy/monitoring"
 UNINSTALL = "deploy/uninstall"
 
@@ -54,6 +55,9 @@ DIRECTORIES = {
     CUSTOM: UPDATER_OBJECTS | KURED_OBJECTS,
     STATE_IN_POD: UPDATER_OBJECTS | KURED_OBJECTS,
     WINDOWS: UPDATER_OBJECTS | KURED_OBJECTS | {"ConfigMap bottlerocket-updater"},
+    SIMULATED: UPDATER_OBJECTS
+    | KURED_OBJECTS
+    | {"DaemonSet bottlerocket-simulator", "ConfigMap bottlerocket-simulator"},
     MONITORING: {
         "PodMonitor bottlerocket-updater",
         "PodMonitor kured",

@@ -8,6 +8,7 @@ import every_pod  # noqa: F401
 import host_files  # noqa: F401
 import kured_pod  # noqa: F401
 import pytest
+import simulator_pod  # noqa: F401
 import updater_pod  # noqa: F401
 from properties import DELETED, PROPERTIES
 from rendering import DIRECTORIES, render

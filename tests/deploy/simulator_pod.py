@@ -1,0 +1,102 @@
+"""Properties of the simulated fleet: what it may touch on a node, and the files by
+which the programs find the simulated node."""
+
+from properties import (
+    KURED_CONTAINER,
+    SIMULATOR_CONTAINER,
+    SIMULATOR_POD,
+    UPDATER_CONTAINER,
+    UPDATER_POD,
+    flags_in,
+    must_hold,
+    path_on_host,
+)
+from rendering import ROOT, SIMULATED
+
+CONFIG = ("ConfigMap bottlerocket-simulator", "data")
+MEMORY = "/run/bottlerocket-simulator"
+DISK = "/var/lib/bottlerocket-simulator"
+SOCKET = "/run/api.sock"
+BOOT_ID = f"{MEMORY}/boot-id"
+
+# Where the simulator's files are on the host, by the flag that names them.
+FILES = {
+    "socket": SOCKET,
+    "state": f"{DISK}/disk",
+    "boot-id": BOOT_ID,
+    "os-release": f"{MEMORY}/os-release",
+}
+
+
+@must_hold(
+    [
+        ((*SIMULATOR_CONTAINER, "args", 0), "--socket=/run/api.sock", SIMULATED),
+        ((*SIMULATOR_CONTAINER, "args", 1), "--state=/host/run/disk", SIMULATED),
+        ((*SIMULATOR_CONTAINER, "args", 5), "--end-pods=$(UID)", SIMULATED),
+        ((*SIMULATOR_CONTAINER, "env"), [], SIMULATED),
+        ((*SIMULATOR_CONTAINER, "securityContext", "runAsGroup"), 0, SIMULATED),
+        ((*SIMULATOR_POD, "volumes", 0, "hostPath", "path"), "/", SIMULATED),
+        ((*SIMULATOR_POD, "volumes", 2, "hostPath", "path"), "/var/lib", SIMULATED),
+    ]
+)
+def simulator_touches_its_own_files_only(rendered):
+    pod = rendered.pod_of("bottlerocket-simulator")
+    if not pod:
+        return
+    (container,) = pod["containers"]
+    flags = dict(flags_in(container))
+    for flag, path in FILES.items():
+        if path_on_host(pod, container, flags.get(flag, "")) != path:
+            yield f"--{flag} is not {path} of the host"
+    if container["securityContext"].get("runAsGroup") != 274:
+        yield "the socket's group is not 274"
+    own = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    if flags.get("end-pods") != "$(POD_UID)" or container.get("env") != [own]:
+        yield "does not know its own pod"
+    mounted = {volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
+    if mounted != {"/run", MEMORY, DISK}:
+        yield f"mounts {mounted}"
+
+
+@must_hold(
+    [
+        ((*UPDATER_CONTAINER, "args", 6), "-boot-id=/proc/sys/kernel/random/boot_id", SIMULATED),
+        ((*UPDATER_POD, "volumes", 2, "hostPath", "type"), "FileOrCreate", SIMULATED),
+        ((*KURED_CONTAINER, "args", 5), "--period=5m", SIMULATED),
+        ((*KURED_CONTAINER, "args", 3), "--reboot-command=/bin/true", SIMULATED),
+    ]
+)
+def simulated_fleet_is_quick_and_has_its_own_boot_ids(rendered):
+    if rendered.directory != SIMULATED:
+        return
+    pod = rendered.pod_of("bottlerocket-updater")
+    (container,) = pod["containers"]
+    flags = dict(flags_in(container))
+    if path_on_host(pod, container, flags.get("boot-id", "")) != BOOT_ID:
+        yield "the updater reads another boot id"
+    # A pod that starts before the node has booted waits for the file.
+    types = [volume["hostPath"]["type"] for volume in pod["volumes"] if volume["name"] == "boot-id"]
+    if types != ["File"]:
+        yield "the updater does not wait for the boot id"
+    if flags.get("interval") != "10s":
+        yield "the updater's interval is not 10s"
+    flags = dict(flags_in(rendered.pod_of("kured")["containers"][0]))
+    if flags.get("period") != "10s":
+        yield "the period of Kured is not 10s"
+    if flags["reboot-command"] != "/opt/bottlerocket/bottlerocket-reboot":
+        yield "the reboot command"
+
+
+@must_hold([((*CONFIG, "config"), "offer 1.26.1\nnonsense 1\n", SIMULATED)])
+def configuration_has_known_options_only(rendered):
+    config = rendered.get("ConfigMap bottlerocket-simulator")
+    if not config:
+        return
+    source = (ROOT / "bins/simulator/src/cli.rs").read_text()
+    for line in config["data"]["config"].splitlines():
+        # Also the lines to be uncommented.
+        words = line.removeprefix("#").split()
+        if not line or line.startswith("# "):
+            continue
+        if f'        "{words[0]}" => ' not in source:
+            yield f"unknown option: {line}"
