@@ -34,6 +34,7 @@ mod event;
 mod fault;
 pub mod fleet;
 mod http;
+pub mod kured;
 mod listener;
 mod node;
 mod options;
