@@ -28,6 +28,7 @@ use bottlerocket_updater::updater::daemon::{CALL_TIMEOUT, Daemon, Next};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::metrics::Metrics;
 use bottlerocket_updater::updater::pages;
+use bottlerocket_updater::updater::record_file::RecordFile;
 use bottlerocket_updater::updater::reporter::Reporter;
 use bottlerocket_updater::updater::serving::Serving;
 use bottlerocket_updater::updater::state_file::StateFile;
@@ -81,8 +82,10 @@ fn run(options: &mut Options<'static>) -> End {
     let (mut state_file, mut history) =
         StateFile::open(state_dir, boot_id, retry_failed_boot.0, &mut emit);
     history.set_boot_attempts(options.boot_attempts.0);
+    let (mut record_file, last_reboot) = RecordFile::open(options.record, boot_id, &mut emit);
     let random = random(now.subsec_nanos().into());
     let (mut daemon, mut next) = Daemon::begin(options.settings(), history, schedule, random);
+    daemon.last_reboot = last_reboot;
     let mut exchange = Exchange::new(Call::Status);
     // Ends: when the daemon ends, which may be never. Each turn waits or makes a call,
     // and both have a deadline.
@@ -123,6 +126,7 @@ fn run(options: &mut Options<'static>) -> End {
         metrics.note_answer(now, &answer);
         let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
         emit(Event::ApiCall { call, answer: &answer, took: now.saturating_sub(begun) });
+        daemon.last_reboot.read(now, record_file.read(&mut emit));
         next = daemon.on_answer(Now { now, utc: clock::utc() }, call, &answer, &mut emit);
         state_file.save(&mut daemon.history, &mut emit);
     }

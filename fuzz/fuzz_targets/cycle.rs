@@ -10,6 +10,7 @@ use bottlerocket_updater::updater::commands::Commands;
 use bottlerocket_updater::updater::cycle::{Context, Cycle, End, Now, Settings, Step};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::history::History;
+use bottlerocket_updater::updater::last_reboot::LastReboot;
 use bottlerocket_updater::reporting::log::Level;
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
@@ -83,7 +84,8 @@ fuzz_target!(|bytes: &[u8]| {
         last_told = None;
         let at = Now { now, utc: now + Duration::from_secs(1_800_000_000) };
         let (history, commands) = (&mut history, &mut commands);
-        let context = Context { at, settings: &settings, history, commands };
+        let last_reboot = &mut LastReboot::default();
+        let context = Context { at, settings: &settings, history, commands, last_reboot };
         step =
             cycle.on_answer(context, &answer, &mut |event: Event| last_told = Some(event.kind()));
         calls += 1;

@@ -9,7 +9,7 @@ use heapless::Vec;
 /// The longest head of a response, in bytes.
 const HEAD_MAX: usize = 192;
 /// The longest body of a response, in bytes.
-pub const PAGE_MAX: usize = 12 * 1024;
+pub const PAGE_MAX: usize = 14 * 1024;
 
 /// The body of a response.
 pub type Page = Vec<u8, PAGE_MAX>;

@@ -102,6 +102,41 @@ pub fn load<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, E
     }
 }
 
+/// What identifies one version of a file. It differs after the file was replaced or
+/// changed, even if the contents are the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    /// When the file was changed last: seconds and nanoseconds of the wall clock.
+    changed: (i64, u64),
+}
+
+#[cfg(test)]
+impl Stamp {
+    /// The stamp of a file with this inode.
+    pub fn of_inode(inode: u64) -> Self {
+        Self { inode, ..Self::default() }
+    }
+}
+
+/// Like [`load`], and the stamp of the file.
+///
+/// # Errors
+///
+/// As those of [`load`].
+pub fn load_stamped<'b>(
+    path: &CStr,
+    buffer: &'b mut [u8],
+) -> Result<Option<(&'b [u8], Stamp)>, Errno> {
+    let file = match open(path, OFlags::NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(None),
+        file => file?,
+    };
+    let stat = fs::fstat(&file)?;
+    let stamp = Stamp { inode: stat.st_ino, changed: (stat.st_ctime, stat.st_ctime_nsec) };
+    Ok(Some((read(&file, buffer)?, stamp)))
+}
+
 /// Replaces the file at `path`, or creates it. If that fails, the old one stays. The
 /// directory is created if it is missing; the one above it must exist. Its path has at
 /// most 255 bytes.

@@ -22,7 +22,7 @@ use heapless::{String, Vec, VecView};
 pub const ENVIRONMENT_PREFIX: &str = "BOTTLEROCKET_UPDATER_";
 
 /// The longest list of the flags in force, in bytes.
-pub const FLAGS_MAX: usize = 760;
+pub const FLAGS_MAX: usize = 800;
 /// The end of a list that is too long.
 const AND_MORE: &str = " ...";
 
@@ -56,6 +56,10 @@ crate::flags! {
             "keep a file in this directory that records which versions failed to boot, and \
              hold these versions back",
             default "keep no record";
+        record: &'a CStr = c"", "-record PATH",
+            "read the record of the last reboot from this file: leave what is Ready alone while \
+             the node is asked to reboot, and report that the gate holds the node",
+            default "read no record";
         boot_attempts: BootAttempts = BootAttempts(1), "-boot-attempts COUNT",
             "hold a version back after it has failed to boot this often; until then, retry it \
              immediately";

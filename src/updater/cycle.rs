@@ -23,6 +23,7 @@ use crate::api::{Answer, Call, CallError, Command};
 use crate::updater::commands::{Commands, Ended, Overdue};
 use crate::updater::event::{Event, Update};
 use crate::updater::history::{Finding, History};
+use crate::updater::last_reboot::LastReboot;
 use crate::updater::plan::{Inputs, Plan, plan};
 use crate::updater::window::Windows;
 use core::mem;
@@ -191,6 +192,8 @@ pub struct Context<'a> {
     pub history: &'a mut History,
     /// What is remembered of earlier commands.
     pub commands: &'a mut Commands,
+    /// What the record of the last reboot means.
+    pub last_reboot: &'a mut LastReboot,
 }
 
 impl Context<'_> {
@@ -198,6 +201,7 @@ impl Context<'_> {
     /// since the node booted. Emits the outcome of a command that no cycle has seen, and
     /// what became of activated versions.
     pub fn observe(&mut self, status: Option<&Status>, emit: &mut dyn FnMut(Event)) {
+        self.last_reboot.observe(self.at.now, status, emit);
         let ended = self.commands.observe(self.at.now, status);
         let Some(status) = status else { return };
         if let (Some(Ended { command, version, took }), Some(last)) = (&ended, &status.last_command)
@@ -309,13 +313,14 @@ impl Cycle {
         emit: &mut dyn FnMut(Event),
     ) -> Step {
         context.observe(status, emit);
-        let Context { at: Now { utc, .. }, settings, history, commands } = context;
+        let Context { at: Now { now, utc }, settings, history, commands, last_reboot } = context;
         let chosen = status.and_then(|status| status.chosen);
         let hold = chosen.and_then(|chosen| history.hold_for(*utc, chosen));
         let plan = plan(Inputs {
             status,
             refreshed: self.refreshed,
             refresh_ready: settings.refresh_ready,
+            reboot_requested: status.is_some_and(|status| last_reboot.is_pending(*now, status)),
             activate_failed: commands.activate_failed(),
             stage_only: settings.stage_only,
             held_back: hold.is_some(),

@@ -10,6 +10,7 @@ use crate::updater::commands::Commands;
 use crate::updater::cycle::{Context, Cycle, End, Now, Settings, Step};
 use crate::updater::event::Event;
 use crate::updater::history::History;
+use crate::updater::last_reboot::LastReboot;
 use core::mem;
 use core::time::Duration;
 
@@ -128,6 +129,8 @@ pub struct Daemon {
     pub settings: Settings,
     /// What is remembered of earlier boots. Save its changes before the next call.
     pub history: History,
+    /// What the record of the last reboot means. Read the record before each answer.
+    pub last_reboot: LastReboot,
 }
 
 impl Daemon {
@@ -141,7 +144,9 @@ impl Daemon {
     ) -> (Self, Next) {
         let (cycle, call) = Cycle::begin();
         let (api, cycles, commands) = (Api::Unknown, Cycles::default(), Commands::default());
-        let daemon = Self { settings, history, schedule, random, cycle, cycles, commands, api };
+        let last_reboot = LastReboot::default();
+        let daemon =
+            Self { settings, history, last_reboot, schedule, random, cycle, cycles, commands, api };
         (daemon, Next::Call(call, Duration::ZERO))
     }
 
@@ -160,8 +165,8 @@ impl Daemon {
         if failed && self.is_time_to_give_up(now, answer, emit) {
             return Next::End(End::NoAnswer);
         }
-        let Self { settings, history, commands, .. } = self;
-        let mut context = Context { at, settings, history, commands };
+        let Self { settings, history, commands, last_reboot, .. } = self;
+        let mut context = Context { at, settings, history, commands, last_reboot };
         if is_deferred {
             // The node may be rebooted before the cycle begins.
             match answer {

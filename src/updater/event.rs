@@ -5,6 +5,7 @@
 
 use crate::api::status::{Image, LastCommand, OwnedImage, Status, Text, copy};
 use crate::api::{Answer, Call, CallError, Command, Refusal};
+use crate::record::RebootRecord;
 use crate::reporting::fields::{add_command, add_image, add_running, add_took};
 use crate::reporting::log::{Format, Level, Record};
 use crate::text::errno::ErrnoText;
@@ -218,6 +219,25 @@ pub enum Event<'a> {
         /// The time from the beginning of the call to its end.
         took: Duration,
     },
+    /// The version that the last reboot was to bring did not boot, and the gate holds the
+    /// node.
+    HeldByGate(&'a RebootRecord),
+    /// The gate no longer holds the node.
+    ReleasedByGate {
+        /// The version that did not boot.
+        version: &'a str,
+        /// The version that runs.
+        running: &'a str,
+        /// The time since the updater noticed that the node was held.
+        after: Duration,
+    },
+    /// The record of the last reboot cannot be read.
+    RecordUnreadable {
+        /// The step that failed, as in "cannot ...".
+        tried: &'a str,
+        /// The kernel's error. `None` if the record is damaged.
+        error: Option<Errno>,
+    },
     /// The state file was damaged, and has been renamed.
     StateDamaged,
     /// The state cannot be loaded or saved.
@@ -328,6 +348,12 @@ pub enum EventKind {
     ApiBack,
     /// [`Event::ApiCall`]
     ApiCall,
+    /// [`Event::HeldByGate`]
+    HeldByGate,
+    /// [`Event::ReleasedByGate`]
+    ReleasedByGate,
+    /// [`Event::RecordUnreadable`]
+    RecordUnreadable,
     /// [`Event::StateDamaged`]
     StateDamaged,
     /// [`Event::StateLost`]
@@ -342,7 +368,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 39] = [
         Self::Started,
         Self::Configuration,
         Self::ServingMetrics,
@@ -374,6 +400,9 @@ impl EventKind {
         Self::ApiLost,
         Self::ApiBack,
         Self::ApiCall,
+        Self::HeldByGate,
+        Self::ReleasedByGate,
+        Self::RecordUnreadable,
         Self::StateDamaged,
         Self::StateLost,
         Self::GaveUp,
@@ -415,6 +444,9 @@ impl EventKind {
             Self::ApiLost => "api_lost",
             Self::ApiBack => "api_back",
             Self::ApiCall => "api_call",
+            Self::HeldByGate => "held_by_gate",
+            Self::ReleasedByGate => "released_by_gate",
+            Self::RecordUnreadable => "record_unreadable",
             Self::StateDamaged => "state_damaged",
             Self::StateLost => "state_lost",
             Self::GaveUp => "gave_up",
@@ -434,6 +466,8 @@ impl EventKind {
             | Self::LockStuck
             | Self::RolledBack
             | Self::ApiLost
+            | Self::HeldByGate
+            | Self::RecordUnreadable
             | Self::StateDamaged
             | Self::StateLost
             | Self::GaveUp
@@ -455,6 +489,7 @@ impl EventKind {
             | Self::HeldBack
             | Self::RetryDelayed
             | Self::Updated
+            | Self::ReleasedByGate
             | Self::ApiBack
             | Self::Stopped
             | Self::Configuration
@@ -516,6 +551,13 @@ impl EventKind {
             Self::ApiLost => "the API is unavailable",
             Self::ApiBack => "the API is available again",
             Self::ApiCall => "called the API",
+            Self::HeldByGate => {
+                "the version did not boot, and the gate keeps Kured from starting on this node"
+            }
+            Self::ReleasedByGate => "the gate no longer holds this node",
+            Self::RecordUnreadable => {
+                "cannot read the record of the last reboot; continuing without it"
+            }
             Self::StateDamaged => {
                 "the state file is damaged; renamed it to state.damaged, starting without it"
             }
@@ -590,6 +632,9 @@ impl<'a> Event<'a> {
             Self::ApiLost { .. } => EventKind::ApiLost,
             Self::ApiBack { .. } => EventKind::ApiBack,
             Self::ApiCall { .. } => EventKind::ApiCall,
+            Self::HeldByGate(_) => EventKind::HeldByGate,
+            Self::ReleasedByGate { .. } => EventKind::ReleasedByGate,
+            Self::RecordUnreadable { .. } => EventKind::RecordUnreadable,
             Self::StateDamaged => EventKind::StateDamaged,
             Self::StateLost { .. } => EventKind::StateLost,
             Self::GaveUp { .. } => EventKind::GaveUp,
@@ -724,6 +769,23 @@ impl<'a> Event<'a> {
                     Err(error) => record.show("error", error),
                 }
                 record.duration("took", took);
+            }
+            Self::HeldByGate(reboot) => {
+                add_image(record, reboot.image.image());
+                record.text("running", &reboot.running);
+                record.show("attempts", &reboot.attempts);
+            }
+            Self::ReleasedByGate { version, running, after } => {
+                record.text("version", version);
+                record.text("running", running);
+                record.duration("after", after);
+            }
+            Self::RecordUnreadable { tried, error } => {
+                record.text("tried", tried);
+                match error {
+                    Some(error) => record.show("error", &ErrnoText(error)),
+                    None => record.text("error", "the file is damaged"),
+                }
             }
             Self::StateLost { tried, error } => {
                 record.text("tried", tried);

@@ -12,6 +12,7 @@ use crate::text::{Show, display, put};
 use crate::updater::cycle::Now;
 use crate::updater::event::{Event, EventKind};
 use crate::updater::history::History;
+use crate::updater::last_reboot::LastReboot;
 use crate::updater::window::Windows;
 use core::time::Duration;
 use heapless::VecView;
@@ -234,7 +235,14 @@ impl Metrics {
 
     /// Writes the page with all metrics at `at`, in the text format of
     /// Prometheus. The longest page fits: a test writes it.
-    pub fn write(&self, at: Now, history: &History, windows: &Windows, page: &mut Page) {
+    pub fn write(
+        &self,
+        at: Now,
+        history: &History,
+        last_reboot: &LastReboot,
+        windows: &Windows,
+        page: &mut Page,
+    ) {
         let mut page = Writer { page, metric: "" };
 
         page.gauge("bottlerocket_updater_build_info", "Version of the updater.");
@@ -280,6 +288,15 @@ impl Metrics {
         );
         for held in history.held() {
             page.sample(&image_labels(held.image.image()), held.failed_boots);
+        }
+
+        page.gauge(
+            "bottlerocket_update_held_by_gate",
+            "Number of times that the version was booted in vain while the gate holds the node.",
+        );
+        if let Some(held) = last_reboot.held() {
+            let [version, variant, arch] = image_labels(held.image.image());
+            page.sample(&[version, variant, arch, ("running", &held.running)], held.attempts);
         }
 
         let is_open = windows.is_open(at.utc);

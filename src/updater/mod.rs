@@ -9,6 +9,8 @@
 //! | `window.rs` | update windows |
 //! | `history.rs` | what is remembered across boots: versions that did not boot |
 //! | `state_file.rs` | reads and writes the file with the history |
+//! | `last_reboot.rs` | what the record of the last reboot means: leave Ready alone, or held by the gate |
+//! | `record_file.rs` | reads the file with that record |
 //! | `commands.rs` | what is remembered of earlier commands |
 //! | `event.rs` | the events: level, name, message and fields |
 //! | `reporter.rs` | which events are logged |
@@ -22,9 +24,11 @@ pub mod cycle;
 pub mod daemon;
 pub mod event;
 pub mod history;
+pub mod last_reboot;
 pub mod metrics;
 pub mod pages;
 pub mod plan;
+pub mod record_file;
 pub mod reporter;
 pub mod serving;
 pub mod state_file;

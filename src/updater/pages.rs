@@ -12,7 +12,8 @@ use crate::updater::metrics::{Metrics, Unhealthy};
 pub fn respond(path: &[u8], at: Now, metrics: &Metrics, daemon: &Daemon, page: &mut Page) -> Code {
     match path {
         b"/metrics" => {
-            metrics.write(at, &daemon.history, &daemon.settings.windows, page);
+            let Daemon { history, last_reboot, settings, .. } = daemon;
+            metrics.write(at, history, last_reboot, &settings.windows, page);
             Code::Ok
         }
         b"/healthz" => write_state(metrics.health(at.now), page),

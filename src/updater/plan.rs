@@ -30,6 +30,8 @@ pub struct Inputs<'a> {
     /// Whether the node goes on looking while an update is Ready, and deactivates the
     /// update once it is no longer chosen. If not, nothing changes what is Ready.
     pub refresh_ready: bool,
+    /// Whether the node was asked to reboot into what is Ready. Then nothing changes that.
+    pub reboot_requested: bool,
     /// Whether an activate of what is staged has failed, and no prepare has succeeded
     /// since.
     pub activate_failed: bool,
@@ -46,7 +48,7 @@ pub struct Inputs<'a> {
 /// | state | chosen version | what to do |
 /// |---|---|---|
 /// | none | any or none | refresh |
-/// | Ready, without `refresh_ready` | any or none | nothing |
+/// | Ready, without `refresh_ready` or with `reboot_requested` | any or none | nothing |
 /// | any, not refreshed in this cycle | any or none | refresh |
 /// | Ready | the staged version | nothing |
 /// | Idle, Ready, after a failed refresh | any or none | refresh again |
@@ -76,7 +78,7 @@ pub fn plan(inputs: Inputs) -> Plan {
 
 fn by_state(inputs: Inputs) -> Plan {
     let Some(status) = inputs.status else { return Plan::Run(Command::Refresh) };
-    if status.state == State::Ready && !inputs.refresh_ready {
+    if status.state == State::Ready && (!inputs.refresh_ready || inputs.reboot_requested) {
         return Plan::Ready;
     }
     if !inputs.refreshed {

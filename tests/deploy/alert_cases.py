@@ -61,6 +61,10 @@ def held_back():
     return series("bottlerocket_update_held_back_failed_boots", always(1), **IMAGE)
 
 
+def held_by_gate(values):
+    return series("bottlerocket_update_held_by_gate", values, running="1.26.0", **IMAGE)
+
+
 def pods_in_phase(values, namespace=NAMESPACE, phase="Pending"):
     labels = {**FOREIGN, "job": "kube-state-metrics", "namespace": namespace, "phase": phase}
     return series("kube_pod_status_phase", values, **labels, pod="pod-1")
@@ -152,6 +156,7 @@ FAILING_REFRESH = {
     "BottlerocketUpdateFailing": node(command="refresh"),
     "BottlerocketRefreshMissing": node(),
 }
+HELD_BY_GATE = {"BottlerocketNodeHeldByGate": node(running="1.26.0", **IMAGE)}
 STALLED = {"BottlerocketRolloutStalled": {"node": "node-1"}}
 MISSING_LABELS = {"job": "kube-state-metrics", "namespace": NAMESPACE}
 
@@ -313,6 +318,37 @@ CASES = [
         [*AVAILABLE, chosen(image=OTHER_IMAGE), held_back()],
         130,
         STUCK,
+    ),
+    case("the gate holds a node after two attempts", [held_by_gate("2+0x520")], 3, HELD_BY_GATE),
+    case(
+        "the gate holds a node after two attempts, and the node boots or its pod is replaced",
+        [held_by_gate("2+0x30 _x18 2+0x520")],
+        48,
+        HELD_BY_GATE,
+    ),
+    case(
+        "the gate held a node after two attempts, 25 minutes ago",
+        [held_by_gate("2+0x30 _x520")],
+        55,
+        {},
+    ),
+    case(
+        "the gate holds a node for 25 minutes after one attempt",
+        [held_by_gate("_x9 1+0x520")],
+        34,
+        {},
+    ),
+    case(
+        "the gate holds a node for 35 minutes after one attempt, and its pod is replaced",
+        [held_by_gate("_x9 1+0x20 _x8 1+0x520")],
+        45,
+        HELD_BY_GATE,
+    ),
+    case(
+        "the gate holds a node for 15 minutes after one attempt, and the next one succeeds",
+        [held_by_gate("_x9 1+0x15 _x520")],
+        35,
+        {},
     ),
     case("the API is unreachable for 22 minutes", [reachable("1+0x9 0+0x520")], 32, UNREACHABLE),
     case("the API is unreachable for 16 minutes", [reachable("1+0x9 0+0x520")], 26, {}),

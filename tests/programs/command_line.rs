@@ -38,6 +38,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 4] = [
             ("-stage-only", "activate them"),
             ("-refresh-ready", "true"),
             ("-state-dir DIR", "keep no record"),
+            ("-record PATH", "read no record"),
             ("-boot-attempts COUNT", "1"),
             ("-retry-failed-boot DURATION", "24h"),
             ("-metrics-address ADDRESS", "off"),

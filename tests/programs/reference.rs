@@ -2,6 +2,8 @@
 
 use crate::common::{Directory, Node, RUN_MAX, program, run};
 use bottlerocket_simulator::Options;
+use bottlerocket_updater::api::status::Image;
+use bottlerocket_updater::record::RebootRecord;
 use bottlerocket_updater::updater::event::EventKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -190,11 +192,14 @@ fn metrics() -> String {
     let boot = directory.path().join("boot");
     let mut updater = node.program("updater");
     updater.arg("-state-dir").arg(directory.path()).arg("-boot-id").arg(&boot);
-    updater.args(["-jitter=0s", "-metrics-address=127.0.0.1:0"]);
+    let record = directory.path().join("record");
+    updater.args(["-jitter=0s", "-metrics-address=127.0.0.1:0", "-record"]).arg(&record);
     fs::write(&boot, "1\n").unwrap();
     assert_eq!(run(updater.arg("-one-time")).status, Some(0));
     assert_eq!(run(&mut node.program("reboot")).status, Some(0));
     fs::write(&boot, "2\n").unwrap();
+    let image = Image { version: "1.26.1", variant: "aws-k8s-1.30", arch: "x86_64" };
+    fs::write(record, RebootRecord::new("1", "1.26.0", image).write()).unwrap();
 
     let mut child = updater.arg("-one-time=false").stderr(Stdio::piped()).spawn().unwrap();
     let log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);

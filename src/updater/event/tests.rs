@@ -5,6 +5,7 @@ use super::*;
 use crate::api::AnswerError;
 use crate::api::document::STRING_MAX;
 use crate::api::status::{Image, OwnedImage, State, copy};
+use crate::record::RebootRecord;
 use crate::reporting::log::{Format, RECORD_MAX};
 use crate::text::excerpt::Excerpt;
 use rustix::io::Errno;
@@ -50,6 +51,8 @@ fn longest_records_fit() {
     let mut entry = Entry::default();
     entry.image = OwnedImage::new(quotes);
     (entry.previous_version, entry.failed_boots) = (copy(QUOTES), u64::MAX);
+    let mut reboot = RebootRecord::new(QUOTES, QUOTES, quotes);
+    reboot.attempts = u64::MAX;
     let mut path = Vec::new();
     path.resize(100_000, b'"');
     let refused = CallError::Answer(AnswerError::Refused(reason));
@@ -96,6 +99,10 @@ fn longest_records_fit() {
             answer: &Ok(Answer::NotAllowed(reason)),
             took: LONG,
         },
+        Event::HeldByGate(&reboot),
+        Event::ReleasedByGate { version: QUOTES, running: QUOTES, after: LONG },
+        Event::RecordUnreadable { tried: "read the record", error: Some(Errno::NAMETOOLONG) },
+        Event::RecordUnreadable { tried: "read the record", error: None },
         Event::StateDamaged,
         Event::StateLost { tried: "rename the damaged file", error: Errno::NAMETOOLONG },
     ];
@@ -135,6 +142,7 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         last_command: None,
     };
     let (update, entry) = (Update::default(), Entry::default());
+    let reboot = RebootRecord::default();
     let prepare = Command::Prepare;
     let away = CallError::Connect(Errno::NOENT);
     let denied = CallError::Connect(Errno::ACCESS);
@@ -209,6 +217,13 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         (Event::ApiBack { after: LONG }, "api_back", none),
         (Event::ApiCall { call: Call::Status, answer: &busy, took: LONG }, "api_call", none),
         (Event::ApiCall { call: Call::Status, answer: &Err(away), took: LONG }, "api_call", none),
+        (Event::HeldByGate(&reboot), "held_by_gate", Some("held_by_gate")),
+        (Event::ReleasedByGate { version: "", running: "", after: LONG }, "released_by_gate", none),
+        (
+            Event::RecordUnreadable { tried: "", error: None },
+            "record_unreadable",
+            Some("record_unreadable"),
+        ),
         (Event::StateDamaged, "state_damaged", Some("state_damaged")),
         (Event::StateLost { tried: "", error: Errno::IO }, "state_lost", Some("state_lost")),
         (Event::GaveUp { after: LONG, error: away }, "gave_up", Some("api_unreachable")),
@@ -261,7 +276,10 @@ fn successor(kind: EventKind) -> Option<EventKind> {
         EventKind::Healthy => EventKind::ApiLost,
         EventKind::ApiLost => EventKind::ApiBack,
         EventKind::ApiBack => EventKind::ApiCall,
-        EventKind::ApiCall => EventKind::StateDamaged,
+        EventKind::ApiCall => EventKind::HeldByGate,
+        EventKind::HeldByGate => EventKind::ReleasedByGate,
+        EventKind::ReleasedByGate => EventKind::RecordUnreadable,
+        EventKind::RecordUnreadable => EventKind::StateDamaged,
         EventKind::StateDamaged => EventKind::StateLost,
         EventKind::StateLost => EventKind::GaveUp,
         EventKind::GaveUp => EventKind::WaitFailed,

@@ -6,6 +6,8 @@ use crate::api::AnswerError;
 use crate::api::document::STRING_MAX;
 use crate::api::status::{LastCommand, Text};
 use crate::http::page::PAGE_MAX;
+use crate::record::RebootRecord;
+use crate::sys::files::Stamp;
 use crate::tests::Numbers;
 use crate::text::fields::tests::summed;
 use crate::updater::cycle::Settings;
@@ -74,8 +76,8 @@ impl Script {
 
     fn page(&self) -> String {
         let mut page = Page::new();
-        let Daemon { history, settings, .. } = &self.daemon;
-        self.metrics.write(self.at(), history, &settings.windows, &mut page);
+        let Daemon { history, last_reboot, settings, .. } = &self.daemon;
+        self.metrics.write(self.at(), history, last_reboot, &settings.windows, &mut page);
         String::from_utf8(page.to_vec()).unwrap()
     }
 
@@ -367,6 +369,18 @@ fn longest_page_fits() {
     };
     let Script { metrics, .. } = &mut script;
     (metrics.running, metrics.chosen) = (image(), image());
+    // The node is held by the gate.
+    let mut record = RebootRecord::new("boot", &long, image().unwrap().image());
+    record.attempts = most;
+    let status = answer("Idle");
+    let mut last_reboot = LastReboot::new(Text::try_from("this-boot").unwrap());
+    last_reboot.read(BEGIN, Some((record, Stamp::default())));
+    if let Ok(Answer::Status(mut status)) = status {
+        status.running = Some(Image { version: &long, variant: "", arch: "" });
+        last_reboot.observe(BEGIN, Some(&status), &mut |_| ());
+    }
+    script.daemon.last_reboot = last_reboot;
+    let Script { metrics, .. } = &mut script;
     metrics.state = Some(State::Available);
     metrics.api_reachable = true;
     metrics.last_answer = Duration::ZERO;
@@ -389,8 +403,8 @@ fn longest_page_fits() {
     );
     let states = State::ALL.len() + 1;
     let commands = Command::ALL.len() * (Outcome::ALL.len() + 2);
-    // Two images, and four that are held back.
-    let images = 6;
+    // Two images, four that are held back, and the one for which the gate holds the node.
+    let images = 7;
     // The version, whether newer versions are offered, the number of versions that are
     // held back, whether a window is open, when the next one opens, two samples of the
     // API, two of the last error.
@@ -398,7 +412,7 @@ fn longest_page_fits() {
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     assert_eq!(samples.count(), states + commands + images + others + EventKind::ALL.len());
     // All of the quotes are there, escaped.
-    assert_eq!(page.matches("\\\"").count(), 6 * 3 * (STRING_MAX - 1));
+    assert_eq!(page.matches("\\\"").count(), (7 * 3 + 1) * (STRING_MAX - 1));
     // A counter stays at the largest number.
     script.metrics.note_event(Duration::MAX, &Event::LockHeld);
     script.metrics.note_event(

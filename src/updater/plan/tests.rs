@@ -66,6 +66,7 @@ const NO_INPUTS: Inputs = Inputs {
     status: None,
     refreshed: false,
     refresh_ready: false,
+    reboot_requested: false,
     activate_failed: false,
     stage_only: false,
     held_back: false,
@@ -97,6 +98,22 @@ fn update_that_is_ready_is_left_alone() {
     for status in all_statuses().iter().filter(|status| status.state == State::Ready) {
         assert_eq!(decide(status, false, false), Plan::Ready);
         assert_eq!(decide(status, true, false), Plan::Ready);
+    }
+}
+
+/// Other states are decided on as without the reboot.
+#[test]
+fn update_that_is_ready_is_left_alone_while_a_reboot_is_requested() {
+    for status in all_statuses() {
+        for (refreshed, refresh_ready) in BOTH.map(|one| BOTH.map(|two| (one, two))).concat() {
+            let inputs = Inputs { status: Some(&status), refreshed, refresh_ready, ..NO_INPUTS };
+            let requested = plan(Inputs { reboot_requested: true, ..inputs });
+            let expected = match status.state {
+                State::Ready => Plan::Ready,
+                _ => plan(inputs),
+            };
+            assert_eq!(requested, expected, "{status:?}");
+        }
     }
 }
 
@@ -200,6 +217,7 @@ fn limits_stop_only_prepares_and_activates() {
                     status: Some(status),
                     refreshed,
                     refresh_ready,
+                    reboot_requested: false,
                     activate_failed,
                     stage_only,
                     held_back,

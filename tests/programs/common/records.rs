@@ -26,7 +26,7 @@ pub struct Record(Vec<(String, String)>);
 const RECORD_MAX: usize = 2048;
 
 /// Each event: its level, its message, and its other fields.
-pub const DOCUMENTED: [(&str, &str, &str, &str); 36] = [
+pub const DOCUMENTED: [(&str, &str, &str, &str); 39] = [
     ("started", "info", "started", "version socket interval"),
     ("configuration", "info", "the flags in force", "flags"),
     ("serving_metrics", "info", "serving metrics", "address port"),
@@ -113,6 +113,19 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 36] = [
     ("api_lost", "error", "the API is unavailable", "call error socket"),
     ("api_back", "info", "the API is available again", "after"),
     ("api_call", "debug", "called the API", "call answer error took"),
+    (
+        "held_by_gate",
+        "error",
+        "the version did not boot, and the gate keeps Kured from starting on this node",
+        "version variant arch running attempts",
+    ),
+    ("released_by_gate", "info", "the gate no longer holds this node", "version running after"),
+    (
+        "record_unreadable",
+        "error",
+        "cannot read the record of the last reboot; continuing without it",
+        "tried error",
+    ),
     (
         "state_damaged",
         "error",

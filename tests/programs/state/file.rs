@@ -101,7 +101,7 @@ fn missing_boot_id_is_logged_and_the_update_goes_on() {
     assert!(fs::read_to_string(node.file()).unwrap().contains(own.trim()));
 }
 
-fn fifo(path: &Path) {
+pub(super) fn fifo(path: &Path) {
     let mode = Mode::from_raw_mode(0o600);
     mknodat(CWD, path.as_os_str().as_bytes(), FileType::Fifo, mode, 0).unwrap();
 }

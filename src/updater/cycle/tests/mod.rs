@@ -137,6 +137,7 @@ struct Script {
     settings: Settings,
     history: History,
     commands: Commands,
+    last_reboot: LastReboot,
     next: Step,
     now: Duration,
 }
@@ -148,13 +149,15 @@ impl Script {
         let now = Duration::from_secs(86_400);
         let next = Step::Call(call, Duration::ZERO);
         let (history, commands) = (History::default(), Commands::default());
-        Self { cycle, settings, history, commands, next, now }
+        let last_reboot = LastReboot::default();
+        Self { cycle, settings, history, commands, last_reboot, next, now }
     }
 
     fn on_answer(&mut self, answer: &Answered, emit: &mut dyn FnMut(Event)) {
-        let Self { cycle, settings, history, commands, now, .. } = self;
+        let Self { cycle, settings, history, commands, last_reboot, now, .. } = self;
         let at = Now { now: *now, utc: *now };
-        self.next = cycle.on_answer(Context { at, settings, history, commands }, answer, emit);
+        let context = Context { at, settings, history, commands, last_reboot };
+        self.next = cycle.on_answer(context, answer, emit);
     }
 
     #[track_caller]

@@ -154,7 +154,9 @@ fn any_sequence_of_answers_ends_the_cycle() {
             let mut events = vec![];
             let at = Now { now, utc };
             let (history, commands) = (&mut history, &mut remembered);
-            let context = Context { at, settings: &settings, history, commands };
+            let last_reboot = &mut LastReboot::default();
+            let settings = &settings;
+            let context = Context { at, settings, history, commands, last_reboot };
             let emit = &mut |event: Event| {
                 events.push(event.kind().name());
                 if let Event::WindowClosed { opens, .. } = event {
