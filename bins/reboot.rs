@@ -12,12 +12,14 @@ mod start;
 use bottlerocket_updater::api::{Call, Exchange};
 use bottlerocket_updater::cli::exit::FAILURE;
 use bottlerocket_updater::cli::flags;
+use bottlerocket_updater::reboot::end::End;
 use bottlerocket_updater::reboot::options::{HELP, Options};
-use bottlerocket_updater::reboot::{CallTime, End, Reboot, Step};
-use bottlerocket_updater::sys::client;
+use bottlerocket_updater::reboot::{CallTime, Reboot, Step};
 use bottlerocket_updater::sys::deadline::{Deadline, sleep_until};
 use bottlerocket_updater::sys::stdio::write_line;
+use bottlerocket_updater::sys::{client, files};
 use bottlerocket_updater::text::errno::ErrnoText;
+use core::ffi::CStr;
 use core::time::Duration;
 use start::{Args, STDOUT, complain};
 
@@ -48,17 +50,61 @@ fn reboot(options: &Options<'static>) -> u8 {
         let answer = client::call_once(options.socket, call, &mut deadline, &mut exchange);
         now = clock::now();
         let time = CallTime { begun, ended: now };
-        match reboot.on_answer(time, &answer, |warning| complain(&[&warning])) {
+        match reboot.on_answer(time, &answer, &mut |warning| complain(&[&warning])) {
             Step::Call(next, after) => (call, pause) = (next, after),
-            Step::End(end) => return report(&end),
+            Step::Record => {
+                keep_record(options, &reboot);
+                (call, pause) = (Call::Reboot, Duration::ZERO);
+                now = clock::now();
+            }
+            Step::End(end) => {
+                if !options.record.is_empty() && reboot.voids_record(&end) {
+                    remove_record(options.record);
+                }
+                return report(&end);
+            }
         }
+    }
+}
+
+/// Writes the record of this reboot, or removes an old one. A failure does not keep the
+/// node from rebooting.
+fn keep_record(options: &Options, reboot: &Reboot) {
+    let without = "; rebooting without a record";
+    let boot = files::boot_id(options.boot_id);
+    let record = match &boot {
+        Ok(boot) => reboot.record(boot),
+        Err(errno) => {
+            let path = &options.boot_id;
+            complain(&[
+                &"cannot read the boot id from ",
+                path,
+                &": ",
+                &ErrnoText(*errno),
+                &without,
+            ]);
+            None
+        }
+    };
+    let Some(record) = record else { return remove_record(options.record) };
+    if let Err(errno) = files::replace(options.record, &record.write()) {
+        complain(&[&"cannot write ", &options.record, &": ", &ErrnoText(errno), &without]);
+        remove_record(options.record);
+    }
+}
+
+/// Removes the record, if there is one.
+fn remove_record(path: &CStr) {
+    if let Err(errno) = files::remove(path) {
+        let advice = " (remove it by hand, or it may hold the node after a later boot)";
+        complain(&[&"cannot remove the record ", &path, &": ", &ErrnoText(errno), &advice]);
     }
 }
 
 /// Prints the result in one line. Returns the exit status.
 fn report(end: &End) -> u8 {
     match end {
-        End::Failed(_) => complain(&[end]),
+        End::Failed(_) | End::NotDeactivated(_) => complain(&[end]),
         _ => write_line!(STDOUT, end),
     }
     end.exit_status()

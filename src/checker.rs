@@ -2,6 +2,10 @@
 //!
 //! Kured runs the checker as its sentinel, and reboots the node on exit status 0. So
 //! the only answer that may lead to this status is the state Ready.
+//!
+//! Nor is it a yes if a refresh has found since that another version is chosen, or none:
+//! the update was withdrawn or replaced. Only a successful refresh changes what is
+//! chosen, so a failed one does not make this a no.
 
 use crate::api::status::{State, Status};
 use crate::api::{Answer, CallError, FailedCall};
@@ -37,8 +41,8 @@ pub const HELP: Help = Help {
     flags: Options::ROWS,
     notes: &["A DURATION is like 90s, 10m or 1h30m."],
     success: "an update is Ready; reboot the node",
-    negative: "the state is not Ready, the updates have not been refreshed since the node booted, \
-               or an update command is running",
+    negative: "the state is not Ready, the update that is Ready is no longer chosen, the updates \
+               have not been refreshed since the node booted, or an update command is running",
     failure: "the state could not be determined",
     example: "nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-checker",
 };
@@ -48,7 +52,7 @@ pub const HELP: Help = Help {
 pub enum Decision<'x> {
     /// Yes: an update is Ready.
     Ready(Status<'x>),
-    /// No: the update state is not Ready.
+    /// No: the update state is not Ready, or what is Ready is no longer chosen.
     NotReady(Status<'x>),
     /// No: there has been no refresh since the node booted.
     Uninitialized,
@@ -63,7 +67,11 @@ impl<'x> Decision<'x> {
     pub fn new(answer: Result<Answer<'x>, CallError<'x>>, options: &Options<'x>) -> Self {
         let timeout = options.timeout.0;
         match answer {
-            Ok(Answer::Status(status)) if status.state == State::Ready => Self::Ready(status),
+            Ok(Answer::Status(status))
+                if status.state == State::Ready && !status.staged_is_not_chosen() =>
+            {
+                Self::Ready(status)
+            }
             Ok(Answer::Status(status)) => Self::NotReady(status),
             Ok(Answer::Uninitialized) => Self::Uninitialized,
             // The API gives the last two answers only to other calls.

@@ -6,6 +6,43 @@
 //! limit, and holds the lock that every other node needs. So the result must be a
 //! success if the node reboots, and only then.
 //!
+//! Before the request, the status is read if it matters: with `-if-ready`, `-confirm`
+//! or `-record`. With `-confirm`, a refresh shows whether the update that is Ready is
+//! still the one that is chosen. If another one is chosen, or none, the update is
+//! deactivated and there is no reboot. A refresh that fails is no obstacle: then the
+//! last refresh that succeeded counts.
+//!
+//! ```text
+//!   with -if-ready, -confirm or -record                     without
+//!        │                                                     │
+//!        ▼            Ready, -confirm        204               │
+//!   ReadStatus ─────────────────────▶ Refresh ───▶ Follow      │
+//!    │   │                               │ fails     │         │
+//!    │   │                               ▼           │         │
+//!    │   │                              Look         │         │
+//!    │   │                               │           │         │
+//!    │   └────▶ end: no reboot ◀─────────┴─────┬─────┘         │
+//!    │     not Ready,          not Ready,      │               │
+//!    │     locked              locked          ├───────────────────────▶ Deactivate ◀─┐
+//!    │                                         │         no longer chosen   │         │
+//!    ▼              still chosen               │               │            ▼         │
+//!  Record ◀────────────────────────────────────┘               │     CheckDeactivated ┘
+//!    │                                                         │            │
+//!    └──────────────────────────┬──────────────────────────────┘            ▼
+//!                               ▼   2xx, already shutting down       end: no reboot
+//!                            Request ─────────────▶ end: success
+//!                           ▲  │  │
+//!                           └──┘  │ disconnected
+//!                     no effect:  ▼   2xx, already shutting down,
+//!                     pause    RequestAgain ──────▶ end: success
+//!                             ▲   │   unreachable for the grace
+//!                             └───┘
+//!        unreachable, disconnected or no effect: pause
+//!
+//!   any other error, no effect until the timeout, too many disconnects
+//!                                               ─────────────▶ end: failure
+//! ```
+//!
 //! A request that had no effect is repeated until the timeout: the socket is missing
 //! or refuses connections, or the API is too busy (408) or locked (423). The last one
 //! has at least [`SHUTDOWN_GRACE`] to be answered.
@@ -23,36 +60,19 @@
 //! A connection that breaks during the repeated request starts the grace again: it
 //! may be the last one before the node goes down, or the server may crash each time.
 //!
-//! ```text
-//!   with -if-ready                       without
-//!         │                                 │
-//!         ▼             Ready               ▼   2xx, already shutting down
-//!  ┌─▶ ReadStatus ───────────────────▶ Request ─────────────▶ end: success
-//!  │   │  │                           ▲  │  │
-//!  └───┘  │ not Ready,                └──┘  │ disconnected
-//!  423, no│ 423 until the deadline   no     ▼   2xx, already shutting down,
-//!  effect:▼                      effect:  RequestAgain ─────▶ end: success
-//!  pause  end: no reboot          pause   ▲   │   unreachable for the grace
-//!                                         └───┘
-//!                    unreachable, disconnected or no effect: pause
-//!
-//!   any other error, no effect until the timeout, too many disconnects
-//!                                               ─────────────▶ end: failure
-//! ```
-//!
-//! There are no sockets and no clock here. The program makes the call that each
-//! step asks for, and passes the answer and the time. All times are of one clock
+//! There are no sockets, no files and no clock here. The program makes the call that
+//! each step asks for, and passes the answer and the time. All times are of one clock
 //! that never goes back.
 
+pub mod end;
 pub mod options;
 
-use crate::api::status::{State, Status};
-use crate::api::{Answer, Call, CallError, FailedCall, Retry};
+use crate::api::status::{OwnedImage, State, Status, Text, copy};
+use crate::api::{Answer, AnswerError, Call, CallError, Command, FailedCall, Retry};
 use crate::cli::exit;
-use crate::text::duration::HumanDuration;
-use crate::text::{Show, display, put};
+use crate::reboot::end::{Cause, End, Warning};
+use crate::record::RebootRecord;
 use core::time::Duration;
-use heapless::VecView;
 use rustix::io::Errno;
 
 /// How long the API must be unreachable until the node counts as going down. This is
@@ -64,13 +84,19 @@ pub const DISCONNECTS_MAX: u32 = 20;
 /// The pause before a repeated request. With [`DISCONNECTS_MAX`], a server that
 /// crashes on each request has at least 5 s to answer one.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long a refresh may take, or half of the time that is left.
+pub const REFRESH_MAX: Duration = Duration::from_secs(30);
+/// How long the status is tried to be read just for the record, or half of the time
+/// that is left.
+pub const STATUS_MAX: Duration = Duration::from_secs(10);
 
 /// What was tried, for messages.
 const READ_STATUS: &str = "read the update status from";
+const REFRESH: &str = "refresh the updates through";
 const REBOOT: &str = "reboot the node through";
 
 /// What the operator has set.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// The path of the API's socket, for messages.
     pub socket: &'static [u8],
@@ -78,6 +104,11 @@ pub struct Settings {
     pub timeout: Duration,
     /// Whether to reboot only if the update state is Ready.
     pub if_ready: bool,
+    /// Whether to reboot only if the update state is Ready and what is Ready is still
+    /// chosen after one more refresh.
+    pub confirm: bool,
+    /// Whether a record is kept.
+    pub record: bool,
 }
 
 /// The next step.
@@ -86,76 +117,13 @@ pub enum Step<'x> {
     /// Make this call after this pause, with the deadline that [`Reboot::deadline`]
     /// returns, and pass the answer to [`Reboot::on_answer`].
     Call(Call, Duration),
-    /// The result is known.
+    /// Write the record that [`Reboot::record`] returns, or remove an old one if that
+    /// is `None`. Then make the call [`Call::Reboot`], without a pause. Only with
+    /// [`Settings::record`], and at most once.
+    Record,
+    /// The result is known. If [`Reboot::voids_record`] says so, remove the record.
     End(End<'x>),
 }
-
-/// The result of a reboot. Displayed, it is one line.
-#[derive(Debug, Clone, Copy)]
-pub enum End<'x> {
-    /// The API has accepted the request.
-    Accepted,
-    /// The API has accepted a repeated request.
-    AcceptedAgain,
-    /// The API has been unreachable for [`SHUTDOWN_GRACE`] after a request.
-    ApiGone,
-    /// The API refuses the request, because the node is already shutting down.
-    AlreadyShuttingDown,
-    /// No reboot, because the update state is not Ready.
-    NotReady(&'x Status<'x>),
-    /// No reboot, because there has been no refresh since the node booted.
-    Uninitialized,
-    /// No reboot, because an update command has held the lock for all of the timeout.
-    LockHeld(Duration),
-    /// The status or the reboot could not be requested.
-    Failed(FailedCall<'x>),
-}
-
-impl End<'_> {
-    /// The exit status for Kured.
-    pub fn exit_status(&self) -> u8 {
-        match self {
-            Self::Accepted | Self::AcceptedAgain | Self::ApiGone | Self::AlreadyShuttingDown => {
-                exit::SUCCESS
-            }
-            Self::NotReady(_) | Self::Uninitialized | Self::LockHeld(_) => exit::NEGATIVE,
-            Self::Failed(_) => exit::FAILURE,
-        }
-    }
-}
-
-impl Show for End<'_> {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        match self {
-            Self::Accepted => put!(buffer, "the reboot is on its way"),
-            Self::AcceptedAgain => put!(buffer, "requested again: the reboot is on its way"),
-            Self::ApiGone => {
-                put!(buffer, "the API has not come back: assuming that the node is rebooting");
-            }
-            Self::AlreadyShuttingDown => put!(buffer, "the node is already shutting down"),
-            Self::NotReady(status) => put!(buffer, "not rebooting: ", status),
-            Self::Uninitialized => {
-                put!(buffer, "not rebooting: no refresh since the node booted");
-            }
-            Self::LockHeld(timeout) => {
-                put!(buffer, "not rebooting: update lock held for ", HumanDuration(*timeout));
-            }
-            Self::Failed(failed) => put!(buffer, failed),
-        }
-    }
-}
-
-/// The warning that the connection broke after the first request. Displayed, it is
-/// one line.
-#[derive(Debug, Clone, Copy)]
-pub struct Disconnected(CallError<'static>);
-
-impl Show for Disconnected {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        put!(buffer, self.0, "; checking whether the API comes back");
-    }
-}
-display!(End<'_>, Disconnected);
 
 /// When a call was made.
 #[derive(Debug, Clone, Copy)]
@@ -167,20 +135,51 @@ pub struct CallTime {
 }
 
 /// A reboot that is under way.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reboot {
     settings: Settings,
     /// When the timeout ends.
     timeout_at: Duration,
+    /// The update that the last status showed to be Ready.
+    ready: Option<ReadyUpdate>,
     phase: Phase,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// An update that is Ready.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ReadyUpdate {
+    /// The image that the next boot starts. Empty if it is unknown.
+    image: OwnedImage,
+    /// The version that runs. Empty if it is unknown.
+    running: Text,
+    /// Whether another image is chosen, or none.
+    is_withdrawn: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Phase {
+    /// The status decides whether there is a reboot.
     ReadStatus {
         retry: Retry,
         /// Whether the answer to the last call was 423.
         is_locked: bool,
+        /// When this ends: at the timeout, or earlier if only the record needs the
+        /// status.
+        until: Duration,
+    },
+    /// A refresh is requested.
+    Refresh(Refreshing),
+    /// The refresh runs, or may run.
+    Follow(Refreshing),
+    /// There was no refresh. The status may have changed meanwhile.
+    Look(Refreshing),
+    /// A deactivate is requested.
+    Deactivate(Retry),
+    /// The status shows whether that worked.
+    CheckDeactivated {
+        retry: Retry,
+        /// Whether the answer to the request was 423.
+        was_locked: bool,
     },
     Request {
         retry: Retry,
@@ -190,12 +189,23 @@ enum Phase {
     RequestAgain(Outage),
 }
 
-impl Phase {
-    const FIRST_REQUEST: Self = Self::Request { retry: Retry::FIRST, is_retried: false };
+/// A refresh before the reboot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Refreshing {
+    retry: Retry,
+    /// Whether the answer to the last call was 423, because of another client.
+    is_locked: bool,
+    /// How long it may take, and when that is over.
+    limit: Duration,
+    until: Duration,
+    /// The timestamp of the last command before it.
+    timestamp_before: Text,
 }
 
+const FIRST_REQUEST: Phase = Phase::Request { retry: Retry::FIRST, is_retried: false };
+
 /// What is known after a disconnect.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Outage {
     /// When the connection broke last. Since then the API has been unreachable.
     since: Duration,
@@ -217,16 +227,21 @@ impl Outage {
     }
 }
 
+/// Takes a warning.
+pub type Warn<'w> = &'w mut dyn FnMut(Warning);
+
 impl Reboot {
     /// A reboot that begins at the time `now`, and its first call.
     pub fn begin(settings: Settings, now: Duration) -> (Self, Call) {
-        let (phase, call) = if settings.if_ready {
-            (Phase::ReadStatus { retry: Retry::FIRST, is_locked: false }, Call::Status)
-        } else {
-            (Phase::FIRST_REQUEST, Call::Reboot)
-        };
         let timeout_at = now.saturating_add(settings.timeout);
-        (Self { settings, timeout_at, phase }, call)
+        let mut reboot = Self { settings, timeout_at, ready: None, phase: FIRST_REQUEST };
+        let until = match settings {
+            Settings { if_ready: true, .. } | Settings { confirm: true, .. } => timeout_at,
+            Settings { record: true, .. } => now.saturating_add(reboot.limit(now, STATUS_MAX)),
+            _ => return (reboot, Call::Reboot),
+        };
+        reboot.phase = Phase::ReadStatus { retry: Retry::FIRST, is_locked: false, until };
+        (reboot, Call::Status)
     }
 
     /// The deadline of a call that begins at the time `begun`.
@@ -234,30 +249,64 @@ impl Reboot {
     /// A repeated request has at least [`SHUTDOWN_GRACE`]: the server may be slow to
     /// answer, because it is rebooting the node.
     pub fn deadline(&self, begun: Duration) -> Duration {
-        let timeout_at = match self.phase {
-            Phase::ReadStatus { .. } | Phase::Request { is_retried: false, .. } => {
-                return self.timeout_at;
+        let timeout_at = match &self.phase {
+            Phase::ReadStatus { until, .. } => return *until,
+            Phase::Refresh(refreshing) | Phase::Follow(refreshing) | Phase::Look(refreshing) => {
+                return refreshing.until;
             }
+            Phase::Deactivate(_)
+            | Phase::CheckDeactivated { .. }
+            | Phase::Request { is_retried: false, .. } => return self.timeout_at,
             Phase::Request { is_retried: true, .. } => self.timeout_at,
             Phase::RequestAgain(outage) => outage.retry_until,
         };
         timeout_at.max(begun.saturating_add(SHUTDOWN_GRACE))
     }
 
-    /// Takes the answer to the last call, and returns the next step. The first
-    /// disconnect goes to `warn`.
+    /// Takes the answer to the last call, and returns the next step. Warnings go to
+    /// `warn`.
     pub fn on_answer<'x>(
         &mut self,
         time: CallTime,
         answer: &'x Result<Answer<'x>, CallError<'x>>,
-        warn: impl FnOnce(Disconnected),
+        warn: Warn,
     ) -> Step<'x> {
-        match self.phase {
-            Phase::ReadStatus { retry, is_locked } => {
-                self.on_status(time, answer, retry, is_locked)
+        match self.phase.clone() {
+            Phase::ReadStatus { retry, is_locked, until } => {
+                self.on_status(time, answer, retry, is_locked, until, warn)
+            }
+            Phase::Refresh(refreshing) => self.on_refresh(time, answer, refreshing, warn),
+            Phase::Follow(refreshing) => self.on_progress(time, answer, refreshing, warn),
+            Phase::Look(refreshing) => self.on_look(time, answer, refreshing, warn),
+            Phase::Deactivate(retry) => self.on_deactivate(time, answer, retry),
+            Phase::CheckDeactivated { retry, was_locked } => {
+                self.on_deactivated(time, answer, retry, was_locked)
             }
             Phase::Request { retry, .. } => self.on_requested(time, answer, retry, warn),
             Phase::RequestAgain(outage) => self.on_requested_again(time, answer, outage),
+        }
+    }
+
+    /// The record of this reboot, in the boot with the id `boot`. `None` if no other
+    /// version than the one that runs is known to be Ready.
+    pub fn record(&self, boot: &str) -> Option<RebootRecord> {
+        let ReadyUpdate { image, running, .. } = self.ready.as_ref()?;
+        let is_update = !image.version.is_empty() && !running.is_empty();
+        (is_update && image.version != *running)
+            .then(|| RebootRecord::new(boot, running, image.image()))
+    }
+
+    /// Whether the node is known not to reboot after `end`. Then the record is void.
+    pub fn voids_record(&self, end: &End) -> bool {
+        let End::Failed(FailedCall { error, .. }) = end else {
+            return end.exit_status() != exit::SUCCESS;
+        };
+        match self.phase {
+            Phase::Request { .. } => !error.may_have_been_sent() || error.is_refusal(),
+            // An earlier request may have been accepted, unless the API says something
+            // else than that it is too busy.
+            Phase::RequestAgain(_) => error.is_refusal() && !error.is_worth_a_retry(),
+            _ => true,
         }
     }
 
@@ -267,37 +316,294 @@ impl Reboot {
         answer: &'x Result<Answer<'x>, CallError<'x>>,
         mut retry: Retry,
         is_locked: bool,
+        until: Duration,
+        warn: Warn,
     ) -> Step<'x> {
-        let timeout = self.settings.timeout;
-        let remaining = |at: Duration| self.timeout_at.saturating_sub(at);
-        match answer {
+        let must_be_ready = self.settings.if_ready || self.settings.confirm;
+        let limit = self.settings.timeout.saturating_sub(self.timeout_at.saturating_sub(until));
+        let remaining = |at: Duration| until.saturating_sub(at);
+        let pause = retry.next_pause(remaining(time.ended));
+        let is_last = Retry::is_last(remaining(time.begun));
+        let end = match answer {
             Ok(Answer::Status(status)) if status.state == State::Ready => {
-                self.phase = Phase::FIRST_REQUEST;
-                Step::Call(Call::Reboot, Duration::ZERO)
+                self.note_ready(status);
+                if self.settings.confirm {
+                    return self.refresh(time.ended, status);
+                }
+                return self.request();
             }
-            Ok(Answer::Status(status)) => Step::End(End::NotReady(status)),
-            Ok(Answer::Uninitialized) => Step::End(End::Uninitialized),
+            Ok(Answer::Status(status)) => End::NotReady(status),
+            Ok(Answer::Uninitialized) => End::Uninitialized,
             // The other answers belong to other calls.
             Ok(Answer::Busy | Answer::Started | Answer::NotAllowed(_)) => {
-                let Some(pause) = retry.next_pause(remaining(time.ended)) else {
-                    return Step::End(End::LockHeld(timeout));
+                if let Some(pause) = pause {
+                    self.phase = Phase::ReadStatus { retry, is_locked: true, until };
+                    return Step::Call(Call::Status, pause);
+                }
+                End::LockHeld(limit)
+            }
+            Err(error) if is_locked && is_last && error.is_timeout() => End::LockHeld(limit),
+            Err(error) => {
+                if let Some(pause) = pause.filter(|_| error.is_worth_a_retry()) {
+                    self.phase = Phase::ReadStatus { retry, is_locked: false, until };
+                    return Step::Call(Call::Status, pause);
+                }
+                End::Failed(self.failed(READ_STATUS, *error))
+            }
+        };
+        match end {
+            end if must_be_ready => return Step::End(end),
+            End::LockHeld(held) => warn(Warning::NoRecord(Cause::LockHeld(held))),
+            End::Failed(FailedCall { error, .. }) => {
+                warn(Warning::NoRecord(self.cause(READ_STATUS, error)));
+            }
+            // The reboot is not to bring another version.
+            _ => {}
+        }
+        self.request()
+    }
+
+    /// Remembers the update that is Ready.
+    fn note_ready(&mut self, status: &Status) {
+        let [image, running] = [status.staged, status.running].map(Option::unwrap_or_default);
+        self.ready = Some(ReadyUpdate {
+            image: OwnedImage::new(image),
+            running: copy(running.version),
+            is_withdrawn: status.staged_is_not_chosen(),
+        });
+    }
+
+    /// Asks for a refresh, which shows whether what is Ready is still chosen.
+    fn refresh<'x>(&mut self, now: Duration, status: &Status) -> Step<'x> {
+        let last = status.last_command.map_or("", |last| last.timestamp);
+        let limit = self.limit(now, REFRESH_MAX);
+        self.phase = Phase::Refresh(Refreshing {
+            retry: Retry::FIRST,
+            is_locked: false,
+            limit,
+            until: now.saturating_add(limit),
+            timestamp_before: copy(last),
+        });
+        Step::Call(Call::Start(Command::Refresh), Duration::ZERO)
+    }
+
+    fn on_refresh<'x>(
+        &mut self,
+        time: CallTime,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
+        mut refreshing: Refreshing,
+        warn: Warn,
+    ) -> Step<'x> {
+        let error = match answer {
+            Ok(Answer::Busy) => {
+                return match self.wait_for_lock(time.ended, &mut refreshing) {
+                    Some(pause) => {
+                        self.phase = Phase::Refresh(refreshing);
+                        Step::Call(Call::Start(Command::Refresh), pause)
+                    }
+                    None => Step::End(End::LockHeld(self.settings.timeout)),
                 };
-                self.phase = Phase::ReadStatus { retry, is_locked: true };
+            }
+            Ok(Answer::NotAllowed(refusal)) => CallError::Answer(AnswerError::Refused(*refusal)),
+            Ok(_) => return self.follow(time.ended, refreshing),
+            Err(error) if self.is_locked_out(time, &refreshing, error) => {
+                return Step::End(End::LockHeld(self.settings.timeout));
+            }
+            // The refresh may run nevertheless. The status will show it.
+            Err(error) if error.may_have_been_sent() && !error.is_refusal() => {
+                return self.follow(time.ended, refreshing);
+            }
+            Err(error) => *error,
+        };
+        let remaining = refreshing.until.saturating_sub(time.ended);
+        if error.is_worth_a_retry()
+            && let Some(pause) = refreshing.retry.next_pause(remaining)
+        {
+            refreshing.is_locked = false;
+            self.phase = Phase::Refresh(refreshing);
+            return Step::Call(Call::Start(Command::Refresh), pause);
+        }
+        warn(Warning::Unconfirmed(self.cause(REFRESH, error)));
+        self.phase =
+            Phase::Look(Refreshing { retry: Retry::FIRST, is_locked: false, ..refreshing });
+        Step::Call(Call::Status, Duration::ZERO)
+    }
+
+    /// The pause before the next call, while another client's command holds the lock.
+    /// The time for the refresh begins after it. `None` at the timeout.
+    fn wait_for_lock(&self, now: Duration, refreshing: &mut Refreshing) -> Option<Duration> {
+        let pause = refreshing.retry.next_pause(self.timeout_at.saturating_sub(now))?;
+        let next = now.saturating_add(pause);
+        refreshing.limit = self.limit(next, REFRESH_MAX);
+        refreshing.until = next.saturating_add(refreshing.limit);
+        refreshing.is_locked = true;
+        Some(pause)
+    }
+
+    /// Whether the last try after a 423 timed out.
+    fn is_locked_out(&self, time: CallTime, refreshing: &Refreshing, error: &CallError) -> bool {
+        let remaining = self.timeout_at.saturating_sub(time.begun);
+        refreshing.is_locked && Retry::is_last(remaining) && error.is_timeout()
+    }
+
+    /// Waits for the end of the refresh.
+    fn follow<'x>(&mut self, now: Duration, mut refreshing: Refreshing) -> Step<'x> {
+        refreshing.retry = Retry::FIRST;
+        refreshing.is_locked = false;
+        let remaining = refreshing.until.saturating_sub(now);
+        let pause = refreshing.retry.next_pause(remaining).unwrap_or_default();
+        self.phase = Phase::Follow(refreshing);
+        Step::Call(Call::Status, pause)
+    }
+
+    fn on_progress<'x>(
+        &mut self,
+        time: CallTime,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
+        mut refreshing: Refreshing,
+        warn: Warn,
+    ) -> Step<'x> {
+        let cause = match answer {
+            Ok(Answer::Status(status)) => match status.last_command {
+                Some(last) if last.timestamp != refreshing.timestamp_before => {
+                    if last.name != Command::Refresh.name() {
+                        // Another client's command has ended since.
+                        warn(Warning::Unconfirmed(Cause::NotShown));
+                    } else if !last.succeeded() {
+                        warn(Warning::Unconfirmed(Cause::Failed(last)));
+                    }
+                    return self.decide(status, warn);
+                }
+                _ if status.state != State::Ready => return self.decide(status, warn),
+                _ => {
+                    self.note_ready(status);
+                    Cause::NotShown
+                }
+            },
+            Ok(Answer::Uninitialized) => return Step::End(End::Uninitialized),
+            Ok(_) => Cause::StillRunning(refreshing.limit),
+            Err(error) => self.cause(READ_STATUS, *error),
+        };
+        let remaining = refreshing.until.saturating_sub(time.ended);
+        if let Some(pause) = refreshing.retry.next_pause(remaining) {
+            self.phase = Phase::Follow(refreshing);
+            return Step::Call(Call::Status, pause);
+        }
+        warn(Warning::Unconfirmed(cause));
+        self.reboot_or_deactivate(warn)
+    }
+
+    fn on_look<'x>(
+        &mut self,
+        time: CallTime,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
+        mut refreshing: Refreshing,
+        warn: Warn,
+    ) -> Step<'x> {
+        let error = match answer {
+            Ok(Answer::Status(status)) => return self.decide(status, warn),
+            Ok(Answer::Uninitialized) => return Step::End(End::Uninitialized),
+            Ok(_) => {
+                let Some(pause) = self.wait_for_lock(time.ended, &mut refreshing) else {
+                    return Step::End(End::LockHeld(self.settings.timeout));
+                };
+                self.phase = Phase::Look(refreshing);
+                return Step::Call(Call::Status, pause);
+            }
+            Err(error) if self.is_locked_out(time, &refreshing, error) => {
+                return Step::End(End::LockHeld(self.settings.timeout));
+            }
+            Err(error) => error,
+        };
+        let remaining = refreshing.until.saturating_sub(time.ended);
+        if error.is_worth_a_retry()
+            && let Some(pause) = refreshing.retry.next_pause(remaining)
+        {
+            refreshing.is_locked = false;
+            self.phase = Phase::Look(refreshing);
+            return Step::Call(Call::Status, pause);
+        }
+        warn(Warning::Unconfirmed(self.cause(READ_STATUS, *error)));
+        self.reboot_or_deactivate(warn)
+    }
+
+    /// Decides what to do after the refresh.
+    fn decide<'x>(&mut self, status: &'x Status<'x>, warn: Warn) -> Step<'x> {
+        if status.state != State::Ready {
+            return Step::End(End::NotReady(status));
+        }
+        self.note_ready(status);
+        self.reboot_or_deactivate(warn)
+    }
+
+    /// Reboots if what is Ready is chosen, as far as is known.
+    fn reboot_or_deactivate<'x>(&mut self, warn: Warn) -> Step<'x> {
+        match &self.ready {
+            Some(ReadyUpdate { image, is_withdrawn: true, .. }) => {
+                warn(Warning::Withdrawn(&image.version));
+                self.phase = Phase::Deactivate(Retry::FIRST);
+                Step::Call(Call::Start(Command::Deactivate), Duration::ZERO)
+            }
+            _ => self.request(),
+        }
+    }
+
+    /// Whatever the answer, the status shows what has become of the update.
+    fn on_deactivate<'x>(
+        &mut self,
+        time: CallTime,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
+        mut retry: Retry,
+    ) -> Step<'x> {
+        let remaining = self.timeout_at.saturating_sub(time.ended);
+        // After the last try, there is still time to read the status.
+        let pause = retry.next_pause(remaining).unwrap_or_default();
+        let was_locked = matches!(answer, Ok(Answer::Busy));
+        self.phase = Phase::CheckDeactivated { retry, was_locked };
+        Step::Call(Call::Status, pause)
+    }
+
+    fn on_deactivated<'x>(
+        &mut self,
+        time: CallTime,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
+        mut retry: Retry,
+        was_locked: bool,
+    ) -> Step<'x> {
+        let held = Cause::LockHeld(self.settings.timeout);
+        let cause = match answer {
+            Ok(Answer::Status(status)) if status.state != State::Ready => {
+                return Step::End(End::Withdrawn(status));
+            }
+            Ok(Answer::Status(_)) if was_locked => held,
+            Ok(Answer::Status(status)) => match status.last_command {
+                Some(last) if last.name == Command::Deactivate.name() => Cause::Failed(last),
+                _ => Cause::NotShown,
+            },
+            Ok(Answer::Uninitialized) => return Step::End(End::Uninitialized),
+            Ok(_) => held,
+            Err(error) => self.cause(READ_STATUS, *error),
+        };
+        let remaining = self.timeout_at.saturating_sub(time.ended);
+        match (retry.next_pause(remaining), answer) {
+            (None, _) => Step::End(End::NotDeactivated(cause)),
+            (Some(pause), Ok(Answer::Status(_))) => {
+                self.phase = Phase::Deactivate(retry);
+                Step::Call(Call::Start(Command::Deactivate), pause)
+            }
+            (Some(pause), _) => {
+                self.phase = Phase::CheckDeactivated { retry, was_locked };
                 Step::Call(Call::Status, pause)
             }
-            Err(error)
-                if is_locked && Retry::is_last(remaining(time.begun)) && error.is_timeout() =>
-            {
-                Step::End(End::LockHeld(timeout))
-            }
-            Err(error) if error.is_worth_a_retry() => {
-                let Some(pause) = retry.next_pause(remaining(time.ended)) else {
-                    return self.failed(READ_STATUS, *error);
-                };
-                self.phase = Phase::ReadStatus { retry, is_locked: false };
-                Step::Call(Call::Status, pause)
-            }
-            Err(error) => self.failed(READ_STATUS, *error),
+        }
+    }
+
+    /// Asks for the reboot, for the first time.
+    fn request<'x>(&mut self) -> Step<'x> {
+        self.phase = FIRST_REQUEST;
+        match self.settings.record {
+            true => Step::Record,
+            false => Step::Call(Call::Reboot, Duration::ZERO),
         }
     }
 
@@ -306,7 +612,7 @@ impl Reboot {
         time: CallTime,
         answer: &'x Result<Answer<'x>, CallError<'x>>,
         mut retry: Retry,
-        warn: impl FnOnce(Disconnected),
+        warn: Warn,
     ) -> Step<'x> {
         let error = match answer {
             // The only answer to this call is 200 to 299.
@@ -323,8 +629,10 @@ impl Reboot {
             self.phase = Phase::Request { retry, is_retried: true };
             return Step::Call(Call::Reboot, pause);
         }
-        let Some(disconnect) = error.as_disconnect() else { return self.failed(REBOOT, *error) };
-        warn(Disconnected(disconnect));
+        let Some(disconnect) = error.as_disconnect() else {
+            return Step::End(End::Failed(self.failed(REBOOT, *error)));
+        };
+        warn(Warning::Disconnected(disconnect));
         let since = time.ended;
         let retry_until = self.timeout_at.max(since.saturating_add(SHUTDOWN_GRACE));
         let outage = Outage { since, disconnects: 0, retry_until };
@@ -348,15 +656,16 @@ impl Reboot {
             }
             Err(error) if is_unreachable(error) => outage.request_again(time.ended),
             Err(error) => {
+                let end = Step::End(End::Failed(self.failed(REBOOT, *error)));
                 if error.as_disconnect().is_some() || matches!(error, CallError::Send(_)) {
                     outage.disconnects += 1;
                 } else if !error.is_worth_a_retry() {
-                    return self.failed(REBOOT, *error);
+                    return end;
                 }
                 // The request had no effect, and the node is not going down: after 408 or
                 // 423 the API is there, and behind a directory it cannot start.
                 if outage.disconnects == DISCONNECTS_MAX || time.ended >= outage.retry_until {
-                    return self.failed(REBOOT, *error);
+                    return end;
                 }
                 outage.since = time.ended;
                 self.phase = Phase::RequestAgain(outage);
@@ -365,10 +674,19 @@ impl Reboot {
         }
     }
 
-    #[inline(never)]
-    fn failed<'x>(&self, tried: &'static str, error: CallError<'x>) -> Step<'x> {
+    /// `max`, or half of the time that is left at the time `now`. The rest is for the
+    /// reboot.
+    fn limit(&self, now: Duration, max: Duration) -> Duration {
+        max.min(self.timeout_at.saturating_sub(now) / 2)
+    }
+
+    fn failed<'x>(&self, tried: &'static str, error: CallError<'x>) -> FailedCall<'x> {
         let Settings { socket, timeout, .. } = self.settings;
-        Step::End(End::Failed(FailedCall { tried, socket, error, timeout }))
+        FailedCall { tried, socket, error, timeout }
+    }
+
+    fn cause<'x>(&self, tried: &'static str, error: CallError<'x>) -> Cause<'x> {
+        Cause::Call { tried, socket: self.settings.socket, error }
     }
 }
 

@@ -230,6 +230,12 @@ impl<'a> Status<'a> {
         })
     }
 
+    /// Whether the update on the other partition set is known not to be the chosen one:
+    /// since it was prepared, a refresh has chosen another one, or none.
+    pub fn staged_is_not_chosen(&self) -> bool {
+        self.staged.is_some() && self.chosen != self.staged
+    }
+
     /// The newest version that is offered, if it is newer than the running one and no
     /// version is chosen: there is a version lock, or the node waits for its wave.
     /// `None` also if the versions cannot be compared.
@@ -260,7 +266,14 @@ impl Show for Status<'_> {
             .map(|image| image.map_or("an unknown version", |image| image.version));
         put!(buffer, "state ", self.state.name(), ", ");
         match self.state {
-            State::Ready => put!(buffer, "the next boot starts ", staged),
+            State::Ready => {
+                put!(buffer, "the next boot starts ", staged);
+                match self.chosen {
+                    _ if !self.staged_is_not_chosen() => {}
+                    Some(_) => put!(buffer, ", but ", chosen, " is chosen"),
+                    None => put!(buffer, ", but no update is chosen"),
+                }
+            }
             State::Staged if self.chosen.is_some() && self.chosen == self.staged => {
                 put!(buffer, staged, " is prepared but not activated");
             }

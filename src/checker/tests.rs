@@ -36,6 +36,21 @@ fn only_ready_is_a_yes() {
             "yes: state Ready, the next boot starts 1.26.1; ",
         ),
         (
+            Ok(Answer::Status(Status { chosen: None, ..status(State::Ready) })),
+            1,
+            "no: state Ready, the next boot starts 1.26.1, but no update is chosen; ",
+        ),
+        (
+            Ok(Answer::Status(Status { chosen: running, ..status(State::Ready) })),
+            1,
+            "no: state Ready, the next boot starts 1.26.1, but 1.26.0 is chosen; ",
+        ),
+        (
+            Ok(Answer::Status(Status { staged: None, ..status(State::Ready) })),
+            0,
+            "yes: state Ready, the next boot starts an unknown version; ",
+        ),
+        (
             Ok(Answer::Status(status(State::Staged))),
             1,
             "no: state Staged, 1.26.1 is prepared but not activated; ",

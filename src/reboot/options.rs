@@ -15,6 +15,13 @@ crate::flags! {
             "give up after this time; it may take longer while the node may be rebooting";
         if_ready: bool = false, "-if-ready",
             "reboot only if an update is Ready", default "reboot in any state";
+        confirm: bool = false, "-confirm",
+            "refresh once more, and reboot only if an update is Ready and still chosen; otherwise \
+             deactivate it", default "do not refresh";
+        record: &'a CStr = c"", "-record PATH",
+            "write to this file which version the reboot is to bring", default "no record";
+        boot_id: &'a CStr = c"/proc/sys/kernel/random/boot_id", "-boot-id PATH",
+            "file with the id of this boot";
     }
 }
 
@@ -26,16 +33,19 @@ pub const HELP: Help = Help {
     flags: Options::ROWS,
     notes: &["A DURATION is like 90s, 10m or 1h30m."],
     success: "the reboot is on its way",
-    negative: "-if-ready is set, and no update is Ready or an update command is running",
-    failure: "the node could not be rebooted, or its state could not be determined",
+    negative: "-if-ready or -confirm is set, and no update is Ready, an update command is running, \
+               or the update that was Ready is no longer chosen",
+    failure: "the node could not be rebooted, its state could not be determined, or an update \
+              that is no longer chosen could not be deactivated",
     example: "nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-reboot",
 };
 
 impl Options<'static> {
     /// How to reboot.
     pub fn settings(&self) -> Settings {
-        let Self { socket, timeout, if_ready, .. } = *self;
-        Settings { socket: socket.to_bytes(), timeout: timeout.0, if_ready }
+        let Self { socket, timeout, if_ready, confirm, record, .. } = *self;
+        let record = !record.is_empty();
+        Settings { socket: socket.to_bytes(), timeout: timeout.0, if_ready, confirm, record }
     }
 }
 

@@ -3,8 +3,8 @@
 
 extern crate std;
 use super::*;
-use crate::api::status::Image;
-use crate::api::{AnswerError, Refusal};
+use crate::api::Refusal;
+use crate::api::status::{Image, LastCommand};
 use crate::http::response::{HttpError, Progress};
 use crate::tests::Numbers;
 use crate::text::duration;
@@ -32,16 +32,7 @@ fn answer(text: &str) -> Answered {
         };
     }
     if let Some(state) = State::ALL.into_iter().find(|state| state.name() == word) {
-        let running = Some(Image { version: "1.26.0", variant: "aws-k8s-1.30", arch: "x86_64" });
-        let status = Status {
-            state,
-            running,
-            chosen: None,
-            staged: None,
-            offered: None,
-            last_command: None,
-        };
-        return Ok(Answer::Status(status));
+        return Ok(Answer::Status(status(state, reason)));
     }
     Err(match word {
         "refused" => CallError::Connect(Errno::CONNREFUSED),
@@ -59,6 +50,31 @@ fn answer(text: &str) -> Answered {
     })
 }
 
+/// A status in short: `1.26.1>1.26.2 refresh=Success@8`, with the version that is
+/// staged, the one that is chosen (`-` for none), and the last command with its outcome
+/// and timestamp.
+fn status(state: State, text: &str) -> Status<'static> {
+    let text: &'static str = Box::leak(text.into());
+    let image = |version| Image { version, variant: "aws-k8s-1.30", arch: "x86_64" };
+    let known = |version: &'static str| Some(image(version)).filter(|_| version != "-");
+    let (images, command) = text.split_once(' ').unwrap_or((text, ""));
+    let (staged, chosen) = images.split_once('>').unwrap_or(("-", "-"));
+    let last_command = command.split_once('=').map(|(name, ended)| {
+        let (outcome, timestamp) = ended.split_once('@').unwrap();
+        let mut stderr = Excerpt::default();
+        stderr.push_bytes(b"no space");
+        LastCommand { name, outcome, timestamp, exit_status: "1", stderr: Box::leak(stderr.into()) }
+    });
+    Status {
+        state,
+        running: Some(image("1.26.0")),
+        chosen: known(chosen),
+        staged: known(staged),
+        offered: None,
+        last_command,
+    }
+}
+
 /// Takes the duration behind `sign` off the front of a row's answer: `+10s silence`.
 fn delay(text: &mut &str, sign: char) -> Duration {
     let Some((delay, rest)) = text.strip_prefix(sign).and_then(|text| text.split_once(' ')) else {
@@ -71,6 +87,8 @@ fn delay(text: &mut &str, sign: char) -> Duration {
 /// The call, the pause in milliseconds, and the answer. With `~20s` in front, the
 /// call begins so much later than asked for, because the process was stopped; with
 /// `+10s`, the answer takes so long. The calls that time out end at their deadline.
+///
+/// The call `record` is no call: the answer is the version that the record has, or `none`.
 type Row = (&'static str, u64, &'static str);
 
 /// A reboot that is under way.
@@ -95,6 +113,19 @@ impl Script {
 
     #[track_caller]
     fn row(&mut self, (call, pause, text): Row) {
+        if let Step::Record = self.next {
+            let record = self.reboot.record("boot");
+            let version = record.as_ref().map_or("none", |record| record.image.version.as_str());
+            assert_eq!((call, version), ("record", text));
+            let expected = record.as_ref().map(|record| {
+                let image = Image { version, variant: "aws-k8s-1.30", arch: "x86_64" };
+                assert_eq!(record.attempts, 1);
+                RebootRecord::new("boot", "1.26.0", image)
+            });
+            assert_eq!(record, expected);
+            self.next = Step::Call(Call::Reboot, Duration::ZERO);
+            return;
+        }
         let Step::Call(next, wait) = self.next else {
             panic!("over with {:?}, but {call} {text} was to come", self.next);
         };
@@ -110,36 +141,69 @@ impl Script {
             _ => begun + took,
         };
         let time = CallTime { begun, ended: self.now };
-        let warn = |warning: Disconnected| self.warnings.push(warning.to_string());
-        self.next = self.reboot.on_answer(time, answer, warn);
+        let mut warn = |warning: Warning| self.warnings.push(warning.to_string());
+        self.next = self.reboot.on_answer(time, answer, &mut warn);
     }
 
     /// Plays the rows, and checks the end: the exit status, the line that is printed,
     /// and how many milliseconds all of it takes.
     #[track_caller]
     fn play(mut self, rows: &[Row], status: u8, line: &str, took: u128) {
+        self.play_rows(rows, status, line, took);
+        // There is a warning for the first disconnect only.
+        let is_disconnected = matches!(self.reboot.phase, Phase::RequestAgain(_));
+        assert_eq!(self.warnings.len(), usize::from(is_disconnected), "{:?}", self.warnings);
+    }
+
+    /// The same, and checks all warnings.
+    #[track_caller]
+    fn play_with_warnings(
+        mut self,
+        rows: &[Row],
+        status: u8,
+        line: &str,
+        took: u128,
+        warnings: &[&str],
+    ) {
+        self.play_rows(rows, status, line, took);
+        assert_eq!(self.warnings, warnings, "after {rows:?}");
+    }
+
+    #[track_caller]
+    fn play_rows(&mut self, rows: &[Row], status: u8, line: &str, took: u128) {
         rows.iter().for_each(|row| self.row(*row));
         let Step::End(end) = self.next else { panic!("not over: {:?}", self.next) };
         assert_eq!((end.exit_status(), &*end.to_string()), (status, line), "after {rows:?}");
         assert_eq!((self.now - self.begin).as_millis(), took, "after {rows:?}");
-        // There is a warning for the first disconnect only.
-        let is_disconnected = matches!(self.reboot.phase, Phase::RequestAgain(_));
-        assert_eq!(self.warnings.len(), usize::from(is_disconnected), "{:?}", self.warnings);
     }
 }
 
 const SOCKET: &[u8] = b"/run/api.sock";
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Settings without any of the switches.
+fn settings(timeout: Duration) -> Settings {
+    Settings { socket: SOCKET, timeout, if_ready: false, confirm: false, record: false }
+}
+
 /// A reboot in any state, with this many seconds as its timeout.
 fn within(seconds: u64) -> Script {
-    let timeout = Duration::from_secs(seconds);
-    Script::new(Settings { socket: SOCKET, timeout, if_ready: false })
+    Script::new(settings(Duration::from_secs(seconds)))
 }
 
 /// A reboot with `-if-ready`.
 fn if_ready(timeout: Duration) -> Script {
-    Script::new(Settings { socket: SOCKET, timeout, if_ready: true })
+    Script::new(Settings { if_ready: true, ..settings(timeout) })
+}
+
+/// A reboot with `-confirm`.
+fn confirm(seconds: u64) -> Script {
+    Script::new(Settings { confirm: true, ..settings(Duration::from_secs(seconds)) })
+}
+
+/// A reboot with `-record`.
+fn record(seconds: u64) -> Script {
+    Script::new(Settings { record: true, ..settings(Duration::from_secs(seconds)) })
 }
 
 const ACCEPTED: &str = "the reboot is on its way";
@@ -557,37 +621,485 @@ fn stopped_process_makes_its_last_request_after_the_grace() {
     within(60).play(&rows, 3, &why, 135_250);
 }
 
+/// A status that is Ready before and after the refresh.
+const READY: &str = "Ready 1.26.1>1.26.1 activate=Success@7";
+const STILL_CHOSEN: &str = "Ready 1.26.1>1.26.1 refresh=Success@8";
+const NONE_CHOSEN: &str = "Ready 1.26.1>- refresh=Success@8";
+const OTHER_CHOSEN: &str = "Ready 1.26.1>1.26.2 refresh=Success@8";
+const DEACTIVATED: &str = "Staged 1.26.1>- deactivate=Success@9";
+const WITHDRAWN: &str = "not rebooting: the update has been deactivated: state Staged, no update \
+                         chosen; running 1.26.0, variant aws-k8s-1.30, arch x86_64";
+const DEACTIVATING: &str =
+    "1.26.1 is Ready but no longer chosen; deactivating it instead of rebooting";
+const RELYING: &str = "relying on the last refresh that succeeded";
+
+/// The rows of a refresh that ends after a second, with this status.
+fn refreshed(first: &'static str, then: &'static str) -> Vec<Row> {
+    vec![
+        ("status", 0, first),
+        ("refresh", 0, "204"),
+        ("status", 100, "423"),
+        ("status", 200, "423"),
+        ("status", 400, then),
+    ]
+}
+
+#[test]
+fn confirm_reboots_if_what_is_ready_is_still_chosen() {
+    let mut rows = refreshed(READY, STILL_CHOSEN);
+    rows.push(("reboot", 0, "204"));
+    confirm(60).play(&rows, 0, ACCEPTED, 700);
+    // What an earlier refresh has chosen does not matter.
+    rows[0].2 = NONE_CHOSEN;
+    rows[4].2 = "Ready 1.26.1>1.26.1 refresh=Success@9";
+    confirm(60).play(&rows, 0, ACCEPTED, 700);
+}
+
+#[test]
+fn confirm_deactivates_what_is_no_longer_chosen() {
+    for withdrawn in [NONE_CHOSEN, OTHER_CHOSEN] {
+        let mut rows = refreshed(READY, withdrawn);
+        rows.extend([("deactivate", 0, "204"), ("status", 100, "423")]);
+        rows.push(("status", 200, DEACTIVATED));
+        confirm(60).play_with_warnings(&rows, 1, WITHDRAWN, 1_000, &[DEACTIVATING]);
+        // Somebody else has deactivated it.
+        rows.truncate(5);
+        rows.extend([("deactivate", 0, "409 not allowed"), ("status", 100, DEACTIVATED)]);
+        confirm(60).play_with_warnings(&rows, 1, WITHDRAWN, 800, &[DEACTIVATING]);
+    }
+    let rows = [&refreshed(READY, NONE_CHOSEN)[..], &[("deactivate", 0, "204")]].concat();
+    let rebooted = [&rows[..], &[("status", 100, "404")]].concat();
+    let line = "not rebooting: no refresh since the node booted";
+    confirm(60).play_with_warnings(&rebooted, 1, line, 800, &[DEACTIVATING]);
+}
+
+#[test]
+fn deactivate_is_repeated_until_the_timeout() {
+    let advice = "; any other reboot of the node starts it, so deactivate it: apiclient update \
+                  cancel";
+    let ready = "Ready 1.26.1>- deactivate=Failed@9";
+    let failed = "deactivate failed (Failed, exit status 1): no space";
+    let not_shown = "the status does not show the outcome of the command";
+    let held = "update lock held for 2s";
+    let refused = "cannot read the update status from /run/api.sock: the API returned 500: no";
+    for (deactivate, status, why) in [
+        ("204", ready, failed),
+        ("423", ready, held),
+        ("409 no", ready, failed),
+        ("500 no", ready, failed),
+        ("break", ready, failed),
+        ("204", NONE_CHOSEN, not_shown),
+        ("204", "423", held),
+        ("204", "500 no", refused),
+    ] {
+        let line = format!("not rebooting: the update could not be deactivated: {why}{advice}");
+        // This begins after 700 ms.
+        let mut rows = refreshed(READY, NONE_CHOSEN);
+        rows.extend([("deactivate", 0, deactivate), ("status", 100, status)]);
+        if status.starts_with("Ready") {
+            rows.extend([("deactivate", 200, deactivate), ("status", 400, status)]);
+            rows.extend([("deactivate", 500, deactivate), ("status", 0, status)]);
+        } else {
+            rows.extend([200, 400, 500].map(|pause| ("status", pause, status)));
+        }
+        confirm(2).play_with_warnings(&rows, 3, &line, 1_900, &[DEACTIVATING]);
+        // It works at last.
+        rows.last_mut().unwrap().2 = DEACTIVATED;
+        confirm(2).play_with_warnings(&rows, 1, WITHDRAWN, 1_900, &[DEACTIVATING]);
+    }
+    let mut rows = refreshed(READY, NONE_CHOSEN);
+    rows.extend([("deactivate", 0, "silence"), ("status", 0, "silence")]);
+    let why = "cannot read the update status from /run/api.sock: timed out waiting for a response";
+    let line = format!("not rebooting: the update could not be deactivated: {why}{advice}");
+    confirm(2).play_with_warnings(&rows, 3, &line, 2_000, &[DEACTIVATING]);
+}
+
+#[test]
+fn confirm_reboots_after_a_refresh_that_fails() {
+    let failed = "Ready 1.26.1>1.26.1 refresh=Failed@8";
+    let warning = format!("refresh failed (Failed, exit status 1): no space; {RELYING}");
+    let mut rows = refreshed(READY, failed);
+    rows.push(("reboot", 0, "204"));
+    confirm(60).play_with_warnings(&rows, 0, ACCEPTED, 700, &[&warning]);
+    // Another client's command has ended since.
+    rows[4].2 = "Ready 1.26.1>1.26.1 activate=Success@8";
+    let warning = format!("the status does not show the outcome of the command; {RELYING}");
+    confirm(60).play_with_warnings(&rows, 0, ACCEPTED, 700, &[&warning]);
+
+    for (answer, why) in [
+        ("500 no dispatcher", "the API returned 500: no dispatcher"),
+        ("409 no", "the API returned 409: no"),
+        ("descriptors", "cannot set up the call: too many open files"),
+    ] {
+        let warning = format!("cannot refresh the updates through /run/api.sock: {why}; {RELYING}");
+        let rows = [("status", 0, READY), ("refresh", 0, answer), ("status", 0, READY)];
+        let rebooted = [&rows[..], &[("reboot", 0, "204")]].concat();
+        confirm(60).play_with_warnings(&rebooted, 0, ACCEPTED, 0, &[&warning]);
+        // The state has changed meanwhile.
+        let mut changed = rows;
+        changed[2].2 = DEACTIVATED;
+        let line = WITHDRAWN.replace("the update has been deactivated: ", "");
+        confirm(60).play_with_warnings(&changed, 1, &line, 0, &[&warning]);
+        // Or the status cannot be read any more.
+        let mut broken = rebooted;
+        broken[2].2 = "garbage";
+        let other = format!(
+            "cannot read the update status from /run/api.sock: the response is not HTTP/1.1; \
+             {RELYING}"
+        );
+        confirm(60).play_with_warnings(&broken, 0, ACCEPTED, 0, &[&warning, &other]);
+    }
+}
+
+/// A refresh that was not seen to succeed does not undo what an earlier one has shown.
+#[test]
+fn confirm_does_not_reboot_into_a_version_that_was_withdrawn_before() {
+    let failed = "Ready 1.26.1>- refresh=Failed@8";
+    let refused = [("status", 0, NONE_CHOSEN), ("refresh", 0, "500 no"), ("status", 0, "garbage")];
+    let [failed, hanging] = [
+        vec![("status", 0, NONE_CHOSEN), ("refresh", 0, "204"), ("status", 100, failed)],
+        vec![("status", 0, NONE_CHOSEN), ("refresh", 0, "204"), ("status", 100, "+30s 423")],
+    ];
+    for (rows, took) in [(failed, 400), (hanging, 30_400), (refused.into(), 300)] {
+        // The first has the timestamp of the second status.
+        let mut rows = rows;
+        rows[0].2 = "Ready 1.26.1>- activate=Success@7";
+        rows.extend([("deactivate", 0, "204"), ("status", 100, "423")]);
+        rows.push(("status", 200, DEACTIVATED));
+        let mut script = confirm(61);
+        script.play_rows(&rows, 1, WITHDRAWN, took);
+        assert_eq!(script.warnings.last().unwrap(), DEACTIVATING);
+    }
+}
+
+/// The pauses while a refresh of up to 30 s runs.
+const FOLLOWED: [u64; 19] = [
+    100, 200, 400, 800, 1_600, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000,
+    2_000, 2_000, 2_000, 2_000, 800,
+];
+
+#[test]
+fn confirm_waits_for_a_refresh_until_its_limit() {
+    let shown = format!("the status does not show the outcome of the command; {RELYING}");
+    for (answer, warning) in [
+        ("423", format!("the refresh is still running after 30s; {RELYING}")),
+        (READY, shown),
+        (
+            "500 no",
+            format!(
+                "cannot read the update status from /run/api.sock: the API returned 500: no; \
+                 {RELYING}"
+            ),
+        ),
+    ] {
+        // Without an answer it may run as well.
+        for refresh in ["204", "break", "reset"] {
+            let mut rows = vec![("status", 0, READY), ("refresh", 0, refresh)];
+            rows.extend(FOLLOWED.map(|pause| ("status", pause, answer)));
+            let last = rows.len() - 1;
+            rows.push(("reboot", 0, "204"));
+            confirm(60).play_with_warnings(&rows, 0, ACCEPTED, 29_900, &[&warning]);
+            rows.truncate(last + 1);
+            rows[last].2 = STILL_CHOSEN;
+            rows.push(("reboot", 0, "204"));
+            confirm(60).play(&rows, 0, ACCEPTED, 29_900);
+            // A call ends at the limit, too.
+            rows[last].2 = "silence";
+            let warning = format!(
+                "cannot read the update status from /run/api.sock: timed out waiting for a \
+                 response; {RELYING}"
+            );
+            confirm(60).play_with_warnings(&rows, 0, ACCEPTED, 30_000, &[&warning]);
+        }
+    }
+    // The other half of the time is for the reboot.
+    let mut rows = vec![("status", 0, READY), ("refresh", 0, "silence"), ("status", 0, "423")];
+    rows.push(("reboot", 0, "silence"));
+    let line = not_rebooted("timed out waiting for a response (-timeout 20s)");
+    let warning = format!("the refresh is still running after 10s; {RELYING}");
+    confirm(20).play_with_warnings(&rows, 3, &line, 20_000, &[&warning]);
+}
+
+#[test]
+fn confirm_repeats_a_refresh_without_effect() {
+    for (answer, why) in NO_EFFECT.into_iter().filter(|(answer, _)| !answer.starts_with("423")) {
+        let mut rows = vec![("status", 0, READY), ("refresh", 0, answer), ("refresh", 100, answer)];
+        rows.extend([("refresh", 200, "204"), ("status", 100, STILL_CHOSEN), ("reboot", 0, "204")]);
+        confirm(60).play(&rows, 0, ACCEPTED, 400);
+        // For half of the time. Then the status is read, also for half of the time.
+        let mut rows = vec![("status", 0, READY), ("refresh", 0, answer), ("refresh", 100, answer)];
+        rows.extend([200, 400, 200].map(|pause| ("refresh", pause, answer)));
+        rows.extend([("status", 0, READY), ("reboot", 0, "204")]);
+        let warning = format!("cannot refresh the updates through /run/api.sock: {why}; {RELYING}");
+        confirm(2).play_with_warnings(&rows, 0, ACCEPTED, 900, &[&warning]);
+    }
+}
+
+#[test]
+fn confirm_waits_for_the_lock_of_others() {
+    // A command of another client, before the refresh.
+    let mut rows = vec![("status", 0, "423"), ("status", 100, READY)];
+    rows.extend([("refresh", 0, "423"), ("refresh", 100, "423"), ("refresh", 200, "204")]);
+    rows.extend([("status", 100, STILL_CHOSEN), ("reboot", 0, "204")]);
+    confirm(60).play(&rows, 0, ACCEPTED, 500);
+    // It holds the lock until the timeout.
+    let line = "not rebooting: update lock held for 3s";
+    let mut rows = vec![("status", 0, READY)];
+    rows.extend(PAUSES.map(|pause| ("refresh", pause, "423")));
+    confirm(3).play(&rows, 1, line, 2_900);
+    // The last try may time out. Half of its time is for the reboot.
+    rows[6].2 = "silence";
+    confirm(3).play(&rows, 1, line, 2_950);
+    let rows = PAUSES.map(|pause| ("status", pause, "423"));
+    confirm(3).play(&rows, 1, line, 2_900);
+    // The refresh has its time from the end of the lock.
+    let mut rows = vec![("status", 0, READY), ("refresh", 0, "+29s 423"), ("refresh", 100, "204")];
+    rows.extend(FOLLOWED[..9].iter().map(|pause| ("status", *pause, "423")));
+    rows.extend([("status", 2_000, STILL_CHOSEN), ("reboot", 0, "204")]);
+    confirm(60).play(&rows, 0, ACCEPTED, 42_200);
+    // Another client takes the lock after the refresh was refused.
+    let mut rows = vec![("status", 0, READY), ("refresh", 0, "500 no"), ("status", 0, "423")];
+    rows.extend([("status", 100, "423"), ("status", 200, READY), ("reboot", 0, "204")]);
+    let warning = format!(
+        "cannot refresh the updates through /run/api.sock: the API returned 500: no; {RELYING}"
+    );
+    confirm(60).play_with_warnings(&rows, 0, ACCEPTED, 300, &[&warning]);
+    let mut rows = vec![("status", 0, READY), ("refresh", 0, "500 no")];
+    rows.extend(PAUSES.map(|pause| ("status", pause, "423")));
+    confirm(3).play_with_warnings(&rows, 1, line, 2_900, &[&warning]);
+    rows[7].2 = "full";
+    confirm(3).play_with_warnings(&rows, 1, line, 2_950, &[&warning]);
+}
+
+#[test]
+fn confirm_reboots_only_a_node_that_is_ready() {
+    for (answer, why) in [
+        ("Idle", "state Idle, no update chosen; running 1.26.0, variant aws-k8s-1.30, arch x86_64"),
+        ("404", "no refresh since the node booted"),
+    ] {
+        let line = format!("not rebooting: {why}");
+        confirm(60).play(&[("status", 0, answer)], 1, &line, 0);
+        let rows = [("status", 0, READY), ("refresh", 0, "204"), ("status", 100, answer)];
+        confirm(60).play(&rows, 1, &line, 100);
+    }
+    for (answer, why) in ERRORS {
+        let line = format!("cannot read the update status from /run/api.sock: {why}");
+        confirm(60).play(&[("status", 0, answer)], 3, &line, 0);
+    }
+}
+
+#[test]
+fn record_has_the_version_that_the_reboot_is_to_bring() {
+    for (status, version) in [
+        ("Ready 1.26.1>1.26.1", "1.26.1"),
+        // Without -confirm, this does not matter.
+        ("Ready 1.26.1>-", "1.26.1"),
+        ("Ready 1.25.0>1.25.0", "1.25.0"),
+        // The same version, an unknown one, and no update.
+        ("Ready 1.26.0>1.26.0", "none"),
+        ("Ready", "none"),
+        ("Staged 1.26.1>1.26.1", "none"),
+        ("Available", "none"),
+        ("Idle", "none"),
+        ("404", "none"),
+    ] {
+        let rows = [("status", 0, status), ("record", 0, version), ("reboot", 0, "204")];
+        record(60).play(&rows, 0, ACCEPTED, 0);
+    }
+    let confirmed = Settings { confirm: true, record: true, ..settings(MINUTE) };
+    let mut rows = refreshed(READY, STILL_CHOSEN);
+    rows.extend([("record", 0, "1.26.1"), ("reboot", 0, "204")]);
+    Script::new(confirmed).play(&rows, 0, ACCEPTED, 700);
+    // Also if the last status cannot be read.
+    let mut rows = vec![("status", 0, READY), ("refresh", 0, "204"), ("status", 100, "+30s 423")];
+    rows.extend([("record", 0, "1.26.1"), ("reboot", 0, "204")]);
+    let warning = format!("the refresh is still running after 30s; {RELYING}");
+    Script::new(confirmed).play_with_warnings(&rows, 0, ACCEPTED, 30_100, &[&warning]);
+}
+
+/// The status is needed for nothing else, so a failure does not prevent the reboot.
+#[test]
+fn reboot_without_a_status_has_no_record() {
+    for (answer, why) in ERRORS {
+        let rows = [("status", 0, answer), ("record", 0, "none"), ("reboot", 0, "204")];
+        let warning = format!(
+            "cannot read the update status from /run/api.sock: {why}; rebooting without a record"
+        );
+        record(60).play_with_warnings(&rows, 0, ACCEPTED, 0, &[&warning]);
+    }
+    for (timeout, pauses, took, shown) in [
+        (60, &[100, 200, 400, 800, 1_600, 2_000, 2_000, 2_000, 800][..], 9_900, "10s"),
+        (3, &[100, 200, 400, 700], 1_400, "1s500ms"),
+    ] {
+        let mut rows = vec![("status", 0, "423")];
+        rows.extend(pauses.iter().map(|pause| ("status", *pause, "423")));
+        rows.extend([("record", 0, "none"), ("reboot", 0, "204")]);
+        let warning = format!("update lock held for {shown}; rebooting without a record");
+        record(timeout).play_with_warnings(&rows, 0, ACCEPTED, took, &[&warning]);
+        // The last call may take the rest of the time.
+        let last = rows.len() - 3;
+        rows[last].2 = "silence";
+        record(timeout).play_with_warnings(&rows, 0, ACCEPTED, took + 100, &[&warning]);
+    }
+    let rows = [("status", 0, "silence"), ("record", 0, "none"), ("reboot", 0, "204")];
+    let warning = "cannot read the update status from /run/api.sock: timed out waiting for a \
+                   response; rebooting without a record";
+    record(60).play_with_warnings(&rows, 0, ACCEPTED, 10_000, &[warning]);
+}
+
+#[test]
+fn record_is_void_if_the_node_is_known_not_to_reboot() {
+    let voids = |mut script: Script, rows: &[Row]| {
+        rows.iter().for_each(|row| script.row(*row));
+        let Step::End(end) = script.next else { panic!("not over: {:?}", script.next) };
+        script.reboot.voids_record(&end)
+    };
+    let requested =
+        |rows: &[Row]| [&[("status", 0, READY), ("record", 0, "1.26.1")], rows].concat();
+    for (answer, is_void) in [
+        ("204", false),
+        (SHUTTING_DOWN[0], false),
+        ("500 inhibited", true),
+        ("404 no", true),
+        ("denied", true),
+        ("descriptors", true),
+        ("full", true),
+        // The request may have been received.
+        ("silence", false),
+        ("garbage", false),
+    ] {
+        let rows = requested(&[("reboot", 0, answer)]);
+        assert_eq!(voids(record(60), &rows), is_void, "{answer}");
+    }
+    for (answer, _) in NO_EFFECT {
+        let rows = requested(&PAUSES.map(|pause| ("reboot", pause, answer)));
+        assert!(voids(record(3), &rows), "{answer}");
+    }
+    for (answer, is_void) in [
+        ("204", false),
+        (SHUTTING_DOWN[1], false),
+        ("500 inhibited", true),
+        ("denied", false),
+        ("garbage", false),
+        ("silence", false),
+    ] {
+        let rows = requested(&[("reboot", 0, "break"), ("reboot", 250, answer)]);
+        assert_eq!(voids(record(60), &rows), is_void, "break, {answer}");
+    }
+    let gone = [&[("reboot", 0, "break")], &unreachable_for_the_grace("missing")[..]].concat();
+    assert!(!voids(record(60), &requested(&gone)));
+    for answer in ["break", "408"] {
+        let again = vec![("reboot", 250, answer); if answer == "408" { 60 } else { 20 }];
+        let rows = requested(&[&[("reboot", 0, "break")], &again[..]].concat());
+        assert!(!voids(record(3), &rows), "{answer}");
+    }
+    // Without a request.
+    for answer in ["Idle", "404", "garbage"] {
+        assert!(voids(confirm(60), &[("status", 0, answer)]), "{answer}");
+    }
+    assert!(voids(confirm(3), &PAUSES.map(|pause| ("status", pause, "423"))));
+    let mut rows = refreshed(READY, NONE_CHOSEN);
+    rows.extend([("deactivate", 0, "204"), ("status", 100, DEACTIVATED)]);
+    assert!(voids(confirm(60), &rows));
+    rows[6].2 = "+1h 423";
+    assert!(voids(confirm(60), &rows));
+}
+
 /// Whatever the API does, and however long the process is stopped: a success has a
-/// reason, and there is an end.
+/// reason, a withdrawn version is never booted, and there is an end.
 #[test]
 fn any_answers_end_and_a_success_has_a_reason() {
     const UNREACHABLE: [&str; 2] = ["refused", "missing"];
     const BROKEN: [&str; 3] = ["break", "reset", "unsent"];
     const OTHERS: [&str; 7] =
         ["204", "408", "423 locked", "silence", "500 no", SHUTTING_DOWN[0], "garbage"];
+    const STATUSES: [&str; 12] = [
+        "423",
+        "404",
+        "garbage",
+        "refused",
+        "Idle",
+        READY,
+        STILL_CHOSEN,
+        NONE_CHOSEN,
+        OTHER_CHOSEN,
+        DEACTIVATED,
+        "Ready 1.26.1>1.26.1 refresh=Failed@9",
+        "Ready 1.26.1>- deactivate=Failed@10",
+    ];
+    const STARTED: [&str; 8] = ["204", "204", "204", "423", "409 no", "500 no", "break", "refused"];
     let mut numbers = Numbers(1);
     let mut ends = [0; 4];
-    for _ in 0..5_000 {
+    let mut withdrawn = 0;
+    for _ in 0..10_000 {
         let timeout = Duration::from_secs(*numbers.one_of(&[1, 15, 60, 600]));
-        let if_ready = numbers.below(2) == 0;
-        let mut script = Script::new(Settings { socket: SOCKET, timeout, if_ready });
+        let settings = Settings {
+            if_ready: numbers.below(2) == 0,
+            confirm: numbers.below(2) == 0,
+            record: numbers.below(2) == 0,
+            ..settings(timeout)
+        };
+        let mut script = Script::new(settings);
         // How many percent of the answers are of these two kinds.
         let (others, broken) = (numbers.below(20), numbers.below(10));
-        let mut is_ready = !if_ready;
+        let is_any = !settings.if_ready && !settings.confirm;
+        // The last status, and whether it came after a request for a refresh.
+        let (mut last, mut is_refreshed, mut has_refreshed) = ("", false, false);
+        let mut is_deactivating = false;
         // When the API was last reached.
         let mut reached = script.now;
-        let mut calls = 0;
-        while let Step::Call(call, pause) = script.next {
-            assert!(is_ready || call == Call::Status, "the node may not be Ready");
-            let kind = if calls == 0 { 0 } else { numbers.below(100) };
-            let answer = match kind {
-                _ if call == Call::Status => *numbers.one_of(&["423", "Ready", "Idle", "404"]),
-                0 if calls < 2 => *numbers.one_of(&BROKEN),
-                kind if kind < others => *numbers.one_of(&OTHERS),
-                kind if kind < others + broken => *numbers.one_of(&BROKEN),
-                _ => *numbers.one_of(&UNREACHABLE),
+        let (mut calls, mut requests, mut records) = (0, 0, 0);
+        loop {
+            let (call, pause) = match script.next {
+                Step::Call(call, pause) => (call, pause),
+                Step::Record => {
+                    assert_eq!((settings.record, requests, records), (true, 0, 0));
+                    records += 1;
+                    let is_ready = last.starts_with("Ready");
+                    assert!(is_ready || is_any);
+                    script.row(("record", 0, if is_ready { "1.26.1" } else { "none" }));
+                    continue;
+                }
+                Step::End(_) => break,
             };
-            is_ready |= answer == "Ready";
+            let answer = match call {
+                Call::Status => *numbers.one_of(&STATUSES),
+                Call::Start(_) => *numbers.one_of(&STARTED),
+                Call::Reboot => {
+                    let kind = if requests == 0 { 0 } else { numbers.below(100) };
+                    match kind {
+                        0 if requests < 2 => *numbers.one_of(&BROKEN),
+                        kind if kind < others => *numbers.one_of(&OTHERS),
+                        kind if kind < others + broken => *numbers.one_of(&BROKEN),
+                        _ => *numbers.one_of(&UNREACHABLE),
+                    }
+                }
+            };
+            let is_withdrawn = [NONE_CHOSEN, OTHER_CHOSEN, STATUSES[11]].contains(&last);
+            match call {
+                Call::Status => {}
+                Call::Start(Command::Refresh) => {
+                    assert!(settings.confirm && !is_refreshed && last.starts_with("Ready"));
+                    has_refreshed = true;
+                }
+                Call::Start(Command::Deactivate) => {
+                    // Once begun, this goes on whatever is chosen.
+                    assert!(settings.confirm && has_refreshed, "{last}");
+                    assert!(is_withdrawn || is_deactivating, "{last}");
+                    is_deactivating = true;
+                }
+                Call::Start(other) => panic!("{other:?}"),
+                Call::Reboot => {
+                    assert!(last.starts_with("Ready") || is_any, "{last}");
+                    assert!(!settings.confirm || has_refreshed && !is_withdrawn, "{last}");
+                    assert!(!is_deactivating);
+                    assert_eq!(records, usize::from(settings.record));
+                    requests += 1;
+                }
+            }
+            if call == Call::Status && (answer.contains(' ') || answer == "Idle") {
+                (last, is_refreshed) = (answer, has_refreshed);
+            }
             // Sometimes the process is stopped, or an answer takes its time.
             let delay = |numbers: &mut Numbers, sign: char| match numbers.below(20) {
                 0 => format!("{sign}{}s ", 1 + numbers.below(30)),
@@ -598,7 +1110,7 @@ fn any_answers_end_and_a_success_has_a_reason() {
             let text: &str = Box::leak(text.into_boxed_str());
             script.row((call.name(), pause, text));
             calls += 1;
-            assert!(calls < 2_000, "no end");
+            assert!(calls < 4_000, "no end");
             let Step::End(end) = script.next else {
                 if !UNREACHABLE.contains(&answer) {
                     reached = script.now;
@@ -612,11 +1124,18 @@ fn any_answers_end_and_a_success_has_a_reason() {
                     assert!(UNREACHABLE.contains(&answer));
                     assert!(script.begun - reached >= SHUTDOWN_GRACE, "{text}");
                 }
-                End::NotReady(_) | End::Uninitialized | End::LockHeld(_) => assert!(!is_ready),
+                End::NotReady(_) | End::Uninitialized | End::LockHeld(_) => assert!(!is_any),
+                End::Withdrawn(_) => assert!(!last.starts_with("Ready")),
+                End::NotDeactivated(_) => assert!(settings.confirm),
                 End::Failed(_) => {}
+            }
+            withdrawn += usize::from(matches!(end, End::Withdrawn(_)));
+            if requests == 0 {
+                assert!(end.exit_status() != 0 && script.reboot.voids_record(&end));
             }
             ends[usize::from(end.exit_status())] += 1;
         }
     }
     assert!(ends[0] > 500 && ends[1] > 500 && ends[3] > 500, "{ends:?}");
+    assert!(withdrawn > 100, "{withdrawn}");
 }

@@ -25,6 +25,9 @@ const FLAGS: [(&str, &[(&str, &str)]); 4] = [
             ("-socket PATH", "/run/api.sock"),
             ("-timeout DURATION", "1m"),
             ("-if-ready", "reboot in any state"),
+            ("-confirm", "do not refresh"),
+            ("-record PATH", "no record"),
+            ("-boot-id PATH", "/proc/sys/kernel/random/boot_id"),
         ],
     ),
     (

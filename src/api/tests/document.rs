@@ -246,7 +246,10 @@ fn status_line_says_what_is_missing_until_ready() {
         ("Staged", "2", "", "2 is chosen but not prepared"),
         ("Staged", "", "1", "no update chosen"),
         ("Staged", "", "", "no update chosen"),
-        ("Ready", "2", "1", "the next boot starts 1"),
+        ("Ready", "2", "2", "the next boot starts 2"),
+        ("Ready", "2", "1", "the next boot starts 1, but 2 is chosen"),
+        ("Ready", "", "1", "the next boot starts 1, but no update is chosen"),
+        ("Ready", "", "", "the next boot starts an unknown version"),
         ("Ready", "2", "", "the next boot starts an unknown version"),
     ] {
         let image = |version| match version {

@@ -5,7 +5,8 @@ use core::time::Duration;
 
 #[test]
 fn defaults() {
-    let Settings { socket, timeout, if_ready } = Options::default().settings();
-    assert_eq!((socket, if_ready), (&b"/run/api.sock"[..], false));
+    let Settings { socket, timeout, if_ready, confirm, record } = Options::default().settings();
+    assert_eq!(socket, b"/run/api.sock");
+    assert_eq!((if_ready, confirm, record), (false, false, false));
     assert_eq!(timeout, Duration::from_secs(60));
 }

@@ -115,15 +115,19 @@ fn states() -> Vec<(&'static str, Node, i32, &'static str)> {
         (
             "ready, another version is chosen",
             node_after(&STEPS, |node| refresh_finds(node, &["1.27.0"])),
-            0,
-            READY,
+            1,
+            "no: state Ready, the next boot starts 1.26.1, but 1.27.0 is chosen; \
+             running 1.26.0, variant aws-k8s-1.30, arch x86_64",
         ),
         (
             "ready, no version is chosen",
             node_after(&STEPS, |node| refresh_finds(node, &[])),
-            0,
-            READY,
+            1,
+            "no: state Ready, the next boot starts 1.26.1, but no update is chosen; \
+             running 1.26.0, variant aws-k8s-1.30, arch x86_64",
         ),
+        // A failed refresh does not change what is chosen.
+        ("ready, refresh failed", node_after(&STEPS, |node| fails(node, Refresh)), 0, READY),
         ("deactivated", node_after(&STEPS, |node| node.run(Deactivate).unwrap()), 1, STAGED),
         ("rebooted", node_after(&STEPS, |node| node.run(Reboot).unwrap()), 1, JUST_BOOTED),
     ]

@@ -175,7 +175,8 @@ fn unusual_but_valid_responses_are_accepted() {
                 "200 OK",
                 format!(
                     "{{\"update_state\":\"Ready\",\"staging_partition\":{{\"image\":{{\
-                     \"version\":\"{}\"}}}},\"active_partition\":{{\"image\":{{\
+                     \"version\":\"{0}\"}}}},\"chosen_update\":{{\"version\":\"{0}\"}},\
+                     \"active_partition\":{{\"image\":{{\
                      \"version\":\"\\u001b[31m\",\"variant\":\"é\",\"arch\":\"\"}}}}}}",
                     "9".repeat(1000)
                 ),

@@ -3,6 +3,11 @@
 //!
 //! What depends on time is tested on a scripted clock, in `src/reboot/tests.rs`.
 
+// Withdrawn versions: -confirm.
+mod confirm;
+// The record: -record.
+mod record;
+
 use crate::common::{
     CannedServer, Directory, Node, RUN_MAX, Ran, forbid, full_pipe, leave_stale_socket, program,
     program_as_other_user, redirected, run, run_into, run_within,
