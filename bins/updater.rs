@@ -102,7 +102,7 @@ fn run(options: &mut Options<'static>) -> End {
             serving.start_if_due(now, listen, &mut emit);
             let until = serving.next_attempt().map_or(call_at, |attempt| attempt.min(call_at));
             let respond = |now, path: &[u8], page: &mut Page| {
-                pages::respond(path, Now { now, utc: clock::utc() }, &metrics, &daemon, page)
+                pages::respond(path, clocks(now), &metrics, &daemon, page)
             };
             let server = serving.server().map(|server| (server, &respond as Handler));
             let mut event_loop = EventLoop { clock: clock::now, now, until, server };
@@ -113,7 +113,7 @@ fn run(options: &mut Options<'static>) -> End {
             now = clock::now();
         }
         let respond = |now, path: &[u8], page: &mut Page| {
-            pages::respond(path, Now { now, utc: clock::utc() }, &metrics, &daemon, page)
+            pages::respond(path, clocks(now), &metrics, &daemon, page)
         };
         let server = serving.server().map(|server| (server, &respond as Handler));
         // Time spent stopped, or blocked on writing the log, does not count against the
@@ -127,9 +127,14 @@ fn run(options: &mut Options<'static>) -> End {
         let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
         emit(Event::ApiCall { call, answer: &answer, took: now.saturating_sub(begun) });
         daemon.last_reboot.read(now, record_file.read(&mut emit));
-        next = daemon.on_answer(Now { now, utc: clock::utc() }, call, &answer, &mut emit);
+        next = daemon.on_answer(clocks(now), call, &answer, &mut emit);
         state_file.save(&mut daemon.history, &mut emit);
     }
+}
+
+/// The time on all clocks; on the monotonic one it is `now`.
+fn clocks(now: Duration) -> Now {
+    Now { now, since_boot: clock::since_boot(), utc: clock::utc() }
 }
 
 /// Counts an event and logs it.

@@ -13,10 +13,17 @@ use core::time::Duration;
 
 const CLOCK_REALTIME: c_int = 0;
 const CLOCK_MONOTONIC: c_int = 1;
+const CLOCK_BOOTTIME: c_int = 7;
 
 /// The time on the monotonic clock, which never goes back.
 pub fn now() -> Duration {
     read(CLOCK_MONOTONIC)
+}
+
+/// The time since the boot. It goes on while the machine is suspended, and nobody can set
+/// it.
+pub fn since_boot() -> Duration {
+    read(CLOCK_BOOTTIME)
 }
 
 /// The time since 1970-01-01 00:00:00 UTC, which an administrator can set.

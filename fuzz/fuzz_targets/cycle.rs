@@ -5,13 +5,13 @@
 use bottlerocket_fuzz::choices::{Choices, any_answer};
 use bottlerocket_updater::api::status::{State, Status, copy};
 use bottlerocket_updater::api::{Answer, Call, Command};
+use bottlerocket_updater::reporting::log::Level;
 use bottlerocket_updater::text::excerpt::Excerpt;
 use bottlerocket_updater::updater::commands::Commands;
 use bottlerocket_updater::updater::cycle::{Context, Cycle, End, Now, Settings, Step};
 use bottlerocket_updater::updater::event::Event;
 use bottlerocket_updater::updater::history::History;
 use bottlerocket_updater::updater::last_reboot::LastReboot;
-use bottlerocket_updater::reporting::log::Level;
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
@@ -82,7 +82,9 @@ fuzz_target!(|bytes: &[u8]| {
             refresh_sent && last.is_some_and(|last| last.name == "refresh" && last.succeeded());
         activate_failed |= last.is_some_and(|last| last.name == "activate" && !last.succeeded());
         last_told = None;
-        let at = Now { now, utc: now + Duration::from_secs(1_800_000_000) };
+        let utc = now + Duration::from_secs(1_800_000_000);
+        let at = Now { now, since_boot: now, utc };
+        history.advance(at.since_boot);
         let (history, commands) = (&mut history, &mut commands);
         let last_reboot = &mut LastReboot::default();
         let context = Context { at, settings: &settings, history, commands, last_reboot };

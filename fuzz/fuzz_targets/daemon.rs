@@ -221,7 +221,8 @@ fuzz_target!(|bytes: &[u8]| {
             _ => stale_since = None,
         }
         let mut gave_up = false;
-        next = daemon.on_answer(Now { now, utc: now }, call, &answer, &mut |event| match event {
+        let at = Now { now, since_boot: now, utc: now };
+        next = daemon.on_answer(at, call, &answer, &mut |event| match event {
             Event::ApiLost { .. } => {
                 assert!(answer.is_err());
                 lost = true;

@@ -3,8 +3,8 @@
 #![no_main]
 
 use bottlerocket_fuzz::in_any_pieces;
-use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
 use bottlerocket_updater::reporting::log::{Format, Level, RECORD_MAX, Record};
+use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
 use std::time::Duration;

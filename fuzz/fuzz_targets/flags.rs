@@ -4,8 +4,8 @@
 
 use bottlerocket_updater::cli::flags::{Invocation, read};
 use bottlerocket_updater::cli::value::Positive;
-use bottlerocket_updater::text::duration;
 use bottlerocket_updater::reporting::log::Format;
+use bottlerocket_updater::text::duration;
 use libfuzzer_sys::fuzz_target;
 use std::ffi::{CStr, CString};
 use std::time::Duration;

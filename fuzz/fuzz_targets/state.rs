@@ -2,7 +2,7 @@
 //! that is written can be read, and has the same contents.
 #![no_main]
 
-use bottlerocket_fuzz::choices::{Choices, any_status};
+use bottlerocket_fuzz::choices::{Choices, VERSIONS, any_status, image};
 use bottlerocket_updater::api::status::copy;
 use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
 use bottlerocket_updater::updater::history::{FILE_MAX, History};
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     // Few inputs have the right checksum by chance.
     let mut file = file.to_vec();
     if !file.starts_with(b"b") {
-        file.splice(..0, *b"bottlerocket-updater 1\n");
+        file.splice(..0, *b"bottlerocket-updater 2\n");
         let sum = file.iter().fold(0xcbf2_9ce4_8422_2325u64, |sum, byte| {
             (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -28,13 +28,14 @@ fuzz_target!(|bytes: &[u8]| {
     same_when_read(&lived);
 
     let mut choices = Choices(life);
+    lived.advance(Duration::from_secs(60));
     let text = Excerpt::default();
-    let mut utc = Duration::from_secs(1_800_000_000);
+    let mut since_boot = Duration::from_secs(60);
     while !choices.is_over() {
         let status = any_status(&mut choices, &text);
-        let _ = lived.observe(utc, &status);
+        let _ = lived.observe(&status);
         if let (Some(chosen), Some(running)) = (status.chosen, status.running) {
-            if let Some((entry, left)) = lived.hold_for(utc, chosen) {
+            if let Some((entry, left)) = lived.hold_for(chosen) {
                 assert!(entry.failed_boots > 0 && !left.is_zero());
             }
             if choices.flip() {
@@ -42,11 +43,21 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
         same_when_read(&lived);
-        utc = match choices.below(4) {
-            0 => Duration::ZERO,
-            1 => Duration::MAX,
-            _ => utc.saturating_add(choices.time()),
+        let passed = match choices.below(8) {
+            0 => Duration::MAX,
+            _ => choices.time(),
         };
+        since_boot = since_boot.saturating_add(passed);
+        // Time makes what is left of a hold-back less, by at most that time.
+        let left = |lived: &History| {
+            VERSIONS.map(|version| lived.hold_for(image(version)).map(|held| held.1))
+        };
+        let before = left(&lived);
+        lived.advance(since_boot);
+        for (before, after) in before.into_iter().zip(left(&lived)) {
+            let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+            assert!(after <= before && before.saturating_sub(after) <= passed);
+        }
     }
 });
 

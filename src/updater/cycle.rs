@@ -88,11 +88,13 @@ impl Settings {
     }
 }
 
-/// The time on two clocks.
+/// The time on three clocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Now {
     /// The time since any fixed point; it never goes back.
     pub now: Duration,
+    /// The time since the node booted; it goes on while the node is suspended.
+    pub since_boot: Duration,
     /// The time since 1970-01-01 00:00:00 UTC. Somebody may set this clock.
     pub utc: Duration,
 }
@@ -219,7 +221,7 @@ impl Context<'_> {
                 self.note_failure(*command, version);
             }
         }
-        observe(self.history, self.at.utc, status, emit);
+        observe(self.history, status, emit);
     }
 
     fn note_failure(&mut self, command: Command, version: &str) {
@@ -242,10 +244,9 @@ fn resulting_version<'a>(
     image.map_or(sent_for, |image| image.version)
 }
 
-/// Compares the history with a status that was read at `utc`, the time since
-/// 1970-01-01 00:00:00 UTC, and emits what became of activated versions.
-pub fn observe(history: &mut History, utc: Duration, status: &Status, emit: &mut dyn FnMut(Event)) {
-    for finding in &history.observe(utc, status) {
+/// Compares the history with a status, and emits what became of activated versions.
+pub fn observe(history: &mut History, status: &Status, emit: &mut dyn FnMut(Event)) {
+    for finding in &history.observe(status) {
         emit(match finding {
             Finding::Updated(entry) => Event::Updated(entry),
             Finding::RolledBack { entry, retry_in } => {
@@ -313,9 +314,10 @@ impl Cycle {
         emit: &mut dyn FnMut(Event),
     ) -> Step {
         context.observe(status, emit);
-        let Context { at: Now { now, utc }, settings, history, commands, last_reboot } = context;
+        let Context { at: Now { now, utc, .. }, settings, history, commands, last_reboot } =
+            context;
         let chosen = status.and_then(|status| status.chosen);
-        let hold = chosen.and_then(|chosen| history.hold_for(*utc, chosen));
+        let hold = chosen.and_then(|chosen| history.hold_for(chosen));
         let plan = plan(Inputs {
             status,
             refreshed: self.refreshed,

@@ -160,6 +160,7 @@ impl Daemon {
         emit: &mut dyn FnMut(Event),
     ) -> Next {
         let now = at.now;
+        self.history.advance(at.since_boot);
         let is_deferred = self.takes_deferral(answer);
         let failed = self.track_reachability(now, call, answer, emit);
         if failed && self.is_time_to_give_up(now, answer, emit) {

@@ -17,18 +17,26 @@
 //! checksum at the end. A file of any other form counts as damaged:
 //!
 //! ```text
-//! bottlerocket-updater 1
+//! bottlerocket-updater 2
+//! uptime <total> <since boot>
 //! <version> <variant> <arch> <previous version> <boot id> <failed boots> <failed at>
 //! sum <FNV-1a of everything before this line, in decimal>
 //! ```
 //!
-//! Each field ends with a tab, which no field contains. The boot id is that of the
-//! boot in which the version was activated; it is empty once the outcome is known.
-//! `failed at` is when a boot of it last failed, in seconds since 1970.
+//! Each field ends with a tab, which no field contains. The [`uptime`](super::uptime) is
+//! the clock of the file, in milliseconds. The boot id is that of the boot in which the
+//! version was activated; it is empty once the outcome is known. `failed at` is when a
+//! boot of it last failed, on the clock of the file.
+//!
+//! The first form of the file, with a 1 in its first line, is read as well. It has no
+//! uptime, and `failed at` is a time of the wall clock, which may have been wrong. So its
+//! hold-backs begin again.
 
 use crate::api::status::{Image, OwnedImage, State, Status, Text, copy};
+use crate::text::duration::millis;
 use crate::text::fields::{Fields, put_field, put_sum};
 use crate::text::put;
+use crate::updater::uptime::Uptime;
 use core::str;
 use core::time::Duration;
 use heapless::Vec;
@@ -40,8 +48,16 @@ const ENTRIES_MAX: usize = 4;
 /// How often the time for which a version is held back doubles.
 const DOUBLINGS_MAX: u32 = 16;
 
+/// How often the uptime is saved at least while a version is held back. If the node
+/// crashes, the time since then does not count.
+const SAVE_AFTER: Duration = Duration::from_secs(60 * 60);
+
 /// The first line of the file: its kind, and the version of its format.
-const HEADER: &str = "bottlerocket-updater 1\n";
+const HEADER: &str = "bottlerocket-updater 2\n";
+/// The first line of a file in the first form.
+const FIRST_HEADER: &str = "bottlerocket-updater 1\n";
+/// The beginning of the line with the uptime.
+const UPTIME: &str = "uptime\t";
 
 /// What is remembered across boots.
 #[derive(Debug, Default)]
@@ -55,7 +71,11 @@ pub struct History {
     boot_attempts: u64,
     /// The versions. The one that was activated last comes last.
     entries: Entries,
-    /// Whether the entries differ from those in the file.
+    /// How long the node has been up, which is the clock of the file.
+    uptime: Uptime,
+    /// The total uptime in the file.
+    saved_uptime: Duration,
+    /// Whether the file needs to be written.
     changed: bool,
 }
 
@@ -73,8 +93,8 @@ pub struct Entry {
     boot: Text,
     /// How often the version did not boot.
     pub failed_boots: u64,
-    /// When the last failed boot was noticed, in seconds since 1970.
-    failed_at: u64,
+    /// The total uptime when the last failed boot was noticed.
+    failed_at: Duration,
 }
 
 /// What became of a version that was activated in an earlier boot.
@@ -114,8 +134,7 @@ impl History {
         self.entries.iter().filter(|entry| entry.failed_boots > 0)
     }
 
-    /// Whether the history differs from the file. If so, save it before the next call
-    /// is made.
+    /// Whether the history needs to be saved. If so, save it before the next call is made.
     pub fn has_changed(&self) -> bool {
         self.changed
     }
@@ -123,12 +142,24 @@ impl History {
     /// Notes that the file has this history now.
     pub fn set_saved(&mut self) {
         self.changed = false;
+        self.saved_uptime = self.uptime.total();
     }
 
-    /// Compares the history with a status that was read at `utc`, the time since
-    /// 1970-01-01 00:00:00 UTC. Returns what became of versions that were activated in
-    /// an earlier boot.
-    pub fn observe(&mut self, utc: Duration, status: &Status) -> Vec<Finding, ENTRIES_MAX> {
+    /// Takes note of the time since the boot, which includes the time for which the node
+    /// was suspended. All other methods take this for the present.
+    pub fn advance(&mut self, since_boot: Duration) {
+        self.uptime.advance(since_boot);
+        let unsaved = self.uptime.total().saturating_sub(self.saved_uptime);
+        let is_counting = self.entries.iter().any(|entry| {
+            let left = self.time_left(entry);
+            !left.is_zero() && left != Duration::MAX
+        });
+        self.changed |= is_counting && unsaved >= SAVE_AFTER;
+    }
+
+    /// Compares the history with a status. Returns what became of versions that were
+    /// activated in an earlier boot.
+    pub fn observe(&mut self, status: &Status) -> Vec<Finding, ENTRIES_MAX> {
         let mut findings = Vec::new();
         let Some(running) = status.running else { return findings };
         let ready = status.staged.filter(|_| status.state == State::Ready);
@@ -141,7 +172,7 @@ impl History {
                 let _ = findings.push(Finding::Updated(entry.clone()));
             } else if is_in_earlier_boot && entry.previous_version == running.version {
                 entry.failed_boots = entry.failed_boots.saturating_add(1);
-                entry.failed_at = utc.as_secs();
+                entry.failed_at = self.uptime.total();
                 let retry_in = entry.hold(self.retry, self.boot_attempts);
                 let _ = findings.push(Finding::RolledBack { entry: entry.clone(), retry_in });
             }
@@ -150,8 +181,6 @@ impl History {
             if is_in_earlier_boot || ready != Some(entry.image.image()) {
                 entry.boot.clear();
             }
-            // If somebody sets the clock back, the version is not held back for longer.
-            entry.failed_at = entry.failed_at.min(utc.as_secs());
         }
         self.entries.retain(|entry| entry.image.image() != running);
         self.finish_change(&before);
@@ -195,21 +224,26 @@ impl History {
         self.changed |= self.entries != *before;
     }
 
-    /// If `image` is held back at `utc`, the time since 1970-01-01 00:00:00 UTC: its
-    /// entry, and the time that is left; [`Duration::MAX`] means forever.
-    pub fn hold_for(&self, utc: Duration, image: Image) -> Option<(&Entry, Duration)> {
+    /// If `image` is held back: its entry, and the time that is left; [`Duration::MAX`]
+    /// means forever.
+    pub fn hold_for(&self, image: Image) -> Option<(&Entry, Duration)> {
         let entry = self.held().find(|entry| entry.image.image() == image)?;
-        let passed = Duration::from_secs(utc.as_secs().saturating_sub(entry.failed_at));
-        let left = match entry.hold(self.retry, self.boot_attempts) {
+        let left = self.time_left(entry);
+        (!left.is_zero()).then_some((entry, left))
+    }
+
+    /// The time for which the version of this entry is still held back.
+    fn time_left(&self, entry: &Entry) -> Duration {
+        let passed = self.uptime.total().saturating_sub(entry.failed_at);
+        match entry.hold(self.retry, self.boot_attempts) {
             Duration::MAX => Duration::MAX,
             hold => hold.saturating_sub(passed),
-        };
-        (!left.is_zero()).then_some((entry, left))
+        }
     }
 
     /// The contents of the file.
     pub fn write(&self) -> Vec<u8, FILE_MAX> {
-        write(&self.entries)
+        write(HEADER, self.uptime, &self.entries)
     }
 
     /// Reads the contents of the file.
@@ -219,37 +253,61 @@ impl History {
     /// [`History::write`] does not write such a file. The history stays as it was.
     pub fn read(&mut self, file: &[u8]) -> Result<(), Damaged> {
         let text = str::from_utf8(file).map_err(|_| Damaged)?;
+        let is_first_form = text.starts_with(FIRST_HEADER);
+        let (header, uptime) = match is_first_form {
+            true => (FIRST_HEADER, Uptime::default()),
+            false => (HEADER, text.lines().find_map(read_uptime).unwrap_or_default()),
+        };
         let mut entries = Entries::new();
         for entry in text.lines().filter_map(Entry::read) {
             entries.push(entry).map_err(|_| Damaged)?;
         }
         // This also checks the header, the checksum, and that there is nothing else.
-        if write(&entries) != file {
+        if write(header, uptime, &entries) != file {
             return Err(Damaged);
         }
-        self.entries = entries;
+        for entry in &mut entries {
+            entry.failed_at =
+                if is_first_form { Duration::ZERO } else { entry.failed_at.min(uptime.total()) };
+        }
+        (self.entries, self.uptime, self.saved_uptime) = (entries, uptime, uptime.total());
+        // The file gets the present form now, so that the hold-backs do not begin again at
+        // the next start, too.
+        self.changed = is_first_form;
         Ok(())
     }
 }
 
-/// The contents of a file with these entries. There is room: a test writes the
-/// longest file.
-fn write(entries: &Entries) -> Vec<u8, FILE_MAX> {
+/// The contents of a file. There is room: a test writes the longest file.
+fn write(header: &str, uptime: Uptime, entries: &Entries) -> Vec<u8, FILE_MAX> {
     let mut file = Vec::new();
-    put!(&mut file, HEADER);
+    put!(&mut file, header);
+    if let Some([total, since_boot]) = uptime.to_save() {
+        put!(&mut file, UPTIME);
+        for number in [total, since_boot] {
+            put_field(&mut file, number);
+        }
+        put!(&mut file, "\n");
+    }
     for entry in entries {
         let Entry { image, previous_version, boot, failed_boots, failed_at } = entry;
         let OwnedImage { version, variant, arch } = image;
         for text in [version, variant, arch, previous_version, boot] {
             put_field(&mut file, text.as_str());
         }
-        for number in [failed_boots, failed_at] {
+        for number in [*failed_boots, millis(*failed_at)] {
             put_field(&mut file, number);
         }
         put!(&mut file, "\n");
     }
     put_sum(&mut file);
     file
+}
+
+/// Reads the line with the uptime. `None` if it is another line.
+fn read_uptime(line: &str) -> Option<Uptime> {
+    let mut fields = Fields::new(line.strip_prefix(UPTIME)?);
+    Some(Uptime::from_saved(fields.number()?, fields.number()?))
 }
 
 impl Entry {
@@ -260,7 +318,8 @@ impl Entry {
         let (version, variant, arch) = (fields.text()?, fields.text()?, fields.text()?);
         let image = OwnedImage { version, variant, arch };
         let (previous_version, boot) = (fields.text()?, fields.text()?);
-        let (failed_boots, failed_at) = (fields.number()?, fields.number()?);
+        let failed_boots = fields.number()?;
+        let failed_at = Duration::from_millis(fields.number()?);
         let entry = Self { image, previous_version, boot, failed_boots, failed_at };
         Some(entry).filter(Self::is_needed)
     }

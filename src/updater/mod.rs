@@ -8,6 +8,7 @@
 //! | `config.rs` | the flags, and what they set |
 //! | `window.rs` | update windows |
 //! | `history.rs` | what is remembered across boots: versions that did not boot |
+//! | `uptime.rs` | counts the time over restarts and boots, for hold-backs |
 //! | `state_file.rs` | reads and writes the file with the history |
 //! | `last_reboot.rs` | what the record of the last reboot means: leave Ready alone, or held by the gate |
 //! | `record_file.rs` | reads the file with that record |
@@ -32,4 +33,5 @@ pub mod record_file;
 pub mod reporter;
 pub mod serving;
 pub mod state_file;
+pub mod uptime;
 pub mod window;

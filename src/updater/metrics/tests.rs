@@ -52,7 +52,7 @@ impl Script {
     }
 
     fn at(&self) -> Now {
-        Now { now: self.now, utc: self.now }
+        Now { now: self.now, since_boot: self.now, utc: self.now }
     }
 
     /// Passes on the answer to the next call, as the program does.

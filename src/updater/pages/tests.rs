@@ -28,7 +28,7 @@ impl Updater {
 
     fn get(&self, path: &str) -> (Code, String) {
         let mut page = Page::new();
-        let at = Now { now: self.now, utc: self.now };
+        let at = Now { now: self.now, since_boot: self.now, utc: self.now };
         let code = respond(path.as_bytes(), at, &self.metrics, &self.daemon, &mut page);
         (code, String::from_utf8(page.to_vec()).unwrap())
     }

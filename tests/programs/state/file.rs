@@ -1,6 +1,8 @@
 //! The state file: its contents, and errors when it is read or written.
 
-use super::{ACTIVATED, READY, ROLLED_BACK, StatefulNode, WHOLE_UPDATE, is_held_back, summary};
+use super::{
+    ACTIVATED, HELD_BACK, READY, ROLLED_BACK, StatefulNode, WHOLE_UPDATE, is_held_back, summary,
+};
 use crate::common::cases::side_by_side;
 use crate::common::daemon::Running;
 use crate::common::{Directory, Node};
@@ -19,7 +21,10 @@ fn state_file_is_for_owner_and_group_and_written_only_on_changes() {
     let node = StatefulNode::broken();
     node.cycle(&[]);
     let file = fs::read_to_string(node.file()).unwrap();
-    assert!(file.starts_with("bottlerocket-updater 1\n1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t"));
+    let lines: Vec<&str> = file.lines().collect();
+    assert_eq!(lines[0], "bottlerocket-updater 2");
+    assert!(lines[1].starts_with("uptime\t"), "{file}");
+    assert!(lines[2].starts_with("1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t"), "{file}");
     assert_eq!(fs::metadata(node.file()).unwrap().permissions().mode() & 0o7777, 0o640);
     let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(node.file()).unwrap());
     let before = inode();
@@ -115,7 +120,7 @@ fn damaged_state_file_is_renamed_and_the_update_goes_on() {
     };
     let mut flipped = good.clone();
     flipped[30] ^= 1;
-    let newer = String::from_utf8(good.clone()).unwrap().replacen("updater 1", "updater 2", 1);
+    let newer = String::from_utf8(good.clone()).unwrap().replacen("updater 2", "updater 3", 1);
     let cut = good[..good.len() - 1].to_vec();
     let huge = b"x".repeat(10 << 20);
     let twice = [&good[..], &good].concat();
@@ -152,6 +157,27 @@ fn damaged_state_file_is_renamed_and_the_update_goes_on() {
     assert_eq!(node.cycle(&[]), [&[DAMAGED], &WHOLE_UPDATE[..]].concat());
     node.reboot();
     assert_eq!(node.cycle(&[])[0], ROLLED_BACK);
+}
+
+/// The file as the updater wrote it before it had the uptime.
+#[test]
+fn state_file_of_the_first_form_is_read() {
+    let node = StatefulNode::broken();
+    let text = "bottlerocket-updater 1\n1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t\t2\t1795325532\t\n";
+    fs::write(node.file(), with_sum(text)).unwrap();
+    let held = HELD_BACK.replace("failed_boots=1", "failed_boots=2") + "47h59m";
+    let outcome = node.cycle(&[]);
+    assert!(outcome.len() == 1 && outcome[0].starts_with(&held), "{outcome:?}");
+    assert!(fs::read_to_string(node.file()).unwrap().starts_with("bottlerocket-updater 2\nuptime"));
+    assert!(node.cycle(&[])[0].starts_with(&held));
+}
+
+/// The text with its checksum.
+fn with_sum(text: &str) -> String {
+    let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{text}sum {sum}\n")
 }
 
 #[test]
@@ -287,11 +313,7 @@ fn partial_write_keeps_the_old_state_file() {
     let node = StatefulNode::broken();
     let long = "x".repeat(60);
     let lines = [1, 2].map(|number| format!("{number}{long}\t{long}\t{long}\t{long}\t\t1\t0\t\n"));
-    let text = format!("bottlerocket-updater 1\n{}", lines.concat());
-    let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let before = format!("{text}sum {sum}\n");
+    let before = with_sum(&format!("bottlerocket-updater 2\n{}", lines.concat()));
     fs::write(node.file(), &before).unwrap();
     let mut expected = WHOLE_UPDATE.map(String::from).to_vec();
     expected.insert(2, lost("write the file", "no space left on device"));

@@ -72,7 +72,7 @@ fn version_that_did_not_boot_is_held_back() {
     ]);
     // The version that is held back is not activated, and does not replace what is staged.
     for status in ["Staged 1.26.1 1.26.1 refresh@1", "Staged 1.26.1 1.26.2 refresh@1"] {
-        let held = HELD_BACK.replace("24h", "23h59m59s");
+        let held = HELD_BACK.replace("24h", "23h59m58s");
         let mut again = next_boot(&second, "third", Some(24 * HOUR));
         again.now += Duration::from_millis(100);
         again.rows(&[

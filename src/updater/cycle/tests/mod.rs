@@ -155,7 +155,8 @@ impl Script {
 
     fn on_answer(&mut self, answer: &Answered, emit: &mut dyn FnMut(Event)) {
         let Self { cycle, settings, history, commands, last_reboot, now, .. } = self;
-        let at = Now { now: *now, utc: *now };
+        let at = Now { now: *now, since_boot: *now, utc: *now };
+        history.advance(at.since_boot);
         let context = Context { at, settings, history, commands, last_reboot };
         self.next = cycle.on_answer(context, answer, emit);
     }

@@ -152,7 +152,8 @@ fn any_sequence_of_answers_ends_the_cycle() {
                 utc = Duration::from_secs(numbers.below(1_000_000));
             }
             let mut events = vec![];
-            let at = Now { now, utc };
+            let at = Now { now, since_boot: now, utc };
+            history.advance(at.since_boot);
             let (history, commands) = (&mut history, &mut remembered);
             let last_reboot = &mut LastReboot::default();
             let settings = &settings;
@@ -169,7 +170,7 @@ fn any_sequence_of_answers_ends_the_cycle() {
                 Ok(Answer::Status(status)) => status.chosen,
                 _ => None,
             };
-            let is_held = chosen.is_some_and(|chosen| history.hold_for(utc, chosen).is_some());
+            let is_held = chosen.is_some_and(|chosen| history.hold_for(chosen).is_some());
             if let Step::Call(Call::Start(command), _) = step
                 && command != Command::Refresh
             {

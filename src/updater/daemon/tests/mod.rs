@@ -12,6 +12,7 @@ use std::string::String;
 use std::vec::Vec;
 
 mod boots;
+mod clocks;
 mod outages;
 mod random;
 mod retries;
@@ -30,9 +31,9 @@ const SCHEDULE: Schedule = Schedule {
     give_up: Duration::from_secs(300),
 };
 
-/// The time at which both clocks show `now`.
+/// The time at which all clocks show `now`.
 fn at(now: Duration) -> Now {
-    Now { now, utc: now }
+    Now { now, since_boot: now, utc: now }
 }
 
 /// Settings with which a cycle on a node that is Ready makes a single call.

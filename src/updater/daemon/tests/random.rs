@@ -101,7 +101,7 @@ fn daemon_keeps_its_rules_with_any_sequence_of_answers() {
                     assert!(*refresh_ready && !is_chosen, "seed {seed}");
                 } else {
                     assert!(windows.is_open(now), "seed {seed}: {command:?}");
-                    let held = daemon.history.hold_for(now, status.chosen.unwrap());
+                    let held = daemon.history.hold_for(status.chosen.unwrap());
                     assert_eq!(held, None, "seed {seed}: {command:?}");
                 }
                 assert!(command == Command::Prepare || !stage_only, "seed {seed}: {command:?}");

@@ -4,6 +4,8 @@ use super::*;
 use crate::text::fields::tests::summed;
 use crate::text::fields::{SUM, fnv1a};
 
+const BEGIN: Duration = Duration::from_secs(1_795_325);
+
 fn entry(failed_boots: u64) -> Entry {
     Entry {
         image: OwnedImage::new(image("1.26.1")),
@@ -32,9 +34,10 @@ fn longest() -> History {
         previous_version: any.clone(),
         boot: any.clone(),
         failed_boots: u64::MAX,
-        failed_at: u64::MAX,
+        failed_at: Duration::from_millis(u64::MAX),
     };
-    history(&[entry(1), entry(2), entry(3), entry(4)])
+    let history = history(&[entry(1), entry(2), entry(3), entry(4)]);
+    History { uptime: Uptime::from_saved(u64::MAX, u64::MAX), ..history }
 }
 
 /// Whether the file can be read. If not, the history must stay as it was.
@@ -48,12 +51,15 @@ fn reads(file: &[u8]) -> bool {
 #[test]
 fn file_has_the_documented_form() {
     let empty = History::default().write();
-    assert_eq!(str::from_utf8(&empty), Ok("bottlerocket-updater 1\nsum 3849901367990969504\n"));
-    let file = history(&[entry(0), Entry { boot: text(""), ..entry(3) }]).write();
-    let expected = "bottlerocket-updater 1\n\
-        1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4\t0\t1795325532\t\n\
-        1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t\t3\t1795325532\t\n\
-        sum 3742207454833810843\n";
+    assert_eq!(str::from_utf8(&empty), Ok("bottlerocket-updater 2\nsum 3848962385060666535\n"));
+    let entries = [entry(0), Entry { boot: text(""), ..entry(3) }];
+    let uptime = Uptime::from_saved(1_795_400_000, 75_007);
+    let file = History { uptime, ..history(&entries) }.write();
+    let expected = "bottlerocket-updater 2\n\
+        uptime\t1795400000\t75007\t\n\
+        1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4\t0\t1795325000\t\n\
+        1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t\t3\t1795325000\t\n\
+        sum 16497010280135514360\n";
     assert_eq!(str::from_utf8(&file), Ok(expected));
 }
 
@@ -64,7 +70,8 @@ fn longest_file_fits() {
     let file = history.write();
     let line = 5 * (STRING_MAX + 1) + 2 * "18446744073709551615\t".len() + 1;
     let last = file.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap();
-    assert_eq!(file.len(), HEADER.len() + 4 * line + last + 1);
+    let uptime = "uptime\t18446744073709551615\t18446744073709551615\t\n".len();
+    assert_eq!(file.len(), HEADER.len() + uptime + 4 * line + last + 1);
     assert!(file.len() + 100 < FILE_MAX, "{}", file.len());
     let mut read = History::default();
     assert_eq!(read.read(&file), Ok(()));
@@ -82,6 +89,16 @@ fn every_other_form_of_the_file_is_refused() {
     let long = format!("{}\n", "x".repeat(400));
     assert!(!reads(&text(&[&long])));
     assert!(!reads(&text(&[LINE.trim_end()])));
+    // The uptime: at the beginning, once, with two numbers.
+    const UP: &str = "uptime\t5\t7\t\n";
+    assert!(reads(&text(&[UP])) && reads(&text(&[UP, LINE])));
+    for lines in [[LINE, UP], [UP, UP], ["uptime\t5\t\n", LINE], ["uptime\t5\t07\t\n", LINE]] {
+        assert!(!reads(&text(&lines)), "{lines:?}");
+    }
+    // The first form of the file has none.
+    let first = |lines: &[&str]| summed(&[&[FIRST_HEADER], lines].concat().concat());
+    assert!(reads(&first(&[])) && reads(&first(&[LINE; 4])));
+    assert!(!reads(&first(&[UP])) && !reads(&first(&[UP, LINE])) && !reads(&first(&[LINE; 5])));
     // Texts with control characters, and other forms of a number or of a line.
     for line in [
         "1.26.1\x1b[31m\tv\ta\t1.26.0\tb\t1\t2\t\n",
@@ -98,15 +115,17 @@ fn every_other_form_of_the_file_is_refused() {
     for header in [
         "",
         "\n",
-        "bottlerocket-updater 2\n",
+        "bottlerocket-updater 0\n",
+        "bottlerocket-updater 3\n",
         "bottlerocket-updater 10\n",
+        "bottlerocket-updater 20\n",
         "bottlerocket-updater 1 \n",
-        "bottlerocket-updater  1\n",
-        "bottlerocket-updater 1\r\n",
+        "bottlerocket-updater  2\n",
+        "bottlerocket-updater 2\r\n",
         "bottlerocket-updater\n",
-        " bottlerocket-updater 1\n",
-        "\u{feff}bottlerocket-updater 1\n",
-        "bottlerocket-updater 1",
+        " bottlerocket-updater 2\n",
+        "\u{feff}bottlerocket-updater 2\n",
+        "bottlerocket-updater 2",
     ] {
         assert!(!reads(&summed(header)), "{header:?}");
         assert!(!reads(&summed(&format!("{header}{LINE}"))), "{header:?}");
@@ -166,17 +185,16 @@ fn unexpected_lines_with_the_right_checksum_do_no_harm() {
             "Available 1.26.0 -",
             "Idle 1.26.1 -",
         ] {
-            let utc = Duration::from_secs(script.utc);
             script
                 .history
                 .held()
-                .for_each(|entry| _ = short(&Event::HeldBack { entry, retry_in: utc }));
+                .for_each(|entry| _ = short(&Event::HeldBack { entry, retry_in: DAY }));
             script.history.set_saved();
             match step.split_once(' ') {
                 Some(("activate", _)) => {
                     script.history.activating(image("1.26.1"), image("1.26.0"));
                 }
-                Some(("held", version)) => _ = script.history.hold_for(utc, image(version)),
+                Some(("held", version)) => _ = script.history.hold_for(image(version)),
                 Some(_) => _ = script.observe(step),
                 None => script.start(true),
             }

@@ -17,8 +17,6 @@ mod hold;
 
 const HOUR: u64 = 60 * 60;
 const DAY: Duration = Duration::from_secs(24 * HOUR);
-/// When the scripts begin, in seconds since 1970. Any time above zero will do.
-const BEGIN: u64 = 1_795_325_532;
 
 fn text(text: &str) -> Text {
     Text::try_from(text).unwrap()
@@ -59,35 +57,46 @@ struct Script {
     history: History,
     retry: Option<Duration>,
     boots: u32,
-    utc: u64,
+    /// The seconds since the boot.
+    since_boot: u64,
 }
 
 impl Script {
     fn new(retry: Option<Duration>) -> Self {
         let history = History::new(text("boot-0"), retry);
-        Self { history, retry, boots: 0, utc: BEGIN }
+        let mut script = Self { history, retry, boots: 0, since_boot: 0 };
+        script.advance(0);
+        script
     }
 
     fn observe(&mut self, text: &str) -> List<String> {
         let mut events = List::new();
-        let utc = Duration::from_secs(self.utc);
-        observe(&mut self.history, utc, &status(text), &mut |event| events.push(short(&event)));
+        observe(&mut self.history, &status(text), &mut |event| events.push(short(&event)));
         events
+    }
+
+    /// Lets time pass.
+    fn advance(&mut self, seconds: u64) {
+        self.since_boot += seconds;
+        self.history.advance(Duration::from_secs(self.since_boot));
     }
 
     /// Restarts the program, and the node if it is another boot.
     fn start(&mut self, in_another_boot: bool) {
-        self.boots += u32::from(in_another_boot);
         let file = self.history.write();
+        if in_another_boot {
+            (self.boots, self.since_boot) = (self.boots + 1, 0);
+        }
         let boot = text(&format!("boot-{}", self.boots));
         self.history = History::new(boot, self.retry);
         self.history.read(&file).unwrap();
+        self.advance(0);
     }
 
     /// Performs a step, and returns the events:
     ///
     /// - `boot`, `restart`: the node boots, the program restarts
-    /// - `+1h`, `-1h`: the clock goes forward or back
+    /// - `+1h`: time passes
     /// - `activate 1.26.0 1.26.1`: while 1.26.0 runs, 1.26.1 is about to be activated
     /// - `held 1.26.1`: whether the version is held back
     /// - anything else: this status is read
@@ -95,12 +104,14 @@ impl Script {
         let (word, rest) = step.split_once(' ').unwrap_or((step, ""));
         let duration =
             |text: &str| crate::text::duration::parse(text.as_bytes()).unwrap().as_secs();
-        let before = self.history.write();
+        let before = self.history.entries.clone();
         self.history.set_saved();
         let mut events = List::new();
         match word.split_at_checked(1).unwrap() {
-            ("+", later) => self.utc += duration(later),
-            ("-", earlier) => self.utc -= duration(earlier),
+            ("+", later) => {
+                self.advance(duration(later));
+                self.history.set_saved();
+            }
             _ => match word {
                 "boot" => self.start(true),
                 "restart" => self.start(false),
@@ -109,8 +120,7 @@ impl Script {
                     self.history.activating(image(new), image(running));
                 }
                 "held" => {
-                    let utc = Duration::from_secs(self.utc);
-                    if let Some((entry, left)) = self.history.hold_for(utc, image(rest)) {
+                    if let Some((entry, left)) = self.history.hold_for(image(rest)) {
                         events.push(short(&Event::HeldBack { entry, retry_in: left }));
                     }
                 }
@@ -118,7 +128,7 @@ impl Script {
             },
         }
         let changed = self.history.has_changed();
-        assert_eq!(changed, self.history.write() != before, "after {step}");
+        assert_eq!(changed, self.history.entries != before, "after {step}");
         self.check();
         events.join(", ")
     }
@@ -180,10 +190,11 @@ pub(crate) fn any_history(numbers: &mut Numbers) -> History {
                 previous_version: text(previous_version),
                 boot: text(boot),
                 failed_boots,
-                failed_at: numbers.below(400_000),
+                failed_at: Duration::from_secs(numbers.below(400_000)),
             };
             history.entries.push(entry).unwrap();
         }
     }
+    history.uptime = Uptime::from_saved(400_000_000, 0);
     history
 }

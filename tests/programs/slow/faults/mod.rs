@@ -254,7 +254,9 @@ fn stateful_updater(node: &Node, directory: &Directory) -> Command {
     let boot_id = directory.path().join("boot-id");
     if !boot_id.exists() {
         fs::write(&boot_id, "8a1cb4d1-0000-4000-8000-000000000001\n").unwrap();
-        let mut text = format!("bottlerocket-updater 1\n{HELD}");
+        // The hold-back was over long ago, so the uptime is not saved hourly.
+        let uptime = "uptime\t1800000000000\t0\t\n";
+        let mut text = format!("bottlerocket-updater 2\n{uptime}{HELD}");
         writeln!(text, "sum {}", checksum(&text)).unwrap();
         fs::write(directory.path().join("state"), text).unwrap();
     }
