@@ -732,22 +732,25 @@ fn confirm_reboots_after_a_refresh_that_fails() {
         ("descriptors", "cannot set up the call: too many open files"),
     ] {
         let warning = format!("cannot refresh the updates through /run/api.sock: {why}; {RELYING}");
-        let rows = [("status", 0, READY), ("refresh", 0, answer), ("status", 0, READY)];
+        let rows = [("status", 0, READY), ("refresh", 0, answer), ("status", 100, READY)];
         let rebooted = [&rows[..], &[("reboot", 0, "204")]].concat();
-        confirm(60).play_with_warnings(&rebooted, 0, ACCEPTED, 0, &[&warning]);
+        confirm(60).play_with_warnings(&rebooted, 0, ACCEPTED, 100, &[&warning]);
         // The state has changed meanwhile.
         let mut changed = rows;
         changed[2].2 = DEACTIVATED;
         let line = WITHDRAWN.replace("the update has been deactivated: ", "");
-        confirm(60).play_with_warnings(&changed, 1, &line, 0, &[&warning]);
+        confirm(60).play_with_warnings(&changed, 1, &line, 100, &[&warning]);
         // Or the status cannot be read any more.
         let mut broken = rebooted;
-        broken[2].2 = "garbage";
+        broken[2].2 = "+30s garbage";
         let other = format!(
             "cannot read the update status from /run/api.sock: the response is not HTTP/1.1; \
              {RELYING}"
         );
-        confirm(60).play_with_warnings(&broken, 0, ACCEPTED, 0, &[&warning, &other]);
+        confirm(60).play_with_warnings(&broken, 0, ACCEPTED, 30_100, &[&warning, &other]);
+        broken[2].2 = "garbage";
+        broken.insert(3, ("status", 200, READY));
+        confirm(60).play_with_warnings(&broken, 0, ACCEPTED, 300, &[&warning]);
     }
 }
 
@@ -755,12 +758,13 @@ fn confirm_reboots_after_a_refresh_that_fails() {
 #[test]
 fn confirm_does_not_reboot_into_a_version_that_was_withdrawn_before() {
     let failed = "Ready 1.26.1>- refresh=Failed@8";
-    let refused = [("status", 0, NONE_CHOSEN), ("refresh", 0, "500 no"), ("status", 0, "garbage")];
+    let refused =
+        [("status", 0, NONE_CHOSEN), ("refresh", 0, "500 no"), ("status", 100, "+1h garbage")];
     let [failed, hanging] = [
         vec![("status", 0, NONE_CHOSEN), ("refresh", 0, "204"), ("status", 100, failed)],
         vec![("status", 0, NONE_CHOSEN), ("refresh", 0, "204"), ("status", 100, "+30s 423")],
     ];
-    for (rows, took) in [(failed, 400), (hanging, 30_400), (refused.into(), 300)] {
+    for (rows, took) in [(failed, 400), (hanging, 30_400), (refused.into(), 3_600_100)] {
         // The first has the timestamp of the second status.
         let mut rows = rows;
         rows[0].2 = "Ready 1.26.1>- activate=Success@7";
@@ -858,16 +862,16 @@ fn confirm_waits_for_the_lock_of_others() {
     rows.extend([("status", 2_000, STILL_CHOSEN), ("reboot", 0, "204")]);
     confirm(60).play(&rows, 0, ACCEPTED, 42_200);
     // Another client takes the lock after the refresh was refused.
-    let mut rows = vec![("status", 0, READY), ("refresh", 0, "500 no"), ("status", 0, "423")];
-    rows.extend([("status", 100, "423"), ("status", 200, READY), ("reboot", 0, "204")]);
+    let mut rows = vec![("status", 0, READY), ("refresh", 0, "500 no"), ("status", 100, "423")];
+    rows.extend([("status", 200, "423"), ("status", 400, READY), ("reboot", 0, "204")]);
     let warning = format!(
         "cannot refresh the updates through /run/api.sock: the API returned 500: no; {RELYING}"
     );
-    confirm(60).play_with_warnings(&rows, 0, ACCEPTED, 300, &[&warning]);
+    confirm(60).play_with_warnings(&rows, 0, ACCEPTED, 700, &[&warning]);
     let mut rows = vec![("status", 0, READY), ("refresh", 0, "500 no")];
-    rows.extend(PAUSES.map(|pause| ("status", pause, "423")));
+    rows.extend(PAUSES[1..].iter().map(|pause| ("status", *pause, "423")));
     confirm(3).play_with_warnings(&rows, 1, line, 2_900, &[&warning]);
-    rows[7].2 = "full";
+    rows[6].2 = "full";
     confirm(3).play_with_warnings(&rows, 1, line, 2_950, &[&warning]);
 }
 

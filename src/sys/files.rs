@@ -8,14 +8,12 @@
 use crate::api::document::STRING_MAX;
 use crate::api::status::{Text, copy};
 use crate::text::excerpt::is_plain;
-use crate::text::put;
 use core::ffi::CStr;
 use core::str;
 use heapless::Vec;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, AtFlags, CWD, Gid, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::path::Arg;
 
 /// The name of the state file.
 const NAME: &CStr = c"state";
@@ -25,9 +23,9 @@ const NEW_NAME: &CStr = c"state.new";
 const DAMAGED_NAME: &CStr = c"state.damaged";
 
 /// The end of the name of another file while it is written.
-const NEW: &str = ".new";
-/// The longest name of a file, in bytes.
-const NAME_MAX: usize = 255;
+const NEW: &[u8] = b".new";
+/// The longest path that is put together, in bytes, with the NUL at its end.
+const PATH_MAX: usize = 260;
 
 /// The group of the API's socket. Its members may read the files here.
 const API_GROUP: u32 = 274;
@@ -68,7 +66,7 @@ impl Store {
     ///
     /// The kernel's error.
     pub fn save(&self, text: &[u8]) -> Result<(), Errno> {
-        let file = create(&self.0, NEW_NAME.to_bytes())?;
+        let file = create(&self.0, NEW_NAME)?;
         write(&file, text)?;
         self.rename(NEW_NAME, NAME)?;
         fs::fsync(&self.0)
@@ -138,14 +136,16 @@ pub fn load_stamped<'b>(
 }
 
 /// Replaces the file at `path`, or creates it. If that fails, the old one stays. The
-/// directory is created if it is missing; the one above it must exist. Its path has at
+/// directory is created if it is missing; the one above it must exist. The path has at
 /// most 255 bytes.
 ///
 /// # Errors
 ///
 /// The kernel's error.
 pub fn replace(path: &CStr, text: &[u8]) -> Result<(), Errno> {
-    let (directory, name) = split(path);
+    let (directory, new) =
+        (PathBuffer::directory_of(path)?, PathBuffer::new(&[path.to_bytes(), NEW])?);
+    let (directory, new) = (directory.as_c_str(), new.as_c_str());
     let is_new = match fs::mkdir(directory, DIRECTORY_MODE) {
         Ok(()) => true,
         Err(Errno::EXIST) => false,
@@ -156,16 +156,13 @@ pub fn replace(path: &CStr, text: &[u8]) -> Result<(), Errno> {
         // The umask may have taken some of it away.
         fs::fchmod(&directory, DIRECTORY_MODE)?;
     }
-    let mut new_name = Vec::<u8, { NAME_MAX + NEW.len() }>::new();
-    new_name.extend_from_slice(name).map_err(|_| Errno::NAMETOOLONG)?;
-    put!(&mut new_name, NEW);
-    let file = create(&directory, &new_name)?;
+    let file = create(CWD, new)?;
     // Only root and members of the group can do that. If it fails, the group cannot read
     // the file, and root can.
     let _ = fs::fchown(&file, None, Some(Gid::from_raw(API_GROUP)));
     fs::fchmod(&file, FILE_MODE)?;
     write(&file, text)?;
-    fs::renameat(&directory, &*new_name, directory.as_fd(), name)?;
+    fs::renameat(CWD, new, CWD, path)?;
     fs::fsync(&directory)
 }
 
@@ -175,35 +172,44 @@ pub fn replace(path: &CStr, text: &[u8]) -> Result<(), Errno> {
 ///
 /// The kernel's error.
 pub fn remove(path: &CStr) -> Result<bool, Errno> {
-    let (directory, name) = split(path);
-    let directory = match open(directory, OFlags::DIRECTORY) {
-        Err(Errno::NOENT) => return Ok(false),
-        directory => directory?,
-    };
-    match fs::unlinkat(&directory, name, AtFlags::empty()) {
+    match fs::unlinkat(CWD, path, AtFlags::empty()) {
         Err(Errno::NOENT) => return Ok(false),
         removed => removed?,
     }
-    fs::fsync(&directory)?;
+    fs::fsync(open(PathBuffer::directory_of(path)?.as_c_str(), OFlags::DIRECTORY)?)?;
     Ok(true)
 }
 
-/// The directory and the name of the file at `path`.
-fn split(path: &CStr) -> (&[u8], &[u8]) {
-    let path = path.to_bytes();
-    match path.iter().rposition(|byte| *byte == b'/') {
-        None => (b".", path),
-        Some(slash) => {
-            // The root directory keeps its slash.
-            let directory = path.get(..slash.max(1)).unwrap_or_default();
-            (directory, path.get(slash + 1..).unwrap_or_default())
+/// A path that is put together.
+struct PathBuffer(Vec<u8, PATH_MAX>);
+
+impl PathBuffer {
+    fn new(parts: &[&[u8]]) -> Result<Self, Errno> {
+        let mut path = Vec::new();
+        for part in parts.iter().chain(&[b"\0".as_slice()]) {
+            path.extend_from_slice(part).map_err(|_| Errno::NAMETOOLONG)?;
         }
+        Ok(Self(path))
+    }
+
+    /// The path of the directory that contains the file at `path`.
+    fn directory_of(path: &CStr) -> Result<Self, Errno> {
+        let path = path.to_bytes();
+        match path.iter().rposition(|byte| *byte == b'/') {
+            None => Self::new(&[b"."]),
+            // The root directory keeps its slash.
+            Some(slash) => Self::new(&[path.get(..slash.max(1)).unwrap_or_default()]),
+        }
+    }
+
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
     }
 }
 
 /// Creates an empty file in `directory`, or empties the one that is left of an earlier
 /// attempt.
-fn create(directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+fn create(directory: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
     fs::openat(directory, name, flags | NONBLOCK, FILE_MODE)
 }
@@ -217,7 +223,7 @@ fn write(file: &OwnedFd, text: &[u8]) -> Result<(), Errno> {
     fs::fsync(file)
 }
 
-fn open(path: impl Arg, flags: OFlags) -> Result<OwnedFd, Errno> {
+fn open(path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     fs::openat(CWD, path, flags | NONBLOCK, Mode::empty())
 }
 
