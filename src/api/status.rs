@@ -241,9 +241,16 @@ impl<'a> Status<'a> {
     /// `None` also if the versions cannot be compared.
     pub fn offered_but_not_chosen(&self) -> Option<&'a str> {
         let (offered, running) = (self.offered?, self.running?);
-        let is_newer = release(offered)? > release(running.version)?;
+        let is_newer = is_newer(offered, running.version);
         (is_newer && self.chosen.is_none()).then_some(offered)
     }
+}
+
+/// Whether `version` is newer than `other`. `false` if one of them has another form than
+/// `1.26.1`.
+pub fn is_newer(version: &str, other: &str) -> bool {
+    let (version, other) = (release(version), release(other));
+    version.is_some_and(|version| other.is_some_and(|other| version > other))
 }
 
 /// The numbers of a version like `1.26.1`, with or without a leading `v`. The text

@@ -252,6 +252,9 @@ pub fn observe(history: &mut History, status: &Status, emit: &mut dyn FnMut(Even
             Finding::RolledBack { entry, retry_in } => {
                 Event::RolledBack { entry, retry_in: *retry_in }
             }
+            Finding::TakenBack { entry, retry_in } => {
+                Event::TakenBack { entry, retry_in: *retry_in }
+            }
         });
     }
 }

@@ -185,6 +185,13 @@ pub enum Event<'a> {
         /// The time until it is tried again; [`Duration::MAX`] for never.
         retry_in: Duration,
     },
+    /// A version ran in an earlier boot, and an older one runs now that nobody activated.
+    TakenBack {
+        /// What is known about the version that ran.
+        entry: &'a Entry,
+        /// The time until it is tried again; [`Duration::MAX`] for never.
+        retry_in: Duration,
+    },
     /// A version was activated in an earlier boot, and is running now.
     Updated(&'a Entry),
     /// A cycle succeeded, and a day has passed since the start or the last event of this
@@ -338,6 +345,8 @@ pub enum EventKind {
     RetryDelayed,
     /// [`Event::RolledBack`]
     RolledBack,
+    /// [`Event::TakenBack`]
+    TakenBack,
     /// [`Event::Updated`]
     Updated,
     /// [`Event::Healthy`]
@@ -368,7 +377,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Started,
         Self::Configuration,
         Self::ServingMetrics,
@@ -395,6 +404,7 @@ impl EventKind {
         Self::HeldBack,
         Self::RetryDelayed,
         Self::RolledBack,
+        Self::TakenBack,
         Self::Updated,
         Self::Healthy,
         Self::ApiLost,
@@ -439,6 +449,7 @@ impl EventKind {
             Self::HeldBack => "held_back",
             Self::RetryDelayed => "retry_delayed",
             Self::RolledBack => "rolled_back",
+            Self::TakenBack => "taken_back",
             Self::Updated => "updated",
             Self::Healthy => "healthy",
             Self::ApiLost => "api_lost",
@@ -488,6 +499,7 @@ impl EventKind {
             | Self::WindowClosed
             | Self::HeldBack
             | Self::RetryDelayed
+            | Self::TakenBack
             | Self::Updated
             | Self::ReleasedByGate
             | Self::ApiBack
@@ -543,9 +555,12 @@ impl EventKind {
             Self::Ready => "ready, waiting for the reboot",
             Self::Staged => "update is staged, not activating it because of -stage-only",
             Self::WindowClosed => "update is waiting for the next window",
-            Self::HeldBack => "version is held back because it did not boot",
+            Self::HeldBack => "version is held back because it did not boot or was taken back",
             Self::RetryDelayed => "a command failed, waiting before sending it again",
             Self::RolledBack => "the new version did not boot and the node rolled back",
+            Self::TakenBack => {
+                "an older version runs that nobody activated: holding the newer one back"
+            }
             Self::Updated => "the new version is running",
             Self::Healthy => "the updater is working",
             Self::ApiLost => "the API is unavailable",
@@ -627,6 +642,7 @@ impl<'a> Event<'a> {
             Self::HeldBack { .. } => EventKind::HeldBack,
             Self::RetryDelayed { .. } => EventKind::RetryDelayed,
             Self::RolledBack { .. } => EventKind::RolledBack,
+            Self::TakenBack { .. } => EventKind::TakenBack,
             Self::Updated(_) => EventKind::Updated,
             Self::Healthy { .. } => EventKind::Healthy,
             Self::ApiLost { .. } => EventKind::ApiLost,
@@ -747,6 +763,11 @@ impl<'a> Event<'a> {
             Self::RolledBack { entry, retry_in } => {
                 add_image(record, entry.image.image());
                 record.show("failed_boots", &entry.failed_boots);
+                record.duration("retry_in", retry_in);
+                record.text("running", &entry.previous_version);
+            }
+            Self::TakenBack { entry, retry_in } => {
+                add_image(record, entry.image.image());
                 record.duration("retry_in", retry_in);
                 record.text("running", &entry.previous_version);
             }

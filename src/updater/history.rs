@@ -13,18 +13,24 @@
 //!                          forgotten                         activated
 //! ```
 //!
+//! A node can also be taken back by hand, long after a version came up. Then an older version
+//! runs than in the last boot that was seen, and nobody activated it. The newer version is
+//! held back like one that did not boot.
+//!
 //! This module does no I/O. The file has a few lines of text, one for each version, and a
 //! checksum at the end. A file of any other form counts as damaged:
 //!
 //! ```text
 //! bottlerocket-updater 2
 //! uptime <total> <since boot>
+//! ran <version> <variant> <arch> <boot id>
 //! <version> <variant> <arch> <previous version> <boot id> <failed boots> <failed at>
 //! sum <FNV-1a of everything before this line, in decimal>
 //! ```
 //!
 //! Each field ends with a tab, which no field contains. The [`uptime`](super::uptime) is
-//! the clock of the file, in milliseconds. The boot id is that of the boot in which the
+//! the clock of the file, in milliseconds. The line `ran` has the version that ran last, and
+//! the boot in which it was seen. The boot id of a version is that of the boot in which the
 //! version was activated; it is empty once the outcome is known. `failed at` is when a
 //! boot of it last failed, on the clock of the file.
 //!
@@ -32,7 +38,7 @@
 //! uptime, and `failed at` is a time of the wall clock, which may have been wrong. So its
 //! hold-backs begin again.
 
-use crate::api::status::{Image, OwnedImage, State, Status, Text, copy};
+use crate::api::status::{Image, OwnedImage, State, Status, Text, copy, is_newer};
 use crate::text::duration::millis;
 use crate::text::fields::{Fields, put_field, put_sum};
 use crate::text::put;
@@ -58,6 +64,8 @@ const HEADER: &str = "bottlerocket-updater 2\n";
 const FIRST_HEADER: &str = "bottlerocket-updater 1\n";
 /// The beginning of the line with the uptime.
 const UPTIME: &str = "uptime\t";
+/// The beginning of the line with the version that ran last.
+const LAST_RUN: &str = "ran\t";
 
 /// What is remembered across boots.
 #[derive(Debug, Default)]
@@ -71,6 +79,8 @@ pub struct History {
     boot_attempts: u64,
     /// The versions. The one that was activated last comes last.
     entries: Entries,
+    /// The version that ran last.
+    last_run: LastRun,
     /// How long the node has been up, which is the clock of the file.
     uptime: Uptime,
     /// The total uptime in the file.
@@ -80,6 +90,16 @@ pub struct History {
 }
 
 type Entries = Vec<Entry, ENTRIES_MAX>;
+/// One for each entry, and one for the version that ran last.
+type Findings = Vec<Finding, { ENTRIES_MAX + 1 }>;
+
+/// The version that ran last, as far as it was seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct LastRun {
+    image: OwnedImage,
+    /// The boot in which it was seen. Empty if nothing is known.
+    boot: Text,
+}
 
 /// A version that was activated, or did not boot, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,6 +124,14 @@ pub enum Finding {
     Updated(Entry),
     /// It did not boot, and the version before it runs again.
     RolledBack {
+        /// What is remembered of the version.
+        entry: Entry,
+        /// The time until it is tried again; [`Duration::MAX`] for never.
+        retry_in: Duration,
+    },
+    /// It ran, and now an older version runs that nobody activated: somebody has taken
+    /// the node back.
+    TakenBack {
         /// What is remembered of the version.
         entry: Entry,
         /// The time until it is tried again; [`Duration::MAX`] for never.
@@ -158,16 +186,17 @@ impl History {
     }
 
     /// Compares the history with a status. Returns what became of versions that were
-    /// activated in an earlier boot.
-    pub fn observe(&mut self, status: &Status) -> Vec<Finding, ENTRIES_MAX> {
-        let mut findings = Vec::new();
+    /// activated in an earlier boot, or that ran in it.
+    pub fn observe(&mut self, status: &Status) -> Findings {
+        let mut findings = Findings::new();
         let Some(running) = status.running else { return findings };
         let ready = status.staged.filter(|_| status.state == State::Ready);
         let before = self.entries.clone();
         for entry in &mut self.entries {
             let is_running = entry.image.image() == running;
             let is_in_earlier_boot = !entry.boot.is_empty() && entry.boot != self.boot;
-            // There is room for the findings: an entry has one at most.
+            // There is room for the findings: an entry has one at most, and the version
+            // that ran last has one.
             if is_in_earlier_boot && is_running {
                 let _ = findings.push(Finding::Updated(entry.clone()));
             } else if is_in_earlier_boot && entry.previous_version == running.version {
@@ -183,11 +212,56 @@ impl History {
             }
         }
         self.entries.retain(|entry| entry.image.image() != running);
+        // If the running version was activated, or the last one did not boot, nobody has
+        // taken the node back.
+        let is_explained = findings.iter().any(|finding| match finding {
+            Finding::Updated(_) => true,
+            Finding::RolledBack { entry, .. } | Finding::TakenBack { entry, .. } => {
+                entry.image == self.last_run.image
+            }
+        });
+        if self.is_taken_back(running) && !is_explained {
+            let _ = findings.push(self.take_back(running));
+        }
         self.finish_change(&before);
+        self.note_run(running);
         if let Some(staged) = ready {
             self.activating(staged, running);
         }
         findings
+    }
+
+    /// Whether an older version runs than in the last boot that was seen.
+    fn is_taken_back(&self, running: Image) -> bool {
+        let LastRun { image, boot } = &self.last_run;
+        let last = image.image();
+        let is_of_this_node = last.variant == running.variant && last.arch == running.arch;
+        let is_in_earlier_boot = !boot.is_empty() && *boot != self.boot;
+        is_in_earlier_boot && is_of_this_node && is_newer(last.version, running.version)
+    }
+
+    /// Holds the version back that ran last. It has used up all its attempts.
+    fn take_back(&mut self, running: Image) -> Finding {
+        let image = self.last_run.image.clone();
+        let known = self.entries.iter().find(|entry| entry.image == image);
+        let mut entry = known.cloned().unwrap_or_default();
+        entry.image = image;
+        entry.previous_version = copy(running.version);
+        entry.failed_boots = entry.failed_boots.saturating_add(1).max(self.boot_attempts);
+        entry.failed_at = self.uptime.total();
+        self.remember(entry.clone());
+        let retry_in = entry.hold(self.retry, self.boot_attempts);
+        Finding::TakenBack { entry, retry_in }
+    }
+
+    /// Remembers that `running` runs in this boot. Without the id of the boot, nothing can
+    /// be concluded from that.
+    fn note_run(&mut self, running: Image) {
+        let is_known = self.last_run.boot == self.boot && self.last_run.image.image() == running;
+        if !is_known && !self.boot.is_empty() {
+            self.last_run = LastRun { image: OwnedImage::new(running), boot: self.boot.clone() };
+            self.changed = true;
+        }
     }
 
     /// Remembers that `image` is about to be activated while `running` runs.
@@ -198,12 +272,17 @@ impl History {
         entry.image = OwnedImage::new(image);
         entry.previous_version = copy(running.version);
         entry.boot = self.boot.clone();
+        self.remember(entry);
+        self.finish_change(&before);
+    }
+
+    /// Adds an entry, in place of an older one for the same image.
+    fn remember(&mut self, entry: Entry) {
         self.entries.retain(|other| other.image != entry.image);
         if self.entries.is_full() {
             self.entries.remove(0);
         }
         let _ = self.entries.push(entry);
-        self.finish_change(&before);
     }
 
     /// Takes back [`History::activating`], because the API refused the command.
@@ -243,7 +322,7 @@ impl History {
 
     /// The contents of the file.
     pub fn write(&self) -> Vec<u8, FILE_MAX> {
-        write(HEADER, self.uptime, &self.entries)
+        write(HEADER, self.uptime, &self.last_run, &self.entries)
     }
 
     /// Reads the contents of the file.
@@ -254,23 +333,27 @@ impl History {
     pub fn read(&mut self, file: &[u8]) -> Result<(), Damaged> {
         let text = str::from_utf8(file).map_err(|_| Damaged)?;
         let is_first_form = text.starts_with(FIRST_HEADER);
-        let (header, uptime) = match is_first_form {
-            true => (FIRST_HEADER, Uptime::default()),
-            false => (HEADER, text.lines().find_map(read_uptime).unwrap_or_default()),
-        };
+        let mut header = FIRST_HEADER;
+        let (mut uptime, mut last_run) = (Uptime::default(), LastRun::default());
+        if !is_first_form {
+            header = HEADER;
+            uptime = text.lines().find_map(read_uptime).unwrap_or_default();
+            last_run = text.lines().find_map(LastRun::read).unwrap_or_default();
+        }
         let mut entries = Entries::new();
         for entry in text.lines().filter_map(Entry::read) {
             entries.push(entry).map_err(|_| Damaged)?;
         }
         // This also checks the header, the checksum, and that there is nothing else.
-        if write(header, uptime, &entries) != file {
+        if write(header, uptime, &last_run, &entries) != file {
             return Err(Damaged);
         }
         for entry in &mut entries {
             entry.failed_at =
                 if is_first_form { Duration::ZERO } else { entry.failed_at.min(uptime.total()) };
         }
-        (self.entries, self.uptime, self.saved_uptime) = (entries, uptime, uptime.total());
+        (self.entries, self.last_run) = (entries, last_run);
+        (self.uptime, self.saved_uptime) = (uptime, uptime.total());
         // The file gets the present form now, so that the hold-backs do not begin again at
         // the next start, too.
         self.changed = is_first_form;
@@ -279,13 +362,21 @@ impl History {
 }
 
 /// The contents of a file. There is room: a test writes the longest file.
-fn write(header: &str, uptime: Uptime, entries: &Entries) -> Vec<u8, FILE_MAX> {
+fn write(header: &str, uptime: Uptime, last_run: &LastRun, entries: &Entries) -> Vec<u8, FILE_MAX> {
     let mut file = Vec::new();
     put!(&mut file, header);
     if let Some([total, since_boot]) = uptime.to_save() {
         put!(&mut file, UPTIME);
         for number in [total, since_boot] {
             put_field(&mut file, number);
+        }
+        put!(&mut file, "\n");
+    }
+    if !last_run.boot.is_empty() {
+        put!(&mut file, LAST_RUN);
+        let OwnedImage { version, variant, arch } = &last_run.image;
+        for text in [version, variant, arch, &last_run.boot] {
+            put_field(&mut file, text.as_str());
         }
         put!(&mut file, "\n");
     }
@@ -308,6 +399,15 @@ fn write(header: &str, uptime: Uptime, entries: &Entries) -> Vec<u8, FILE_MAX> {
 fn read_uptime(line: &str) -> Option<Uptime> {
     let mut fields = Fields::new(line.strip_prefix(UPTIME)?);
     Some(Uptime::from_saved(fields.number()?, fields.number()?))
+}
+
+impl LastRun {
+    /// Reads the line with the version that ran last. `None` if it is another line.
+    fn read(line: &str) -> Option<Self> {
+        let mut fields = Fields::new(line.strip_prefix(LAST_RUN)?);
+        let (version, variant, arch) = (fields.text()?, fields.text()?, fields.text()?);
+        Some(Self { image: OwnedImage { version, variant, arch }, boot: fields.text()? })
+    }
 }
 
 impl Entry {

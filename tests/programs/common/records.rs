@@ -26,7 +26,7 @@ pub struct Record(Vec<(String, String)>);
 const RECORD_MAX: usize = 2048;
 
 /// Each event: its level, its message, and its other fields.
-pub const DOCUMENTED: [(&str, &str, &str, &str); 39] = [
+pub const DOCUMENTED: [(&str, &str, &str, &str); 40] = [
     ("started", "info", "started", "version socket interval"),
     ("configuration", "info", "the flags in force", "flags"),
     ("serving_metrics", "info", "serving metrics", "address port"),
@@ -88,7 +88,7 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 39] = [
     (
         "held_back",
         "info",
-        "version is held back because it did not boot",
+        "version is held back because it did not boot or was taken back",
         "version variant arch failed_boots retry_in",
     ),
     (
@@ -102,6 +102,12 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 39] = [
         "error",
         "the new version did not boot and the node rolled back",
         "version variant arch failed_boots retry_in running",
+    ),
+    (
+        "taken_back",
+        "info",
+        "an older version runs that nobody activated: holding the newer one back",
+        "version variant arch retry_in running",
     ),
     ("updated", "info", "the new version is running", "version variant arch before"),
     (

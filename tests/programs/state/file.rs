@@ -24,7 +24,8 @@ fn state_file_is_for_owner_and_group_and_written_only_on_changes() {
     let lines: Vec<&str> = file.lines().collect();
     assert_eq!(lines[0], "bottlerocket-updater 2");
     assert!(lines[1].starts_with("uptime\t"), "{file}");
-    assert!(lines[2].starts_with("1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t"), "{file}");
+    assert!(lines[2].starts_with("ran\t1.26.0\taws-k8s-1.30\tx86_64\t"), "{file}");
+    assert!(lines[3].starts_with("1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t"), "{file}");
     assert_eq!(fs::metadata(node.file()).unwrap().permissions().mode() & 0o7777, 0o640);
     let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(node.file()).unwrap());
     let before = inode();
@@ -34,10 +35,17 @@ fn state_file_is_for_owner_and_group_and_written_only_on_changes() {
     assert_eq!((fs::read_to_string(node.file()).unwrap(), inode()), (file, before));
     let names: Vec<_> = fs::read_dir(node.state_dir()).unwrap().collect();
     assert_eq!(names.len(), 1);
-    // Without state there is no file.
+    // Without an update, the file only has the version that runs, and is written once in a
+    // boot.
     let node = StatefulNode::new(Options { offer: Vec::new(), ..Node::instant() });
     node.cycle(&[]);
-    assert_eq!(fs::read_dir(node.state_dir()).unwrap().count(), 0);
+    let file = fs::read_to_string(node.file()).unwrap();
+    assert_eq!(file.lines().count(), 4, "{file}");
+    node.cycle(&[]);
+    assert_eq!(fs::read_to_string(node.file()).unwrap(), file);
+    node.reboot();
+    node.cycle(&[]);
+    assert_ne!(fs::read_to_string(node.file()).unwrap(), file);
 }
 
 const LOST: &str =
@@ -76,7 +84,7 @@ fn unusable_state_directory_is_logged_and_the_update_goes_on() {
     let node = StatefulNode::broken();
     let mut command = node.updater_without_state(&["-one-time", "-state-dir=/proc"]);
     let mut expected = WHOLE_UPDATE.map(String::from).to_vec();
-    expected.insert(2, lost("write the file", "no such file or directory"));
+    expected.insert(0, lost("write the file", "no such file or directory"));
     assert_eq!(summary(&mut command, &[]), expected);
 }
 
@@ -202,7 +210,7 @@ fn with_small_files(blocks: u32, command: &Command) -> Command {
 fn full_disk_keeps_the_old_state_file() {
     let node = StatefulNode::broken();
     let mut expected = WHOLE_UPDATE.map(String::from).to_vec();
-    expected.insert(2, lost("write the file", "file too large"));
+    expected.insert(0, lost("write the file", "file too large"));
     let mut command = with_small_files(0, &node.updater(&["-one-time"]));
     assert_eq!(summary(&mut command, &[]), expected);
     assert!(!node.file().exists());
@@ -316,7 +324,7 @@ fn partial_write_keeps_the_old_state_file() {
     let before = with_sum(&format!("bottlerocket-updater 2\n{}", lines.concat()));
     fs::write(node.file(), &before).unwrap();
     let mut expected = WHOLE_UPDATE.map(String::from).to_vec();
-    expected.insert(2, lost("write the file", "no space left on device"));
+    expected.insert(0, lost("write the file", "no space left on device"));
     let mut command = with_small_files(1, &node.updater(&["-one-time"]));
     assert_eq!(summary(&mut command, &[]), expected);
     assert_eq!(fs::read_to_string(node.file()).unwrap(), before);

@@ -90,7 +90,7 @@ impl StatefulNode {
 fn summary(command: &mut Command, arguments: &[&str]) -> Vec<String> {
     let outcome = Outcome::of(run(command.args(arguments)), Format::Logfmt);
     let summary = outcome.summary();
-    let held_back = "info: version is held back because it did not boot ";
+    let held_back = "info: version is held back because it did not boot or was taken back ";
     let waits = |line: &String| line.starts_with(held_back) || line.starts_with(STAGED);
     let status = if summary.iter().any(waits) { 1 } else { 0 };
     assert_eq!(outcome.status, Some(status), "{summary:?}");
@@ -115,7 +115,7 @@ const ROLLED_BACK: &str = "error: the new version did not boot and the node roll
                            version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 \
                            retry_in=24h running=1.26.0";
 
-const HELD_BACK: &str = "info: version is held back because it did not boot version=1.26.1 \
+const HELD_BACK: &str = "info: version is held back because it did not boot or was taken back version=1.26.1 \
                          variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 retry_in=";
 
 #[track_caller]

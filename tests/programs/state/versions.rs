@@ -130,7 +130,8 @@ fn version_that_boots_at_its_second_attempt_is_forgotten() {
     node.reboot();
     let outcome = node.cycle(&twice);
     assert!(outcome[0].starts_with("info: the new version is running version=1.26.1 "));
-    assert!(!std::fs::read_to_string(node.file()).unwrap().contains("1.26.1"));
+    let file = std::fs::read_to_string(node.file()).unwrap();
+    assert!(!file.contains("\n1.26.1\t"), "{file}");
 }
 
 #[test]
@@ -153,6 +154,55 @@ fn broken_version_is_retried_after_the_pause() {
     let never = HELD_BACK.replace("failed_boots=1", "failed_boots=2") + "never";
     assert_eq!(node.cycle(&["-retry-failed-boot=never"]), [never]);
     assert_eq!(node.prepares(), 2);
+}
+
+/// An operator takes the node back to the old version by hand, boots after the new one came
+/// up. With two attempts for a failed boot, too, the version is not tried again at once.
+#[test]
+fn version_that_the_node_was_taken_back_from_is_held_back() {
+    let node = StatefulNode::new(Node::instant());
+    let twice = ["-boot-attempts=2"];
+    assert_eq!(node.cycle(&twice), WHOLE_UPDATE);
+    for _ in 0..3 {
+        node.reboot();
+        node.cycle(&twice);
+    }
+    assert_eq!(node.prepares(), 1);
+    node.node.change(|node, _| node.options.running = "1.26.0".into());
+    node.reboot();
+    let taken_back = "info: an older version runs that nobody activated: holding the newer one \
+                      back version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 retry_in=24h \
+                      running=1.26.0";
+    let held = HELD_BACK.replace("failed_boots=1", "failed_boots=2");
+    let outcome = node.cycle(&twice);
+    assert_eq!(outcome[0], taken_back);
+    assert!(outcome[1].starts_with(&held) && outcome.len() == 2, "{outcome:?}");
+    node.reboot();
+    let outcome = node.cycle(&twice);
+    assert!(outcome[0].starts_with(&held) && outcome.len() == 1, "{outcome:?}");
+    assert_eq!(node.prepares(), 1);
+    // A newer version is tried.
+    node.offer(&["1.26.1", "1.26.2"]);
+    assert_eq!(node.cycle(&twice).len(), 4);
+}
+
+/// The fleet is locked to an older version: the updater itself goes back to it.
+#[test]
+fn version_lock_to_an_older_version_holds_nothing_back() {
+    let node = StatefulNode::new(Node::instant());
+    node.cycle(&[]);
+    node.reboot();
+    node.cycle(&[]);
+    node.offer(&["1.26.0", "1.26.1"]);
+    node.node.change(|node, _| node.options.version_lock = "1.26.0".into());
+    let outcome = node.cycle(&[]);
+    assert_eq!(outcome.len(), 4, "{outcome:?}");
+    node.reboot();
+    let outcome = node.cycle(&[]);
+    assert!(outcome[0].starts_with("info: the new version is running version=1.26.0 "));
+    node.node.change(|node, _| node.options.version_lock = "latest".into());
+    let outcome = node.cycle(&[]);
+    assert_eq!(outcome, WHOLE_UPDATE);
 }
 
 #[test]

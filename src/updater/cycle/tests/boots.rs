@@ -9,7 +9,7 @@ const ROLLED_BACK: &str = "error msg=\"the new version did not boot and the node
                            variant=aws-k8s-1.30 arch=x86_64 \
                            failed_boots=1 retry_in=24h running=1.26.0";
 
-const HELD_BACK: &str = "info msg=\"version is held back because it did not boot\" \
+const HELD_BACK: &str = "info msg=\"version is held back because it did not boot or was taken back\" \
                          version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 failed_boots=1 \
                          retry_in=24h";
 

@@ -18,11 +18,101 @@ fn version_that_boots_is_forgotten() {
             ("held 1.26.1", ""),
             ("boot", ""),
             ("Idle 1.26.1 -", ""),
-            // Booting the old version by hand is not a rollback.
-            ("boot", ""),
-            ("Available 1.26.0 -", ""),
         ],
     );
+}
+
+#[test]
+fn version_that_the_node_was_taken_back_from_is_held_back() {
+    let updated = [
+        ("activate 1.26.0 1.26.1", ""),
+        ("Ready 1.26.0 1.26.1", ""),
+        ("boot", ""),
+        ("Idle 1.26.1 -", "updated 1.26.1 1.26.0"),
+    ];
+    // Soon, and long after it came up.
+    for boots in [0, 1, 5] {
+        let mut script = Script::new(Some(DAY));
+        for (step, events) in updated {
+            assert_eq!(script.step(step), events);
+        }
+        for _ in 0..boots {
+            assert_eq!(script.step("+1000h"), "");
+            assert_eq!(script.step("boot"), "");
+            assert_eq!(script.step("Idle 1.26.1 -"), "");
+        }
+        script.step("boot");
+        // The first status after a boot does not name the running version.
+        assert_eq!(script.step("Idle - -"), "");
+        assert_eq!(script.step("Available 1.26.0 -"), "taken_back 1.26.1 24h 1.26.0");
+        assert_eq!(script.step("held 1.26.1"), "held_back 1.26.1 1 24h");
+        // It is told once.
+        for step in ["Available 1.26.0 -", "restart", "Available 1.26.0 -", "boot"] {
+            assert_eq!(script.step(step), "");
+        }
+        assert_eq!(script.step("Available 1.26.0 -"), "");
+        assert_eq!(script.step("+23h"), "");
+        assert_eq!(script.step("held 1.26.1"), "held_back 1.26.1 1 1h");
+        assert_eq!(script.step("+1h"), "");
+        assert_eq!(script.step("held 1.26.1"), "");
+        // It boots when it is tried again, and is taken back once more: a new beginning.
+        for (step, events) in updated {
+            assert_eq!(script.step(step), events);
+        }
+        script.step("boot");
+        assert_eq!(script.step("Available 1.26.0 -"), "taken_back 1.26.1 24h 1.26.0");
+    }
+}
+
+/// It has used up all its attempts, however many there are.
+#[test]
+fn version_that_was_taken_back_is_not_tried_at_once() {
+    let mut script = Script::new(Some(DAY));
+    script.step("Idle 1.26.1 -");
+    script.step("boot");
+    script.history.set_boot_attempts(3);
+    assert_eq!(script.step("Available 1.26.0 -"), "taken_back 1.26.1 24h 1.26.0");
+    assert_eq!(script.step("held 1.26.1"), "held_back 1.26.1 3 24h");
+}
+
+#[test]
+fn node_that_goes_forward_or_was_seen_to_be_activated_is_not_taken_back() {
+    // Another client updates the node between two cycles.
+    play(
+        Some(DAY),
+        &[("Idle 1.26.0 -", ""), ("boot", ""), ("Idle 1.26.1 -", ""), ("held 1.26.0", "")],
+    );
+    // The node is locked to an older version, and the updater or another client activates it.
+    for activation in ["activate 1.26.1 1.26.0", "Ready 1.26.1 1.26.0"] {
+        play(
+            Some(DAY),
+            &[
+                ("Idle 1.26.1 -", ""),
+                (activation, ""),
+                ("boot", ""),
+                ("Available 1.26.0 -", "updated 1.26.0 1.26.1"),
+                ("held 1.26.1", ""),
+                ("boot", ""),
+                ("Available 1.26.0 -", ""),
+            ],
+        );
+    }
+    // A newer version did not boot. The one before it still runs.
+    play_on(&[("held 1.26.0", ""), ("boot", ""), ("Available 1.26.0 -", "")]);
+    // The file is of another machine: with another variant, or without any boot.
+    play(Some(DAY), &[("Idle 1.26.1/other -", ""), ("boot", ""), ("Available 1.26.0 -", "")]);
+    // Versions that cannot be compared.
+    for (before, after) in [("1.26.1", "next"), ("next", "1.26.0"), ("next", "last")] {
+        let mut script = Script::new(Some(DAY));
+        script.step(&format!("Idle {before} -"));
+        script.step("boot");
+        assert_eq!(script.step(&format!("Idle {after} -")), "");
+    }
+    // Without the id of the boot, nothing is remembered.
+    let mut history = History::default();
+    assert_eq!(history.observe(&status("Idle 1.26.1 -")).len(), 0);
+    assert_eq!(history.observe(&status("Idle 1.26.0 -")).len(), 0);
+    assert!(!history.has_changed());
 }
 
 #[test]
@@ -80,7 +170,8 @@ fn third_version_says_nothing_about_the_second() {
             ("activate 1.26.0 1.26.1", ""),
             ("Ready 1.26.0 1.26.1", ""),
             ("boot", ""),
-            ("Available 1.25.0 -", ""),
+            // The node was taken back from 1.26.0.
+            ("Available 1.25.0 -", "taken_back 1.26.0 24h 1.25.0"),
             ("held 1.26.1", ""),
             ("boot", ""),
             ("Available 1.26.0 -", ""),
@@ -92,7 +183,7 @@ fn third_version_says_nothing_about_the_second() {
         ("+24h", ""),
         ("activate 1.26.0 1.26.1", ""),
         ("boot", ""),
-        ("Available 1.25.0 -", ""),
+        ("Available 1.25.0 -", "taken_back 1.26.0 24h 1.25.0"),
         ("+1h", ""),
         ("activate 1.25.0 1.26.1", ""),
         ("boot", ""),
@@ -202,7 +293,7 @@ fn fifth_version_replaces_the_first() {
 #[test]
 fn any_sequence_of_boots_gives_the_right_outcomes() {
     let versions = ["1.26.0", "1.26.1", "1.26.2", "1.26.3", "1.26.4", "1.26.1/other"];
-    let (mut rolled_back, mut updated, mut most) = (0, 0, 0);
+    let (mut rolled_back, mut updated, mut taken_back, mut most) = (0, 0, 0, 0);
     for seed in 0..200 {
         let mut numbers = Numbers(seed);
         let retry = *numbers.one_of(&[Some(DAY), Some(Duration::from_secs(HOUR)), None]);
@@ -210,6 +301,8 @@ fn any_sequence_of_boots_gives_the_right_outcomes() {
         // The activations whose outcome is unknown: version, boot, previous version.
         let mut pending: List<(&str, u32, &str)> = vec![];
         let mut running = versions[0];
+        // The version that was seen to run last, and in which boot.
+        let mut seen: Option<(&str, u32)> = None;
         for _ in 0..60 {
             let version = *numbers.one_of(&versions);
             match numbers.below(9) {
@@ -225,6 +318,7 @@ fn any_sequence_of_boots_gives_the_right_outcomes() {
                 3 => _ = script.step(["+1h", "+24h", "+300h"][numbers.below(3) as usize]),
                 4 | 5 if version != running => {
                     script.step(&format!("Staged {running} {version}"));
+                    seen = Some((running, script.boots));
                     script.step(&format!("activate {running} {version}"));
                     pending.retain(|(other, ..)| *other != version);
                     pending.push((version, script.boots, running));
@@ -239,8 +333,19 @@ fn any_sequence_of_boots_gives_the_right_outcomes() {
                     let some = if version == running { &states[..2] } else { &states };
                     let state = numbers.one_of(some);
                     let events = script.step(&format!("{state} {running} {version}"));
+                    // Among these versions, a longer text is another variant.
+                    let is_older = seen.is_some_and(|(last, boot)| {
+                        boot < script.boots && running.len() == last.len() && running < last
+                    });
+                    let is_expected = is_older && !events.contains("updated");
+                    assert_eq!(events.contains("taken_back"), is_expected, "seed {seed}: {events}");
+                    seen = Some((running, script.boots));
                     for event in events.split(", ").filter(|event| !event.is_empty()) {
                         let words: List<&str> = event.split(' ').collect();
+                        if words[0] == "taken_back" {
+                            taken_back += 1;
+                            continue;
+                        }
                         let short = |version: &str| version.split('/').next() == Some(words[1]);
                         // The outcome is known in a later boot only.
                         let at = pending.iter().position(|(version, boot, before)| {
@@ -269,6 +374,7 @@ fn any_sequence_of_boots_gives_the_right_outcomes() {
             most = most.max(script.history.entries.len());
         }
     }
-    assert!(rolled_back > 100 && updated > 100, "{rolled_back} {updated}");
+    let counts = [rolled_back, updated, taken_back];
+    assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
     assert_eq!(most, ENTRIES_MAX);
 }

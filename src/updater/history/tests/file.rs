@@ -37,7 +37,8 @@ fn longest() -> History {
         failed_at: Duration::from_millis(u64::MAX),
     };
     let history = history(&[entry(1), entry(2), entry(3), entry(4)]);
-    History { uptime: Uptime::from_saved(u64::MAX, u64::MAX), ..history }
+    let last_run = LastRun { image: entry(1).image, boot: any.clone() };
+    History { uptime: Uptime::from_saved(u64::MAX, u64::MAX), last_run, ..history }
 }
 
 /// Whether the file can be read. If not, the history must stay as it was.
@@ -54,12 +55,14 @@ fn file_has_the_documented_form() {
     assert_eq!(str::from_utf8(&empty), Ok("bottlerocket-updater 2\nsum 3848962385060666535\n"));
     let entries = [entry(0), Entry { boot: text(""), ..entry(3) }];
     let uptime = Uptime::from_saved(1_795_400_000, 75_007);
-    let file = History { uptime, ..history(&entries) }.write();
+    let last_run = LastRun { image: OwnedImage::new(image("1.26.0")), boot: text("b") };
+    let file = History { uptime, last_run, ..history(&entries) }.write();
     let expected = "bottlerocket-updater 2\n\
         uptime\t1795400000\t75007\t\n\
+        ran\t1.26.0\taws-k8s-1.30\tx86_64\tb\t\n\
         1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4\t0\t1795325000\t\n\
         1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t\t3\t1795325000\t\n\
-        sum 16497010280135514360\n";
+        sum 18317112207619215855\n";
     assert_eq!(str::from_utf8(&file), Ok(expected));
 }
 
@@ -71,7 +74,8 @@ fn longest_file_fits() {
     let line = 5 * (STRING_MAX + 1) + 2 * "18446744073709551615\t".len() + 1;
     let last = file.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap();
     let uptime = "uptime\t18446744073709551615\t18446744073709551615\t\n".len();
-    assert_eq!(file.len(), HEADER.len() + uptime + 4 * line + last + 1);
+    let ran = "ran\t\n".len() + 4 * (STRING_MAX + 1);
+    assert_eq!(file.len(), HEADER.len() + uptime + ran + 4 * line + last + 1);
     assert!(file.len() + 100 < FILE_MAX, "{}", file.len());
     let mut read = History::default();
     assert_eq!(read.read(&file), Ok(()));
@@ -95,9 +99,16 @@ fn every_other_form_of_the_file_is_refused() {
     for lines in [[LINE, UP], [UP, UP], ["uptime\t5\t\n", LINE], ["uptime\t5\t07\t\n", LINE]] {
         assert!(!reads(&text(&lines)), "{lines:?}");
     }
-    // The first form of the file has none.
+    // The version that ran last: once, behind the uptime, with its boot.
+    const RAN: &str = "ran\t1.26.0\tv\ta\tb\t\n";
+    assert!(reads(&text(&[RAN])) && reads(&text(&[UP, RAN, LINE])));
+    for lines in [[RAN, UP], [RAN, RAN], [LINE, RAN], ["ran\t1.26.0\tv\ta\t\t\n", LINE]] {
+        assert!(!reads(&text(&lines)), "{lines:?}");
+    }
+    // The first form of the file has neither.
     let first = |lines: &[&str]| summed(&[&[FIRST_HEADER], lines].concat().concat());
     assert!(reads(&first(&[])) && reads(&first(&[LINE; 4])));
+    assert!(!reads(&first(&[RAN])));
     assert!(!reads(&first(&[UP])) && !reads(&first(&[UP, LINE])) && !reads(&first(&[LINE; 5])));
     // Texts with control characters, and other forms of a number or of a line.
     for line in [

@@ -104,7 +104,7 @@ impl Script {
         let (word, rest) = step.split_once(' ').unwrap_or((step, ""));
         let duration =
             |text: &str| crate::text::duration::parse(text.as_bytes()).unwrap().as_secs();
-        let before = self.history.entries.clone();
+        let before = (self.history.entries.clone(), self.history.last_run.clone());
         self.history.set_saved();
         let mut events = List::new();
         match word.split_at_checked(1).unwrap() {
@@ -128,7 +128,8 @@ impl Script {
             },
         }
         let changed = self.history.has_changed();
-        assert_eq!(changed, self.history.entries != before, "after {step}");
+        let after = (self.history.entries.clone(), self.history.last_run.clone());
+        assert_eq!(changed, after != before, "after {step}");
         self.check();
         events.join(", ")
     }
@@ -140,6 +141,7 @@ impl Script {
         let mut read = History::default();
         read.read(&file).unwrap();
         assert_eq!(read.entries, self.history.entries);
+        assert_eq!(read.last_run, self.history.last_run);
         assert_eq!(read.write(), file);
         assert!(!read.has_changed());
         for (at, entry) in self.history.entries.iter().enumerate() {
