@@ -18,8 +18,12 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
-/// How many connections are open at once. Another one replaces the oldest.
-const CONNECTIONS_MAX: usize = 4;
+/// How many connections wait for their request at once. Another one replaces the oldest.
+/// A request usually comes with its connection, which then does not wait. So only a
+/// client that is slow is replaced, however many there are.
+const CONNECTIONS_MAX: usize = 32;
+/// How many connections are accepted before the loop looks at its other sockets.
+const ACCEPTS_MAX: usize = 16;
 /// How many bytes of a request are received at once.
 const RECEIVE_MAX: usize = 1024;
 /// How long a client may take to send its request.
@@ -29,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How long the kernel keeps a response that the client does not receive.
 const TCP_USER_TIMEOUT_MS: u32 = 5_000;
 /// How many connections the kernel keeps until they are accepted.
-const BACKLOG: i32 = 16;
+const BACKLOG: i32 = 128;
 /// The size of the kernel's buffer for a response. The kernel counts more than the
 /// bytes themselves, so this is several times the longest response.
 const SEND_BUFFER: usize = 4 * PAGE_MAX;
@@ -94,35 +98,50 @@ impl Server {
         self.accept_after <= now
     }
 
-    /// Answers the requests that are complete, and accepts a connection.
+    /// Answers the requests that are complete, and accepts connections.
     fn serve(&mut self, ready: &Ready, now: Duration, handler: Handler) {
         let mut is_ready = ready.connections.iter().copied();
         self.connections.retain_mut(|connection| {
             !is_ready.next().unwrap_or(false) || connection.receive(now, handler)
         });
         if ready.listener {
-            self.accept(now);
+            self.accept(now, handler);
         }
     }
 
-    fn accept(&mut self, now: Duration) {
+    /// Accepts the connections that wait for it, and answers those whose request has come
+    /// with them.
+    fn accept(&mut self, now: Duration, handler: Handler) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = match rustix::net::accept_with(&self.listener, flags) {
-            Ok(socket) => socket,
-            // The client has already gone.
-            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return,
-            // For example, file descriptors have run out. The connection stays in the
-            // backlog, so poll would return immediately.
-            Err(_) => {
-                self.accept_after = now.saturating_add(ACCEPT_PAUSE);
-                return;
+        for accepted in 0..ACCEPTS_MAX {
+            let socket = match rustix::net::accept_with(&self.listener, flags) {
+                Ok(socket) => socket,
+                // The client has already gone.
+                Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                Err(Errno::AGAIN) => return,
+                // Perhaps no other connection waits: poll will say.
+                Err(_) if accepted > 0 => return,
+                // For example, file descriptors have run out. The connection stays in the
+                // backlog, so poll would return immediately. The oldest connection makes
+                // room for it, if there is one.
+                Err(_) => {
+                    if self.connections.is_empty() {
+                        self.accept_after = now.saturating_add(ACCEPT_PAUSE);
+                    } else {
+                        self.connections.remove(0);
+                    }
+                    return;
+                }
+            };
+            let deadline = now.saturating_add(REQUEST_TIMEOUT);
+            let mut connection = Connection { socket, request: Request::default(), deadline };
+            if connection.receive(now, handler) {
+                if self.connections.is_full() {
+                    self.connections.remove(0);
+                }
+                let _ = self.connections.push(connection);
             }
-        };
-        if self.connections.is_full() {
-            self.connections.remove(0);
         }
-        let deadline = now.saturating_add(REQUEST_TIMEOUT);
-        let _ = self.connections.push(Connection { socket, request: Request::default(), deadline });
     }
 }
 

@@ -144,9 +144,8 @@ fn request_is_answered_in_the_middle_of_a_long_pause() {
     let client = script.client(GET);
     let time = Duration::from_secs(300);
     script.turn(time);
-    script.turn(time);
     assert_eq!(read(client), ANSWER);
-    assert_eq!(*script.requested.borrow(), [(2 * time, "/healthz".into())]);
+    assert_eq!(*script.requested.borrow(), [(time, "/healthz".into())]);
 }
 
 #[test]
@@ -177,24 +176,39 @@ fn request_may_come_byte_by_byte() {
 }
 
 #[test]
-fn another_connection_replaces_the_oldest() {
+fn another_slow_connection_replaces_the_oldest() {
     let mut script = Script::new();
     let mut silent = List::new();
     for _ in 0..CONNECTIONS_MAX {
         silent.push(script.client("GET /"));
         script.turn(Duration::from_millis(1));
     }
-    script.turns(1);
     assert_eq!(script.server.connections.len(), CONNECTIONS_MAX);
-    let client = script.client(GET);
-    script.turns(2);
-    assert_eq!(read(client), ANSWER);
+    // A request that comes with its connection replaces none.
+    let prompt = script.client(GET);
+    script.turns(1);
+    assert_eq!(read(prompt), ANSWER);
+    assert_eq!(script.server.connections.len(), CONNECTIONS_MAX);
+    silent.push(script.client("GET /"));
+    script.turns(1);
     let first = silent.remove(0);
     assert!(["", "ConnectionReset"].contains(&read(first).as_str()));
     // The others are still open.
     for mut client in silent {
         client.write_all(&GET.as_bytes()["GET /".len()..]).unwrap();
         script.turns(1);
+        assert_eq!(read(client), ANSWER);
+    }
+}
+
+#[test]
+fn connections_are_accepted_in_one_turn_up_to_a_maximum() {
+    let mut script = Script::new();
+    let clients: List<_> = (0..=ACCEPTS_MAX).map(|_| script.client(GET)).collect();
+    script.turns(1);
+    assert_eq!(script.requested.borrow().len(), ACCEPTS_MAX);
+    script.turns(1);
+    for client in clients {
         assert_eq!(read(client), ANSWER);
     }
 }
@@ -251,7 +265,7 @@ fn without_an_address_every_one_is_listened_on() {
 fn ready_client_does_not_end_the_wait_for_another_socket() {
     let mut script = Script::new();
     rustix::io::read(&script.socket, &mut [0]).unwrap();
-    let _client = script.client(GET);
+    let _client = script.client("GET /");
     let time = Duration::from_millis(1);
     NOW.set(BEGIN + time);
     let handler = |_: Duration, _: &[u8], _: &mut Page| Code::Ok;

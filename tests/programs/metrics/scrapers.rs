@@ -7,9 +7,12 @@ use crate::common::{Node, redirected};
 use bottlerocket_simulator::Fault;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{AddressFamily, SocketType, connect, socket};
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -71,7 +74,7 @@ fn slow_scrapers_delay_neither_an_update_nor_each_other() {
     let mut serving = Serving::of(&node, &OFTEN);
     serving.updater.wait_for("nothing to do");
     // One more than the maximum number of connections.
-    let slow: Vec<TcpStream> = (0..5).map(|_| serving.scraper(b"G")).collect();
+    let slow: Vec<TcpStream> = (0..33).map(|_| serving.scraper(b"G")).collect();
     let begin = Instant::now();
     serving.is_alive();
     node.change(|node, _| node.options.offer = vec!["1.26.1".into()]);
@@ -154,6 +157,72 @@ fn two_hundred_scrapers_at_once() {
     serving.is_alive();
     node.change(|node, _| node.options.offer = vec!["1.26.1".into()]);
     serving.updater.wait_for("ready, waiting for the reboot");
+    serving.stop();
+}
+
+/// On a busy machine, a client's request comes a moment after its connection.
+#[test]
+fn none_of_5000_scrapes_at_16_at_a_time_is_lost() {
+    let node = Node::start(no_offer());
+    let serving = Serving::of(&node, &SELDOM);
+    let address = serving.address;
+    let lost: usize = thread::scope(|scope| {
+        let scrape = move || {
+            let mut stream = scraper(address, b"");
+            thread::sleep(Duration::from_millis(1));
+            // An error shows in what is read.
+            let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n");
+            let answer = read(stream);
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+            let length = format!("content-length: {}", body.len());
+            usize::from(body.is_empty() || !head.ends_with(&length))
+        };
+        let lose = move || (0..5_000 / 16 + 1).map(|_| scrape()).sum::<usize>();
+        let clients: Vec<_> = (0..16).map(|_| scope.spawn(lose)).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>()
+    });
+    assert_eq!(lost, 0);
+    serving.stop();
+}
+
+/// Clients that connect as fast as they can, send the start of a request, and stay.
+#[test]
+fn flood_of_slow_clients_does_not_keep_a_probe_out() {
+    let node = Node::start(no_offer());
+    let serving = Serving::of(&node, &OFTEN);
+    let address = serving.address;
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut held = VecDeque::new();
+                while !is_over.load(Relaxed) {
+                    // The server closes the oldest connections.
+                    if let Ok(mut stream) = TcpStream::connect(address) {
+                        let _ = stream.write_all(b"G");
+                        held.push_back(stream);
+                    }
+                    if held.len() > 100 {
+                        held.pop_front();
+                    }
+                }
+            });
+        }
+        let probe = || read(scraper(address, b"GET /healthz HTTP/1.1\r\n\r\n"));
+        let answered_within = |time: Duration| {
+            let begin = Instant::now();
+            // A probe whose connection is closed is sent again.
+            while begin.elapsed() < time {
+                if probe().ends_with("ok\n") {
+                    return true;
+                }
+            }
+            false
+        };
+        let answered = (0..100).filter(|_| answered_within(Duration::from_secs(1))).count();
+        is_over.store(true, Relaxed);
+        assert_eq!(answered, 100);
+    });
     serving.stop();
 }
 
