@@ -94,13 +94,15 @@ fn run(options: &mut Options<'static>) -> End {
             Next::Call(call, pause) => (call, pause),
             Next::End(end) => return end,
         };
-        let call_at = now.saturating_add(pause);
+        let mut call_at = now.saturating_add(pause);
         // Ends: when it is time for the call. Each turn waits until then, or until the
-        // next attempt to start the server.
+        // next attempt to start the server or the next look at the clocks.
         while now < call_at {
             let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
             serving.start_if_due(now, listen, &mut emit);
+            let check_at = now.saturating_add(daemon.next_clock_check());
             let until = serving.next_attempt().map_or(call_at, |attempt| attempt.min(call_at));
+            let until = until.min(check_at);
             let respond = |now, path: &[u8], page: &mut Page| {
                 pages::respond(path, clocks(now), &metrics, &daemon, page)
             };
@@ -111,6 +113,8 @@ fn run(options: &mut Options<'static>) -> End {
                 return End::Failed;
             }
             now = clock::now();
+            let left = call_at.saturating_sub(now);
+            call_at = now.saturating_add(daemon.on_clock_check(clocks(now), left));
         }
         let respond = |now, path: &[u8], page: &mut Page| {
             pages::respond(path, clocks(now), &metrics, &daemon, page)

@@ -24,10 +24,15 @@ fuzz_target!(|input: (&[u8], u64, u32)| {
         open[minute as usize]
     };
     assert_eq!(windows.is_open(utc), is_open(utc), "{text} at {utc:?}");
+    let minute = utc.as_secs() / 60 + 3 * 24 * 60;
+    // The next minute in which no window is open.
+    let first = (minute..minute + WEEK).find(|next| !open[(next % WEEK) as usize]);
+    let closes = first.map(|first| Duration::from_secs((first - 3 * 24 * 60) * 60));
+    let closes_in = closes.map(|closes| closes.saturating_sub(utc));
+    assert_eq!(windows.closes_in(utc), closes_in, "{text} at {utc:?}");
     let wait = windows.next_open(utc).expect("there is a window");
     assert!(!wait.is_zero() && wait <= Duration::from_secs(WEEK * 60));
     // The next minute in which a window opens.
-    let minute = utc.as_secs() / 60 + 3 * 24 * 60;
     let first = (minute + 1..=minute + WEEK).find(|next| begins[(next % WEEK) as usize]);
     let opens = Duration::from_secs((first.expect("a window opens each week") - 3 * 24 * 60) * 60);
     assert_eq!(utc + wait, opens, "{text} at {utc:?}");

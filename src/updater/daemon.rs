@@ -29,6 +29,20 @@ const OUTAGE_REPORT: Duration = Duration::from_secs(60 * 60);
 const HEALTHY_REPORT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The shortest time for which a window is open.
 const WINDOW_MIN: Duration = Duration::from_secs(60);
+/// A cycle that ends this long before a window closes, or later, is the last one in it.
+const WINDOW_END: Duration = Duration::from_secs(5 * 60);
+/// The longest time for which a cycle is put off after a start or an outage.
+const DEFERRAL_MAX: Duration = Duration::from_secs(10 * 60);
+/// How long a boot is fresh. A cycle is put off less then, because only a refresh shows
+/// what became of an update.
+const FRESH_BOOT: Duration = Duration::from_secs(10 * 60);
+/// The longest time for which a cycle is put off in a fresh boot.
+const FRESH_DEFERRAL_MAX: Duration = Duration::from_secs(60);
+/// How often the wall clock is looked at while a cycle is put off.
+const CLOCK_CHECK: Duration = Duration::from_secs(60);
+/// If the wall clock and the monotonic clock have moved apart by this, the wall clock was
+/// set.
+const CLOCK_STEP: Duration = Duration::from_secs(10);
 
 /// When cycles begin.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +139,8 @@ pub struct Daemon {
     cycle: Cycle,
     cycles: Cycles,
     commands: Commands,
+    /// The time of the last answer or look at the clocks, if the next call begins a cycle.
+    between_cycles: Option<Now>,
     /// What the operator has set for all cycles.
     pub settings: Settings,
     /// What is remembered of earlier boots. Save its changes before the next call.
@@ -145,8 +161,18 @@ impl Daemon {
         let (cycle, call) = Cycle::begin();
         let (api, cycles, commands) = (Api::Unknown, Cycles::default(), Commands::default());
         let last_reboot = LastReboot::default();
-        let daemon =
-            Self { settings, history, last_reboot, schedule, random, cycle, cycles, commands, api };
+        let daemon = Self {
+            settings,
+            history,
+            last_reboot,
+            schedule,
+            random,
+            cycle,
+            cycles,
+            commands,
+            api,
+            between_cycles: None,
+        };
         (daemon, Next::Call(call, Duration::ZERO))
     }
 
@@ -161,7 +187,9 @@ impl Daemon {
     ) -> Next {
         let now = at.now;
         self.history.advance(at.since_boot);
-        let is_deferred = self.takes_deferral(answer);
+        self.between_cycles = None;
+        // What became of an activated version is known after a refresh.
+        let is_deferred = self.takes_deferral(answer) && !self.history.expects_outcome();
         let failed = self.track_reachability(now, call, answer, emit);
         if failed && self.is_time_to_give_up(now, answer, emit) {
             return Next::End(End::NoAnswer);
@@ -175,8 +203,11 @@ impl Daemon {
                 Ok(Answer::Busy) => context.commands.lock_held(),
                 _ => {}
             }
-            let pause = self.random_up_to(self.schedule.interval);
-            let begins_in = self.or_before_window_closes(at.utc, pause);
+            let is_fresh = at.since_boot < FRESH_BOOT;
+            let longest = if is_fresh { FRESH_DEFERRAL_MAX } else { DEFERRAL_MAX };
+            let pause = self.random_up_to(longest.min(self.schedule.interval));
+            let begins_in = self.or_before_window_closes(at.utc, pause, false);
+            self.between_cycles = Some(at);
             emit(Event::CycleDeferred { begins_in });
             return Next::Call(call, begins_in);
         }
@@ -195,12 +226,12 @@ impl Daemon {
             Step::End(end) => end,
         };
         let pause = match end {
-            End::Failed if failed => self.back_off(now, call),
+            End::Failed if failed => self.back_off(at, call),
             End::NoAnswer => {
                 if let Some(outage) = self.api.outage() {
                     outage.defer_next = call == Call::Status;
                 }
-                self.back_off(now, call)
+                self.back_off(at, call)
             }
             End::Done | End::Waiting | End::Failed => {
                 self.recover(now, emit);
@@ -210,7 +241,26 @@ impl Daemon {
         self.count_cycle(now, end, answer, emit);
         let (cycle, call) = Cycle::begin();
         self.cycle = cycle;
+        self.between_cycles = Some(at);
         Next::Call(call, pause)
+    }
+
+    /// The time until the next look at the clocks while the next call is waited for. Then
+    /// [`Daemon::on_clock_check`] says when to make the call.
+    pub fn next_clock_check(&self) -> Duration {
+        let is_needed = self.between_cycles.is_some() && !self.settings.windows.is_empty();
+        if is_needed { CLOCK_CHECK } else { Duration::MAX }
+    }
+
+    /// The time from `at` until the next call, which was to be made after `left`. It is
+    /// less if the wall clock was set meanwhile, and a window would be missed.
+    pub fn on_clock_check(&mut self, at: Now, left: Duration) -> Duration {
+        let Some(before) = self.between_cycles.replace(at) else { return left };
+        let expected = before.utc.saturating_add(at.now.saturating_sub(before.now));
+        match at.utc.abs_diff(expected) < CLOCK_STEP {
+            true => left,
+            false => self.or_before_window_closes(at.utc, left, false),
+        }
     }
 
     /// Whether this answer is the first after a start or an outage, after which the
@@ -330,25 +380,49 @@ impl Daemon {
     /// The time until the next cycle: the interval and a random jitter.
     fn until_next_cycle(&mut self, utc: Duration) -> Duration {
         let jitter = self.random_up_to(self.schedule.jitter);
-        self.or_before_window_closes(utc, self.schedule.interval.saturating_add(jitter))
+        self.or_before_window_closes(utc, self.schedule.interval.saturating_add(jitter), true)
     }
 
-    /// `pause`, or less if a window opens before its end and is closed again by
-    /// then. Otherwise the opening of a window does not shorten the pause, because it
-    /// is the same moment for all nodes.
-    fn or_before_window_closes(&mut self, utc: Duration, pause: Duration) -> Duration {
+    /// `pause`, or less, so that the next cycle does not miss a window: neither the rest of
+    /// one that is open, nor one that opens and closes again before the end of `pause`.
+    /// Otherwise the opening of a window does not shorten the pause, because it is the same
+    /// moment for all nodes. `has_looked` is set after a cycle: if that was late in a window,
+    /// no other one is needed in it.
+    fn or_before_window_closes(
+        &mut self,
+        utc: Duration,
+        pause: Duration,
+        has_looked: bool,
+    ) -> Duration {
         let windows = &self.settings.windows;
-        match windows.next_open(utc) {
-            Some(left) if left < pause && !windows.is_open(utc.saturating_add(pause)) => {
-                left.saturating_add(self.random_up_to(self.schedule.jitter.min(WINDOW_MIN)))
-            }
-            _ => pause,
+        let spread = self.schedule.jitter.min(WINDOW_MIN);
+        let rest = windows.closes_in(utc).unwrap_or(Duration::MAX);
+        let is_late = has_looked && rest <= WINDOW_END;
+        if !rest.is_zero() && rest <= pause && !is_late {
+            // The nodes of a fleet begin at different times.
+            let is_random = !spread.is_zero();
+            return match (has_looked, is_random) {
+                (false, false) => Duration::ZERO,
+                (false, true) => self.random_up_to(rest.saturating_sub(WINDOW_MIN.min(rest / 2))),
+                (true, false) => rest.saturating_sub(WINDOW_MIN),
+                (true, true) => {
+                    let earlier = self.random_up_to(WINDOW_END.saturating_sub(WINDOW_MIN));
+                    rest.saturating_sub(WINDOW_MIN + earlier)
+                }
+            };
         }
+        let Some(opens_in) = windows.next_open(utc) else { return pause };
+        let open_for = windows.closes_in(utc.saturating_add(opens_in)).unwrap_or(Duration::MAX);
+        if opens_in.saturating_add(open_for) > pause {
+            return pause;
+        }
+        // Some seconds are left for the refresh.
+        opens_in.saturating_add(self.random_up_to(spread.min(open_for - open_for / 6)))
     }
 
     /// The pause before `call`, which fails, is retried. It doubles with each
     /// retry, less up to a half at random.
-    fn back_off(&mut self, now: Duration, call: Call) -> Duration {
+    fn back_off(&mut self, at: Now, call: Call) -> Duration {
         // A retry of another command than the status begins with a refresh, which
         // asks the update repository.
         let longest = match call {
@@ -361,7 +435,8 @@ impl Daemon {
             outage.backoff = backoff.saturating_mul(2);
         }
         let pause = backoff.saturating_sub(self.random_up_to(backoff / 2));
-        self.within_give_up(now, pause)
+        let pause = self.or_before_window_closes(at.utc, pause, true);
+        self.within_give_up(at.now, pause)
     }
 
     /// `pause`, or less if it is time to give up before its end: the last try is

@@ -162,6 +162,11 @@ impl History {
         self.entries.iter().filter(|entry| entry.failed_boots > 0)
     }
 
+    /// Whether a version was activated in an earlier boot, and its outcome is not known yet.
+    pub fn expects_outcome(&self) -> bool {
+        self.entries.iter().any(|entry| !entry.boot.is_empty() && entry.boot != self.boot)
+    }
+
     /// Whether the history needs to be saved. If so, save it before the next call is made.
     pub fn has_changed(&self) -> bool {
         self.changed

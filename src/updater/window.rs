@@ -103,6 +103,12 @@ impl Window {
         (opened, opens)
     }
 
+    /// The seconds until the window closes, at a time in seconds since the beginning of a
+    /// week. Zero if it is closed.
+    fn rest(self, now: u32) -> u32 {
+        (self.length * 60).saturating_sub(self.opened_and_opens(now).0)
+    }
+
     fn opens_on(self, day: u32) -> bool {
         self.days >> (day % 7) & 1 == 1
     }
@@ -144,8 +150,29 @@ impl Windows {
     /// Whether an update may begin at `utc`, the time since 1970-01-01 00:00:00 UTC.
     pub fn is_open(&self, utc: Duration) -> bool {
         let now = in_week(utc);
-        let is_open = |window: &Window| window.opened_and_opens(now).0 < window.length * 60;
-        self.is_empty() || self.0.iter().any(is_open)
+        self.is_empty() || self.0.iter().any(|window| window.rest(now) > 0)
+    }
+
+    /// The time from `utc`, the time since 1970-01-01 00:00:00 UTC, until all windows are
+    /// closed. It is zero if they are now. `None` if one is always open, or if there are no
+    /// windows.
+    pub fn closes_in(&self, utc: Duration) -> Option<Duration> {
+        let now = in_week(utc);
+        let rest = |passed| {
+            let rest = |window: &Window| window.rest(now + passed);
+            self.0.iter().map(rest).max().filter(|rest| *rest > 0)
+        };
+        let mut passed = 0;
+        // Ends: when a week has passed, if not before. Each turn goes on by a second at least.
+        while let Some(rest) = rest(passed) {
+            passed += rest;
+            if passed >= WEEK {
+                return None;
+            }
+        }
+        let since_second = Duration::from_nanos(utc.subsec_nanos().into());
+        let closes_in = Duration::from_secs(passed.into()).saturating_sub(since_second);
+        (!self.is_empty()).then_some(closes_in)
     }
 
     /// The time from `utc`, the time since 1970-01-01 00:00:00 UTC, until a window opens,

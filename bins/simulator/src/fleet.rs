@@ -185,7 +185,7 @@ impl Fleet {
                     None => break,
                 }
             }
-            let at = Now { now, since_boot: now, utc: BEGIN + now };
+            let at = Now { now, since_boot: BEGIN + now, utc: BEGIN + now };
             let pause = match member.daemon.on_answer(at, call, &answer, &mut |_| ()) {
                 Next::Call(call, pause) => {
                     member.call = call;

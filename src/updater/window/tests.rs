@@ -180,10 +180,36 @@ fn next_opening_is_known_while_a_window_is_open() {
 }
 
 #[test]
+fn closing_is_known() {
+    for (list, utc, closes_in) in [
+        ("Mon 00:00-00:03; Mon 00:05-00:08", MONDAY, Some(180)),
+        ("Mon 00:00-00:03; Mon 00:05-00:08", MONDAY + 179, Some(1)),
+        ("Mon 00:00-00:03; Mon 00:05-00:08", MONDAY + 180, Some(0)),
+        // Windows that overlap, or follow each other, are one.
+        ("Mon 00:00-00:03; Mon 00:02-00:08", MONDAY + 60, Some(420)),
+        ("Mon 00:00-00:03; Mon 00:03-00:08", MONDAY, Some(480)),
+        ("22:00-04:00", MONDAY, Some(4 * HOUR)),
+        ("22:00-04:00", MONDAY + 4 * HOUR, Some(0)),
+        ("Mon-Fri 00:00-24:00", MONDAY, Some(5 * DAY)),
+        ("Tue-Sun 00:00-24:00; Mon 00:00-23:59", MONDAY + DAY, Some(7 * DAY - 60)),
+        ("00:00-24:00", MONDAY, None),
+        ("00:00-12:00; 11:00-00:00", MONDAY + 6 * DAY, None),
+        ("12:01-12:00", MONDAY, Some(12 * HOUR)),
+    ] {
+        let closes_in = closes_in.map(Duration::from_secs);
+        assert_eq!(windows(list).closes_in(Duration::from_secs(utc)), closes_in, "{list} at {utc}");
+    }
+    let half = windows("Mon 00:00-00:01").closes_in(Duration::from_millis(MONDAY * 1_000 + 250));
+    assert_eq!(half, Some(Duration::from_millis(59_750)));
+    assert_eq!(windows("0:00-24:00").closes_in(Duration::MAX), None);
+}
+
+#[test]
 fn without_windows_it_is_always_open() {
     let none = Windows::new();
     assert!(none.is_empty() && none.is_open(Duration::ZERO) && none.is_open(Duration::MAX));
     assert_eq!(none.next_open(Duration::ZERO), None);
+    assert_eq!(none.closes_in(Duration::ZERO), None);
     assert!(!windows("1:00-2:00").is_empty());
 }
 

@@ -14,9 +14,38 @@ fn first_status_is_remembered_before_the_first_cycle() {
     history.read(&first.daemon.history.write()).unwrap();
     let mut second = Script::with(Settings::default(), history, schedule, 1);
     let (_, logged) = second.give("Available 1.26.1 - refresh@1");
-    let [rolled_back, deferred] = &logged[..] else { panic!("{logged:?}") };
+    let [rolled_back] = &logged[..] else { panic!("{logged:?}") };
     assert!(rolled_back.contains("did not boot and the node rolled back"), "{rolled_back}");
-    assert!(deferred.starts_with(DEFERRED), "{deferred}");
+    assert_eq!(second.next, Next::Call(Call::Start(Command::Refresh), Duration::ZERO));
+}
+
+/// The roll-back is known as soon as possible.
+#[test]
+fn first_cycle_begins_at_once_after_a_boot_that_was_to_bring_a_version() {
+    let boot = |name| History::new(crate::api::status::copy(name), Some(60 * MINUTE));
+    for (text, begins) in [("404", true), ("423", false), ("refused", false)] {
+        let mut first = Script::with(Settings::default(), boot("first"), SCHEDULE, 1);
+        first.give("Ready 1.26.1 1.26.1 activate@3");
+        let mut history = boot("second");
+        history.read(&first.daemon.history.write()).unwrap();
+        let schedule = Schedule { interval: 360 * MINUTE, jitter: MINUTE, ..SCHEDULE };
+        let mut second = Script::with(Settings::default(), history, schedule, 1);
+        second.give(text);
+        if !begins {
+            // When the lock is free, or the API is back.
+            second.give("404");
+        }
+        assert_eq!(
+            second.next,
+            Next::Call(Call::Start(Command::Refresh), Duration::ZERO),
+            "{text}"
+        );
+    }
+    // Not if nothing was activated.
+    let schedule = Schedule { jitter: MINUTE, ..SCHEDULE };
+    let mut script = Script::with(Settings::default(), boot("first"), schedule, 1);
+    let (_, logged) = script.give("404");
+    assert!(logged[0].starts_with(DEFERRED), "{logged:?}");
 }
 
 /// Many boots of a node on which a version does not boot.

@@ -157,6 +157,34 @@ fn cycle_after_an_outage_begins_at_a_random_time() {
 }
 
 #[test]
+fn cycle_is_put_off_by_ten_minutes_at_most_and_by_one_after_a_boot() {
+    let schedule = Schedule { interval: 360 * MINUTE, jitter: MINUTE, ..SCHEDULE };
+    for (since_boot, longest) in [
+        (Duration::ZERO, MINUTE),
+        (10 * MINUTE - Duration::from_millis(1), MINUTE),
+        (10 * MINUTE, 10 * MINUTE),
+        (FOR_EVER, 10 * MINUTE),
+    ] {
+        for answers in [&["404"][..], &["refused", "denied", "404"]] {
+            let mut pauses = Vec::new();
+            for seed in 0..500 {
+                let mut script = Script::new(schedule, seed);
+                for text in answers {
+                    let (answer, _) = answer_and_delay(text);
+                    let at = Now { since_boot, ..at(script.now) };
+                    script.next = script.daemon.on_answer(at, Call::Status, &answer, &mut |_| ());
+                }
+                let Next::Call(Call::Status, pause) = script.next else { panic!() };
+                assert!(pause <= longest, "{since_boot:?}: {pause:?}");
+                pauses.push(pause);
+            }
+            pauses.sort();
+            assert!(pauses[50] < longest / 5 && pauses[450] > longest * 4 / 5);
+        }
+    }
+}
+
+#[test]
 fn updater_that_works_says_so_once_a_day() {
     let hours = |hours: u64| Duration::from_secs(60 * 60 * hours);
     let schedule = Schedule { interval: hours(1), ..SCHEDULE };
