@@ -37,7 +37,7 @@ const STOPPED: Duration = Duration::from_secs(11);
 
 /// The errors of each system call: those in its manual page, and those of security modules
 /// and unusual file systems.
-const ERRORS: [(&str, &str); 33] = [
+const ERRORS: [(&str, &str); 34] = [
     // It only fails for a clock that does not exist.
     ("clock_gettime", ""),
     ("rt_sigaction", "EINVAL"),
@@ -107,6 +107,7 @@ const ERRORS: [(&str, &str); 33] = [
         "EACCES EBADF EBUSY EFAULT EINVAL EIO EISDIR ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR \
          EPERM EROFS",
     ),
+    ("fchown", "EACCES EBADF EDQUOT EINVAL EIO ENOMEM EPERM EROFS"),
     ("fchmod", "EACCES EBADF EIO ENOMEM ENOSPC EPERM EROFS"),
     ("fsync", "EBADF EIO ENOSPC EROFS EINVAL EDQUOT EINTR"),
     (

@@ -8,6 +8,7 @@ use crate::common::cases::side_by_side;
 use crate::common::{Directory, Node, program, run_within};
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::{Ending, Fault, Rule, State};
+use bottlerocket_updater::record::RebootRecord;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,23 +46,38 @@ fn checker_survives_each_failing_system_call() {
 #[test]
 #[ignore = "needs strace: scripts/test/test-faults"]
 fn reboot_survives_each_failing_system_call() {
-    let node = || Node::after(&[Refresh, Prepare, Activate]);
-    let (usual, calls) = traced(node().program("reboot").arg("-if-ready"), None, &Directory::new());
-    assert_eq!(usual.status, Some(0));
-    let table = Table::default();
-    side_by_side(cases(&calls), |(place, error)| {
-        let label = format!("reboot: {error} from {} {}", place.0, place.1);
-        let injection = format!("{}:error={error}:when={}", place.0, place.1);
-        let node = node();
-        let mut command = node.program("reboot");
-        let (ran, made) = traced(command.arg("-if-ready"), Some(&injection), &Directory::new());
-        assert_orderly(&label, &place, &ran, made.len(), calls.len());
-        let boots = node.look(|view| view.node.boots());
-        assert!(ran.status != Some(0) || boots > 1, "{label}: {ran:?}");
-        assert!(boots <= 2 || ran.status == Some(0), "{label}: {boots} boots: {ran:?}");
-        table.add(&place, error, &ran);
-    });
-    table.print("reboot -if-ready, Ready");
+    for title in ["reboot -if-ready", "reboot -confirm -record"] {
+        let node = || Node::after(&[Refresh, Prepare, Activate]);
+        let command = |node: &Node, directory: &Directory| {
+            let mut command = node.program("reboot");
+            command.args(title.split(' ').skip(1).take(1));
+            if title.ends_with("-record") {
+                command.arg("-record").arg(directory.path().join("reboot/record"));
+            }
+            command
+        };
+        let directory = Directory::new();
+        let (usual, calls) = traced(&command(&node(), &directory), None, &directory);
+        assert_eq!(usual.status, Some(0));
+        let table = Table::default();
+        side_by_side(cases(&calls), |(place, error)| {
+            let label = format!("{title}: {error} from {} {}", place.0, place.1);
+            let injection = format!("{}:error={error}:when={}", place.0, place.1);
+            let (node, directory) = (node(), Directory::new());
+            let command = command(&node, &directory);
+            let (ran, made) = traced(&command, Some(&injection), &directory);
+            assert_orderly(&label, &place, &ran, made.len(), calls.len());
+            let boots = node.look(|view| view.node.boots());
+            assert!(ran.status != Some(0) || boots > 1, "{label}: {ran:?}");
+            assert!(boots <= 2 || ran.status == Some(0), "{label}: {boots} boots: {ran:?}");
+            // There is the whole record, or none.
+            if let Ok(record) = fs::read(directory.path().join("reboot/record")) {
+                assert!(RebootRecord::read(&record).is_ok(), "{label}: {record:?}");
+            }
+            table.add(&place, error, &ran);
+        });
+        table.print(title);
+    }
 }
 
 /// After a disconnect the API is unavailable for a while, comes back, and refuses the
