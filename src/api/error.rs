@@ -95,6 +95,8 @@ pub enum CallError<'a> {
 /// A class of [`CallError`]s, for logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
+    /// The kernel refuses a resource that the call needs, whatever the API does.
+    Setup,
     /// Nobody listens on the socket, or the socket is missing.
     Unreachable,
     /// No connection could be made, for another reason.
@@ -113,6 +115,7 @@ impl ErrorKind {
     /// The name in logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Setup => "call_setup",
             Self::Unreachable => "api_unreachable",
             Self::Connect => "api_connect",
             Self::Disconnected => "api_disconnected",
@@ -199,7 +202,8 @@ impl CallError<'_> {
             Self::Connect(_) if self.is_stale_socket() => ErrorKind::Unreachable,
             Self::Connect(_) => ErrorKind::Connect,
             Self::SendTimeout | Self::Timeout(_) => ErrorKind::Timeout,
-            Self::Setup(_) | Self::Send(_) | Self::Receive(_) => ErrorKind::Disconnected,
+            Self::Setup(_) => ErrorKind::Setup,
+            Self::Send(_) | Self::Receive(_) => ErrorKind::Disconnected,
             Self::Answer(AnswerError::Truncated(_)) => ErrorKind::Disconnected,
             Self::Answer(AnswerError::Refused(_)) => ErrorKind::Refused,
             Self::Answer(_) => ErrorKind::InvalidResponse,

@@ -20,7 +20,7 @@ fn errors_have_a_text_and_a_class() {
         (
             Setup(Errno::MFILE),
             "cannot set up the call: too many open files",
-            Disconnected,
+            ErrorKind::Setup,
             false,
             false,
         ),

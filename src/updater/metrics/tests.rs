@@ -274,6 +274,7 @@ fn last_error_has_a_class_and_an_age() {
         ("refused", "api_unreachable"),
         ("denied", "api_connect"),
         ("break", "api_disconnected"),
+        ("descriptors", "call_setup"),
         ("silence", "api_timeout"),
         ("garbage", "api_invalid_response"),
         ("500 why", "api_refused"),
@@ -284,7 +285,7 @@ fn last_error_has_a_class_and_an_age() {
     // The same error again is not logged, but it is the last error.
     script.play(&["500 why"]);
     assert_eq!(class(&script), ("api_refused".into(), 0.0));
-    assert_eq!(script.read().get("updater_events_total{event=\"api_lost\"}"), 6.0);
+    assert_eq!(script.read().get("updater_events_total{event=\"api_lost\"}"), 7.0);
     script.play(&["404", "204", "Idle - - refresh!Failed@1"]);
     assert_eq!(class(&script), ("command_failed".into(), 0.0));
     // The last error stays until the next error.
