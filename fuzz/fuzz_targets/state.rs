@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut since_boot = Duration::from_secs(60);
     while !choices.is_over() {
         let status = any_status(&mut choices, &text);
-        let _ = lived.observe(&status);
+        lived.observe(&status, &mut |_| ());
         if let (Some(chosen), Some(running)) = (status.chosen, status.running) {
             if let Some((entry, left)) = lived.hold_for(chosen) {
                 assert!(entry.failed_boots > 0 && !left.is_zero());

@@ -246,17 +246,13 @@ fn resulting_version<'a>(
 
 /// Compares the history with a status, and emits what became of activated versions.
 pub fn observe(history: &mut History, status: &Status, emit: &mut dyn FnMut(Event)) {
-    for finding in &history.observe(status) {
+    history.observe(status, &mut |finding| {
         emit(match finding {
             Finding::Updated(entry) => Event::Updated(entry),
-            Finding::RolledBack { entry, retry_in } => {
-                Event::RolledBack { entry, retry_in: *retry_in }
-            }
-            Finding::TakenBack { entry, retry_in } => {
-                Event::TakenBack { entry, retry_in: *retry_in }
-            }
+            Finding::RolledBack { entry, retry_in } => Event::RolledBack { entry, retry_in },
+            Finding::TakenBack { entry, retry_in } => Event::TakenBack { entry, retry_in },
         });
-    }
+    });
 }
 
 impl Cycle {

@@ -90,8 +90,6 @@ pub struct History {
 }
 
 type Entries = Vec<Entry, ENTRIES_MAX>;
-/// One for each entry, and one for the version that ran last.
-type Findings = Vec<Finding, { ENTRIES_MAX + 1 }>;
 
 /// The version that ran last, as far as it was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,15 +115,15 @@ pub struct Entry {
     failed_at: Duration,
 }
 
-/// What became of a version that was activated in an earlier boot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+/// What became of a version that was activated in an earlier boot, or that ran in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding<'a> {
     /// It runs, and its entry is removed.
-    Updated(Entry),
+    Updated(&'a Entry),
     /// It did not boot, and the version before it runs again.
     RolledBack {
         /// What is remembered of the version.
-        entry: Entry,
+        entry: &'a Entry,
         /// The time until it is tried again; [`Duration::MAX`] for never.
         retry_in: Duration,
     },
@@ -133,7 +131,7 @@ pub enum Finding {
     /// the node back.
     TakenBack {
         /// What is remembered of the version.
-        entry: Entry,
+        entry: &'a Entry,
         /// The time until it is tried again; [`Duration::MAX`] for never.
         retry_in: Duration,
     },
@@ -190,25 +188,27 @@ impl History {
         self.changed |= is_counting && unsaved >= SAVE_AFTER;
     }
 
-    /// Compares the history with a status. Returns what became of versions that were
+    /// Compares the history with a status. `found` gets what became of versions that were
     /// activated in an earlier boot, or that ran in it.
-    pub fn observe(&mut self, status: &Status) -> Findings {
-        let mut findings = Findings::new();
-        let Some(running) = status.running else { return findings };
+    pub fn observe(&mut self, status: &Status, found: &mut dyn FnMut(Finding)) {
+        let Some(running) = status.running else { return };
         let ready = status.staged.filter(|_| status.state == State::Ready);
         let before = self.entries.clone();
+        // Whether an activation explains that this version runs: its own, or that of the
+        // version that ran last and did not boot.
+        let mut is_explained = false;
         for entry in &mut self.entries {
             let is_running = entry.image.image() == running;
             let is_in_earlier_boot = !entry.boot.is_empty() && entry.boot != self.boot;
-            // There is room for the findings: an entry has one at most, and the version
-            // that ran last has one.
             if is_in_earlier_boot && is_running {
-                let _ = findings.push(Finding::Updated(entry.clone()));
+                is_explained = true;
+                found(Finding::Updated(entry));
             } else if is_in_earlier_boot && entry.previous_version == running.version {
                 entry.failed_boots = entry.failed_boots.saturating_add(1);
                 entry.failed_at = self.uptime.total();
                 let retry_in = entry.hold(self.retry, self.boot_attempts);
-                let _ = findings.push(Finding::RolledBack { entry: entry.clone(), retry_in });
+                is_explained |= entry.image == self.last_run.image;
+                found(Finding::RolledBack { entry, retry_in });
             }
             // The outcome is known, or the node runs a third version (so nothing can be
             // concluded), or the activation never happened or was cancelled.
@@ -217,23 +217,14 @@ impl History {
             }
         }
         self.entries.retain(|entry| entry.image.image() != running);
-        // If the running version was activated, or the last one did not boot, nobody has
-        // taken the node back.
-        let is_explained = findings.iter().any(|finding| match finding {
-            Finding::Updated(_) => true,
-            Finding::RolledBack { entry, .. } | Finding::TakenBack { entry, .. } => {
-                entry.image == self.last_run.image
-            }
-        });
         if self.is_taken_back(running) && !is_explained {
-            let _ = findings.push(self.take_back(running));
+            self.take_back(running, found);
         }
         self.finish_change(&before);
         self.note_run(running);
         if let Some(staged) = ready {
             self.activating(staged, running);
         }
-        findings
     }
 
     /// Whether an older version runs than in the last boot that was seen.
@@ -246,7 +237,7 @@ impl History {
     }
 
     /// Holds the version back that ran last. It has used up all its attempts.
-    fn take_back(&mut self, running: Image) -> Finding {
+    fn take_back(&mut self, running: Image, found: &mut dyn FnMut(Finding)) {
         let image = self.last_run.image.clone();
         let known = self.entries.iter().find(|entry| entry.image == image);
         let mut entry = known.cloned().unwrap_or_default();
@@ -254,9 +245,9 @@ impl History {
         entry.previous_version = copy(running.version);
         entry.failed_boots = entry.failed_boots.saturating_add(1).max(self.boot_attempts);
         entry.failed_at = self.uptime.total();
-        self.remember(entry.clone());
         let retry_in = entry.hold(self.retry, self.boot_attempts);
-        Finding::TakenBack { entry, retry_in }
+        found(Finding::TakenBack { entry: &entry, retry_in });
+        self.remember(entry);
     }
 
     /// Remembers that `running` runs in this boot. Without the id of the boot, nothing can
