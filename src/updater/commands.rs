@@ -1,11 +1,13 @@
 //! What the updater remembers of the node's update commands, from one cycle to the
-//! next. A restart of the updater begins anew.
+//! next. A restart of the updater begins anew, but for the command that it had sent: the
+//! history has that, if there is a state file.
 //!
 //! The status shows only the command that ended last. The refresh at the beginning of
 //! each cycle replaces it, so what a cycle reads before its refresh is kept here.
 
 use crate::api::Command;
 use crate::api::status::{State, Status, Text, copy};
+use crate::updater::history::History;
 use core::mem;
 use core::time::Duration;
 
@@ -24,7 +26,10 @@ pub struct Commands {
     has_begun: bool,
     /// Whether a command was running at the start.
     was_busy: bool,
-    /// A command of this updater that timed out, and whose outcome is not known.
+    /// Whether the history knows which command was sent before the start, if any.
+    knows_last_run: bool,
+    /// A command of this updater that timed out, or that it sent before it was restarted, and
+    /// whose outcome is not known.
     overdue: Option<Overdue>,
 }
 
@@ -39,7 +44,7 @@ struct Failure {
     until: Duration,
 }
 
-/// A command that timed out.
+/// A command that timed out, or was sent before the start.
 #[derive(Debug)]
 pub struct Overdue {
     /// The command.
@@ -48,8 +53,8 @@ pub struct Overdue {
     pub version: Text,
     /// The timestamp of the last command before it.
     pub timestamp_before: Text,
-    /// When it was sent.
-    pub since: Duration,
+    /// When it was sent. `None` if that was before the start.
+    pub since: Option<Duration>,
 }
 
 /// A command that has ended outside of a cycle of this updater.
@@ -59,11 +64,22 @@ pub struct Ended {
     pub command: Command,
     /// The version that it was about; empty if that is not known, or for a refresh.
     pub version: Text,
-    /// The time since it was sent, if this updater sent it.
+    /// The time since it was sent, if this updater sent it since its start.
     pub took: Option<Duration>,
 }
 
 impl Commands {
+    /// What is remembered at the start.
+    pub fn begin(history: &History) -> Self {
+        let overdue = history.sent().map(|sent| Overdue {
+            command: sent.command,
+            version: sent.version.clone(),
+            timestamp_before: sent.timestamp_before.clone(),
+            since: None,
+        });
+        Self { overdue, knows_last_run: history.is_kept(), ..Self::default() }
+    }
+
     /// Whether an activate of what is staged has failed: the inactive partition set is
     /// not marked as valid, or is marked as the next one already. Another activate would
     /// fail as well until a prepare has written the partition set again.
@@ -87,9 +103,11 @@ impl Commands {
     ///
     /// - a command that timed out
     /// - a command that was running at the start
-    /// - a command that failed before the start. A restarted updater does not know
-    ///   whether this was reported then, or that a command succeeded. The state shows a
-    ///   success. A failed refresh is not reported, because another one follows.
+    /// - a command that this updater sent before its start, and that ended since; the
+    ///   history has it
+    /// - without a state file, a command that failed before the start. A restarted updater
+    ///   does not know whether this was reported then, or that a command succeeded. The state
+    ///   shows a success. A failed refresh is not reported, because another one follows.
     ///
     /// A deactivate that succeeded is reported only if this updater sent it.
     pub fn observe(&mut self, now: Duration, status: Option<&Status>) -> Option<Ended> {
@@ -104,14 +122,15 @@ impl Commands {
             }
             let Overdue { command, version, since, .. } = self.overdue.take()?;
             // Otherwise another client's command has replaced the outcome.
-            let took = Some(now.saturating_sub(since));
+            let took = since.map(|since| now.saturating_sub(since));
             return Some(Ended { command, version, took }).filter(|ended| named(&ended.command));
         }
         let command = Command::ALL.into_iter().find(named).filter(|_| is_first)?;
+        let may_be_news = !last.succeeded() && !self.knows_last_run;
         let is_news = match command {
             Command::Refresh => self.was_busy,
-            Command::Prepare | Command::Activate => self.was_busy || !last.succeeded(),
-            Command::Deactivate => !last.succeeded(),
+            Command::Prepare | Command::Activate => self.was_busy || may_be_news,
+            Command::Deactivate => self.was_busy && !last.succeeded() || may_be_news,
         };
         let image = match command {
             Command::Refresh => None,

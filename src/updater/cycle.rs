@@ -222,6 +222,7 @@ impl Context<'_> {
             }
         }
         observe(self.history, status, emit);
+        self.history.note_command(status);
     }
 
     fn note_failure(&mut self, command: Command, version: &str) {
@@ -391,6 +392,7 @@ impl Cycle {
         }
         let last = status.and_then(|status| status.last_command.as_ref());
         let timestamp_before = copy(last.map_or("", |last| last.timestamp));
+        context.history.sending(command, version, &timestamp_before);
         let sent = Sent { command, update, version: copy(version), timestamp_before };
         self.phase = Phase::Send(sent, waiting);
         Step::Call(Call::Start(command), Duration::ZERO)
@@ -488,7 +490,7 @@ impl Cycle {
         if took >= timeout {
             let Sent { version, timestamp_before, .. } = following.sent;
             emit(Event::CommandOverdue { command, version: &version, timeout });
-            let since = following.since;
+            let since = Some(following.since);
             context.commands.timed_out(Overdue { command, version, timestamp_before, since });
             return Step::End(End::Failed);
         }
@@ -558,11 +560,11 @@ impl Cycle {
         context.commands.lock_held();
         if waiting.busy_since.is_none() {
             emit(match context.commands.overdue() {
-                Some(Overdue { command, since, .. }) => {
+                Some(Overdue { command, since: Some(since), .. }) => {
                     let took = now.saturating_sub(*since);
                     Event::StillRunning { command: *command, took }
                 }
-                None => Event::LockHeld,
+                _ => Event::LockHeld,
             });
         }
         let busy = now.saturating_sub(*waiting.busy_since.get_or_insert(now));

@@ -159,7 +159,7 @@ impl Daemon {
         random: u64,
     ) -> (Self, Next) {
         let (cycle, call) = Cycle::begin();
-        let (api, cycles, commands) = (Api::Unknown, Cycles::default(), Commands::default());
+        let (api, cycles, commands) = (Api::Unknown, Cycles::default(), Commands::begin(&history));
         let last_reboot = LastReboot::default();
         let daemon = Self {
             settings,

@@ -24,13 +24,15 @@
 //! bottlerocket-updater 2
 //! uptime <total> <since boot>
 //! ran <version> <variant> <arch> <boot id>
+//! sent <command> <version> <timestamp before> <boot id>
 //! <version> <variant> <arch> <previous version> <boot id> <failed boots> <failed at>
 //! sum <FNV-1a of everything before this line, in decimal>
 //! ```
 //!
 //! Each field ends with a tab, which no field contains. The [`uptime`](super::uptime) is
 //! the clock of the file, in milliseconds. The line `ran` has the version that ran last, and
-//! the boot in which it was seen. The boot id of a version is that of the boot in which the
+//! the boot in which it was seen. The line `sent` has the command whose outcome is not
+//! known yet, and the timestamp of the last command before it. The boot id of a version is that of the boot in which the
 //! version was activated; it is empty once the outcome is known. `failed at` is when a
 //! boot of it last failed, on the clock of the file.
 //!
@@ -38,6 +40,7 @@
 //! uptime, and `failed at` is a time of the wall clock, which may have been wrong. So its
 //! hold-backs begin again.
 
+use crate::api::Command;
 use crate::api::status::{Image, OwnedImage, State, Status, Text, copy, is_newer};
 use crate::text::duration::millis;
 use crate::text::fields::{Fields, put_field, put_sum};
@@ -48,7 +51,7 @@ use core::time::Duration;
 use heapless::Vec;
 
 /// The longest file, in bytes.
-pub const FILE_MAX: usize = 2048;
+pub const FILE_MAX: usize = 3072;
 /// How many versions are remembered. One more replaces the first.
 const ENTRIES_MAX: usize = 4;
 /// How often the time for which a version is held back doubles.
@@ -66,6 +69,8 @@ const FIRST_HEADER: &str = "bottlerocket-updater 1\n";
 const UPTIME: &str = "uptime\t";
 /// The beginning of the line with the version that ran last.
 const LAST_RUN: &str = "ran\t";
+/// The beginning of the line with the command that was sent.
+const SENT: &str = "sent\t";
 
 /// What is remembered across boots.
 #[derive(Debug, Default)]
@@ -81,6 +86,9 @@ pub struct History {
     entries: Entries,
     /// The version that ran last.
     last_run: LastRun,
+    /// The command that this updater has sent last, or one before it, as long as its outcome
+    /// is not known.
+    sent: Option<Sent>,
     /// How long the node has been up, which is the clock of the file.
     uptime: Uptime,
     /// The total uptime in the file.
@@ -96,6 +104,20 @@ type Entries = Vec<Entry, ENTRIES_MAX>;
 struct LastRun {
     image: OwnedImage,
     /// The boot in which it was seen. Empty if nothing is known.
+    boot: Text,
+}
+
+/// A command that an updater of this node has sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The command; not a refresh.
+    pub command: Command,
+    /// The version that it is about.
+    pub version: Text,
+    /// The timestamp of the last command before it. Another one in the status means that
+    /// the outcome is known.
+    pub timestamp_before: Text,
+    /// The boot in which it was sent. The status of another boot does not have its outcome.
     boot: Text,
 }
 
@@ -316,9 +338,46 @@ impl History {
         }
     }
 
+    /// Remembers that `command` is about to be sent for `version`. `timestamp_before` is the
+    /// timestamp of the last command before it. Nothing is remembered of a refresh: there is
+    /// one in each cycle, and another one follows.
+    pub fn sending(&mut self, command: Command, version: &str, timestamp_before: &str) {
+        let sent = Sent {
+            command,
+            version: copy(version),
+            timestamp_before: copy(timestamp_before),
+            boot: self.boot.clone(),
+        };
+        let is_kept = command != Command::Refresh && self.is_kept();
+        self.set_sent(Some(sent).filter(|_| is_kept));
+    }
+
+    /// Forgets the command that was sent if this status shows that it has ended.
+    pub fn note_command(&mut self, status: &Status) {
+        let last = status.last_command.as_ref().map(|last| last.timestamp);
+        let sent = self.sent.take_if(|sent| last.is_some_and(|last| sent.timestamp_before != last));
+        self.changed |= sent.is_some();
+    }
+
+    /// The command that was sent in this boot and whose outcome is not known yet.
+    pub fn sent(&self) -> Option<&Sent> {
+        self.sent.as_ref().filter(|sent| sent.boot == self.boot)
+    }
+
+    /// Whether there is a file, so that a restarted updater knows what was sent before.
+    pub fn is_kept(&self) -> bool {
+        !self.boot.is_empty()
+    }
+
+    fn set_sent(&mut self, sent: Option<Sent>) {
+        self.changed |= self.sent != sent;
+        self.sent = sent;
+    }
+
     /// The contents of the file.
     pub fn write(&self) -> Vec<u8, FILE_MAX> {
-        write(HEADER, self.uptime, &self.last_run, &self.entries)
+        let Self { uptime, last_run, sent, entries, .. } = self;
+        write(HEADER, &Contents { uptime: *uptime, last_run, sent: sent.as_ref(), entries })
     }
 
     /// Reads the contents of the file.
@@ -330,25 +389,28 @@ impl History {
         let text = str::from_utf8(file).map_err(|_| Damaged)?;
         let is_first_form = text.starts_with(FIRST_HEADER);
         let mut header = FIRST_HEADER;
-        let (mut uptime, mut last_run) = (Uptime::default(), LastRun::default());
+        let (mut uptime, mut last_run, mut sent) = (Uptime::default(), LastRun::default(), None);
         if !is_first_form {
             header = HEADER;
             uptime = text.lines().find_map(read_uptime).unwrap_or_default();
             last_run = text.lines().find_map(LastRun::read).unwrap_or_default();
+            sent = text.lines().find_map(Sent::read);
         }
         let mut entries = Entries::new();
         for entry in text.lines().filter_map(Entry::read) {
             entries.push(entry).map_err(|_| Damaged)?;
         }
         // This also checks the header, the checksum, and that there is nothing else.
-        if write(header, uptime, &last_run, &entries) != file {
+        let contents =
+            Contents { uptime, last_run: &last_run, sent: sent.as_ref(), entries: &entries };
+        if write(header, &contents) != file {
             return Err(Damaged);
         }
         for entry in &mut entries {
             entry.failed_at =
                 if is_first_form { Duration::ZERO } else { entry.failed_at.min(uptime.total()) };
         }
-        (self.entries, self.last_run) = (entries, last_run);
+        (self.entries, self.last_run, self.sent) = (entries, last_run, sent);
         (self.uptime, self.saved_uptime) = (uptime, uptime.total());
         // The file gets the present form now, so that the hold-backs do not begin again at
         // the next start, too.
@@ -357,8 +419,17 @@ impl History {
     }
 }
 
+/// What a file has between its header and its checksum.
+struct Contents<'a> {
+    uptime: Uptime,
+    last_run: &'a LastRun,
+    sent: Option<&'a Sent>,
+    entries: &'a Entries,
+}
+
 /// The contents of a file. There is room: a test writes the longest file.
-fn write(header: &str, uptime: Uptime, last_run: &LastRun, entries: &Entries) -> Vec<u8, FILE_MAX> {
+fn write(header: &str, contents: &Contents) -> Vec<u8, FILE_MAX> {
+    let Contents { uptime, last_run, sent, entries } = contents;
     let mut file = Vec::new();
     put!(&mut file, header);
     if let Some([total, since_boot]) = uptime.to_save() {
@@ -376,7 +447,14 @@ fn write(header: &str, uptime: Uptime, last_run: &LastRun, entries: &Entries) ->
         }
         put!(&mut file, "\n");
     }
-    for entry in entries {
+    if let Some(Sent { command, version, timestamp_before, boot }) = sent {
+        put!(&mut file, SENT);
+        for text in [command.name(), version, timestamp_before, boot] {
+            put_field(&mut file, text);
+        }
+        put!(&mut file, "\n");
+    }
+    for entry in *entries {
         let Entry { image, previous_version, boot, failed_boots, failed_at } = entry;
         let OwnedImage { version, variant, arch } = image;
         for text in [version, variant, arch, previous_version, boot] {
@@ -403,6 +481,17 @@ impl LastRun {
         let mut fields = Fields::new(line.strip_prefix(LAST_RUN)?);
         let (version, variant, arch) = (fields.text()?, fields.text()?, fields.text()?);
         Some(Self { image: OwnedImage { version, variant, arch }, boot: fields.text()? })
+    }
+}
+
+impl Sent {
+    /// Reads the line with the command that was sent. `None` if it is another line.
+    fn read(line: &str) -> Option<Self> {
+        let mut fields = Fields::new(line.strip_prefix(SENT)?);
+        let name: Text = fields.text()?;
+        let command = Command::ALL.into_iter().find(|command| command.name() == name)?;
+        let (version, timestamp_before) = (fields.text()?, fields.text()?);
+        Some(Self { command, version, timestamp_before, boot: fields.text()? })
     }
 }
 

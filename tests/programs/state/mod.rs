@@ -2,6 +2,8 @@
 
 // Versions that do not boot: holding them back, retrying them.
 mod versions;
+// Commands that end while the updater is down.
+mod commands;
 // The record of a reboot.
 mod record;
 // The state file: its contents, and errors when it is read or written.

@@ -105,6 +105,63 @@ fn failure_from_before_the_start_is_reported_once() {
     }
 }
 
+/// A script with a state file that has sent a prepare; and the same updater after a restart,
+/// or in another boot.
+fn restarted_after(rows: &[Row], boot: &str) -> Script {
+    let mut script = Script::new(Settings::default());
+    script.history = History::new(copy("first"), None);
+    script.rows(rows);
+    let mut history = History::new(copy(boot), None);
+    history.read(&script.history.write()).unwrap();
+    let commands = Commands::begin(&history);
+    let now = script.now + Duration::from_secs(60);
+    Script { now, history, commands, ..Script::new(Settings::default()) }
+}
+
+#[test]
+fn outcome_of_a_command_that_ended_while_the_updater_was_down_is_reported_once() {
+    let sent = [&FOUND_AVAILABLE[..], &[("prepare", 0, "204", FOUND)]].concat();
+    let prepared = "info msg=prepared version=1.26.1";
+    for (status, logged) in [
+        ("Staged 1.26.1 1.26.1 prepare@2", prepared),
+        ("Available 1.26.1 - prepare!Failed@2", failed("prepare", " version=1.26.1", "")),
+        // It never started, or another client's command has replaced its outcome.
+        ("Available 1.26.1 - refresh@1", ""),
+        ("Available 1.26.1 - refresh@2", ""),
+        ("Available 1.26.1 - deactivate!Failed@2", ""),
+    ] {
+        let mut script = restarted_after(&sent, "first");
+        script.row(("status", 0, status, logged));
+        script.rows(&[("refresh", 0, "423", BUSY), ("status", 200, status, "")]);
+        // Nor does the next restart report it.
+        let mut history = History::new(copy("first"), None);
+        history.read(&script.history.write()).unwrap();
+        let commands = Commands::begin(&history);
+        let mut again = Script { history, commands, ..Script::new(Settings::default()) };
+        again.row(("status", 0, status, ""));
+        // It is still running when the updater starts.
+        let mut script = restarted_after(&sent, "first");
+        script.rows(&[("status", 0, "423", BUSY), ("status", 200, status, logged)]);
+        // The node has booted, so this is another client's command.
+        let mut script = restarted_after(&sent, "second");
+        script.row(("status", 0, status, ""));
+    }
+}
+
+#[test]
+fn outcome_that_was_reported_before_the_restart_is_not_reported_again() {
+    let status = "Available 1.26.1 - prepare!Failed@2";
+    let rows = [
+        &FOUND_AVAILABLE[..],
+        &[
+            ("prepare", 0, "204", FOUND),
+            ("status", 200, status, failed("prepare", " version=1.26.1", " took=200ms")),
+        ],
+    ];
+    let mut script = restarted_after(&rows.concat(), "first");
+    script.rows(&[("status", 0, status, ""), ("refresh", 0, "204", "")]);
+}
+
 #[test]
 fn command_that_was_running_at_the_start_is_reported() {
     for (status, logged) in [

@@ -38,7 +38,13 @@ fn longest() -> History {
     };
     let history = history(&[entry(1), entry(2), entry(3), entry(4)]);
     let last_run = LastRun { image: entry(1).image, boot: any.clone() };
-    History { uptime: Uptime::from_saved(u64::MAX, u64::MAX), last_run, ..history }
+    let sent = Some(Sent {
+        command: Command::Deactivate,
+        version: any.clone(),
+        timestamp_before: any.clone(),
+        boot: any.clone(),
+    });
+    History { uptime: Uptime::from_saved(u64::MAX, u64::MAX), last_run, sent, ..history }
 }
 
 /// Whether the file can be read. If not, the history must stay as it was.
@@ -75,11 +81,12 @@ fn longest_file_fits() {
     let last = file.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap();
     let uptime = "uptime\t18446744073709551615\t18446744073709551615\t\n".len();
     let ran = "ran\t\n".len() + 4 * (STRING_MAX + 1);
-    assert_eq!(file.len(), HEADER.len() + uptime + ran + 4 * line + last + 1);
+    let sent = "sent\tdeactivate\t\n".len() + 3 * (STRING_MAX + 1);
+    assert_eq!(file.len(), HEADER.len() + uptime + ran + sent + 4 * line + last + 1);
     assert!(file.len() + 100 < FILE_MAX, "{}", file.len());
     let mut read = History::default();
     assert_eq!(read.read(&file), Ok(()));
-    assert_eq!(read.entries, history.entries);
+    assert_eq!((&read.entries, &read.sent), (&history.entries, &history.sent));
 }
 
 #[test]
@@ -105,10 +112,16 @@ fn every_other_form_of_the_file_is_refused() {
     for lines in [[RAN, UP], [RAN, RAN], [LINE, RAN], ["ran\t1.26.0\tv\ta\t\t\n", LINE]] {
         assert!(!reads(&text(&lines)), "{lines:?}");
     }
-    // The first form of the file has neither.
+    // The command that was sent: once, before the versions, and one that there is.
+    const SENT: &str = "sent\tprepare\t1.26.1\t\tb\t\n";
+    assert!(reads(&text(&[SENT])) && reads(&text(&[UP, RAN, SENT, LINE])));
+    for lines in [[LINE, SENT], [SENT, SENT], ["sent\treboot\t1.26.1\t\tb\t\n", LINE]] {
+        assert!(!reads(&text(&lines)), "{lines:?}");
+    }
+    // The first form of the file has none of these.
     let first = |lines: &[&str]| summed(&[&[FIRST_HEADER], lines].concat().concat());
     assert!(reads(&first(&[])) && reads(&first(&[LINE; 4])));
-    assert!(!reads(&first(&[RAN])));
+    assert!(!reads(&first(&[RAN])) && !reads(&first(&[SENT])));
     assert!(!reads(&first(&[UP])) && !reads(&first(&[UP, LINE])) && !reads(&first(&[LINE; 5])));
     // Texts with control characters, and other forms of a number or of a line.
     for line in [
