@@ -9,6 +9,7 @@ from properties import (
     KURED_CONTAINER,
     KURED_NAME,
     KURED_POD,
+    REMOVE_SIMULATOR_NAME,
     SIMULATOR_CONTAINER,
     SIMULATOR_NAME,
     SIMULATOR_POD,
@@ -20,7 +21,7 @@ from properties import (
     node_terms,
     security_of,
 )
-from rendering import BOTTLEROCKET_NODES, CUSTOM, SIMULATED, VERSION
+from rendering import BOTTLEROCKET_NODES, CUSTOM, SIMULATED, SIMULATED_UNINSTALL, VERSION
 
 IMAGE = "ghcr.io/bottlerocket-updater/bottlerocket-updater"
 SIMULATOR_IMAGE = "ghcr.io/bottlerocket-updater/bottlerocket-simulator"
@@ -150,6 +151,7 @@ def only_containers_that_change_the_host_run_as_root(rendered):
         "DaemonSet bottlerocket-uninstall: remove",
         "DaemonSet bottlerocket-updater: state",
         SIMULATOR_NAME,
+        REMOVE_SIMULATOR_NAME,
     }
     for name, _, container in rendered.containers():
         if name in root:
@@ -174,7 +176,7 @@ def images_have_the_expected_name_and_version(rendered):
     if rendered.directory == CUSTOM:
         ours, kured = MIRROR, KURED_MIRROR
     for name, _, container in rendered.containers():
-        if name == SIMULATOR_NAME:
+        if name in (SIMULATOR_NAME, REMOVE_SIMULATOR_NAME):
             expected = f"{SIMULATOR_IMAGE}:v{VERSION}"
         elif container["command"][0].startswith("/usr/local/bin/bottlerocket-"):
             expected = f"{ours}:v{VERSION}"
@@ -281,7 +283,7 @@ def only_one_overlay_selects_bottlerocket_nodes(rendered):
         for term in node_terms(pod):
             # The first three conditions are those of the supported platforms.
             additional = term["matchExpressions"][3:]
-            if rendered.directory == SIMULATED:
+            if rendered.directory in (SIMULATED, SIMULATED_UNINSTALL):
                 if additional != NO_REAL_NODES:
                     yield f"{name}: may run on control-plane nodes or real nodes"
                 continue

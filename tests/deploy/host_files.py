@@ -3,6 +3,7 @@ programs, and the DaemonSet that removes them."""
 
 from properties import (
     DELETED,
+    REMOVE_SIMULATOR_NAME,
     STATE_DIRECTORY,
     UNINSTALL_POD,
     flags_in,
@@ -68,6 +69,9 @@ def volume_and_claim_are_bound_to_each_other(rendered):
 def uninstall_removes_the_installed_files_only(rendered):
     for name, pod, container in rendered.containers():
         if not name.startswith("DaemonSet bottlerocket-uninstall"):
+            continue
+        if name == REMOVE_SIMULATOR_NAME:
+            # simulator_pod.py checks this one.
             continue
         if container["command"] != ["/usr/local/bin/bottlerocket-install"]:
             yield "runs another command"

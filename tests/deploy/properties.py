@@ -26,6 +26,7 @@ UNINSTALL_POD = ("DaemonSet bottlerocket-uninstall", "spec", "template", "spec")
 # The names of the containers, as Rendered.containers() yields them.
 UPDATER_NAME = "DaemonSet bottlerocket-updater: bottlerocket-updater"
 KURED_NAME = "DaemonSet kured: kured"
+REMOVE_SIMULATOR_NAME = "DaemonSet bottlerocket-uninstall: remove-simulator"
 SIMULATOR_NAME = "DaemonSet bottlerocket-simulator: simulator"
 
 STATE_DIRECTORY = "/var/lib/bottlerocket-updater"

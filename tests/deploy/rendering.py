@@ -22,6 +22,7 @@ PERSISTENT_VOLUME = "deploy/overlays/persistent-volume"
 STATE_IN_POD = "deploy/overlays/state-in-pod"
 WINDOWS = "deploy/overlays/windows"
 SIMULATED = "deploy/overlays/simulated"
+SIMULATED_UNINSTALL = "deploy/overlays/simulated/uninstall"
 MONITORING = "deploy/monitoring"
 UNINSTALL = "deploy/uninstall"
 
@@ -64,6 +65,7 @@ DIRECTORIES = {
         "PrometheusRule bottlerocket-updater",
     },
     UNINSTALL: {"DaemonSet bottlerocket-uninstall"},
+    SIMULATED_UNINSTALL: {"DaemonSet bottlerocket-uninstall"},
 }
 
 

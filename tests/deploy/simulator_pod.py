@@ -2,16 +2,18 @@
 which the programs find the simulated node."""
 
 from properties import (
+    DELETED,
     KURED_CONTAINER,
     SIMULATOR_CONTAINER,
     SIMULATOR_POD,
+    UNINSTALL_POD,
     UPDATER_CONTAINER,
     UPDATER_POD,
     flags_in,
     must_hold,
     path_on_host,
 )
-from rendering import ROOT, SIMULATED
+from rendering import ROOT, SIMULATED, SIMULATED_UNINSTALL
 
 CONFIG = ("ConfigMap bottlerocket-simulator", "data")
 MEMORY = "/run/bottlerocket-simulator"
@@ -85,6 +87,30 @@ def simulated_fleet_is_quick_and_has_its_own_boot_ids(rendered):
         yield "the period of Kured is not 10s"
     if flags["reboot-command"] != "/opt/bottlerocket/bottlerocket-reboot":
         yield "the reboot command"
+
+
+@must_hold(
+    [
+        (
+            (*UNINSTALL_POD, "initContainers", 1, "args", 1),
+            "/host/run/api.sock",
+            SIMULATED_UNINSTALL,
+        ),
+        ((*UNINSTALL_POD, "initContainers", 1, "args", 3), DELETED, SIMULATED_UNINSTALL),
+        ((*UNINSTALL_POD, "initContainers", 1), DELETED, SIMULATED_UNINSTALL),
+    ]
+)
+def uninstall_removes_the_files_of_the_simulator(rendered):
+    if rendered.directory != SIMULATED_UNINSTALL:
+        return
+    pod = rendered.pod_of("bottlerocket-uninstall")
+    containers = {container["name"]: container for container in pod["initContainers"]}
+    container = containers.get("remove-simulator", {"args": ["", ""]})
+    order, *files = container["args"]
+    removed = {path_on_host(pod, container, file) for file in files}
+    # The server itself removes its socket.
+    if order != "remove" or removed != set(FILES.values()) - {SOCKET}:
+        yield f"removes {removed}"
 
 
 @must_hold([((*CONFIG, "config"), "offer 1.26.1\nnonsense 1\n", SIMULATED)])

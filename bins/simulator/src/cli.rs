@@ -16,6 +16,13 @@ A simulated Bottlerocket node: the update API on a Unix socket.
 Usage:
   bottlerocket-simulator [OPTION]...            serve a node until SIGTERM
   bottlerocket-simulator demo [--programs DIR]  update a node with the programs
+  bottlerocket-simulator demo bad-version [--programs DIR]
+                                                show what a version that does not
+                                                boot does to a fleet
+  bottlerocket-simulator remove FILE...         remove the files of a node that is no
+                                                longer simulated, and their
+                                                directories if nothing else is in
+                                                them
   bottlerocket-simulator fleet [OPTION]...      simulate the updaters of a fleet,
                                                 and count their requests to the
                                                 update repository
@@ -68,6 +75,7 @@ Options:
   --boot-time D         how long a boot takes (default: 0s). If the power is lost
                         in the first boot of a version, the next boot goes back
                         to the old version
+  --quiet               do not print the requests that read the status
   --fail COMMAND=HOW    make a command (refresh, prepare, activate, deactivate,
                         reboot) always fail; repeatable. HOW is one of
                           EXIT[:STDERR]  fail with this exit status and text
@@ -120,13 +128,24 @@ pub enum Order {
     /// Serve a node, or several.
     Serve(Box<Serve>),
     /// Run the demo, with the programs in this directory if there is one.
-    Demo(Option<PathBuf>),
+    Demo(Act, Option<PathBuf>),
     /// Simulate a fleet.
     Fleet(Fleet),
+    /// Remove these files, and their directories if they are empty then.
+    Remove(Vec<PathBuf>),
     /// Print [`HELP`].
     Help,
     /// Print the version.
     Version,
+}
+
+/// An act of the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// A node is updated.
+    Update,
+    /// A version does not boot, and stops at the first node of a fleet.
+    BadVersion,
 }
 
 /// How to serve nodes.
@@ -142,6 +161,8 @@ pub struct Serve {
     pub config: Option<PathBuf>,
     /// What happens to the machine at a reboot.
     pub on_reboot: OnReboot,
+    /// Whether requests that read the status are not printed.
+    pub quiet: bool,
 }
 
 /// What happens to the machine when a node reboots.
@@ -176,6 +197,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
     let mut nodes = None;
     let mut config = None;
     let mut on_reboot = OnReboot::Nothing;
+    let mut quiet = false;
     let mut first = true;
     while let Some(argument) = parser.next()? {
         match argument {
@@ -183,6 +205,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
             Long("version") | Short('V') => return Ok(Order::Version),
             Value(word) if first && word == "demo" => return read_demo(parser),
             Value(word) if first && word == "fleet" => return read_fleet(parser),
+            Value(word) if first && word == "remove" => return read_remove(parser),
             Long("socket") => socket = parser.value()?.into(),
             Long("nodes") => nodes = Some(parser.value()?.parse()?),
             Long("running") => options.running = parser.value()?.string()?,
@@ -198,6 +221,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
                 on_reboot = OnReboot::EndPods(parser.value()?.parse_with(pod_uid)?);
             }
             Long("on-reboot") => on_reboot = OnReboot::Run(parser.value()?.string()?),
+            Long("quiet") => quiet = true,
             Long("fail-first") => {
                 options.first_endings.push(parser.value()?.parse_with(failure)?);
             }
@@ -215,7 +239,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
     if nodes.is_some() && on_reboot != OnReboot::Nothing {
         return Err("--end-pods and --on-reboot are for a single node, not for --nodes".into());
     }
-    Ok(Order::Serve(Box::new(Serve { socket, nodes, options, config, on_reboot })))
+    Ok(Order::Serve(Box::new(Serve { socket, nodes, options, config, on_reboot, quiet })))
 }
 
 /// Sets an option that a configuration file can also set.
@@ -271,15 +295,29 @@ fn pod_uid(text: &str) -> Result<String, &'static str> {
 }
 
 fn read_demo(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
+    let mut act = Act::Update;
     let mut programs = None;
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => return Ok(Order::Help),
             Long("programs") => programs = Some(parser.value()?.into()),
+            Value(word) if act == Act::Update && word == "bad-version" => act = Act::BadVersion,
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Order::Demo(programs))
+    Ok(Order::Demo(act, programs))
+}
+
+fn read_remove(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
+    let mut files = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("help") | Short('h') => return Ok(Order::Help),
+            Value(file) => files.push(file.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Order::Remove(files))
 }
 
 fn read_fleet(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {

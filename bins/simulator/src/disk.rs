@@ -70,6 +70,8 @@ pub struct Saved {
     pub inactive: Option<String>,
     /// How many boots may still try the inactive partition set.
     pub tries: u32,
+    /// Whether the pods of the machine are still to be ended for the last reboot.
+    pub pods_to_end: bool,
     /// The status of the API. It belongs to the boot with this id.
     pub status: Option<Status>,
 }
@@ -125,6 +127,9 @@ impl Saved {
             line("inactive", version);
         }
         line("tries", &self.tries.to_string());
+        if self.pods_to_end {
+            line("pods", "to-end");
+        }
         if let Some(status) = &self.status {
             line("state", status.state.name());
             for version in &status.available {
@@ -159,7 +164,8 @@ impl Saved {
             variant: options.variant.clone(),
         };
         let (mut running, mut power, mut boot_id, mut tries) = (None, None, None, None);
-        let (mut inactive, mut state, mut available) = (None, None, Vec::new());
+        let (mut inactive, mut pods_to_end) = (None, false);
+        let (mut state, mut available) = (None, Vec::new());
         let (mut chosen, mut staging, mut last_command) = (None, None, None);
         for line in lines {
             let wrong = || format!("the line {line:?}");
@@ -174,6 +180,7 @@ impl Saved {
                 "boot-id" => boot_id = Some(value),
                 "inactive" => inactive = Some(value),
                 "tries" => tries = Some(value.parse().map_err(|_| wrong())?),
+                "pods" if value == "to-end" => pods_to_end = true,
                 "state" => {
                     let mut all = State::ALL.into_iter();
                     state = Some(all.find(|state| state.name() == value).ok_or_else(wrong)?);
@@ -198,6 +205,7 @@ impl Saved {
             boot_id: boot_id.ok_or("the line with boot-id is missing")?,
             inactive,
             tries: tries.ok_or("the line with tries is missing")?,
+            pods_to_end,
             status,
         })
     }

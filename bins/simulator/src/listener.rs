@@ -1,6 +1,7 @@
 //! The listening socket, and the thread that accepts connections.
 
 use crate::connection::Connection;
+use crate::disk::with_suffix;
 use crate::shared::{Shared, at};
 use std::fs::{self, Permissions};
 use std::io::{self, Error, ErrorKind};
@@ -28,18 +29,25 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Creates a socket at this path and accepts connections.
+    /// Creates a socket at this path and accepts connections. A stale socket of an earlier
+    /// listener is replaced at once, so that there is a file at the path all the time.
     pub(crate) fn start(
         path: &Path,
         group: Option<u32>,
         shared: Arc<Shared>,
     ) -> io::Result<Listener> {
         let named = |error: Error| Error::new(error.kind(), at(path, &error.to_string()));
-        let listener = UnixListener::bind(path).map_err(named)?;
+        let new = with_suffix(path, ".new");
+        let replaces = fs::symlink_metadata(path).is_ok() && new.as_os_str().len() <= PATH_LIMIT;
+        let bound = if replaces { &new } else { path };
+        let listener = UnixListener::bind(bound).map_err(named)?;
         if group.is_some() {
-            chown(path, None, group).map_err(named)?;
+            chown(bound, None, group).map_err(named)?;
         }
-        fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(named)?;
+        fs::set_permissions(bound, Permissions::from_mode(0o660)).map_err(named)?;
+        if replaces {
+            fs::rename(bound, path).map_err(named)?;
+        }
         let metadata = fs::symlink_metadata(path).map_err(named)?;
         let socket = UnixStream::from(OwnedFd::from(listener.try_clone().map_err(named)?));
         let thread = thread::spawn(move || accept(&shared, &listener));
@@ -63,7 +71,9 @@ impl Listener {
     }
 }
 
-/// Checks that a socket can be created at this path, and removes a stale one.
+/// Checks that a socket can be created at this path, and removes a stale one. It also
+/// removes an empty directory: a container runtime creates one in place of a file that is
+/// missing when it mounts that.
 pub(crate) fn make_room(path: &Path) -> io::Result<()> {
     let length = path.as_os_str().as_bytes().len();
     if length > PATH_LIMIT {
@@ -73,6 +83,9 @@ pub(crate) fn make_room(path: &Path) -> io::Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return Ok(());
     };
+    if metadata.is_dir() && fs::remove_dir(path).is_ok() {
+        return Ok(());
+    }
     if !metadata.file_type().is_socket() {
         let message = at(path, "exists, but is not a socket");
         return Err(Error::new(ErrorKind::AlreadyExists, message));

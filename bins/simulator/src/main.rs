@@ -1,18 +1,19 @@
 //! The program: serves simulated nodes, runs the demo, or simulates a fleet.
 #![forbid(unsafe_code)]
 
-use bottlerocket_simulator::cli::{self, OnReboot, Order, Serve};
+use bottlerocket_simulator::cli::{self, Act, OnReboot, Order, Serve};
 use bottlerocket_simulator::config::Watch;
 use bottlerocket_simulator::demo::Demo;
 use bottlerocket_simulator::fleet::{Fleet, Summary};
 use bottlerocket_simulator::{
-    EventKind, MANUAL, Node, Options, Power, Saved, Simulator, calendar, pods,
+    Event, EventKind, MANUAL, Node, Options, Power, Simulator, calendar, pods,
 };
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::env;
 use std::ffi::OsStr;
-use std::io::{self, Error, IsTerminal, Write};
+use std::fs;
+use std::io::{self, Error, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, ExitCode};
 use std::sync::{Arc, Weak};
@@ -26,8 +27,9 @@ fn main() -> ExitCode {
         Ok(Order::Help) => print(cli::HELP),
         Ok(Order::Version) => print(&format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Order::Serve(serve)) => serve_nodes(*serve),
-        Ok(Order::Demo(programs)) => demo(programs),
+        Ok(Order::Demo(act, programs)) => demo(act, programs),
         Ok(Order::Fleet(fleet)) => run(&fleet),
+        Ok(Order::Remove(files)) => remove(&files),
         Err(wrong) => {
             eprintln!("{NAME}: {wrong}; try {NAME} --help");
             return ExitCode::from(2);
@@ -66,7 +68,7 @@ fn stop_at_a_signal(simulators: &Arc<Vec<Simulator>>) -> io::Result<()> {
 
 /// Serves nodes until a signal stops the process.
 fn serve_nodes(serve: Serve) -> io::Result<bool> {
-    let Serve { socket, nodes, mut options, config, on_reboot } = serve;
+    let Serve { socket, nodes, mut options, config, on_reboot, quiet } = serve;
     let watch = match &config {
         Some(path) => {
             let (watch, configured) = Watch::start(path, &options)?;
@@ -75,14 +77,10 @@ fn serve_nodes(serve: Serve) -> io::Result<bool> {
         }
         None => None,
     };
-    if on_reboot != OnReboot::Nothing {
-        options.off_time = MANUAL;
-    }
-    if let Some(path) = &options.state_file
-        && Saved::read(path, &options)?.is_some_and(|saved| saved.power == Power::Off)
-    {
-        // The last process ended before it had ended all pods.
-        end_pods(&on_reboot)?;
+    match on_reboot {
+        OnReboot::Nothing => {}
+        OnReboot::EndPods(_) => options.ends_pods = true,
+        OnReboot::Run(_) => options.off_time = MANUAL,
     }
     let simulators = Arc::new(match nodes {
         Some(nodes) => Simulator::start_many(&socket, nodes, &options)?,
@@ -94,13 +92,13 @@ fn serve_nodes(serve: Serve) -> io::Result<bool> {
         thread::spawn(move || follow(watch, &simulators));
     }
     if nodes.is_some() {
-        serve_many(&socket, &simulators)
+        serve_many(&socket, &simulators, quiet)
     } else {
-        serve_one(&simulators[0], &on_reboot)
+        serve_one(&simulators[0], &on_reboot, quiet)
     }
 }
 
-fn serve_one(simulator: &Simulator, on_reboot: &OnReboot) -> io::Result<bool> {
+fn serve_one(simulator: &Simulator, on_reboot: &OnReboot, quiet: bool) -> io::Result<bool> {
     let mut out = io::stdout();
     let mut greeted = false;
     loop {
@@ -110,39 +108,45 @@ fn serve_one(simulator: &Simulator, on_reboot: &OnReboot) -> io::Result<bool> {
             out.write_all(greeting.as_bytes())?;
             greeted = true;
         }
+        // Only now: the kubelet sets the pods up anew at once, and they must find the files
+        // of the new boot. A runtime creates directories in place of missing files.
+        if let OnReboot::EndPods(own) = on_reboot
+            && simulator.look(|view| view.node.power() == Power::On && view.node.pods_to_end())
+        {
+            let count = pods::end_all_but(own)?;
+            writeln!(out, "{} ended {count} processes of pods", time_of_day())?;
+            simulator.change(|node, _| node.pods_ended());
+        }
         for event in simulator.events(Duration::MAX) {
-            writeln!(out, "{event}")?;
+            if !(quiet && reads_status(&event)) {
+                writeln!(out, "{event}")?;
+            }
             if event.kind == EventKind::PoweredOff {
                 simulator.follow_power()?;
-                reboot_machine(on_reboot)?;
-                simulator.change(Node::power_on);
+                if let OnReboot::Run(command) = on_reboot {
+                    run_command(command);
+                    simulator.change(Node::power_on);
+                }
             }
         }
     }
 }
 
-/// Does to the machine what a reboot does.
-fn reboot_machine(on_reboot: &OnReboot) -> io::Result<()> {
-    if let OnReboot::Run(command) = on_reboot {
-        let status = Command::new("/bin/sh").arg("-c").arg(command).status();
-        match status {
-            Ok(status) if status.success() => {}
-            Ok(status) => eprintln!("{NAME}: the command of --on-reboot failed: {status}"),
-            Err(error) => eprintln!("{NAME}: cannot run the command of --on-reboot: {error}"),
-        }
-    }
-    end_pods(on_reboot)
+/// Whether the event is a request that reads the status.
+fn reads_status(event: &Event) -> bool {
+    matches!(&event.kind, EventKind::Answered { method, .. } if method == "GET")
 }
 
-fn end_pods(on_reboot: &OnReboot) -> io::Result<()> {
-    if let OnReboot::EndPods(own) = on_reboot {
-        let count = pods::end_all_but(own)?;
-        print(&format!("{} ended {count} processes of pods\n", time_of_day()))?;
+/// Runs the command of `--on-reboot`.
+fn run_command(command: &str) {
+    match process::Command::new("/bin/sh").arg("-c").arg(command).status() {
+        Ok(status) if status.success() => {}
+        Ok(status) => eprintln!("{NAME}: the command of --on-reboot failed: {status}"),
+        Err(error) => eprintln!("{NAME}: cannot run the command of --on-reboot: {error}"),
     }
-    Ok(())
 }
 
-fn serve_many(socket: &Path, simulators: &[Simulator]) -> io::Result<bool> {
+fn serve_many(socket: &Path, simulators: &[Simulator], quiet: bool) -> io::Result<bool> {
     let mut out = io::stdout();
     let (path, nodes) = (socket.display(), simulators.len());
     writeln!(out, "{nodes} nodes listen on {path}.1 to {path}.{nodes}")?;
@@ -152,7 +156,9 @@ fn serve_many(socket: &Path, simulators: &[Simulator]) -> io::Result<bool> {
         for (simulator, number) in simulators.iter().zip(1..) {
             simulator.follow_power()?;
             for event in simulator.events(Duration::ZERO) {
-                writeln!(out, "{number}: {event}")?;
+                if !(quiet && reads_status(&event)) {
+                    writeln!(out, "{number}: {event}")?;
+                }
             }
         }
     }
@@ -198,6 +204,30 @@ fn greeting(socket: &Path, options: &Options) -> String {
     )
 }
 
+/// Removes files, and their directories if they are empty then. What is not there is no
+/// error.
+fn remove(files: &[PathBuf]) -> io::Result<bool> {
+    let named = |path: &Path, error: Error| {
+        Error::new(error.kind(), format!("{}: {error}", path.display()))
+    };
+    for file in files {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(named(file, error)),
+            _ => {}
+        }
+        let Some(directory) = file.parent() else { continue };
+        match fs::remove_dir(directory) {
+            Err(error)
+                if ![ErrorKind::NotFound, ErrorKind::DirectoryNotEmpty].contains(&error.kind()) =>
+            {
+                return Err(named(directory, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(true)
+}
+
 /// Prints the table to the standard output, and the summary to the standard error.
 fn run(fleet: &Fleet) -> io::Result<bool> {
     let tally = fleet.run();
@@ -205,7 +235,7 @@ fn run(fleet: &Fleet) -> io::Result<bool> {
     print(&tally.to_csv())
 }
 
-fn demo(programs: Option<PathBuf>) -> io::Result<bool> {
+fn demo(act: Act, programs: Option<PathBuf>) -> io::Result<bool> {
     let programs = match programs {
         Some(programs) => programs,
         None => {
@@ -221,7 +251,10 @@ fn demo(programs: Option<PathBuf>) -> io::Result<bool> {
     let colour = out.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let deadline = Duration::from_secs(60);
     let demo = Demo { programs, colour, deadline };
-    demo.run(&mut out)
+    match act {
+        Act::Update => demo.run(&mut out),
+        Act::BadVersion => demo.run_bad_version(&mut out),
+    }
 }
 
 /// Builds the programs: `cargo run` has built only the simulator.

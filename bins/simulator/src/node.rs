@@ -86,6 +86,7 @@ pub struct Node {
     phase: Option<Running>,
     /// The version that the current boot tries, unless it is the active one.
     trying: Option<String>,
+    pods_to_end: bool,
     boot_id: String,
     next_endings: Vec<(Command, Ending)>,
     seed: u64,
@@ -109,6 +110,7 @@ impl Node {
             power: Power::On,
             phase: None,
             trying: None,
+            pods_to_end: false,
             boot_id: boot_id(seed, 1),
             next_endings,
             seed,
@@ -117,12 +119,12 @@ impl Node {
         }
     }
 
-    /// Creates a node with a state that was saved. If that is the state of the current
-    /// boot, this goes on. Otherwise the node boots.
+    /// Creates a node with a state that was saved. If the node was on and the machine has
+    /// kept its memory since then, this goes on. Otherwise the node boots.
     pub(crate) fn restore(
         mut options: Options,
         saved: Saved,
-        is_same_boot: bool,
+        has_kept_memory: bool,
         now: Duration,
     ) -> Node {
         options.running = saved.running;
@@ -130,10 +132,12 @@ impl Node {
             status: saved.status,
             inactive: Inactive { version: saved.inactive, tries: saved.tries },
             power: saved.power,
+            // Without memory, there are only new pods.
+            pods_to_end: saved.pods_to_end && has_kept_memory,
             boot_id: saved.boot_id,
             ..Node::new(options, now)
         };
-        if !is_same_boot {
+        if saved.power != Power::On || !has_kept_memory {
             node.forget(now);
             node.power_on(now);
         }
@@ -148,8 +152,19 @@ impl Node {
             boot_id: self.boot_id.clone(),
             inactive: self.inactive.version.clone(),
             tries: self.inactive.tries,
+            pods_to_end: self.pods_to_end,
             status: self.status.clone(),
         }
+    }
+
+    /// Whether the pods of the machine are still to be ended for the last reboot.
+    pub fn pods_to_end(&self) -> bool {
+        self.pods_to_end
+    }
+
+    /// The pods of the machine have been ended.
+    pub fn pods_ended(&mut self) {
+        self.pods_to_end = false;
     }
 
     /// Whether the node is on.
@@ -490,6 +505,7 @@ impl Node {
 
     fn power_off(&mut self, now: Duration) {
         self.forget(now);
+        self.pods_to_end = self.options.ends_pods;
         if self.options.off_time.is_zero() && self.options.boot_time.is_zero() {
             self.power_on(now);
             return;

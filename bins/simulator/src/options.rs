@@ -65,22 +65,24 @@ pub struct Options {
     pub keep_alive: Duration,
     /// A file for the id of the current boot and a newline, in the format of
     /// `/proc/sys/kernel/random/boot_id`. [`Simulator`](crate::Simulator) replaces the
-    /// file at each boot, before any client can notice the boot. The file is missing while
-    /// the node is off, if `off_time` or `boot_time` is not zero.
+    /// file at each boot, before any client can notice the boot.
     pub boot_id_file: Option<PathBuf>,
-    /// A file for the running version, in the format of os-release. It is replaced and
-    /// removed together with the boot id file.
+    /// A file for the running version, in the format of os-release. It is replaced
+    /// right before the boot id file.
     pub os_release_file: Option<PathBuf>,
     /// A file for the node's disk, which outlives the simulator. A simulator that starts
     /// with such a file boots the node, as if its power had been lost, or goes on with
     /// the same boot if the boot id file still has that boot's id.
     pub state_file: Option<PathBuf>,
+    /// Whether a reboot ends the pods of the machine. Whoever runs the simulator does that,
+    /// after each boot, and calls [`Node::pods_ended`](crate::Node::pods_ended).
+    pub ends_pods: bool,
     /// The group of the socket, or `None` for the group of the process.
     pub socket_group: Option<u32>,
     /// How long the node is off in a reboot, or [`MANUAL`] until
-    /// [`Node::power_on`](crate::Node::power_on). The server answers nothing.
+    /// [`Node::power_on`](crate::Node::power_on). The server refuses connections.
     pub off_time: Duration,
-    /// How long a boot takes, or [`MANUAL`]. The server answers nothing. If the power is
+    /// How long a boot takes, or [`MANUAL`]. The server refuses connections. If the power is
     /// lost in the first boot of a version, the next boot goes back to the old one.
     pub boot_time: Duration,
 }
@@ -113,6 +115,7 @@ impl Default for Options {
             boot_id_file: None,
             os_release_file: None,
             state_file: None,
+            ends_pods: false,
             socket_group: None,
             off_time: Duration::ZERO,
             boot_time: Duration::ZERO,

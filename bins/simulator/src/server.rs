@@ -12,6 +12,7 @@ use crate::shared::{Clock, Inner, Request, Shared, View, at, write_boot_files};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Error, ErrorKind};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,7 +42,9 @@ impl Simulator {
             Some(file) => Saved::read(file, &options)?,
             None => None,
         };
-        if options.state_file.is_some() && saved.is_none() && fs::symlink_metadata(&path).is_ok() {
+        let is_first_start = options.state_file.is_some() && saved.is_none();
+        let is_socket = |metadata: fs::Metadata| metadata.file_type().is_socket();
+        if is_first_start && fs::symlink_metadata(&path).is_ok_and(is_socket) {
             let message = at(&path, "exists before the first start: is this a real node?");
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
@@ -49,8 +52,8 @@ impl Simulator {
         let clock = Clock::start();
         let node = match saved {
             Some(saved) => {
-                let is_same_boot = saved.power == Power::On && has_boot_id(&options, &saved);
-                Node::restore(options, saved, is_same_boot, clock.now())
+                let has_kept_memory = has_boot_id(&options, &saved);
+                Node::restore(options, saved, has_kept_memory, clock.now())
             }
             None => Node::new(options, clock.now()),
         };
@@ -230,8 +233,8 @@ impl Simulator {
         self.listen()
     }
 
-    /// Makes the socket of a node that is on, and removes that of a node that is off. Call
-    /// this after events, if the options have an `off_time` or a `boot_time`.
+    /// Refuses connections while the node is off, and makes a new socket when it is on
+    /// again. Call this after events, if the options have an `off_time` or a `boot_time`.
     ///
     /// # Errors
     /// The socket cannot be created, or one of the files of the options could not be
@@ -250,7 +253,6 @@ impl Simulator {
             // The answer to the reboot request may still be on its way, so its connection
             // stays open.
             listener.stop();
-            let _ = fs::remove_file(&self.path);
         }
         if is_on && self.listener().is_none() { self.listen() } else { Ok(()) }
     }

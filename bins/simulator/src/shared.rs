@@ -12,7 +12,7 @@ use crate::fault::Rule;
 use crate::node::Node;
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Error, ErrorKind};
+use std::io::{self, Error};
 use std::net::Shutdown;
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
@@ -102,14 +102,8 @@ impl Inner {
     /// Writes the files of the options, as far as the node's state has changed.
     fn write_files(&mut self, events: &[Event]) -> io::Result<()> {
         self.save()?;
-        let has = |is_it: fn(&EventKind) -> bool| events.iter().any(|event| is_it(&event.kind));
-        if has(|kind| matches!(kind, EventKind::PoweredOff)) {
-            remove_boot_files(&self.node)?;
-        }
-        if has(|kind| matches!(kind, EventKind::Booted { .. })) {
-            write_boot_files(&self.node)?;
-        }
-        Ok(())
+        let is_boot = |event: &Event| matches!(event.kind, EventKind::Booted { .. });
+        if events.iter().any(is_boot) { write_boot_files(&self.node) } else { Ok(()) }
     }
 
     /// Writes the state file, if the options name one and the state has changed.
@@ -235,20 +229,10 @@ pub(crate) fn write_boot_files(node: &Node) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the files that tell the current boot.
-pub(crate) fn remove_boot_files(node: &Node) -> io::Result<()> {
-    let options = &node.options;
-    for path in [&options.boot_id_file, &options.os_release_file].into_iter().flatten() {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(named(path, &error)),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let new = with_suffix(path, ".new");
+    // See `make_room`.
+    let _ = fs::remove_dir(path);
     fs::write(&new, text).and_then(|()| fs::rename(&new, path)).map_err(|error| named(path, &error))
 }
 

@@ -289,6 +289,18 @@ fn power_that_is_lost_leaves_what_a_disk_would_have() {
     });
 }
 
+#[test]
+fn quiet_does_not_print_requests_that_read_the_status() {
+    let mut machine = Machine::new("quiet");
+    machine.start(&["--quiet"]);
+    machine.status();
+    machine.post("refresh-updates");
+    let next = machine.lines.as_ref().unwrap().iter().find(|line| !line.starts_with("  "));
+    assert!(next.unwrap().ends_with(" state: no status -> Idle"));
+    machine.stop("-TERM");
+    assert!(machine.lines.as_ref().unwrap().iter().all(|line| !line.contains("GET")));
+}
+
 /// Waits for a line in the state file, which the simulator replaces.
 fn wait_until_saved(path: &Path, line: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -320,17 +332,24 @@ fn restart_of_the_server_is_no_boot() {
 #[test]
 fn command_of_on_reboot_runs_once_a_reboot() {
     let mut machine = Machine::new("on-reboot");
-    let hook = "test -e boot-id || echo without a boot id >>hook; test -e api.sock || echo no socket >>hook";
+    let hook = "cat boot-id >>hook";
     machine.start(&["--on-reboot", hook]);
+    let mut ids = String::new();
     for _ in 0..2 {
+        // The command runs before the new boot.
         let before = fs::read_to_string(machine.path("boot-id")).unwrap();
+        ids.push_str(&before);
         machine.post("reboot");
         machine.wait_for(" booted 1.26.0");
-        wait_until_exists(&machine.path("api.sock"));
         assert_ne!(fs::read_to_string(machine.path("boot-id")).unwrap(), before);
+        assert_eq!(fs::read_to_string(machine.path("hook")).unwrap(), ids);
+        // The server listens again soon.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while connect_error(&machine.path("api.sock")).is_some() {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
     }
-    let lines = fs::read_to_string(machine.path("hook")).unwrap();
-    assert_eq!(lines, "without a boot id\nno socket\n".repeat(2));
 
     // It does not run at a start, which can be the end of a reboot.
     machine.lose_power();
@@ -342,14 +361,6 @@ fn command_of_on_reboot_runs_once_a_reboot() {
     machine.post("reboot");
     machine.wait_for("the command of --on-reboot failed: exit status: 7");
     machine.wait_for(" booted 1.26.0");
-}
-
-fn wait_until_exists(path: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !path.exists() {
-        assert!(Instant::now() < deadline, "{} does not exist", path.display());
-        thread::yield_now();
-    }
 }
 
 /// Replaces a symbolic link at once, as the kubelet does in the volume of a ConfigMap.
@@ -400,4 +411,31 @@ fn socket_has_the_group_and_the_mode_of_the_real_one() {
     machine.start(&["--group", &group.to_string()]);
     let metadata = fs::metadata(machine.path("api.sock")).unwrap();
     assert_eq!((metadata.gid(), metadata.mode() & 0o7777), (group, 0o660));
+}
+
+#[test]
+fn remove_leaves_what_it_does_not_know() {
+    let machine = Machine::new("remove");
+    for directory in ["disk", "run"] {
+        fs::create_dir(machine.path(directory)).unwrap();
+    }
+    for file in ["disk/state", "run/boot-id", "run/other"] {
+        fs::write(machine.path(file), "").unwrap();
+    }
+    let remove = |files: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bottlerocket-simulator"));
+        let output = command.current_dir(&machine.directory).arg("remove").args(files).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    // Twice: the second time nothing is there.
+    for _ in 0..2 {
+        let files = ["disk/state", "run/boot-id", "run/os-release"];
+        assert_eq!(remove(&files), (Some(0), String::new()));
+        assert!(!machine.path("disk").exists() && !machine.path("run/boot-id").exists());
+        assert!(machine.path("run/other").exists());
+    }
+    let (status, error) = remove(&["run"]);
+    assert_eq!(status, Some(3));
+    assert!(error.starts_with("bottlerocket-simulator: run: "), "{error}");
 }

@@ -1,7 +1,7 @@
 //! The command line.
 
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
-use bottlerocket_simulator::cli::{self, OnReboot, Order, Serve};
+use bottlerocket_simulator::cli::{self, Act, OnReboot, Order, Serve};
 use bottlerocket_simulator::fleet::{Fleet, Outage, Outages};
 use bottlerocket_simulator::{Ending, Options};
 use std::time::Duration;
@@ -20,6 +20,7 @@ fn each_option_and_each_error() {
             options: plain.clone(),
             config: None,
             on_reboot: OnReboot::Nothing,
+            quiet: false,
         };
         change(&mut serve);
         Ok(Order::Serve(Box::new(serve)))
@@ -78,6 +79,8 @@ fn each_option_and_each_error() {
     let own = "0f5e1c2a-1111-4a4a-8b8b-0123456789ab";
     let end_pods = serve(&|serve| serve.on_reboot = OnReboot::EndPods(own.into()));
     assert_eq!(parse(&format!("--end-pods {own}")), end_pods);
+    let quiet = serve(&|serve| serve.quiet = true);
+    assert_eq!(parse("--quiet"), quiet);
     let run = serve(&|serve| serve.on_reboot = OnReboot::Run("reboot".into()));
     assert_eq!(parse("--on-reboot reboot"), run);
 
@@ -120,8 +123,14 @@ fn each_option_and_each_error() {
             "fleet --outage api=1h",
             Err("cannot parse argument \"api=1h\": not WHAT=BEGIN+LENGTH, such as api=1h+10m"),
         ),
-        ("demo", Ok(Order::Demo(None))),
-        ("demo --programs dir", Ok(Order::Demo(Some("dir".into())))),
+        ("demo", Ok(Order::Demo(Act::Update, None))),
+        ("demo --programs dir", Ok(Order::Demo(Act::Update, Some("dir".into())))),
+        ("demo bad-version", Ok(Order::Demo(Act::BadVersion, None))),
+        ("demo --programs dir bad-version", Ok(Order::Demo(Act::BadVersion, Some("dir".into())))),
+        ("remove a /b/c", Ok(Order::Remove(vec!["a".into(), "/b/c".into()]))),
+        ("remove --force", Err("invalid option '--force'")),
+        ("demo good-version", Err("unexpected argument \"good-version\"")),
+        ("demo bad-version bad-version", Err("unexpected argument \"bad-version\"")),
         ("--help", Ok(Order::Help)),
         ("demo -h", Ok(Order::Help)),
         ("-V", Ok(Order::Version)),

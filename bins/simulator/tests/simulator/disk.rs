@@ -4,6 +4,9 @@ use super::{fresh, instant, run, start};
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::{MANUAL, Options, Power, Saved, Simulator};
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 #[test]
@@ -77,7 +80,7 @@ fn damaged_state_is_refused_and_kept() {
 }
 
 #[test]
-fn node_that_is_off_or_boots_answers_nothing_and_has_no_socket() {
+fn node_that_is_off_or_boots_refuses_connections_and_keeps_its_files() {
     let (boot_id, os_release) = (fresh("boot-id"), fresh("os-release"));
     let simulator = start(Options {
         boot_id_file: Some(boot_id.clone()),
@@ -91,17 +94,24 @@ fn node_that_is_off_or_boots_answers_nothing_and_has_no_socket() {
         text.lines().find_map(|line| line.strip_prefix("VERSION_ID=").map(str::to_owned))
     };
     assert_eq!(version().as_deref(), Some("1.26.0"));
+    let first = fs::read_to_string(&boot_id).unwrap();
+    let socket = fs::metadata(simulator.path()).unwrap().ino();
     run(&simulator, &[Refresh, Prepare, Activate, Reboot]);
     for power in [Power::Off, Power::Booting] {
         simulator.follow_power().unwrap();
         assert_eq!(simulator.look(|view| view.node.power()), power);
-        assert!(!simulator.path().exists());
-        assert!(!boot_id.exists() && !os_release.exists());
+        // There is a file all the time. A container runtime would create a directory in
+        // place of a missing one.
+        let error = UnixStream::connect(simulator.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(fs::read_to_string(&boot_id).unwrap(), first);
+        assert_eq!(version().as_deref(), Some("1.26.0"));
         assert!(simulator.run(Refresh).is_err());
         simulator.finish();
     }
     simulator.follow_power().unwrap();
     assert_eq!(super::ask(&simulator, "GET", super::STATUS).0, 404);
+    assert_ne!(fs::metadata(simulator.path()).unwrap().ino(), socket);
     assert_eq!(version().as_deref(), Some("1.26.1"));
     let id = simulator.look(|view| view.node.boot_id());
     assert_eq!(fs::read_to_string(&boot_id).unwrap(), id + "\n");
@@ -133,4 +143,58 @@ fn socket_that_is_there_before_the_first_start_is_that_of_a_real_node() {
     let expected = "exists before the first start: is this a real node?";
     assert_eq!(error, format!("{}: {expected}", path.display()));
     assert!(path.exists() && !state.exists());
+}
+
+#[test]
+fn empty_directories_of_a_container_runtime_give_way() {
+    let (path, boot_id) = (fresh("sock"), fresh("boot-id"));
+    let state = fresh("state");
+    for directory in [&path, &boot_id] {
+        fs::create_dir(directory).unwrap();
+    }
+    let options = Options {
+        boot_id_file: Some(boot_id.clone()),
+        state_file: Some(state.clone()),
+        ..instant()
+    };
+    let simulator = Simulator::start(&path, options).unwrap();
+    let id = simulator.look(|view| view.node.boot_id());
+    assert_eq!(fs::read_to_string(&boot_id).unwrap(), id + "\n");
+    fs::remove_file(state).unwrap();
+    fs::remove_file(boot_id).unwrap();
+}
+
+#[test]
+fn pods_are_to_be_ended_after_each_reboot_until_they_are() {
+    let (path, boot_id, state) = (fresh("sock"), fresh("boot-id"), fresh("state"));
+    let options = Options {
+        boot_id_file: Some(boot_id.clone()),
+        state_file: Some(state.clone()),
+        ends_pods: true,
+        boot_time: MANUAL,
+        ..instant()
+    };
+    let to_end = |simulator: &Simulator| simulator.look(|view| view.node.pods_to_end());
+    let simulator = Simulator::start(&path, options.clone()).unwrap();
+    assert!(!to_end(&simulator));
+    run(&simulator, &[Reboot]);
+    // The process ends during the boot, and again before the pods have ended.
+    drop(simulator);
+    let simulator = Simulator::start(&path, options.clone()).unwrap();
+    simulator.finish();
+    assert!(to_end(&simulator));
+    drop(simulator);
+    let simulator = Simulator::start(&path, options.clone()).unwrap();
+    assert!(to_end(&simulator));
+    simulator.change(|node, _| node.pods_ended());
+    drop(simulator);
+    let simulator = Simulator::start(&path, options.clone()).unwrap();
+    assert!(!to_end(&simulator));
+    // After a loss of power, all pods are new.
+    run(&simulator, &[Reboot]);
+    drop(simulator);
+    fs::remove_file(&boot_id).unwrap();
+    assert!(!to_end(&Simulator::start(&path, options).unwrap()));
+    fs::remove_file(state).unwrap();
+    let _ = fs::remove_file(boot_id);
 }

@@ -1,14 +1,14 @@
 //! The demo: the programs update a simulated node.
 
+mod bad_version;
+mod programs;
+
 use crate::options::Options;
 use crate::server::Simulator;
-use std::fs::{self, DirBuilder};
-use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Sender};
-use std::thread;
+use programs::{PrivateDirectory, RunningProgram};
+use std::io::{self, Error, ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 const BOLD: &str = "1";
@@ -23,11 +23,12 @@ const NEW: &str = "1.26.1";
 const CHECKER: &str = "bottlerocket-checker";
 const UPDATER: &str = "bottlerocket-updater";
 const REBOOT: &str = "bottlerocket-reboot";
+const GATE: &str = "bottlerocket-gate";
 
 /// The demo.
 #[derive(Clone, Debug)]
 pub struct Demo {
-    /// The directory with `bottlerocket-checker`, `-updater` and `-reboot`.
+    /// The directory with the programs, such as `bottlerocket-checker`.
     pub programs: PathBuf,
     /// Whether the output has colours.
     pub colour: bool,
@@ -92,6 +93,17 @@ const AFTER_THE_REBOOT: [Step; 3] = [
 ];
 
 impl Demo {
+    /// Runs the demo of a version that does not boot, in a fleet of three nodes, and writes
+    /// its output to `out`. It stops at the first surprise. Returns true if there was none
+    /// and all nodes run the good version.
+    ///
+    /// # Errors
+    /// A program is missing or cannot be started, a node cannot be started, or writing to
+    /// `out` failed.
+    pub fn run_bad_version(&self, out: &mut dyn Write) -> io::Result<bool> {
+        bad_version::run(self, out)
+    }
+
     /// Runs the demo and writes its output to `out`. It stops at the first unexpected exit
     /// status. Returns true if there was none and the node runs the new version.
     ///
@@ -155,32 +167,39 @@ impl Demo {
         self.say(out, DIM, step.why)?;
         self.say(out, CYAN, &line)?;
         let program = self.find(step.program)?;
-        let mut child = Command::new(&program)
-            .arg("-socket")
-            .arg(node.path())
-            .args(step.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| at(&program, &error))?;
+        let mut command = Command::new(program);
+        command.arg("-socket").arg(node.path()).args(step.arguments);
+        let mut program = RunningProgram::start(&mut command)?;
         let deadline = Instant::now() + self.deadline;
-        let ended =
-            show_output(&mut child, deadline, out).and_then(|()| wait(&mut child, deadline));
-        if !matches!(ended, Ok(Some(_))) {
-            let _ = child.kill();
-            let _ = child.wait();
+        while let Some(line) = program.line(deadline) {
+            self.show_line(out, &line)?;
         }
-        let status = ended?;
+        let status = program.wait(deadline)?;
+        self.show_end(out, status, step.expected)
+    }
+
+    /// Shows a line of a program's output.
+    fn show_line(&self, out: &mut dyn Write, line: &str) -> io::Result<()> {
+        writeln!(out, "  {line}")?;
+        out.flush()
+    }
+
+    /// Shows how a program ended. Returns whether that was as expected.
+    fn show_end(
+        &self,
+        out: &mut dyn Write,
+        status: Option<ExitStatus>,
+        expected: i32,
+    ) -> io::Result<bool> {
         let text = match status {
             None => format!("timed out after {:?}, killed", self.deadline),
             Some(status) => match status.code() {
-                Some(code) if code == step.expected => format!("exit status {code}"),
-                Some(code) => format!("exit status {code}, expected {}", step.expected),
-                None => format!("{status}, expected exit status {}", step.expected),
+                Some(code) if code == expected => format!("exit status {code}"),
+                Some(code) => format!("exit status {code}, expected {expected}"),
+                None => format!("{status}, expected exit status {expected}"),
             },
         };
-        let good = status.and_then(|status| status.code()) == Some(step.expected);
+        let good = status.and_then(|status| status.code()) == Some(expected);
         self.say(out, if good { GREEN } else { RED }, &text)?;
         Ok(good)
     }
@@ -227,80 +246,4 @@ fn options() -> Options {
         reboot_time: Duration::from_millis(500),
         ..Options::default()
     }
-}
-
-/// Shows the program's output line by line, until both pipes are closed.
-fn show_output(child: &mut Child, deadline: Instant, out: &mut dyn Write) -> io::Result<()> {
-    let (sender, lines) = mpsc::channel();
-    if let Some(stdout) = child.stdout.take() {
-        send_lines(stdout, sender.clone());
-    }
-    if let Some(stderr) = child.stderr.take() {
-        send_lines(stderr, sender);
-    }
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match lines.recv_timeout(left) {
-            // The deadline also applies to a program that never stops printing.
-            Ok(line) if !left.is_zero() => {
-                writeln!(out, "  {}", String::from_utf8_lossy(&line))?;
-                out.flush()?;
-            }
-            _ => return Ok(()),
-        }
-    }
-}
-
-fn send_lines(pipe: impl Read + Send + 'static, sender: Sender<Vec<u8>>) {
-    thread::spawn(move || {
-        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-}
-
-/// Waits until the program ends. Returns `None` if it does not end in time.
-fn wait(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
-    // After the deadline nobody reads the output, so the program may end just because of
-    // that. This must not count.
-    while Instant::now() < deadline {
-        let status = child.try_wait()?;
-        if status.is_some() {
-            return Ok(status);
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(None)
-}
-
-/// A directory that only this user can access. Dropping this removes it.
-struct PrivateDirectory(PathBuf);
-
-impl PrivateDirectory {
-    fn create() -> io::Result<PrivateDirectory> {
-        let mut number = 0;
-        loop {
-            let name = format!("bottlerocket-demo-{}-{number}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(PrivateDirectory(path)),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && number < 100 => {
-                    number += 1;
-                }
-                Err(error) => return Err(at(&path, &error)),
-            }
-        }
-    }
-}
-
-impl Drop for PrivateDirectory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn at(path: &Path, error: &Error) -> Error {
-    Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
