@@ -57,7 +57,16 @@ const FLAGS: [(&str, &[(&str, &str)]); 4] = [
             ("-print-config", "false"),
         ],
     ),
-    ("install", &[("-from DIR", "the directory of this program")]),
+    (
+        "install",
+        &[
+            ("-from DIR", "the directory of this program"),
+            ("-gate-socket PATH", "none"),
+            ("-state-dir PATH", "none"),
+            ("-remove", "false"),
+            ("-wait", "false"),
+        ],
+    ),
 ];
 
 /// The exit statuses in the help of each program.
