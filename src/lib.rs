@@ -7,13 +7,13 @@
 //! |---|---|---|
 //! | [`text`] | words for people: one-line excerpts, durations, times, the kernel's errors | all |
 //! | [`cli`] | Go-style flags, the table of flags, the help, exit statuses | all |
-//! | [`http`] | HTTP: the responses that the client reads, the requests that the server reads | checker, reboot, updater |
-//! | [`api`] | the node's update API: calls, answers, errors, the status | checker, reboot, updater |
+//! | [`http`] | HTTP: the responses that the client reads, the requests that the server reads | checker, reboot, gate, updater |
+//! | [`api`] | the node's update API: calls, answers, errors, the status | checker, reboot, gate, updater |
 //! | [`sys`] | all input and output: sockets, files, time limits, the standard streams | all |
-//! | [`record`] | the record of a reboot that is to bring another version | reboot, updater |
-//! | [`reporting`] | log records, and the fields that several events have | updater |
+//! | [`record`] | the record of a reboot that is to bring another version | reboot, gate, updater |
+//! | [`reporting`] | log records, and the fields that several events have | gate, updater |
 //! | [`checker`] | the flags and the decision of the checker | checker |
-//! | [`reboot`] | the flags and the decision of the reboot program | reboot |
+//! | [`reboot`] | the flags and the decision of the reboot program | reboot, gate |
 //! | [`install`] | the flags and the messages of the install program | install |
 //! | [`gate`] | the decision whether Kured may start on a node | gate |
 //! | [`updater`] | the plan, the cycle, the daemon, windows, history, events, metrics | updater |

@@ -1,4 +1,4 @@
-# The four programs and the licence. scripts/release/build-images builds this image
+# The five programs and the licence. scripts/release/build-images builds this image
 # for both architectures, from a context with these files:
 #   LICENSE  amd64/bottlerocket-*  arm64/bottlerocket-*
 FROM scratch

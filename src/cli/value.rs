@@ -105,7 +105,60 @@ impl Show for Positive {
         HumanDuration(self.0).show(buffer);
     }
 }
-display!(Positive);
+/// A duration, or `None` for `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DurationOrNever(pub Option<Duration>);
+
+impl DurationOrNever {
+    /// A number of seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Some(Duration::from_secs(seconds)))
+    }
+}
+
+impl FlagValue<'_> for DurationOrNever {
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        let expected = "it takes a duration above zero, like 24h, or never";
+        self.0 = match text.to_bytes() {
+            b"never" => None,
+            text => {
+                let parsed = duration::parse(text).filter(|duration| !duration.is_zero());
+                Some(parsed.ok_or(expected)?)
+            }
+        };
+        Ok(())
+    }
+}
+
+impl Show for DurationOrNever {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        match self.0 {
+            Some(duration) => HumanDuration(duration).show(buffer),
+            None => put!(buffer, "never"),
+        }
+    }
+}
+
+/// How often a version may fail to boot before it is held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootAttempts(pub u64);
+
+impl FlagValue<'_> for BootAttempts {
+    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
+        let number = duration::whole_number(text.to_bytes());
+        let allowed = number.filter(|number| (1..=100).contains(number));
+        self.0 = allowed.ok_or("it takes a number from 1 to 100")?;
+        Ok(())
+    }
+}
+
+impl Show for BootAttempts {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        self.0.show(buffer);
+    }
+}
+
+display!(Positive, DurationOrNever, BootAttempts);
 
 #[cfg(test)]
 mod tests;

@@ -8,5 +8,15 @@
 //! | file | duty |
 //! |---|---|
 //! | `rule.rs` | decides whether Kured may start: one pure function |
+//! | `wait.rs` | when the gate looks again, reports, requests a reboot, gives up |
+//! | `event.rs` | the events: level, name, message and fields |
+//! | `options.rs` | the flags, and what they set |
+//! | `os_release.rs` | reads which version runs |
+//! | `state.rs` | reads in the updater's state which version did not boot |
 
+pub mod event;
+pub mod options;
+pub mod os_release;
 pub mod rule;
+pub mod state;
+pub mod wait;

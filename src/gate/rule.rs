@@ -78,6 +78,31 @@ impl Opening<'_> {
     pub fn removes_record(&self) -> bool {
         !matches!(self, Self::NoRecord | Self::SameBoot)
     }
+
+    /// Its name, in the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NoRecord => "no_record",
+            Self::UnknownBoot => "unknown_boot",
+            Self::UnknownVersion => "unknown_version",
+            Self::SameBoot => "same_boot",
+            Self::Void => "void",
+            Self::Updated => "updated",
+            Self::OtherVersion => "other_version",
+            Self::OtherReady(_) => "other_ready",
+            Self::OtherStaged(_) => "other_staged",
+            Self::NothingChosen => "nothing_chosen",
+            Self::MaxWait => "max_wait",
+        }
+    }
+
+    /// The version that the fleet goes on with, if that opens the gate.
+    pub fn next(&self) -> Option<Image<'_>> {
+        match *self {
+            Self::OtherReady(image) | Self::OtherStaged(image) => Some(image),
+            _ => None,
+        }
+    }
 }
 
 /// Decides what to do. The first row that matches decides:

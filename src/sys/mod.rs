@@ -2,10 +2,10 @@
 //!
 //! | file | duty | used by |
 //! |---|---|---|
-//! | `client.rs` | calls of the API over its Unix socket | checker, reboot, updater |
+//! | `client.rs` | calls of the API over its Unix socket | checker, reboot, gate, updater |
 //! | `server.rs` | the metrics server, and the loop that waits while it serves | updater |
 //! | `deadline.rs` | deadlines, and waiting for them | all |
-//! | `files.rs` | the state file, the record of a reboot, the boot id | reboot, updater |
+//! | `files.rs` | the state file, the record of a reboot, the boot id | reboot, gate, updater |
 //! | `stdio.rs` | lines on the standard streams | all |
 //! | `random.rs` | random numbers | updater |
 //!

@@ -13,7 +13,7 @@
 use crate::text::duration::whole_number;
 use crate::text::excerpt::is_plain;
 use crate::text::{Show, put};
-use core::str::Split;
+use core::str::{self, Split};
 use heapless::{String, VecView};
 
 /// The beginning of the last line of a file.
@@ -49,6 +49,15 @@ pub fn put_field(file: &mut VecView<u8>, value: impl Show) {
 pub fn put_sum(file: &mut VecView<u8>) {
     let sum = fnv1a(file);
     put!(file, SUM, sum, "\n");
+}
+
+/// The lines of a file before its checksum. `None` if that is missing or wrong.
+pub fn body(file: &[u8]) -> Option<&str> {
+    let text = str::from_utf8(file).ok()?;
+    let end = text.strip_suffix('\n')?.as_bytes().iter().rposition(|byte| *byte == b'\n')?;
+    let (lines, last) = text.split_at_checked(end + 1)?;
+    let sum = whole_number(last.strip_prefix(SUM)?.strip_suffix('\n')?.as_bytes())?;
+    (sum == fnv1a(lines.as_bytes())).then_some(lines)
 }
 
 /// The FNV-1a hash of `bytes`. It detects accidents, not attacks.

@@ -3,10 +3,10 @@
 
 use crate::cli::flags::{self, Flags, Invocation, UsageError};
 use crate::cli::help::Help;
-use crate::cli::value::{Expected, FlagValue, Positive};
+use crate::cli::value::{BootAttempts, DurationOrNever, Expected, FlagValue, Positive};
 use crate::reporting::log::{Format, Level};
 use crate::sys::client::DEFAULT_SOCKET;
-use crate::text::duration::{self, HumanDuration};
+use crate::text::duration;
 use crate::text::excerpt::Sanitized;
 use crate::text::{Show, display, put};
 use crate::updater::cycle::Settings;
@@ -287,59 +287,6 @@ impl Show for WindowFlag<'_> {
     }
 }
 
-/// How often a version may fail to boot before it is held back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BootAttempts(pub u64);
-
-impl FlagValue<'_> for BootAttempts {
-    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
-        let number = duration::whole_number(text.to_bytes());
-        let allowed = number.filter(|number| (1..=100).contains(number));
-        self.0 = allowed.ok_or("it takes a number from 1 to 100")?;
-        Ok(())
-    }
-}
-
-impl Show for BootAttempts {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        self.0.show(buffer);
-    }
-}
-
-/// A duration, or `None` for `never`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DurationOrNever(pub Option<Duration>);
-
-impl DurationOrNever {
-    /// A number of seconds.
-    pub const fn seconds(seconds: u64) -> Self {
-        Self(Some(Duration::from_secs(seconds)))
-    }
-}
-
-impl FlagValue<'_> for DurationOrNever {
-    fn set(&mut self, text: &CStr) -> Result<(), Expected> {
-        let expected = "it takes a duration above zero, like 24h, or never";
-        self.0 = match text.to_bytes() {
-            b"never" => None,
-            text => {
-                let parsed = duration::parse(text).filter(|duration| !duration.is_zero());
-                Some(parsed.ok_or(expected)?)
-            }
-        };
-        Ok(())
-    }
-}
-
-impl Show for DurationOrNever {
-    fn show(&self, buffer: &mut VecView<u8>) {
-        match self.0 {
-            Some(duration) => HumanDuration(duration).show(buffer),
-            None => put!(buffer, "never"),
-        }
-    }
-}
-
 /// An address to listen on: `A.B.C.D:PORT`, or `:PORT` for all addresses of the
 /// machine, IPv4 and IPv6, or `off`.
 #[derive(Debug, Clone, Copy)]
@@ -392,7 +339,7 @@ impl Show for Listen<'_> {
     }
 }
 
-display!(Interval, TestInterval, Jitter, WindowFlag<'_>, BootAttempts, DurationOrNever, Listen<'_>);
+display!(Interval, TestInterval, Jitter, WindowFlag<'_>, Listen<'_>);
 
 #[cfg(test)]
 mod tests;

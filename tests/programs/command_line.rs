@@ -1,4 +1,4 @@
-//! The command lines of the four programs: the help and the version, how flags
+//! The command lines of the programs: the help and the version, how flags
 //! are given, and the messages about wrong command lines.
 
 use crate::common::{Directory, Node, Ran, program, redirected, run};
@@ -7,10 +7,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-const PROGRAMS: [&str; 4] = ["checker", "reboot", "updater", "install"];
+const PROGRAMS: [&str; 5] = ["checker", "reboot", "gate", "updater", "install"];
 
 /// The flags of each program as the help shows them, with their defaults.
-const FLAGS: [(&str, &[(&str, &str)]); 4] = [
+const FLAGS: [(&str, &[(&str, &str)]); 5] = [
     (
         "checker",
         &[
@@ -28,6 +28,22 @@ const FLAGS: [(&str, &[(&str, &str)]); 4] = [
             ("-confirm", "do not refresh"),
             ("-record PATH", "no record"),
             ("-boot-id PATH", "/proc/sys/kernel/random/boot_id"),
+        ],
+    ),
+    (
+        "gate",
+        &[
+            ("-record PATH", "/opt/bottlerocket/reboot/record"),
+            ("-boot-id PATH", "/proc/sys/kernel/random/boot_id"),
+            ("-os-release PATH", "/usr/lib/os-release"),
+            ("-state-dir DIR", "go by the record"),
+            ("-socket PATH", "/run/api.sock"),
+            ("-boot-attempts COUNT", "2"),
+            ("-max-wait DURATION", "never"),
+            ("-give-up DURATION", "5m"),
+            ("-log-format FORMAT", "logfmt"),
+            ("-release", "wait"),
+            ("-test-interval DURATION", "5s"),
         ],
     ),
     (
@@ -69,10 +85,15 @@ const FLAGS: [(&str, &[(&str, &str)]); 4] = [
     ),
 ];
 
+/// What two of the flags take.
+const DURATION_OR_NEVER: &str = "it takes a duration above zero, like 24h, or never";
+const COUNT: &str = "it takes a number from 1 to 100";
+
 /// The exit statuses in the help of each program.
-const STATUSES: [(&str, &[usize]); 4] = [
+const STATUSES: [(&str, &[usize]); 5] = [
     ("checker", &[0, 1, 2, 3]),
     ("reboot", &[0, 1, 2, 3]),
+    ("gate", &[0, 2, 3]),
     ("updater", &[0, 1, 2, 3]),
     ("install", &[0, 2, 3]),
 ];
@@ -165,7 +186,7 @@ fn help_and_version_in_every_form() {
 /// before the whole command line is checked.
 #[test]
 fn wrong_command_line_is_described_in_one_line() {
-    let socket_users = &PROGRAMS[..3];
+    let socket_users = &PROGRAMS[..4];
     let timed = &PROGRAMS[..2];
     let positive = "it takes a duration above zero, like 90s, 10m or 1h30m";
     let interval = "it takes a duration of at least 10s, like 10m or 1h30m";
@@ -241,6 +262,15 @@ fn wrong_command_line_is_described_in_one_line() {
         (&["updater"], &["-refresh-ready=no"], bad("no", "-refresh-ready", switch)),
         (&["updater"], &["-log-format=xml"], bad("xml", "-log-format", "it takes logfmt or json")),
         (&["updater"], &["-one-time", "-log-format"], "flag -log-format needs a value".into()),
+        (&["gate"], &["-max-wait=0s"], bad("0s", "-max-wait", DURATION_OR_NEVER)),
+        (&["gate"], &["-max-wait=1d"], bad("1d", "-max-wait", DURATION_OR_NEVER)),
+        (&["gate"], &["-boot-attempts=0"], bad("0", "-boot-attempts", COUNT)),
+        (&["gate"], &["-boot-attempts=two"], bad("two", "-boot-attempts", COUNT)),
+        (&["gate"], &["-test-interval=0s"], bad("0s", "-test-interval", positive)),
+        (&["gate"], &["-log-format=xml"], bad("xml", "-log-format", "it takes logfmt or json")),
+        (&["gate"], &["-release=now"], bad("now", "-release", switch)),
+        (&["gate"], &["-record"], "flag -record needs a value".into()),
+        (&["gate"], &["-os-release="], "flag -os-release needs a value".into()),
         (&["install"], &[], "missing argument DIR".into()),
         (&["install"], &["-from", "."], "missing argument DIR".into()),
         (&["install"], &["into", "and-more"], "unexpected argument \"and-more\"".into()),

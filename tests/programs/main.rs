@@ -5,7 +5,7 @@ mod common;
 
 // The checker: its exit status and its output.
 mod checker;
-// The flags of all four programs.
+// The flags of all programs.
 mod command_line;
 // Several clients that use the API of one node at the same time.
 mod concurrency;
@@ -15,6 +15,8 @@ mod configuration;
 mod demo;
 // Responses that no API server should send.
 mod hostile;
+// The gate.
+mod gate;
 // The install program.
 mod install;
 // The updater's metrics and health server.

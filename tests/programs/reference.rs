@@ -14,7 +14,7 @@ use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 
-const PROGRAMS: [&str; 4] = ["checker", "reboot", "updater", "install"];
+const PROGRAMS: [&str; 5] = ["checker", "reboot", "gate", "updater", "install"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -161,6 +161,18 @@ fn reference_has_the_exit_statuses_of_every_program() {
             .collect();
         assert_eq!(documented, helped, "{name}");
     }
+}
+
+#[test]
+fn reference_has_every_event_of_the_gate_with_its_level_and_its_fields() {
+    let real = crate::gate::EVENTS.map(|(event, level, _, fields)| {
+        (event.to_owned(), level.to_owned(), fields.split(' ').map(str::to_owned).collect())
+    });
+    let documented = table("Events of the gate").into_iter().map(|row| {
+        let [event, level, fields, _] = row.try_into().unwrap();
+        (event.trim_matches('`').to_owned(), level, words(&fields))
+    });
+    assert_eq!(sorted(documented.collect()), sorted(real.to_vec()));
 }
 
 #[test]

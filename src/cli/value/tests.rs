@@ -10,6 +10,11 @@ fn text(value: &impl Show) -> String {
     String::from_utf8(buffer.to_vec()).unwrap()
 }
 
+/// A C string with this text, for as long as the tests run.
+fn leak(text: &str) -> &'static CStr {
+    std::boxed::Box::leak(std::ffi::CString::new(text).unwrap().into_boxed_c_str())
+}
+
 #[test]
 fn path_is_any_text() {
     let mut path = c"/default";
@@ -62,5 +67,42 @@ fn other_texts_are_no_durations() {
         let error = "it takes a duration above zero, like 90s, 10m or 1h30m";
         assert_eq!(positive.set(word), Err(error), "{word:?}");
         assert_eq!(positive.set(c"0s"), Err(error));
+    }
+}
+
+#[test]
+fn duration_or_never() {
+    for (text, duration, shown) in [
+        ("24h", Some(Duration::from_secs(86_400)), "24h"),
+        ("1s", Some(Duration::from_secs(1)), "1s"),
+        ("90m", Some(Duration::from_secs(5_400)), "1h30m"),
+        ("1ms", Some(Duration::from_millis(1)), "1ms"),
+        ("never", None, "never"),
+    ] {
+        let mut setting = DurationOrNever(Some(Duration::MAX));
+        assert_eq!(setting.set(leak(text)), Ok(()), "{text}");
+        assert_eq!(setting, DurationOrNever(duration), "{text}");
+        assert_eq!(setting.to_string(), shown);
+        let mut again = DurationOrNever(None);
+        assert_eq!(again.set(leak(shown)), Ok(()));
+        assert_eq!(again, setting);
+    }
+    for text in ["", "0", "0s", "Never", "never ", " never", "nevermind", "-1h", "24", "1d", "off"]
+    {
+        let error = DurationOrNever(None).set(leak(text));
+        assert_eq!(error, Err("it takes a duration above zero, like 24h, or never"), "{text:?}");
+    }
+}
+
+#[test]
+fn boot_attempts_are_a_small_number() {
+    let mut attempts = BootAttempts(7);
+    for (value, number) in [(c"1", 1), (c"2", 2), (c"100", 100)] {
+        assert_eq!(attempts.set(value), Ok(()));
+        assert_eq!(attempts, BootAttempts(number));
+        assert_eq!(text(&attempts), value.to_str().unwrap());
+    }
+    for value in [c"0", c"-1", c"101", c"two", c"", c"1.5"] {
+        assert_eq!(BootAttempts(1).set(value), Err("it takes a number from 1 to 100"));
     }
 }

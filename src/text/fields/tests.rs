@@ -59,3 +59,21 @@ fn sum_is_that_of_the_lines_before_it() {
     let expected = "bottlerocket-updater 1\nsum 3849901367990969504\n".to_string();
     assert_eq!(file.to_vec(), expected.into_bytes());
 }
+
+#[test]
+fn body_is_what_the_sum_is_of() {
+    for text in ["", "a\n", "header 1\nfield\t\nfield\t\n"] {
+        let file = summed(text);
+        let expected = (!text.is_empty()).then_some(text);
+        assert_eq!(body(&file), expected, "{text:?}");
+        for at in 0..file.len() {
+            let mut damaged = file.clone();
+            damaged[at] ^= 1;
+            assert_eq!(body(&damaged), None, "{text:?} {at}");
+            assert_eq!(body(&file[..at]), None, "{text:?} {at}");
+        }
+    }
+    for file in [&b""[..], b"\n", b"\n\n", b"a\nsum x\n", b"a\nsum \n", b"\xff\n", b"sum 1\n"] {
+        assert_eq!(body(file), None);
+    }
+}

@@ -3,6 +3,7 @@
 extern crate std;
 use super::*;
 use crate::cli::flags::Source;
+use crate::text::duration::HumanDuration;
 use std::boxed::Box;
 use std::ffi::CString;
 use std::string::{String, ToString};
@@ -227,30 +228,6 @@ fn words_of_the_log_flags() {
     for word in ["", "xml", "INFO", "inf", "warn", "error "] {
         assert_eq!(format.set(leak(word)), Err("it takes logfmt or json"));
         assert_eq!(level.set(leak(word)), Err("it takes error, info or debug"));
-    }
-}
-
-#[test]
-fn duration_or_never() {
-    for (text, duration, shown) in [
-        ("24h", Some(Duration::from_secs(86_400)), "24h"),
-        ("1s", Some(Duration::from_secs(1)), "1s"),
-        ("90m", Some(Duration::from_secs(5_400)), "1h30m"),
-        ("1ms", Some(Duration::from_millis(1)), "1ms"),
-        ("never", None, "never"),
-    ] {
-        let mut setting = DurationOrNever(Some(Duration::MAX));
-        assert_eq!(setting.set(leak(text)), Ok(()), "{text}");
-        assert_eq!(setting, DurationOrNever(duration), "{text}");
-        assert_eq!(setting.to_string(), shown);
-        let mut again = DurationOrNever(None);
-        assert_eq!(again.set(leak(shown)), Ok(()));
-        assert_eq!(again, setting);
-    }
-    for text in ["", "0", "0s", "Never", "never ", " never", "nevermind", "-1h", "24", "1d", "off"]
-    {
-        let error = DurationOrNever(None).set(leak(text));
-        assert_eq!(error, Err("it takes a duration above zero, like 24h, or never"), "{text:?}");
     }
 }
 

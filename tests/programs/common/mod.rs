@@ -25,13 +25,14 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// The path of one of the four programs, by its name without `bottlerocket-`:
+/// The path of one of the programs, by its name without `bottlerocket-`:
 /// the one that cargo has built for the tests, or the one in the directory that
 /// the environment variable `TEST_PROGRAMS` names.
 pub fn program_path(name: &str) -> PathBuf {
     let built = Path::new(match name {
         "checker" => env!("CARGO_BIN_EXE_bottlerocket-checker"),
         "reboot" => env!("CARGO_BIN_EXE_bottlerocket-reboot"),
+        "gate" => env!("CARGO_BIN_EXE_bottlerocket-gate"),
         "updater" => env!("CARGO_BIN_EXE_bottlerocket-updater"),
         "install" => env!("CARGO_BIN_EXE_bottlerocket-install"),
         other => panic!("there is no program {other}"),
@@ -42,7 +43,7 @@ pub fn program_path(name: &str) -> PathBuf {
     }
 }
 
-/// A command that runs one of the four programs, by its name without
+/// A command that runs one of the programs, by its name without
 /// `bottlerocket-`.
 pub fn program(name: &str) -> Command {
     let mut command = Command::new(program_path(name));

@@ -160,11 +160,7 @@ impl Record {
     pub fn read(format: Format, line: &str) -> Self {
         assert!(line.len() < RECORD_MAX, "{} bytes: {line}", line.len());
         assert!(!line.chars().any(char::is_control), "{line:?}");
-        let read = match format {
-            Format::Logfmt => logfmt(line),
-            Format::Json => json(line),
-        };
-        let record = Self(read.unwrap_or_else(|| panic!("not {}: {line}", format.name())));
+        let record = Self(fields(format, line));
         record.check();
         record
     }
@@ -226,6 +222,16 @@ impl Record {
         let days = [now - Duration::from_secs(600), now].map(day);
         assert!(days.contains(&time[..10].to_string()), "{time} is not today, {days:?}");
     }
+}
+
+/// The fields of a line without its newline, in order.
+#[track_caller]
+pub fn fields(format: Format, line: &str) -> Vec<(String, String)> {
+    let read = match format {
+        Format::Logfmt => logfmt(line),
+        Format::Json => json(line),
+    };
+    read.unwrap_or_else(|| panic!("not {}: {line}", format.name()))
 }
 
 /// Parses `key=value` pairs with single spaces between. Values other than plain words are

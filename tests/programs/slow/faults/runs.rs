@@ -266,7 +266,7 @@ fn install_survives_each_failing_system_call() {
 fn programs_end_when_a_system_call_always_fails() {
     let checker = PathBuf::from(program("checker").get_program());
     let from = checker.parent().unwrap();
-    for name in ["checker", "reboot", "updater", "install"] {
+    for name in ["checker", "reboot", "gate", "updater", "install"] {
         let command = |node: &Node| {
             let mut command = match name {
                 "install" => program("install"),
@@ -274,6 +274,8 @@ fn programs_end_when_a_system_call_always_fails() {
             };
             match name {
                 "updater" => command.arg("-one-time"),
+                // Without a record it opens at once.
+                "gate" => command.arg("-record").arg(node.path().with_extension("record")),
                 // It repeats a request that had no effect until its timeout.
                 "reboot" => command.arg("-timeout=2s"),
                 "install" => {
