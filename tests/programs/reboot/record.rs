@@ -180,6 +180,26 @@ fn request_with_an_unknown_outcome_leaves_the_record() {
     assert_eq!(names(&host.path("reboot")), [""; 0]);
 }
 
+/// Kured is killed, and the program with it, before the API acts on the request.
+#[test]
+fn run_after_a_killed_one_has_its_own_record() {
+    let host = Host::after(&STEPS);
+    host.node.inject(Rule::from(Fault::silence()).on("POST", "/actions/reboot"));
+    let mut child = host.program().stdout(process::Stdio::null()).spawn().unwrap();
+    assert!(host.node.wait_until(SOON, |view| view.count("POST", "/actions/reboot") == 1));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = fs::read(host.record()).unwrap();
+    assert!(RebootRecord::read(&left).is_ok());
+    // Another version is Ready by now.
+    host.node.run(Command::Deactivate).unwrap();
+    host.node.change(|node, _| node.options.offer = vec!["1.26.2".into()]);
+    STEPS.iter().for_each(|command| host.node.run(*command).unwrap());
+    assert_eq!(host.reboot(), printed(0, ON_ITS_WAY));
+    let record = RebootRecord::read(&fs::read(host.record()).unwrap()).unwrap();
+    assert_eq!(record.image.version.as_str(), "1.26.2");
+}
+
 #[test]
 fn record_that_cannot_be_written_does_not_prevent_the_reboot() {
     let without = "; rebooting without a record\n";
