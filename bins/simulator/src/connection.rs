@@ -24,7 +24,10 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // The client must see the close now, although `connections` has a copy.
         let _ = self.stream.shutdown(Shutdown::Both);
-        self.shared.inner().connections.remove(&self.id);
+        let mut inner = self.shared.inner();
+        inner.connections.remove(&self.id);
+        inner.rebooting.remove(&self.id);
+        drop(inner);
         self.shared.changed.notify_all();
     }
 }
@@ -126,6 +129,7 @@ impl Connection {
             None => (request.close, Vec::new()),
         };
         let then = self.send(bytes, fault)?;
+        self.shared.inner().rebooting.remove(&self.id);
         Ok(match then {
             Then::Close => Next::Close,
             Then::Silence => Next::Silence,
@@ -205,6 +209,7 @@ impl Connection {
                     return None;
                 }
                 if let Some(answer) = guard.node.reboot_answer(shared.clock.now()) {
+                    guard.rebooting.insert(self.id);
                     guard.take_events(Some(self.id));
                     break answer;
                 }

@@ -9,7 +9,7 @@ use crate::listener::{Listener, make_room};
 use crate::node::{Lock, Node};
 use crate::options::Options;
 use crate::shared::{Clock, Inner, Request, Shared, View, at, write_boot_files};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Error, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
@@ -67,6 +67,7 @@ impl Simulator {
                 events: Vec::new(),
                 connections: HashMap::new(),
                 accepted: 0,
+                rebooting: HashSet::new(),
                 stopping: false,
                 saved: None,
                 failure: None,

@@ -10,7 +10,7 @@ use crate::disk::{Power, Saved, with_suffix};
 use crate::event::{Event, EventKind};
 use crate::fault::Rule;
 use crate::node::Node;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Error};
 use std::net::Shutdown;
@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) events: Vec<Event>,
     pub(crate) connections: HashMap<u64, UnixStream>,
     pub(crate) accepted: u64,
+    /// The connections of reboot requests, until they have been answered.
+    pub(crate) rebooting: HashSet<u64>,
     pub(crate) stopping: bool,
     /// What the state file contains.
     pub(crate) saved: Option<Saved>,
@@ -122,10 +124,12 @@ impl Inner {
         View { node: &self.node, requests: &self.requests }
     }
 
-    /// Closes all connections but `spared`.
+    /// Closes all connections but `spared`, and those of reboot requests: a reboot is
+    /// answered before it begins.
     pub(crate) fn hang_up(&self, spared: Option<u64>) {
         for (id, stream) in &self.connections {
-            if Some(*id) != spared {
+            let is_spared = Some(*id) == spared || self.rebooting.contains(id);
+            if self.stopping || !is_spared {
                 let _ = stream.shutdown(Shutdown::Both);
             }
         }

@@ -205,8 +205,15 @@ fn power_that_is_lost_leaves_what_a_disk_would_have() {
         ("prepared", &[], &UPDATE[..2], Some("prepare succeeded"), "1.26.0"),
         ("activating", &["--activate-time", forever], &UPDATE, None, "1.26.0"),
         ("activated", &[], &UPDATE, Some("activate succeeded"), "1.26.1"),
-        // The partition table has changed, and the status has not.
-        ("cut-off", &["--fail", "activate=cut-off"], &UPDATE, Some("server was killed"), "1.26.1"),
+        // The partition table has changed, and the status has not. The request is answered
+        // before the server is killed.
+        (
+            "cut-off",
+            &["--fail", "activate=cut-off", "--activate-time", "300ms"],
+            &UPDATE,
+            Some("server was killed"),
+            "1.26.1",
+        ),
         (
             "deactivated",
             &[],
@@ -357,7 +364,7 @@ fn command_of_on_reboot_runs_once_a_reboot() {
     machine.start(&["--on-reboot", "exit 7"]);
     machine.post("reboot");
     machine.wait_for("the command of --on-reboot failed: exit status: 7");
-    machine.wait_for(" booted 1.26.0");
+    wait_until_saved(&machine.path("disk"), "power on");
 }
 
 /// Replaces a symbolic link at once, as the kubelet does in the volume of a ConfigMap.
