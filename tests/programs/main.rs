@@ -13,6 +13,8 @@ mod concurrency;
 mod configuration;
 // The output of `cargo demo`.
 mod demo;
+// Several nodes with all programs, and a version that does not boot.
+mod fleet;
 // Responses that no API server should send.
 mod hostile;
 // The gate.
