@@ -130,7 +130,7 @@ fn run(options: &mut Options<'static>) -> End {
         metrics.note_answer(now, &answer);
         let mut emit = |event: Event| note(&mut metrics, now, socket, &event);
         emit(Event::ApiCall { call, answer: &answer, took: now.saturating_sub(begun) });
-        daemon.last_reboot.read(now, record_file.read(&mut emit));
+        record_file.read(now, &mut daemon.last_reboot, &mut emit);
         next = daemon.on_answer(clocks(now), call, &answer, &mut emit);
         state_file.save(&mut daemon.history, &mut emit);
     }

@@ -1,14 +1,15 @@
 //! The file with the record of the last reboot: reads it, and reports once if that fails.
 //!
 //! The reboot program and the gate write the file. The updater only reads it. A file that
-//! is damaged or cannot be read counts as missing, because it must not keep the updater
-//! from its work.
+//! is damaged counts as missing, because it must not keep the updater from its work. If the
+//! file cannot be read, what was read before still counts.
 
-use crate::record::{FILE_MAX, RebootRecord};
-use crate::sys::files::{self, Stamp};
+use crate::record::{Damaged, FILE_MAX, RebootRecord};
+use crate::sys::files;
 use crate::updater::event::Event;
 use crate::updater::last_reboot::LastReboot;
 use core::ffi::CStr;
+use core::time::Duration;
 
 /// The file with the record.
 pub struct RecordFile<'a> {
@@ -39,31 +40,31 @@ impl<'a> RecordFile<'a> {
         }
     }
 
-    /// The record, if there is one. `emit` gets an event if it cannot be read, unless the
-    /// last attempt failed too.
-    pub fn read(&mut self, emit: &mut dyn FnMut(Event)) -> Option<(RebootRecord, Stamp)> {
-        let path = self.path?;
+    /// Reads the record at `now`, and tells `last_reboot`. `emit` gets an event if that
+    /// fails, unless the last attempt failed too.
+    pub fn read(
+        &mut self,
+        now: Duration,
+        last_reboot: &mut LastReboot,
+        emit: &mut dyn FnMut(Event),
+    ) {
+        let Some(path) = self.path else { return };
         // One byte more than any record has.
         let mut buffer = [0; FILE_MAX + 1];
         let error = match files::load_stamped(path, &mut buffer) {
-            Ok(None) => {
-                self.failed = false;
-                return None;
+            Err(errno) => Some(Some(errno)),
+            Ok(file) => {
+                let record = file.map(|(text, stamp)| Ok((RebootRecord::read(text)?, stamp)));
+                let record: Result<_, Damaged> = record.transpose();
+                let error = record.is_err().then_some(None);
+                last_reboot.read(now, record.unwrap_or_default());
+                error
             }
-            Ok(Some((text, stamp))) => match RebootRecord::read(text) {
-                Ok(record) => {
-                    self.failed = false;
-                    return Some((record, stamp));
-                }
-                Err(_) => None,
-            },
-            Err(errno) => Some(errno),
         };
-        if !self.failed {
+        if let Some(error) = error.filter(|_| !self.failed) {
             emit(Event::RecordUnreadable { tried: "read the record", error });
         }
-        self.failed = true;
-        None
+        self.failed = error.is_some();
     }
 }
 

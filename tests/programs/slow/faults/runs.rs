@@ -8,6 +8,7 @@ use crate::common::cases::side_by_side;
 use crate::common::{Directory, Node, program, run_within};
 use bottlerocket_simulator::Command::{Activate, Prepare, Reboot, Refresh};
 use bottlerocket_simulator::{Ending, Fault, Rule, State};
+use bottlerocket_updater::api::status::Image;
 use bottlerocket_updater::record::RebootRecord;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -172,6 +173,38 @@ fn assert_finished(label: &str, node: &Node, directory: &Directory) {
     assert_eq!(again.status, Some(0), "{label}: {again:?}");
     assert_eq!(node.look(|view| view.node.state()), Some(State::Ready), "{label}");
     assert_once(label, node);
+}
+
+/// A cycle on a node that was asked to reboot. If the record cannot be read, the cycle goes
+/// on without it.
+#[test]
+#[ignore = "needs strace: scripts/test/test-faults"]
+fn cycle_with_a_record_survives_each_failing_system_call() {
+    let run = |injection: Option<&str>| {
+        let (node, directory) = (Node::after(&[Refresh, Prepare, Activate]), Directory::new());
+        let [boot_id, record] = ["boot-id", "record"].map(|name| directory.path().join(name));
+        let image = Image { version: "1.26.1", variant: "aws-k8s-1.30", arch: "x86_64" };
+        fs::write(&boot_id, "here\n").unwrap();
+        fs::write(&record, RebootRecord::new("here", "1.26.0", image).write()).unwrap();
+        let mut command = node.program("updater");
+        command.arg("-one-time").arg("-boot-id").arg(boot_id).arg("-record").arg(record);
+        let ran = traced(&command, injection, &directory);
+        (node.look(|view| view.count("POST", Refresh.path())), ran)
+    };
+    let (refreshes, (usual, calls)) = run(None);
+    assert_eq!((refreshes, usual.status), (0, Some(0)), "{usual:?}");
+    let table = Table::default();
+    side_by_side(cases(&calls), |(place, error)| {
+        let injection = format!("{}:error={error}:when={}", place.0, place.1);
+        let (refreshes, (ran, made)) = run(Some(&injection));
+        // Without the record, the cycle also refreshes.
+        assert!(refreshes <= 1, "{injection}: {ran:?}");
+        assert_orderly(&injection, &place, &ran, made.len(), calls.len());
+        let reports = ran.stderr.matches("event=record_unreadable").count();
+        assert!(reports <= 1, "{injection}: {ran:?}");
+        table.add(&place, error, &ran);
+    });
+    table.print("updater -one-time, with a record");
 }
 
 #[test]
