@@ -12,8 +12,9 @@ use crate::text::fields::{Fields, body};
 pub const FILE_MAX: usize = 4096;
 /// The kind of the file, at the beginning of its first line.
 const KIND: &str = "bottlerocket-updater ";
-/// The beginning of the line with the uptime, which is no version.
-const UPTIME: &str = "uptime\t";
+/// The beginnings of the lines that are about no version that was activated: the uptime,
+/// and the version that ran last.
+const OTHER_LINES: [&str; 2] = ["uptime\t", "ran\t"];
 
 /// The image that did not boot, by the contents of the updater's state file, if it is
 /// another one than that of the record. `None` as well if the file is damaged.
@@ -25,7 +26,8 @@ pub fn failed_image(file: &[u8], record: &RebootRecord) -> Option<OwnedImage> {
     let is_other = |image: &OwnedImage| *image != record.image;
     let mut knows_the_record = false;
     let mut failed = None;
-    for line in lines.lines().filter(|line| !line.starts_with(UPTIME)) {
+    let is_other_line = |line: &&str| OTHER_LINES.iter().any(|start| line.starts_with(start));
+    for line in lines.lines().filter(|line| !is_other_line(line)) {
         let mut fields = Fields::new(line);
         let (version, variant, arch) = (fields.text()?, fields.text()?, fields.text()?);
         let image = OwnedImage { version, variant, arch };

@@ -2,9 +2,10 @@
 
 extern crate std;
 use super::*;
-use crate::api::status::{Image, copy};
+use crate::api::status::{Image, State, Status, copy};
 use crate::text::fields::tests::summed;
 use crate::updater::history::History;
+use core::time::Duration;
 use std::format;
 use std::string::{String, ToString};
 
@@ -48,8 +49,22 @@ fn version_that_took_the_place_of_the_one_in_the_record_is_found() {
 fn state_is_read_as_the_updater_writes_it() {
     let running = Image { version: "1.26.0", variant: "v", arch: "a" };
     let mut history = History::new(copy("first"), None);
+    history.advance(Duration::from_secs(60));
+    let status = Status {
+        state: State::Staged,
+        chosen: None,
+        running: Some(running),
+        staged: None,
+        offered: None,
+        last_command: None,
+    };
+    history.observe(&status, &mut |finding| panic!("{finding:?}"));
     history.activating(Image { version: "1.26.2", ..running }, running);
-    let failed = failed_image(&history.write(), &record()).unwrap();
+    let file = history.write();
+    let text = core::str::from_utf8(&file).unwrap();
+    // The updater also writes lines about other things.
+    assert_eq!(text.lines().count(), 5, "{text}");
+    let failed = failed_image(&file, &record()).unwrap();
     assert_eq!(failed.image(), Image { version: "1.26.2", ..running });
 }
 
