@@ -37,7 +37,7 @@ const STOPPED: Duration = Duration::from_secs(11);
 
 /// The errors of each system call: those in its manual page, and those of security modules
 /// and unusual file systems.
-const ERRORS: [(&str, &str); 34] = [
+const ERRORS: [(&str, &str); 35] = [
     // It only fails for a clock that does not exist.
     ("clock_gettime", ""),
     ("rt_sigaction", "EINVAL"),
@@ -116,6 +116,7 @@ const ERRORS: [(&str, &str); 34] = [
          ENOENT ENOMEM ENOSPC ENOTDIR ENOTEMPTY EPERM EROFS EXDEV",
     ),
     ("fstat", "EBADF EFAULT EIO ENOMEM EOVERFLOW"),
+    ("rt_sigprocmask", "EFAULT EINVAL"),
     ("umask", ""),
     ("geteuid", ""),
 ];
