@@ -43,6 +43,8 @@ UPDATER_FLAGS = [
     "-socket=/run/api.sock",
     "-metrics-address=:8080",
     "-state-dir=/var/lib/bottlerocket-updater",
+    "-record=/opt/bottlerocket/reboot/record",
+    "-boot-attempts=2",
 ]
 # Like an emptyDir: any user can write to it.
 STATE_OPTIONS = ["--tmpfs=/var/lib/bottlerocket-updater:mode=0777"]

@@ -12,6 +12,9 @@ from conftest import (
 )
 
 DEPLOY = ROOT / "deploy"
+REBOOT_COMMAND = (
+    "/opt/bottlerocket/bottlerocket-reboot -confirm -record /opt/bottlerocket/reboot/record"
+)
 
 
 def pod_of(name):
@@ -46,16 +49,16 @@ def test_updater_options_match_its_daemonset():
     assert options_of(container) == UPDATER_OPTIONS
     assert container["command"] == [UPDATER]
     assert container["args"] == UPDATER_FLAGS
-    [socket, state] = container["volumeMounts"]
+    [socket, state, _] = container["volumeMounts"]
     assert (socket["mountPath"], socket["readOnly"]) == ("/run/api.sock", True)
     assert f"--tmpfs={state['mountPath']}:mode=0777" in STATE_OPTIONS
 
 
 def test_install_options_match_kureds_daemonset():
-    [container] = pod_of("kured")["initContainers"]
+    [container, _] = pod_of("kured")["initContainers"]
     assert options_of(container) == INSTALL_OPTIONS
     assert container["command"] == [INSTALL]
-    assert container["args"] == ["/host/opt/bottlerocket"]
+    assert container["args"] == ["-gate-socket=/run/api.sock", "/host/opt/bottlerocket"]
     [mounted] = container["volumeMounts"]
     assert mounted["mountPath"] in ("/host/opt", "/host/opt/bottlerocket")
 
@@ -68,5 +71,5 @@ def test_kured_options_match_its_daemonset():
     commands = {argument for argument in container["args"] if "-command=" in argument}
     assert commands == {
         "--reboot-sentinel-command=/opt/bottlerocket/bottlerocket-checker",
-        "--reboot-command=/opt/bottlerocket/bottlerocket-reboot",
+        f"--reboot-command={REBOOT_COMMAND}",
     }

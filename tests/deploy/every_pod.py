@@ -4,6 +4,8 @@ import re
 
 from properties import (
     DELETED,
+    GATE_NAME,
+    GATE_SECURITY,
     INSTALL_CONTAINER,
     INSTALL_SECURITY,
     KURED_CONTAINER,
@@ -148,6 +150,7 @@ def only_containers_that_change_the_host_run_as_root(rendered):
     root = {
         KURED_NAME,
         "DaemonSet kured: install",
+        GATE_NAME,
         "DaemonSet bottlerocket-uninstall: remove",
         "DaemonSet bottlerocket-updater: state",
         SIMULATOR_NAME,
@@ -312,8 +315,8 @@ def rollouts_replace_a_tenth_of_the_pods_at_once(rendered):
             continue
         if item["spec"].get("updateStrategy") != expected:
             yield f"{name}: updateStrategy"
-        # Long enough to see a crash, and short enough after a reboot of all nodes.
-        if not 15 <= item["spec"].get("minReadySeconds", 0) <= 60:
+        # Long enough to see a crash. A pod is replaced at once until it is available.
+        if not 10 <= item["spec"].get("minReadySeconds", 0) <= 30:
             yield f"{name}: minReadySeconds"
 
 
@@ -347,11 +350,17 @@ def only_kured_has_a_service_account_token(rendered):
             (*INSTALL_SECURITY, "seLinuxOptions"),
             {"type": "control_t"},
         ),
+        ((*GATE_SECURITY, "seLinuxOptions"), DELETED),
+        ((*GATE_SECURITY, "seLinuxOptions", "type"), "super_t"),
+        ((*UPDATER_SECURITY, "seLinuxOptions"), DELETED),
+        ((*UPDATER_SECURITY, "seLinuxOptions", "type"), "super_t"),
     ]
 )
-def only_the_updater_sets_an_selinux_type(rendered):
+def only_containers_that_use_the_socket_set_an_selinux_type(rendered):
+    control = {"user": "system_u", "role": "system_r", "type": "control_t", "level": "s0"}
     for name, _, container in rendered.containers():
-        if name != UPDATER_NAME and "seLinuxOptions" in security_of(container):
+        expected = control if name in (UPDATER_NAME, GATE_NAME) else None
+        if security_of(container).get("seLinuxOptions") != expected:
             yield f"{name}: seLinuxOptions"
 
 

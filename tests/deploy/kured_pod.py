@@ -2,14 +2,23 @@
 
 from properties import (
     DELETED,
+    GATE_CONTAINER,
+    GATE_SECURITY,
     INSTALL_CONTAINER,
     KURED_CONTAINER,
     KURED_POD,
+    STATE_DIRECTORY,
     flags_in,
     must_hold,
     path_on_host,
+    security_of,
 )
-from rendering import PERSISTENT_VOLUME
+from rendering import PERSISTENT_VOLUME, SIMULATED, flags_of
+
+RECORD_DIRECTORY = "/opt/bottlerocket/reboot"
+REBOOT_COMMAND = f"/opt/bottlerocket/bottlerocket-reboot -confirm -record {RECORD_DIRECTORY}/record"
+SOCKET = "/run/api.sock"
+SOCKET_LINK = f"{RECORD_DIRECTORY}/api.sock"
 
 # The flags of Kured 1.23 that are useful here.
 KNOWN_FLAGS = {
@@ -43,6 +52,17 @@ KNOWN_FLAGS = {
 }
 
 
+# The simulated fleet has a boot id and a version of each node in these files.
+SIMULATED_BOOT_ID = "/run/bottlerocket-simulator/boot-id"
+SIMULATED_OS_RELEASE = "/run/bottlerocket-simulator/os-release"
+
+
+def reboot_command(rendered):
+    if rendered.directory == SIMULATED:
+        return f"{REBOOT_COMMAND} -boot-id {SIMULATED_BOOT_ID}"
+    return REBOOT_COMMAND
+
+
 def kured_pods(rendered):
     """Returns Kured's pod spec in a list, or an empty list if it is not here."""
     pod = rendered.pod_of("kured")
@@ -61,7 +81,7 @@ def kured_runs_the_checker_and_the_reboot_program(rendered):
         flags = flags_in(pod["containers"][0])
         for flag, value in (
             ("reboot-sentinel-command", "/opt/bottlerocket/bottlerocket-checker"),
-            ("reboot-command", "/opt/bottlerocket/bottlerocket-reboot"),
+            ("reboot-command", reboot_command(rendered)),
             ("concurrency", "1"),
             ("metrics-port", "8080"),
         ):
@@ -137,7 +157,8 @@ def kured_container_runs_stock_kured(rendered):
 
 @must_hold(
     [
-        ((*INSTALL_CONTAINER, "args", 0), "/host/opt"),
+        ((*INSTALL_CONTAINER, "args", 1), "/host/opt"),
+        ((*INSTALL_CONTAINER, "args", 0), "-gate-socket=/run/other.sock"),
         ((*INSTALL_CONTAINER, "volumeMounts", 0, "mountPath"), "/host/opt"),
         ((*INSTALL_CONTAINER, "volumeMounts", 0, "mountPath"), "/host", PERSISTENT_VOLUME),
         ((*INSTALL_CONTAINER, "command", 0), "/bin/sh"),
@@ -146,15 +167,18 @@ def kured_container_runs_stock_kured(rendered):
 )
 def init_container_installs_the_programs_where_kured_runs_them(rendered):
     for pod in kured_pods(rendered):
-        if [c["name"] for c in pod.get("initContainers", [])] != ["install"]:
-            yield "not exactly one init container"
+        # The gate must be the last one: it keeps Kured from starting.
+        if [c["name"] for c in pod.get("initContainers", [])] != ["install", "gate"]:
+            yield "other init containers"
             continue
-        (install,) = pod["initContainers"]
+        install = pod["initContainers"][0]
+        if dict(flags_in(install)).get("gate-socket") != SOCKET:
+            yield "the link for the gate leads elsewhere"
         if install["command"] != ["/usr/local/bin/bottlerocket-install"]:
             yield "runs another command"
         flags = dict(flags_in(pod["containers"][0]))
         for flag in ("reboot-sentinel-command", "reboot-command"):
-            directory = flags[flag].rpartition("/")[0]
+            directory = flags[flag].split()[0].rpartition("/")[0]
             if path_on_host(pod, install, install["args"][-1]) != directory:
                 yield f"the program of --{flag} is not installed"
 
@@ -162,6 +186,11 @@ def init_container_installs_the_programs_where_kured_runs_them(rendered):
 @must_hold(
     [
         ((*KURED_POD, "volumes", 0, "hostPath", "path"), "/"),
+        ((*KURED_POD, "volumes", 1, "hostPath", "path"), "/opt/bottlerocket"),
+        ((*KURED_POD, "volumes", 2, "hostPath", "path"), "/var/lib"),
+        ((*KURED_POD, "volumes", 3, "hostPath", "type"), "FileOrCreate"),
+        ((*KURED_POD, "volumes", 4, "hostPath", "path"), SOCKET),
+        ((*KURED_POD, "volumes", 4, "hostPath", "type"), "Socket"),
         (
             (*KURED_POD, "volumes", 0),
             {"name": "host-programs", "hostPath": {"path": "/opt"}},
@@ -169,13 +198,79 @@ def init_container_installs_the_programs_where_kured_runs_them(rendered):
         ),
     ]
 )
-def init_container_mounts_the_program_directory_only(rendered):
+def kured_pod_mounts_only_what_its_init_containers_need(rendered):
+    """The reasons for the volume of the socket are in the manifest: there must be no type,
+    and the path must be that of the link."""
     expected = {"hostPath": {"path": "/opt/bottlerocket", "type": "DirectoryOrCreate"}}
     if "PersistentVolume bottlerocket-bin" in rendered.objects:
         expected = {"persistentVolumeClaim": {"claimName": "bottlerocket-bin"}}
+    os_release, more = "/usr/lib/os-release", []
+    if rendered.directory == SIMULATED:
+        os_release = SIMULATED_OS_RELEASE
+        more = [{"name": "boot-id", "hostPath": {"path": SIMULATED_BOOT_ID, "type": "File"}}]
     for pod in kured_pods(rendered):
-        if pod.get("volumes") != [{"name": "host-programs", **expected}]:
+        if pod.get("volumes") != [
+            {"name": "host-programs", **expected},
+            {
+                "name": "reboot-record",
+                "hostPath": {"path": RECORD_DIRECTORY, "type": "DirectoryOrCreate"},
+            },
+            {
+                "name": "updater-state",
+                "hostPath": {"path": STATE_DIRECTORY, "type": "DirectoryOrCreate"},
+            },
+            {"name": "os-release", "hostPath": {"path": os_release, "type": "File"}},
+            {"name": "api-socket", "hostPath": {"path": SOCKET_LINK}},
+            *more,
+        ]:
             yield "volumes"
+
+
+@must_hold(
+    [
+        ((*GATE_CONTAINER, "command", 0), "/bin/true"),
+        ((*GATE_CONTAINER, "args", 0), "-state-dir=/tmp"),
+        ((*GATE_CONTAINER, "args"), ["-state-dir=/var/lib/bottlerocket-updater", "-max-wat=1h"]),
+        ((*GATE_SECURITY, "runAsUser"), 65532),
+        ((*GATE_SECURITY, "runAsGroup"), 0),
+        ((*GATE_CONTAINER, "volumeMounts", 0, "mountPath"), "/host/opt/bottlerocket/reboot"),
+        ((*GATE_CONTAINER, "volumeMounts", 0, "readOnly"), True),
+        ((*GATE_CONTAINER, "volumeMounts", 1, "readOnly"), DELETED),
+        ((*GATE_CONTAINER, "volumeMounts", 2), DELETED),
+        ((*GATE_CONTAINER, "volumeMounts", 3, "mountPath"), "/run/bottlerocket.sock"),
+    ]
+)
+def gate_has_the_paths_that_are_its_defaults(rendered):
+    """So that `bottlerocket-gate -release` needs no flags in its container."""
+    known = flags_of("gate")
+    more = []
+    if rendered.directory == SIMULATED:
+        more = [{"name": "boot-id", "mountPath": SIMULATED_BOOT_ID, "readOnly": True}]
+    for pod in kured_pods(rendered):
+        for gate in pod.get("initContainers", []):
+            if gate["name"] != "gate":
+                continue
+            if gate["command"] != ["/usr/local/bin/bottlerocket-gate"]:
+                yield "runs another command"
+            flags = flags_in(gate)
+            if [value for flag, value in flags if flag == "state-dir"] != [STATE_DIRECTORY]:
+                yield "-state-dir"
+            if {"record", "socket", "os-release"} & {flag for flag, _ in flags}:
+                yield "has a path that is not the default"
+            for flag, value in flags:
+                if flag not in known:
+                    yield f"unknown flag: {flag or value}"
+            security = security_of(gate)
+            if (security.get("runAsUser"), security.get("runAsGroup")) != (0, 274):
+                yield "runs as another user"
+            if gate["volumeMounts"] != [
+                {"name": "reboot-record", "mountPath": RECORD_DIRECTORY},
+                {"name": "updater-state", "mountPath": STATE_DIRECTORY, "readOnly": True},
+                {"name": "os-release", "mountPath": "/usr/lib/os-release", "readOnly": True},
+                {"name": "api-socket", "mountPath": SOCKET, "readOnly": True},
+                *more,
+            ]:
+                yield "volumeMounts"
 
 
 @must_hold(

@@ -21,12 +21,15 @@ INSTALL_CONTAINER = (*KURED_POD, "initContainers", 0)
 INSTALL_SECURITY = (*INSTALL_CONTAINER, "securityContext")
 SIMULATOR_POD = ("DaemonSet bottlerocket-simulator", "spec", "template", "spec")
 SIMULATOR_CONTAINER = (*SIMULATOR_POD, "containers", 0)
+GATE_CONTAINER = (*KURED_POD, "initContainers", 1)
+GATE_SECURITY = (*GATE_CONTAINER, "securityContext")
 UNINSTALL_POD = ("DaemonSet bottlerocket-uninstall", "spec", "template", "spec")
 
 # The names of the containers, as Rendered.containers() yields them.
 UPDATER_NAME = "DaemonSet bottlerocket-updater: bottlerocket-updater"
 KURED_NAME = "DaemonSet kured: kured"
 REMOVE_SIMULATOR_NAME = "DaemonSet bottlerocket-uninstall: remove-simulator"
+GATE_NAME = "DaemonSet kured: gate"
 SIMULATOR_NAME = "DaemonSet bottlerocket-simulator: simulator"
 
 STATE_DIRECTORY = "/var/lib/bottlerocket-updater"

@@ -157,7 +157,13 @@ def helm_values():
 
 def flags_of(program):
     """Returns the flags of a program: its own table, and those of every program."""
-    files = ["checker.rs", "reboot/options.rs", "install.rs", "updater/config.rs"]
+    files = [
+        "checker.rs",
+        "reboot/options.rs",
+        "install.rs",
+        "gate/options.rs",
+        "updater/config.rs",
+    ]
     sources = [(ROOT / "src" / file).read_text() for file in files]
     (source,) = (text for text in sources if f'usage: "bottlerocket-{program} [' in text)
     table = re.search(r"flags! \{(.*?)\n\}", source, re.DOTALL)[1]

@@ -1,9 +1,12 @@
 """Properties of the simulated fleet: what it may touch on a node, and the files by
 which the programs find the simulated node."""
 
+from kured_pod import REBOOT_COMMAND
 from properties import (
     DELETED,
+    GATE_CONTAINER,
     KURED_CONTAINER,
+    KURED_POD,
     SIMULATOR_CONTAINER,
     SIMULATOR_POD,
     UNINSTALL_POD,
@@ -62,10 +65,12 @@ def simulator_touches_its_own_files_only(rendered):
 
 @must_hold(
     [
-        ((*UPDATER_CONTAINER, "args", 6), "-boot-id=/proc/sys/kernel/random/boot_id", SIMULATED),
-        ((*UPDATER_POD, "volumes", 2, "hostPath", "type"), "FileOrCreate", SIMULATED),
+        ((*UPDATER_CONTAINER, "args", 8), "-boot-id=/proc/sys/kernel/random/boot_id", SIMULATED),
+        ((*UPDATER_POD, "volumes", 3, "hostPath", "type"), "FileOrCreate", SIMULATED),
         ((*KURED_CONTAINER, "args", 5), "--period=5m", SIMULATED),
-        ((*KURED_CONTAINER, "args", 3), "--reboot-command=/bin/true", SIMULATED),
+        ((*KURED_CONTAINER, "args", 3), f"--reboot-command={REBOOT_COMMAND}", SIMULATED),
+        ((*GATE_CONTAINER, "args", 1), "-boot-id=/proc/sys/kernel/random/boot_id", SIMULATED),
+        ((*KURED_POD, "volumes", 3, "hostPath", "path"), "/usr/lib/os-release", SIMULATED),
     ]
 )
 def simulated_fleet_is_quick_and_has_its_own_boot_ids(rendered):
@@ -85,8 +90,14 @@ def simulated_fleet_is_quick_and_has_its_own_boot_ids(rendered):
     flags = dict(flags_in(rendered.pod_of("kured")["containers"][0]))
     if flags.get("period") != "10s":
         yield "the period of Kured is not 10s"
-    if flags["reboot-command"] != "/opt/bottlerocket/bottlerocket-reboot":
+    if flags["reboot-command"] != f"{REBOOT_COMMAND} -boot-id {BOOT_ID}":
         yield "the reboot command"
+    pod = rendered.pod_of("kured")
+    gate = pod["initContainers"][-1]
+    if path_on_host(pod, gate, dict(flags_in(gate)).get("boot-id", "")) != BOOT_ID:
+        yield "the gate reads another boot id"
+    if path_on_host(pod, gate, "/usr/lib/os-release") != FILES["os-release"]:
+        yield "the gate reads the version of the real node"
 
 
 @must_hold(

@@ -110,7 +110,7 @@ def test_image_is_named_in_one_place():
 
 
 def test_commands_are_programs_of_this_project():
-    for program in ("updater", "install", "checker", "reboot"):
+    for program in ("updater", "install", "checker", "reboot", "gate"):
         assert {"help", "version"} <= flags_of(program)
     for directory in DIRECTORIES:
         for name, _, container in render(directory).containers():

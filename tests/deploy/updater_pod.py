@@ -13,6 +13,7 @@ from properties import (
 from rendering import MONITORING, SIMULATED, STATE_IN_POD, WINDOWS, flags_of
 
 SOCKET = "/run/api.sock"
+RECORD_DIRECTORY = "/opt/bottlerocket/reboot"
 # The group that owns the socket on a node.
 SOCKET_GROUP = 274
 PORT = 8080
@@ -81,10 +82,13 @@ def updater_has_the_selinux_type_for_the_socket(rendered):
         ((*UPDATER_POD, "volumes", 1, "emptyDir", "sizeLimit"), DELETED, STATE_IN_POD),
         ((*UPDATER_CONTAINER, "volumeMounts", 0, "readOnly"), DELETED),
         ((*UPDATER_CONTAINER, "volumeMounts", 1), DELETED),
+        ((*UPDATER_CONTAINER, "volumeMounts", 2, "readOnly"), DELETED),
+        ((*UPDATER_CONTAINER, "args", 3), "-record=/opt/record"),
+        ((*UPDATER_CONTAINER, "args", 4), "-boot-attempts=1"),
         ((*UPDATER_CONTAINER, "args", 0), "-socket=/var/run/api.sock"),
     ]
 )
-def updater_mounts_only_the_socket_and_its_state(rendered):
+def updater_mounts_only_the_socket_its_state_and_the_record(rendered):
     # On disk: the state has to survive a reboot.
     state = {"hostPath": {"path": STATE_DIRECTORY, "type": "DirectoryOrCreate"}}
     if rendered.directory == STATE_IN_POD:
@@ -98,15 +102,25 @@ def updater_mounts_only_the_socket_and_its_state(rendered):
         if volumes != [
             {"name": "api-socket", "hostPath": {"path": SOCKET, "type": "Socket"}},
             {"name": "state", **state},
+            {
+                "name": "reboot-record",
+                "hostPath": {"path": RECORD_DIRECTORY, "type": "DirectoryOrCreate"},
+            },
         ]:
             yield "volumes"
         if mounts != [
             {"name": "api-socket", "mountPath": SOCKET, "readOnly": True},
             {"name": "state", "mountPath": STATE_DIRECTORY},
+            {"name": "reboot-record", "mountPath": RECORD_DIRECTORY, "readOnly": True},
         ]:
             yield "volumeMounts"
         if ("socket", SOCKET) not in flags_in(container):
             yield "-socket is not the mounted path"
+        if ("record", f"{RECORD_DIRECTORY}/record") not in flags_in(container):
+            yield "-record is not in the mounted directory"
+        # The gate requests the second reboot, so the updater must prepare the version again.
+        if ("boot-attempts", "2") not in flags_in(container):
+            yield "-boot-attempts"
 
 
 @must_hold(
