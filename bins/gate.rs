@@ -19,7 +19,7 @@ use bottlerocket_updater::cli::exit::{FAILURE, SUCCESS};
 use bottlerocket_updater::cli::flags;
 use bottlerocket_updater::gate::event::Event;
 use bottlerocket_updater::gate::options::{HELP, Options};
-use bottlerocket_updater::gate::os_release::{self, OsRelease};
+use bottlerocket_updater::gate::os_release;
 use bottlerocket_updater::gate::state;
 use bottlerocket_updater::gate::wait::{CALL_TIMEOUT, Gate, Host, Step};
 use bottlerocket_updater::reboot::{self, CallTime, Reboot};
@@ -90,7 +90,7 @@ fn wait(options: &Options<'static>) -> u8 {
         let answer;
         if step == Step::ReadStatus {
             let mut deadline = Deadline::after(clock::now, CALL_TIMEOUT);
-            answer = client::call(options.socket, Call::Status, &mut deadline, &mut exchange);
+            answer = client::call_once(options.socket, Call::Status, &mut deadline, &mut exchange);
             now = clock::now();
             step = gate.on_answer(now, &host, &answer, &mut |event| log(&event));
         }
@@ -221,7 +221,7 @@ fn release(options: &Options<'static>) -> u8 {
     let mut exchange = Exchange::new(Call::Status);
     let mut deadline = Deadline::after(clock::now, RELEASE_TIMEOUT);
     let look = "; check whether this version is still chosen: apiclient get updates/status";
-    match client::call(options.socket, Call::Status, &mut deadline, &mut exchange) {
+    match client::call_once(options.socket, Call::Status, &mut deadline, &mut exchange) {
         Ok(Answer::Status(status)) if status.chosen == Some(record.image.image()) => {
             let advice = "; lock the version of the node first (updates.version-lock)";
             complain(&[
@@ -260,8 +260,8 @@ fn read_version(options: &Options) -> Option<Text> {
     let path = options.os_release;
     let error = match files::load(path, &mut buffer) {
         Ok(None) => Some(Errno::NOENT),
-        Ok(Some(file)) => match OsRelease::read(file) {
-            Some(found) if file.len() <= os_release::FILE_MAX => return Some(found.version),
+        Ok(Some(file)) => match os_release::version(file) {
+            Some(version) if file.len() <= os_release::FILE_MAX => return Some(version),
             _ => None,
         },
         Err(errno) => Some(errno),

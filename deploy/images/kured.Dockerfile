@@ -8,9 +8,10 @@ FROM ${PROGRAMS} AS programs
 
 FROM ${KURED}
 # Kured runs the checker and the reboot program on the host. bottlerocket-install
-# copies them there.
+# copies them there. The gate is the last init container.
 COPY --from=programs \
     /usr/local/bin/bottlerocket-checker \
     /usr/local/bin/bottlerocket-reboot \
+    /usr/local/bin/bottlerocket-gate \
     /usr/local/bin/bottlerocket-install \
     /usr/local/bin/

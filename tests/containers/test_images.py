@@ -11,7 +11,12 @@ import pytest
 from conftest import ROOT, run
 
 ARCHITECTURES = ["amd64", "arm64"]
-PROGRAMS = ["bottlerocket-checker", "bottlerocket-install", "bottlerocket-reboot"]
+PROGRAMS = [
+    "bottlerocket-checker",
+    "bottlerocket-gate",
+    "bottlerocket-install",
+    "bottlerocket-reboot",
+]
 
 
 class Image:
