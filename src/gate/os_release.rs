@@ -12,7 +12,7 @@ pub const FILE_MAX: usize = 4096;
 /// The version in the contents of the file, such as `1.26.1`. `None` if they have none.
 pub fn version(file: &[u8]) -> Option<Text> {
     let lines = file.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let value = lines.filter_map(|line| line.strip_prefix(b"VERSION_ID=")).last()?;
+    let value = lines.filter_map(|line| line.strip_prefix(b"VERSION_ID=")).next_back()?;
     let unquoted = |quote: &[u8]| value.strip_prefix(quote)?.strip_suffix(quote);
     let value = unquoted(b"\"").or_else(|| unquoted(b"'")).unwrap_or(value);
     // A version has only letters, digits and some signs.

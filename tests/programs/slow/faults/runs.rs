@@ -296,6 +296,46 @@ fn install_survives_each_failing_system_call() {
 
 #[test]
 #[ignore = "needs strace: scripts/test/test-faults"]
+fn gate_that_holds_survives_each_failing_system_call() {
+    // It is in another boot than that of the record, and runs the old version.
+    let command = |node: &Node, directory: &Directory| {
+        let path = |name| directory.path().join(name);
+        let image = Image { version: "1.26.1", variant: "aws-k8s-1.30", arch: "x86_64" };
+        let record = RebootRecord::new("first", "1.26.0", image).write();
+        fs::write(path("record"), record).unwrap();
+        fs::write(path("boot_id"), "second\n").unwrap();
+        fs::write(path("os-release"), "VERSION_ID=1.26.0\n").unwrap();
+        let mut command = node.program("gate");
+        for (flag, name) in
+            [("-record", "record"), ("-boot-id", "boot_id"), ("-os-release", "os-release")]
+        {
+            command.arg(flag).arg(path(name));
+        }
+        command.args(["-max-wait=1s", "-test-interval=500ms", "-give-up=1ms"]);
+        command
+    };
+    let (node, directory) = (Node::after(&[]), Directory::new());
+    let (usual, calls) = traced(&command(&node, &directory), None, &Directory::new());
+    assert!(usual.status == Some(0) && usual.stderr.contains("reason=max_wait"), "{usual:?}");
+    let table = Table::default();
+    side_by_side(cases(&calls), |(place, error)| {
+        let label = format!("{error} from {} {}", place.0, place.1);
+        let injection = format!("{}:error={error}:when={}", place.0, place.1);
+        let (node, directory) = (Node::after(&[]), Directory::new());
+        let gate = command(&node, &directory);
+        let (ran, made) = traced(&gate, Some(&injection), &Directory::new());
+        assert_orderly(&label, &place, &ran, made.len(), calls.len());
+        // It opens only at its time, or if it cannot read what it compares.
+        let reasons = ["max_wait", "no_record", "released", "unknown_boot", "unknown_version"];
+        let is_told = reasons.iter().any(|why| ran.stderr.contains(&format!("reason={why}")));
+        assert!(ran.status != Some(0) || is_told || place.0 == "write", "{label}: {ran:?}");
+        table.add(&place, error, &ran);
+    });
+    table.print("a gate that holds, each call fails");
+}
+
+#[test]
+#[ignore = "needs strace: scripts/test/test-faults"]
 fn programs_end_when_a_system_call_always_fails() {
     let checker = PathBuf::from(program("checker").get_program());
     let from = checker.parent().unwrap();
