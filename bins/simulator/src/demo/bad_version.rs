@@ -8,6 +8,7 @@ use super::{BOLD, CHECKER, CYAN, DIM, Demo, GATE, GREEN, REBOOT, RED, UPDATER};
 use crate::kured::{Cluster, Program, Turn};
 use crate::options::Options;
 use crate::server::Simulator;
+use rustix::process::Signal;
 use std::fs;
 use std::io::{self, Error, Write};
 use std::path::PathBuf;
@@ -211,7 +212,9 @@ impl Fleet<'_> {
     }
 
     fn start(&self, node: usize, program: &str, groups: &[&[&str]]) -> io::Result<RunningProgram> {
-        let mut command = Command::new(self.demo.find(program)?);
+        // The program starts in another directory.
+        let path = std::path::absolute(self.demo.find(program)?)?;
+        let mut command = Command::new(path);
         command.current_dir(&self.nodes[node].directory).args(groups.concat());
         RunningProgram::start(&mut command)
     }
@@ -261,8 +264,19 @@ impl Fleet<'_> {
         let state = directory.to_string_lossy().into_owned();
         let files: [&[&str]; 4] = [&SOCKET, &BOOT_ID, &RECORD, &["-state-dir", &state]];
         let arguments = ["-boot-attempts=2", "-one-time"];
+        // The gate looks every few seconds. Here it looks when the updater is done, so that
+        // each demo is the same.
+        self.signal_gate(node, Signal::STOP)?;
         let status = self.run(node, UPDATER, &arguments, &files, shown)?;
+        self.signal_gate(node, Signal::CONT)?;
         self.expect(status, expected, shown)
+    }
+
+    fn signal_gate(&self, node: usize, signal: Signal) -> io::Result<()> {
+        match &self.nodes[node].gate {
+            Some(gate) => gate.signal(signal),
+            None => Ok(()),
+        }
     }
 
     /// A period of a node's Kured.
@@ -432,8 +446,6 @@ fn options(directory: &std::path::Path) -> Options {
         activate_time: short,
         deactivate_time: short,
         reboot_time: short,
-        // Time for the updater to see what it has done, before the gate reboots the node.
-        shutdown_time: Duration::from_millis(300),
         boot_id_file: Some(directory.join("boot-id")),
         os_release_file: Some(directory.join("os-release")),
         ..Options::default()

@@ -1,5 +1,6 @@
 //! Programs that the demo starts, their output, and the directory of their files.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, DirBuilder};
 use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read};
 use std::os::unix::fs::DirBuilderExt;
@@ -39,6 +40,14 @@ impl RunningProgram {
         // The deadline also applies to a program that never stops printing.
         let line = self.lines.recv_timeout(left).ok().filter(|_| !left.is_zero())?;
         Some(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// Sends a signal to the program, which has not been waited for.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else {
+            return Ok(());
+        };
+        kill_process(pid, signal).map_err(|errno| Error::from_raw_os_error(errno.raw_os_error()))
     }
 
     /// Waits until the program ends. Returns `None` if it does not end in time.
