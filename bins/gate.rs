@@ -66,9 +66,9 @@ fn wait(options: &Options<'static>) -> u8 {
     let boot = read_boot_id(options);
     let running = read_version(options);
     let mut exchange = Exchange::new(Call::Status);
-    // Ends: when Kured may start, or when the socket is unreachable for too long. A node
-    // that does not boot a version waits until an operator decides. Each turn but one
-    // that writes a record waits, and each call has a deadline.
+    // Ends: when Kured may start, or when the socket is unreachable for too long, which
+    // may be never: a node that does not boot a version waits until an operator decides.
+    // Each turn waits, and each call has a deadline.
     loop {
         let (record, unreadable) = match read_record(options) {
             Ok(record) => (record, false),
@@ -94,7 +94,7 @@ fn wait(options: &Options<'static>) -> u8 {
             now = clock::now();
             step = gate.on_answer(now, &host, &answer, &mut |event| log(&event));
         }
-        match (step, &record, &boot) {
+        let pause = match (step, &record, &boot) {
             (Step::Open(opening), ..) => {
                 if opening.removes_record() || unreadable {
                     remove_record(options);
@@ -110,22 +110,25 @@ fn wait(options: &Options<'static>) -> u8 {
                     Ok(()) => gate.on_reboot(now),
                     Err(()) => gate.on_unsaved(now),
                 }
+                options.test_interval.0
             }
             (Step::TakeBack, Some(record), _) => {
                 if !save_record(options, &record.taken_back()) {
                     gate.on_unsaved(now);
                 }
+                options.test_interval.0
             }
-            (Step::Wait(pause), ..) => match sleep_until(clock::now, now.saturating_add(pause)) {
-                Ok(later) => now = later,
-                Err(error) => {
-                    log(&Event::WaitFailed { error });
-                    return FAILURE;
-                }
-            },
+            (Step::Wait(pause), ..) => pause,
             // There is no other step without a record, and none that asks again.
             (Step::ReadStatus | Step::Reboot(_) | Step::TakeBack, ..) => return FAILURE,
-        }
+        };
+        now = match sleep_until(clock::now, now.saturating_add(pause)) {
+            Ok(later) => later,
+            Err(error) => {
+                log(&Event::WaitFailed { error });
+                return FAILURE;
+            }
+        };
     }
 }
 

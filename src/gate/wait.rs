@@ -68,9 +68,10 @@ pub enum Step<'a> {
     /// Wait for this time, then look again.
     Wait(Duration),
     /// Write what [`RebootRecord::again`] says, and request the reboot into this image.
-    /// Then tell [`Gate::on_reboot`], and look again.
+    /// Then tell [`Gate::on_reboot`], and look again after the interval.
     Reboot(Image<'a>),
-    /// Replace the record with what [`RebootRecord::taken_back`] says, and look again.
+    /// Replace the record with what [`RebootRecord::taken_back`] says, and look again
+    /// after the interval.
     TakeBack,
     /// Let Kured start. Remove the record first if [`Opening::removes_record`].
     Open(Opening<'a>),
