@@ -1,6 +1,7 @@
 //! Withdrawn versions: one more refresh right before the reboot.
 
 use super::{GET, ON_ITS_WAY, POST, SOON, STEPS, boots, masked, printed};
+use crate::common::cases::side_by_side;
 use crate::common::{Node, Ran, run, run_within};
 use bottlerocket_simulator::Command::{Activate, Deactivate, Refresh};
 use bottlerocket_simulator::{Fault, Lock, MANUAL, Rule, State, Then};
@@ -84,7 +85,7 @@ fn refresh_that_fails_does_not_prevent_the_reboot() {
     // The repository is slow. The limit is 30 s, or half of the timeout.
     let node = Node::after(&STEPS);
     node.change(|node, _| node.options.refresh_time = MANUAL);
-    let ran = run_within(SOON, node.program("reboot").args(["-confirm", "-timeout=2s"]));
+    let ran = run_within(SOON, node.program("reboot").args(["-confirm", "-timeout=4s"]));
     assert_eq!((ran.status, ran.stdout), (Some(0), format!("{ON_ITS_WAY}\n")));
     assert!(ran.stderr.contains(": the refresh is still running after "), "{}", ran.stderr);
     assert_eq!(boots(&node), 2);
@@ -133,7 +134,7 @@ fn deactivate_that_fails_is_repeated() {
 /// minutes.
 #[test]
 fn update_that_cannot_be_deactivated_is_neither_booted_nor_reported() {
-    for is_locked in [false, true] {
+    side_by_side(vec![false, true], |is_locked| {
         let node = Node::after(&STEPS);
         withdraw(&node, &[]);
         node.change(|node, _| node.fail_always(Deactivate, 1, "disk error"));
@@ -142,7 +143,7 @@ fn update_that_cannot_be_deactivated_is_neither_booted_nor_reported() {
                 node.set_lock(Some(Lock::Exclusive));
             }
         });
-        let ran = run_within(SOON, node.program("reboot").args(["-confirm", "-timeout=1s"]));
+        let ran = run_within(SOON, node.program("reboot").args(["-confirm", "-timeout=4s"]));
         assert_eq!((ran.status, &*ran.stdout), (Some(3), ""), "{ran:?}");
         let line = ran.stderr.strip_prefix(DEACTIVATING).unwrap();
         let start = "bottlerocket-reboot: not rebooting: the update could not be deactivated: ";
@@ -160,7 +161,7 @@ fn update_that_cannot_be_deactivated_is_neither_booted_nor_reported() {
         withdraw(&node, &["1.26.1"]);
         node.run(Refresh).unwrap();
         assert_eq!(run(&mut node.program("checker")).status, Some(0));
-    }
+    });
 }
 
 #[test]
