@@ -82,6 +82,7 @@ fn run(options: &mut Options<'static>) -> End {
     let (mut state_file, mut history) =
         StateFile::open(state_dir, boot_id, retry_failed_boot.0, &mut emit);
     history.set_boot_attempts(options.boot_attempts.0);
+    history.set_soak(options.soak);
     let (mut record_file, last_reboot) = RecordFile::open(options.record, boot_id, &mut emit);
     let random = random(now.subsec_nanos().into());
     let (mut daemon, mut next) = Daemon::begin(options.settings(), history, schedule, random);

@@ -210,6 +210,15 @@ pub enum UsageError<'a> {
     UnexpectedOperand(&'a [u8]),
     /// The argument with this name is missing, which is not a flag.
     MissingOperand(&'static str),
+    /// A flag is of no use without another one.
+    MissingFlag {
+        /// The name of the flag.
+        flag: &'static str,
+        /// The name of the other flag.
+        needs: &'static str,
+        /// What the flag does with the other one.
+        why: &'static str,
+    },
 }
 
 /// Reads `arguments`, without the program's name, into `options`. An argument
@@ -372,6 +381,9 @@ impl Show for UsageError<'_> {
                 put!(buffer, "unexpected argument \"", Sanitized(argument), "\"");
             }
             Self::MissingOperand(name) => put!(buffer, "missing argument ", name),
+            Self::MissingFlag { flag, needs, why } => {
+                put!(buffer, "flag -", flag, " needs flag -", needs, ": ", why);
+            }
         }
     }
 }

@@ -13,8 +13,8 @@ pub const FILE_MAX: usize = 4096;
 /// The kind of the file, at the beginning of its first line.
 const KIND: &str = "bottlerocket-updater ";
 /// The beginnings of the lines that are about no version that was activated: the uptime,
-/// and the version that ran last.
-const OTHER_LINES: [&str; 2] = ["uptime\t", "ran\t"];
+/// the version that ran last, the command that was sent, and the version that is on offer.
+const OTHER_LINES: [&str; 4] = ["uptime\t", "ran\t", "sent\t", "offered\t"];
 
 /// The image that did not boot, by the contents of the updater's state file, if it is
 /// another one than that of the record. `None` as well if the file is damaged.

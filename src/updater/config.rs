@@ -56,6 +56,11 @@ crate::flags! {
             "keep a file in this directory that records which versions failed to boot, and \
              hold these versions back",
             default "keep no record";
+        soak: Duration = Duration::ZERO, "-soak DURATION",
+            "prepare a version when it has been on offer to this node for this time, so that \
+             other nodes go first; a newer version soaks from its own first day, so a soak that \
+             is longer than the time between two releases never ends; needs -state-dir",
+            default "none";
         record: &'a CStr = c"", "-record PATH",
             "read the record of the last reboot from this file: leave what is Ready alone while \
              the node is asked to reboot, and report that the gate holds the node",
@@ -105,7 +110,7 @@ pub const HELP: Help = Help {
     success: "with -one-time, the node is Ready or there is nothing to do; otherwise, the \
               updater was stopped by a signal",
     negative: "with -one-time, an update waits: for a window, because the version did not \
-               boot and is held back, or because of -stage-only",
+               boot and is held back, because it soaks, or because of -stage-only",
     failure: "with -one-time, the cycle failed or was stopped; otherwise, the socket was \
               missing or refused for longer than -give-up",
     example: "bottlerocket-updater -one-time",
@@ -127,6 +132,14 @@ impl<'a> Options<'a> {
         let invocation = flags::read(arguments, self, None)?;
         if invocation == Invocation::Run {
             flags::read_environment(environment, ENVIRONMENT_PREFIX, self)?;
+            let is_lost = !self.soak.is_zero() && self.state_dir.is_empty();
+            if is_lost && !self.print_config {
+                return Err(UsageError::MissingFlag {
+                    flag: "soak",
+                    needs: "state-dir",
+                    why: "the file there has the time at which a version was first on offer",
+                });
+            }
         }
         self.jitter = Jitter(Some(self.jitter()));
         Ok(invocation)

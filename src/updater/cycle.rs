@@ -317,6 +317,10 @@ impl Cycle {
         let Context { at: Now { now, utc, .. }, settings, history, commands, last_reboot } =
             context;
         let chosen = status.and_then(|status| status.chosen);
+        if self.refreshed {
+            history.note_offer(chosen);
+        }
+        let soak = chosen.and_then(|chosen| history.soaks_for(chosen));
         let hold = chosen.and_then(|chosen| history.hold_for(chosen));
         let plan = plan(Inputs {
             status,
@@ -326,6 +330,7 @@ impl Cycle {
             activate_failed: commands.activate_failed(),
             stage_only: settings.stage_only,
             held_back: hold.is_some(),
+            soaking: soak.is_some(),
             closed: !settings.windows.is_open(*utc),
         });
         let command = match (plan, status) {
@@ -338,6 +343,9 @@ impl Cycle {
                     (Plan::HeldBack, Some((entry, left))) => {
                         Event::HeldBack { entry, retry_in: *left }
                     }
+                    (Plan::Soaking, _) => {
+                        Event::Soaking { status, ready_in: soak.unwrap_or_default() }
+                    }
                     (Plan::Closed, _) => {
                         let left = settings.windows.next_open(*utc).unwrap_or_default();
                         Event::WindowClosed { status, opens: utc.saturating_add(left) }
@@ -346,7 +354,7 @@ impl Cycle {
                     _ => Event::nothing_chosen(status),
                 });
                 return Step::End(match plan {
-                    Plan::Staged | Plan::HeldBack | Plan::Closed => End::Waiting,
+                    Plan::Staged | Plan::HeldBack | Plan::Soaking | Plan::Closed => End::Waiting,
                     Plan::Ready | Plan::Nothing | Plan::Run(_) => End::Done,
                 });
             }

@@ -168,6 +168,13 @@ pub enum Event<'a> {
         /// The time until it is tried again; [`Duration::MAX`] for never.
         retry_in: Duration,
     },
+    /// A cycle ended: the chosen version has not been on offer for long enough.
+    Soaking {
+        /// The node's status.
+        status: &'a Status<'a>,
+        /// The time until it is prepared.
+        ready_in: Duration,
+    },
     /// A cycle ended: a command has failed for this version, and is not sent again yet.
     RetryDelayed {
         /// The command that the node's state asks for.
@@ -341,6 +348,8 @@ pub enum EventKind {
     WindowClosed,
     /// [`Event::HeldBack`]
     HeldBack,
+    /// [`Event::Soaking`]
+    Soaking,
     /// [`Event::RetryDelayed`]
     RetryDelayed,
     /// [`Event::RolledBack`]
@@ -377,7 +386,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Started,
         Self::Configuration,
         Self::ServingMetrics,
@@ -402,6 +411,7 @@ impl EventKind {
         Self::Staged,
         Self::WindowClosed,
         Self::HeldBack,
+        Self::Soaking,
         Self::RetryDelayed,
         Self::RolledBack,
         Self::TakenBack,
@@ -447,6 +457,7 @@ impl EventKind {
             Self::Staged => "staged",
             Self::WindowClosed => "window_closed",
             Self::HeldBack => "held_back",
+            Self::Soaking => "soaking",
             Self::RetryDelayed => "retry_delayed",
             Self::RolledBack => "rolled_back",
             Self::TakenBack => "taken_back",
@@ -498,6 +509,7 @@ impl EventKind {
             | Self::Staged
             | Self::WindowClosed
             | Self::HeldBack
+            | Self::Soaking
             | Self::RetryDelayed
             | Self::TakenBack
             | Self::Updated
@@ -521,6 +533,7 @@ impl EventKind {
                 | Self::Staged
                 | Self::WindowClosed
                 | Self::HeldBack
+                | Self::Soaking
                 | Self::RetryDelayed
         )
     }
@@ -556,6 +569,9 @@ impl EventKind {
             Self::Staged => "update is staged, not activating it because of -stage-only",
             Self::WindowClosed => "update is waiting for the next window",
             Self::HeldBack => "version is held back because it did not boot or was taken back",
+            Self::Soaking => {
+                "version soaks: it is prepared when it has been on offer for long enough"
+            }
             Self::RetryDelayed => "a command failed, waiting before sending it again",
             Self::RolledBack => "the new version did not boot and the node rolled back",
             Self::TakenBack => {
@@ -640,6 +656,7 @@ impl<'a> Event<'a> {
             Self::Staged(_) => EventKind::Staged,
             Self::WindowClosed { .. } => EventKind::WindowClosed,
             Self::HeldBack { .. } => EventKind::HeldBack,
+            Self::Soaking { .. } => EventKind::Soaking,
             Self::RetryDelayed { .. } => EventKind::RetryDelayed,
             Self::RolledBack { .. } => EventKind::RolledBack,
             Self::TakenBack { .. } => EventKind::TakenBack,
@@ -755,6 +772,11 @@ impl<'a> Event<'a> {
                 add_image(record, entry.image.image());
                 record.show("failed_boots", &entry.failed_boots);
                 record.duration("retry_in", retry_in);
+            }
+            Self::Soaking { status, ready_in } => {
+                record.text("state", status.state.name());
+                record.text("version", status.chosen.map_or("", |image| image.version));
+                record.duration("ready_in", ready_in);
             }
             Self::RetryDelayed { command, version, retry_in } => {
                 add_command(record, command, version);

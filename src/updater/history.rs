@@ -25,6 +25,7 @@
 //! uptime <total> <since boot>
 //! ran <version> <variant> <arch> <boot id>
 //! sent <command> <version> <timestamp before> <boot id>
+//! offered <version> <variant> <arch> <since> <replaced>
 //! <version> <variant> <arch> <previous version> <boot id> <failed boots> <failed at>
 //! sum <FNV-1a of everything before this line, in decimal>
 //! ```
@@ -32,7 +33,9 @@
 //! Each field ends with a tab, which no field contains. The [`uptime`](super::uptime) is
 //! the clock of the file, in milliseconds. The line `ran` has the version that ran last, and
 //! the boot in which it was seen. The line `sent` has the command whose outcome is not
-//! known yet, and the timestamp of the last command before it. The boot id of a version is that of the boot in which the
+//! known yet, and the timestamp of the last command before it. The line `offered` has the
+//! version that the node has chosen, since when, on the clock of the file, and how many
+//! versions before it were replaced while they soaked. The boot id of a version is that of the boot in which the
 //! version was activated; it is empty once the outcome is known. `failed at` is when a
 //! boot of it last failed, on the clock of the file.
 //!
@@ -57,7 +60,7 @@ const ENTRIES_MAX: usize = 4;
 /// How often the time for which a version is held back doubles.
 const DOUBLINGS_MAX: u32 = 16;
 
-/// How often the uptime is saved at least while a version is held back. If the node
+/// How often the uptime is saved at least while a version is held back or soaks. If the node
 /// crashes, the time since then does not count.
 const SAVE_AFTER: Duration = Duration::from_secs(60 * 60);
 
@@ -71,6 +74,8 @@ const UPTIME: &str = "uptime\t";
 const LAST_RUN: &str = "ran\t";
 /// The beginning of the line with the command that was sent.
 const SENT: &str = "sent\t";
+/// The beginning of the line with the version that the node has chosen.
+const OFFERED: &str = "offered\t";
 
 /// What is remembered across boots.
 #[derive(Debug, Default)]
@@ -89,6 +94,10 @@ pub struct History {
     /// The command that this updater has sent last, or one before it, as long as its outcome
     /// is not known.
     sent: Option<Sent>,
+    /// For how long a version must have been on offer before it is prepared. Zero for none.
+    soak: Duration,
+    /// The version that the node has chosen, if versions must soak.
+    offer: Option<Offer>,
     /// How long the node has been up, which is the clock of the file.
     uptime: Uptime,
     /// The total uptime in the file.
@@ -119,6 +128,16 @@ pub struct Sent {
     pub timestamp_before: Text,
     /// The boot in which it was sent. The status of another boot does not have its outcome.
     boot: Text,
+}
+
+/// A version that the node has chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Offer {
+    image: OwnedImage,
+    /// The total uptime when it was first chosen.
+    since: Duration,
+    /// How many versions in a row were replaced before it while they soaked.
+    replaced: u64,
 }
 
 /// A version that was activated, or did not boot, or both.
@@ -207,6 +226,8 @@ impl History {
             let left = self.time_left(entry);
             !left.is_zero() && left != Duration::MAX
         });
+        let soaks = self.offer.as_ref().is_some_and(|offer| !self.soak_left(offer).is_zero());
+        let is_counting = is_counting || soaks;
         self.changed |= is_counting && unsaved >= SAVE_AFTER;
     }
 
@@ -338,6 +359,47 @@ impl History {
         }
     }
 
+    /// Sets for how long a version must have been on offer before it is prepared. Zero for
+    /// none.
+    pub fn set_soak(&mut self, soak: Duration) {
+        self.soak = soak;
+    }
+
+    /// Takes note of the version that the node has chosen in a refresh that succeeded. A
+    /// version that was not chosen in between, or is another one, soaks from its first day.
+    pub fn note_offer(&mut self, chosen: Option<Image>) {
+        let before = self.offer.take();
+        self.offer = chosen.filter(|_| !self.soak.is_zero()).map(|chosen| match &before {
+            Some(offer) if offer.image.image() == chosen => offer.clone(),
+            before => {
+                let soaked = before.as_ref().filter(|offer| !self.soak_left(offer).is_zero());
+                let replaced = soaked.map_or(0, |offer| offer.replaced.saturating_add(1));
+                Offer { image: OwnedImage::new(chosen), since: self.uptime.total(), replaced }
+            }
+        });
+        self.changed |= self.offer != before;
+    }
+
+    /// The time for which `image` has to soak, if there is any left.
+    pub fn soaks_for(&self, image: Image) -> Option<Duration> {
+        if self.soak.is_zero() {
+            return None;
+        }
+        let offer = self.offer.as_ref().filter(|offer| offer.image.image() == image);
+        let left = offer.map_or(self.soak, |offer| self.soak_left(offer));
+        Some(left).filter(|left| !left.is_zero())
+    }
+
+    /// How many versions in a row were replaced by another one while they soaked.
+    pub fn replaced_while_soaking(&self) -> u64 {
+        let offer = self.offer.as_ref().filter(|offer| !self.soak_left(offer).is_zero());
+        offer.map_or(0, |offer| offer.replaced)
+    }
+
+    fn soak_left(&self, offer: &Offer) -> Duration {
+        self.soak.saturating_sub(self.uptime.total().saturating_sub(offer.since))
+    }
+
     /// Remembers that `command` is about to be sent for `version`. `timestamp_before` is the
     /// timestamp of the last command before it. Nothing is remembered of a refresh: there is
     /// one in each cycle, and another one follows.
@@ -376,8 +438,9 @@ impl History {
 
     /// The contents of the file.
     pub fn write(&self) -> Vec<u8, FILE_MAX> {
-        let Self { uptime, last_run, sent, entries, .. } = self;
-        write(HEADER, &Contents { uptime: *uptime, last_run, sent: sent.as_ref(), entries })
+        let Self { uptime, last_run, entries, .. } = self;
+        let (sent, offer) = (self.sent.as_ref(), self.offer.as_ref());
+        write(HEADER, &Contents { uptime: *uptime, last_run, sent, offer, entries })
     }
 
     /// Reads the contents of the file.
@@ -389,20 +452,27 @@ impl History {
         let text = str::from_utf8(file).map_err(|_| Damaged)?;
         let is_first_form = text.starts_with(FIRST_HEADER);
         let mut header = FIRST_HEADER;
-        let (mut uptime, mut last_run, mut sent) = (Uptime::default(), LastRun::default(), None);
+        let (mut uptime, mut last_run) = (Uptime::default(), LastRun::default());
+        let (mut sent, mut offer) = (None, None);
         if !is_first_form {
             header = HEADER;
             uptime = text.lines().find_map(read_uptime).unwrap_or_default();
             last_run = text.lines().find_map(LastRun::read).unwrap_or_default();
             sent = text.lines().find_map(Sent::read);
+            offer = text.lines().find_map(Offer::read);
         }
         let mut entries = Entries::new();
         for entry in text.lines().filter_map(Entry::read) {
             entries.push(entry).map_err(|_| Damaged)?;
         }
         // This also checks the header, the checksum, and that there is nothing else.
-        let contents =
-            Contents { uptime, last_run: &last_run, sent: sent.as_ref(), entries: &entries };
+        let contents = Contents {
+            uptime,
+            last_run: &last_run,
+            sent: sent.as_ref(),
+            offer: offer.as_ref(),
+            entries: &entries,
+        };
         if write(header, &contents) != file {
             return Err(Damaged);
         }
@@ -410,7 +480,11 @@ impl History {
             entry.failed_at =
                 if is_first_form { Duration::ZERO } else { entry.failed_at.min(uptime.total()) };
         }
-        (self.entries, self.last_run, self.sent) = (entries, last_run, sent);
+        if let Some(offer) = &mut offer {
+            offer.since = offer.since.min(uptime.total());
+        }
+        (self.entries, self.last_run) = (entries, last_run);
+        (self.sent, self.offer) = (sent, offer);
         (self.uptime, self.saved_uptime) = (uptime, uptime.total());
         // The file gets the present form now, so that the hold-backs do not begin again at
         // the next start, too.
@@ -424,12 +498,13 @@ struct Contents<'a> {
     uptime: Uptime,
     last_run: &'a LastRun,
     sent: Option<&'a Sent>,
+    offer: Option<&'a Offer>,
     entries: &'a Entries,
 }
 
 /// The contents of a file. There is room: a test writes the longest file.
 fn write(header: &str, contents: &Contents) -> Vec<u8, FILE_MAX> {
-    let Contents { uptime, last_run, sent, entries } = contents;
+    let Contents { uptime, last_run, sent, offer, entries } = contents;
     let mut file = Vec::new();
     put!(&mut file, header);
     if let Some([total, since_boot]) = uptime.to_save() {
@@ -451,6 +526,16 @@ fn write(header: &str, contents: &Contents) -> Vec<u8, FILE_MAX> {
         put!(&mut file, SENT);
         for text in [command.name(), version, timestamp_before, boot] {
             put_field(&mut file, text);
+        }
+        put!(&mut file, "\n");
+    }
+    if let Some(Offer { image: OwnedImage { version, variant, arch }, since, replaced }) = offer {
+        put!(&mut file, OFFERED);
+        for text in [version, variant, arch] {
+            put_field(&mut file, text.as_str());
+        }
+        for number in [millis(*since), *replaced] {
+            put_field(&mut file, number);
         }
         put!(&mut file, "\n");
     }
@@ -492,6 +577,18 @@ impl Sent {
         let command = Command::ALL.into_iter().find(|command| command.name() == name)?;
         let (version, timestamp_before) = (fields.text()?, fields.text()?);
         Some(Self { command, version, timestamp_before, boot: fields.text()? })
+    }
+}
+
+impl Offer {
+    /// Reads the line with the version that the node has chosen. `None` if it is another
+    /// line.
+    fn read(line: &str) -> Option<Self> {
+        let mut fields = Fields::new(line.strip_prefix(OFFERED)?);
+        let (version, variant, arch) = (fields.text()?, fields.text()?, fields.text()?);
+        let image = OwnedImage { version, variant, arch };
+        let since = Duration::from_millis(fields.number()?);
+        Some(Self { image, since, replaced: fields.number()? })
     }
 }
 

@@ -291,6 +291,21 @@ impl Metrics {
         }
 
         page.gauge(
+            "bottlerocket_update_soak_remaining_seconds",
+            "Time until the chosen version has soaked, as of the last call; absent if none soaks.",
+        );
+        let soak = self.chosen.as_ref().and_then(|chosen| history.soaks_for(chosen.image()));
+        if let Some(left) = soak {
+            page.seconds(&[], left);
+        }
+
+        page.gauge(
+            "bottlerocket_update_soak_replaced_versions",
+            "Number of versions in a row that another one replaced while they soaked.",
+        );
+        page.sample(&[], history.replaced_while_soaking());
+
+        page.gauge(
             "bottlerocket_update_held_by_gate",
             "Number of times that the version was booted in vain while the gate holds the node.",
         );

@@ -16,6 +16,8 @@ pub enum Plan {
     Staged,
     /// Nothing: the chosen version did not boot and is held back.
     HeldBack,
+    /// Nothing: the chosen version has not been on offer for long enough.
+    Soaking,
     /// Nothing: an update is waiting for the next window.
     Closed,
 }
@@ -39,6 +41,8 @@ pub struct Inputs<'a> {
     pub stage_only: bool,
     /// Whether the chosen version did not boot and is held back.
     pub held_back: bool,
+    /// Whether the chosen version has not been on offer for long enough.
+    pub soaking: bool,
     /// Whether all update windows are closed.
     pub closed: bool,
 }
@@ -60,9 +64,9 @@ pub struct Inputs<'a> {
 /// | Staged | the staged version | activate |
 /// | Staged | another version | prepare again |
 ///
-/// A version that is held back is not prepared and not activated. With `stage_only`,
+/// A version that is held back or soaks is not prepared and not activated. With `stage_only`,
 /// nothing is activated, and what others have activated is not deactivated. While all
-/// windows are closed, no prepare and no activate begins. Neither a hold-back nor a
+/// windows are closed, no prepare and no activate begins. Neither a hold-back nor a soak nor a
 /// window keeps a node from deactivating: the next reboot must not start a version that
 /// was withdrawn.
 pub fn plan(inputs: Inputs) -> Plan {
@@ -71,6 +75,7 @@ pub fn plan(inputs: Inputs) -> Plan {
         Plan::Run(Prepare | Activate) if inputs.held_back => Plan::HeldBack,
         Plan::Run(Deactivate) if inputs.stage_only => Plan::Ready,
         Plan::Run(Activate) if inputs.stage_only => Plan::Staged,
+        Plan::Run(Prepare | Activate) if inputs.soaking => Plan::Soaking,
         Plan::Run(Prepare | Activate) if inputs.closed => Plan::Closed,
         plan => plan,
     }

@@ -81,7 +81,9 @@ impl Default for Reporter {
 /// not chosen, the version of the update.
 fn fingerprint(event: &Event) -> u64 {
     let version = match event {
-        Event::WindowClosed { status, .. } => status.chosen.map_or("", |image| image.version),
+        Event::WindowClosed { status, .. } | Event::Soaking { status, .. } => {
+            status.chosen.map_or("", |image| image.version)
+        }
         Event::HeldBack { entry, .. } => &entry.image.version,
         Event::NotChosen { offered, .. } => offered,
         Event::RetryDelayed { version, .. } => version,

@@ -61,6 +61,14 @@ def held_back():
     return series("bottlerocket_update_held_back_failed_boots", always(1), **IMAGE)
 
 
+def soak_remaining(values):
+    return series("bottlerocket_update_soak_remaining_seconds", values)
+
+
+def soak_replaced(values):
+    return series("bottlerocket_update_soak_replaced_versions", values)
+
+
 def held_by_gate(values):
     return series("bottlerocket_update_held_by_gate", values, running="1.26.0", **IMAGE)
 
@@ -318,6 +326,25 @@ CASES = [
         [*AVAILABLE, chosen(image=OTHER_IMAGE), held_back()],
         130,
         STUCK,
+    ),
+    case(
+        "an available version soaks for hours",
+        [*AVAILABLE, chosen(), soak_remaining("259200-60x520")],
+        400,
+        {},
+    ),
+    case(
+        "a version has soaked, and is not prepared for three hours",
+        [*AVAILABLE, chosen(), soak_remaining("3600-60x58 _x520")],
+        260,
+        STUCK,
+    ),
+    case("one version was replaced while it soaked", [soak_replaced("1+0x520")], 90, {}),
+    case(
+        "two versions were replaced while they soaked",
+        [soak_replaced("1+0x9 2+0x520")],
+        90,
+        {"BottlerocketSoakNeverEnds": node()},
     ),
     case("the gate holds a node after two attempts", [held_by_gate("2+0x520")], 3, HELD_BY_GATE),
     case(

@@ -136,6 +136,15 @@ BROKEN = [
     ),
     ("UpdateRolledBack", "expr", "and", "unless", "a version failed to boot two minutes ago"),
     ("UpdateRolledBack", "for", "1m", "1h", "a version failed to boot two minutes ago"),
+    ("SoakNeverEnds", "expr", ">= 2", ">= 3", "two versions were replaced while they soaked"),
+    ("SoakNeverEnds", "expr", ">= 2", ">= 1", "one version was replaced while it soaked"),
+    (
+        "UpdateStuck",
+        "expr",
+        "last_over_time(bottlerocket_update_soak_remaining_seconds[30m])",
+        "vector(0)",
+        "an available version soaks for hours",
+    ),
     (
         "NodeHeldByGate",
         "expr",

@@ -57,6 +57,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 5] = [
             ("-stage-only", "activate them"),
             ("-refresh-ready", "true"),
             ("-state-dir DIR", "keep no record"),
+            ("-soak DURATION", "none"),
             ("-record PATH", "read no record"),
             ("-boot-attempts COUNT", "1"),
             ("-retry-failed-boot DURATION", "24h"),

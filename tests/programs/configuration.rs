@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Each flag, a value, and how that value and the default are shown.
-const FLAGS: [(&str, &str, &str, &str); 22] = [
+const FLAGS: [(&str, &str, &str, &str); 23] = [
     ("socket", "/x/api.sock", "/x/api.sock", "/run/api.sock"),
     ("one-time", "true", "true", "false"),
     ("interval", "20m", "20m", "10m"),
@@ -20,6 +20,7 @@ const FLAGS: [(&str, &str, &str, &str); 22] = [
     ("stage-only", "true", "true", "false"),
     ("refresh-ready", "false", "false", "true"),
     ("state-dir", "/state", "/state", ""),
+    ("soak", "72h", "72h", "0s"),
     ("record", "/record", "/record", ""),
     ("boot-attempts", "2", "2", "1"),
     ("retry-failed-boot", "never", "never", "24h"),

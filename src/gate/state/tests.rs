@@ -2,6 +2,7 @@
 
 extern crate std;
 use super::*;
+use crate::api::Command;
 use crate::api::status::{Image, State, Status, copy};
 use crate::text::fields::tests::summed;
 use crate::updater::history::History;
@@ -60,10 +61,13 @@ fn state_is_read_as_the_updater_writes_it() {
     };
     history.observe(&status, &mut |finding| panic!("{finding:?}"));
     history.activating(Image { version: "1.26.2", ..running }, running);
+    history.sending(Command::Activate, "1.26.2", "before");
+    history.set_soak(Duration::from_secs(1));
+    history.note_offer(Some(Image { version: "1.26.2", ..running }));
     let file = history.write();
     let text = core::str::from_utf8(&file).unwrap();
     // The updater also writes lines about other things.
-    assert_eq!(text.lines().count(), 5, "{text}");
+    assert_eq!(text.lines().count(), 7, "{text}");
     let failed = failed_image(&file, &record()).unwrap();
     assert_eq!(failed.image(), Image { version: "1.26.2", ..running });
 }

@@ -57,6 +57,24 @@ fn defaults() {
 }
 
 #[test]
+fn soak_without_a_state_directory_is_refused() {
+    let expected = Err("flag -soak needs flag -state-dir: the file there has the time at which a \
+                        version was first on offer"
+        .into());
+    let variable = "BOTTLEROCKET_UPDATER_SOAK=72h";
+    for (arguments, environment) in [(&["-soak=72h"][..], &[][..]), (&["-one-time"], &[variable])] {
+        assert_eq!(read(arguments, environment).1, expected, "{arguments:?}");
+    }
+    for arguments in
+        [&["-soak=72h", "-state-dir=/state"][..], &["-soak=0s"], &["-soak=72h", "-print-config"]]
+    {
+        assert_eq!(read(arguments, &[]).1, Ok(Invocation::Run), "{arguments:?}");
+    }
+    let (options, _) = read(&["-soak=72h", "-state-dir=/state"], &[]);
+    assert_eq!(options.soak, minutes(72 * 60));
+}
+
+#[test]
 fn list_of_flags_has_each_value_in_force() {
     let (mut options, _) = read(&["-interval=20m", "-window=Sat 1:00-2:00"], &[]);
     let list = options.in_force();

@@ -90,6 +90,7 @@ fn longest_records_fit() {
         Event::Staged(&status),
         Event::WindowClosed { status: &status, opens: LONG },
         Event::HeldBack { entry: &entry, retry_in: LONG },
+        Event::Soaking { status: &status, ready_in: LONG },
         Event::RetryDelayed { command, version: QUOTES, retry_in: LONG },
         Event::RolledBack { entry: &entry, retry_in: Duration::from_millis(u64::MAX) },
         Event::TakenBack { entry: &entry, retry_in: Duration::from_millis(u64::MAX) },
@@ -204,6 +205,7 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         (Event::Staged(&status), "staged", none),
         (Event::WindowClosed { status: &status, opens: LONG }, "window_closed", none),
         (Event::HeldBack { entry: &entry, retry_in: LONG }, "held_back", none),
+        (Event::Soaking { status: &status, ready_in: LONG }, "soaking", none),
         (
             Event::RetryDelayed { command: prepare, version: "3", retry_in: LONG },
             "retry_delayed",
@@ -271,7 +273,8 @@ fn successor(kind: EventKind) -> Option<EventKind> {
         EventKind::Ready => EventKind::Staged,
         EventKind::Staged => EventKind::WindowClosed,
         EventKind::WindowClosed => EventKind::HeldBack,
-        EventKind::HeldBack => EventKind::RetryDelayed,
+        EventKind::HeldBack => EventKind::Soaking,
+        EventKind::Soaking => EventKind::RetryDelayed,
         EventKind::RetryDelayed => EventKind::RolledBack,
         EventKind::RolledBack => EventKind::TakenBack,
         EventKind::TakenBack => EventKind::Updated,
@@ -432,6 +435,10 @@ fn every_event_has_its_fields() {
         (
             Event::HeldBack { entry: &entry, retry_in: took },
             "version=3 variant=v arch=a failed_boots=2 retry_in=1m30s".into(),
+        ),
+        (
+            Event::Soaking { status: &status, ready_in: took },
+            "state=Staged version=3 ready_in=1m30s".into(),
         ),
         (
             Event::RetryDelayed { command: prepare, version: "3", retry_in: took },

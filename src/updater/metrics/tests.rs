@@ -130,6 +130,7 @@ fn page_at_the_start() {
         ("update_state{state=\"Idle\"}", 0.0),
         ("update_held_back_versions", 0.0),
         ("update_window_open", 1.0),
+        ("update_soak_replaced_versions", 0.0),
         ("api_reachable", 0.0),
         ("api_last_answer_age_seconds", 0.0),
         ("updater_last_error_info{class=\"none\"}", 1.0),
@@ -144,6 +145,7 @@ fn page_at_the_start() {
         "update_chosen_info",
         "update_held_back_failed_boots",
         "update_window_next_open",
+        "update_soak_remaining_seconds",
         "update_last_success",
     ] {
         assert_eq!(page.find(name), [], "{name}");
@@ -381,6 +383,7 @@ fn longest_page_fits() {
         last_reboot.observe(BEGIN, Some(&status), &mut |_| ());
     }
     script.daemon.last_reboot = last_reboot;
+    script.daemon.history.set_soak(Duration::MAX);
     let Script { metrics, .. } = &mut script;
     metrics.state = Some(State::Available);
     metrics.api_reachable = true;
@@ -407,9 +410,9 @@ fn longest_page_fits() {
     // Two images, four that are held back, and the one for which the gate holds the node.
     let images = 7;
     // The version, whether newer versions are offered, the number of versions that are
-    // held back, whether a window is open, when the next one opens, two samples of the
-    // API, two of the last error.
-    let others = 9;
+    // held back, the soak and how many versions were replaced in it, whether a window is
+    // open, when the next one opens, two samples of the API, two of the last error.
+    let others = 11;
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     assert_eq!(samples.count(), states + commands + images + others + EventKind::ALL.len());
     // All of the quotes are there, escaped.

@@ -70,6 +70,7 @@ const NO_INPUTS: Inputs = Inputs {
     activate_failed: false,
     stage_only: false,
     held_back: false,
+    soaking: false,
     closed: false,
 };
 
@@ -210,9 +211,10 @@ fn limits_stop_only_prepares_and_activates() {
     {
         for (refreshed, refresh_ready) in looks {
             let free = decide_after(activate_failed, status, refreshed, refresh_ready);
-            for (stage_only, held_back, closed) in BOTH.into_iter().flat_map(|one| {
-                BOTH.into_iter().flat_map(move |two| BOTH.map(|three| (one, two, three)))
-            }) {
+            // Each combination of the four limits, a bit for each.
+            for limits in 0..16 {
+                let [stage_only, held_back, soaking, closed] =
+                    [1, 2, 4, 8].map(|bit| limits & bit != 0);
                 let limited = plan(Inputs {
                     status: Some(status),
                     refreshed,
@@ -221,21 +223,24 @@ fn limits_stop_only_prepares_and_activates() {
                     activate_failed,
                     stage_only,
                     held_back,
+                    soaking,
                     closed,
                 });
                 let expected = match free {
                     Plan::Run(Refresh) => free,
                     Plan::Run(Prepare) if held_back => Plan::HeldBack,
+                    Plan::Run(Prepare) if soaking => Plan::Soaking,
                     Plan::Run(Prepare) if closed => Plan::Closed,
                     Plan::Run(Activate) if held_back => Plan::HeldBack,
                     Plan::Run(Activate) if stage_only => Plan::Staged,
+                    Plan::Run(Activate) if soaking => Plan::Soaking,
                     Plan::Run(Activate) if closed => Plan::Closed,
                     Plan::Run(Deactivate) if stage_only => Plan::Ready,
                     _ => free,
                 };
                 assert_eq!(limited, expected, "{status:?}");
                 let begins = matches!(limited, Plan::Run(Prepare | Activate));
-                assert!(!begins || !(held_back || closed));
+                assert!(!begins || !(held_back || soaking || closed));
             }
         }
     }

@@ -63,6 +63,7 @@ fn cycle_that_ends_like_the_one_before_is_no_news() {
         Event::Staged(&status),
         Event::WindowClosed { status: &status, opens: UTC },
         Event::HeldBack { entry: &entry, retry_in: TOOK },
+        Event::Soaking { status: &status, ready_in: TOOK },
         Event::RetryDelayed { command: Command::Prepare, version: "1.26.1", retry_in: TOOK },
     ];
     for end in ends {
@@ -119,10 +120,13 @@ fn another_version_that_waits_is_news() {
     let [first_held, second_held] = ["1.26.1", "1.26.2"].map(held);
     let window = |status| Event::WindowClosed { status, opens: UTC };
     let held_back = |entry| Event::HeldBack { entry, retry_in: TOOK };
+    let soaking = |status| Event::Soaking { status, ready_in: TOOK };
     let reporter = Reporter::new();
-    for (one, other) in
-        [(window(&first), window(&second)), (held_back(&first_held), held_back(&second_held))]
-    {
+    for (one, other) in [
+        (window(&first), window(&second)),
+        (held_back(&first_held), held_back(&second_held)),
+        (soaking(&first), soaking(&second)),
+    ] {
         let events = [one, one, other, other, one];
         assert_eq!(logged(&reporter, &events), [true, false, true, false, true], "{one:?}");
     }

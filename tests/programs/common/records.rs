@@ -26,7 +26,7 @@ pub struct Record(Vec<(String, String)>);
 const RECORD_MAX: usize = 2048;
 
 /// Each event: its level, its message, and its other fields.
-pub const DOCUMENTED: [(&str, &str, &str, &str); 40] = [
+pub const DOCUMENTED: [(&str, &str, &str, &str); 41] = [
     ("started", "info", "started", "version socket interval"),
     ("configuration", "info", "the flags in force", "flags"),
     ("serving_metrics", "info", "serving metrics", "address port"),
@@ -90,6 +90,12 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 40] = [
         "info",
         "version is held back because it did not boot or was taken back",
         "version variant arch failed_boots retry_in",
+    ),
+    (
+        "soaking",
+        "info",
+        "version soaks: it is prepared when it has been on offer for long enough",
+        "state version ready_in",
     ),
     (
         "retry_delayed",

@@ -241,6 +241,31 @@ fn state_is_saved_before_the_activate() {
     assert_eq!(node.prepares(), 1);
 }
 
+/// Each cycle is another process.
+#[test]
+fn version_is_prepared_when_it_has_soaked() {
+    let node = StatefulNode::new(Node::instant());
+    let soaks = |soak: &str| {
+        let ran = run(&mut node.updater(&["-one-time", soak]));
+        let last = Record::read(Format::Logfmt, ran.stderr.lines().last().unwrap());
+        (ran.status, last.get("event").to_string(), last.get("ready_in").to_string())
+    };
+    let (status, event, ready_in) = soaks("-soak=72h");
+    assert_eq!((status, event.as_str(), ready_in.as_str()), (Some(1), "soaking", "72h"));
+    let (status, event, ready_in) = soaks("-soak=72h");
+    assert_eq!((status, event.as_str()), (Some(1), "soaking"));
+    assert!(ready_in.starts_with("71h59m"), "{ready_in}");
+    assert_eq!(node.prepares(), 0);
+    // A newer version soaks from its own first day.
+    node.offer(&["1.26.1", "1.26.2"]);
+    assert_eq!(soaks("-soak=72h").2, "72h");
+    let mut updater =
+        Running::start(&mut node.updater(&["-test-interval=50ms", "-jitter=0s", "-soak=1s"]));
+    updater.wait_for("event=ready");
+    updater.stop(Signal::TERM);
+    assert_eq!(node.prepares(), 1);
+}
+
 /// A rollout of the DaemonSet runs several updaters, one after the other.
 #[test]
 fn next_updater_continues_with_the_same_state() {

@@ -27,6 +27,7 @@ mod lost_answers;
 mod outcomes;
 mod pauses;
 mod random;
+mod soaks;
 mod staged;
 mod updates;
 mod windows;

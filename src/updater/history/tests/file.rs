@@ -44,7 +44,9 @@ fn longest() -> History {
         timestamp_before: any.clone(),
         boot: any.clone(),
     });
-    History { uptime: Uptime::from_saved(u64::MAX, u64::MAX), last_run, sent, ..history }
+    let since = Duration::from_millis(u64::MAX);
+    let offer = Some(Offer { image: entry(1).image, since, replaced: u64::MAX });
+    History { uptime: Uptime::from_saved(u64::MAX, u64::MAX), last_run, sent, offer, ..history }
 }
 
 /// Whether the file can be read. If not, the history must stay as it was.
@@ -82,11 +84,13 @@ fn longest_file_fits() {
     let uptime = "uptime\t18446744073709551615\t18446744073709551615\t\n".len();
     let ran = "ran\t\n".len() + 4 * (STRING_MAX + 1);
     let sent = "sent\tdeactivate\t\n".len() + 3 * (STRING_MAX + 1);
-    assert_eq!(file.len(), HEADER.len() + uptime + ran + sent + 4 * line + last + 1);
+    let offered = "offered\t\n".len() + 3 * (STRING_MAX + 1) + 2 * "18446744073709551615\t".len();
+    assert_eq!(file.len(), HEADER.len() + uptime + ran + sent + offered + 4 * line + last + 1);
     assert!(file.len() + 100 < FILE_MAX, "{}", file.len());
     let mut read = History::default();
     assert_eq!(read.read(&file), Ok(()));
     assert_eq!((&read.entries, &read.sent), (&history.entries, &history.sent));
+    assert_eq!(read.offer, history.offer);
 }
 
 #[test]
@@ -118,10 +122,16 @@ fn every_other_form_of_the_file_is_refused() {
     for lines in [[LINE, SENT], [SENT, SENT], ["sent\treboot\t1.26.1\t\tb\t\n", LINE]] {
         assert!(!reads(&text(&lines)), "{lines:?}");
     }
+    // The version that is on offer: once, before the versions.
+    const OFFERED: &str = "offered\t1.26.1\tv\ta\t5\t0\t\n";
+    assert!(reads(&text(&[OFFERED])) && reads(&text(&[UP, RAN, SENT, OFFERED, LINE])));
+    for lines in [[LINE, OFFERED], [OFFERED, OFFERED], [OFFERED, SENT]] {
+        assert!(!reads(&text(&lines)), "{lines:?}");
+    }
     // The first form of the file has none of these.
     let first = |lines: &[&str]| summed(&[&[FIRST_HEADER], lines].concat().concat());
     assert!(reads(&first(&[])) && reads(&first(&[LINE; 4])));
-    assert!(!reads(&first(&[RAN])) && !reads(&first(&[SENT])));
+    assert!(!reads(&first(&[RAN])) && !reads(&first(&[SENT])) && !reads(&first(&[OFFERED])));
     assert!(!reads(&first(&[UP])) && !reads(&first(&[UP, LINE])) && !reads(&first(&[LINE; 5])));
     // Texts with control characters, and other forms of a number or of a line.
     for line in [

@@ -14,6 +14,7 @@ use std::{format, vec};
 mod boots;
 mod file;
 mod hold;
+mod soak;
 
 const HOUR: u64 = 60 * 60;
 const DAY: Duration = Duration::from_secs(24 * HOUR);
