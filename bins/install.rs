@@ -2,8 +2,8 @@
 //! the host's directories. It is made for an init container that contains nothing
 //! but these programs: no shell, no libc, and possibly a read-only root.
 //!
-//! It also creates the directory of the updater's state (`install/state.rs`), the link
-//! to the API's socket for the gate (`install/link.rs`), and removes all of it again
+//! It also creates the directory of the updater's state (`install/state.rs`), the links
+//! to the API's socket (`install/link.rs`), and removes all of it again
 //! (`install/removal.rs`).
 //!
 //! At any moment, the name of a program is a whole file, the old one or the new
@@ -114,8 +114,8 @@ fn main(arguments: Args) -> u8 {
     let mut invocation = flags::read(arguments, &mut options, Some(&mut into));
     let into = into.unwrap_or_default();
     let is_idle = options.wait && !options.remove && options.gate_socket.is_empty();
-    let needs_directory =
-        !is_idle && (options.state_dir.is_empty() || !options.gate_socket.is_empty());
+    let has_other = !options.state_dir.is_empty() || !options.updater_link.is_empty();
+    let needs_directory = !is_idle && (!has_other || !options.gate_socket.is_empty());
     if invocation == Ok(Invocation::Run) && into.is_empty() && needs_directory {
         invocation = Err(UsageError::MissingOperand("DIR"));
     }
@@ -171,8 +171,11 @@ fn create<'a>(
     if !into.is_empty() {
         let into = install(options.from.to_bytes(), into, own_path)?;
         if !options.gate_socket.is_empty() {
-            link::create(&into, options.gate_socket)?;
+            link::create_for_gate(&into, options.gate_socket)?;
         }
+    }
+    if !options.updater_link.is_empty() {
+        link::create_for_updater(options.updater_link.to_bytes())?;
     }
     if !options.state_dir.is_empty() {
         state::create(options.state_dir.to_bytes())?;

@@ -22,6 +22,10 @@ crate::flags! {
             "create DIR/reboot/api.sock, the link that the gate's socket is mounted through; PATH \
              is the socket on the host",
             default "none";
+        updater_link: &'a CStr = c"", "-updater-link DIR",
+            "create DIR/updater.sock, the link to /run/api.sock that the updater's socket is \
+             mounted through",
+            default "none";
         state_dir: &'a CStr = c"", "-state-dir PATH",
             "create the directory of the updater's state, or fix its owner and its mode",
             default "none";
@@ -45,7 +49,7 @@ pub const HELP: Help = Help {
         "The directory of the state belongs to root and to the group 274 of the updater, and has \
          the mode 0770. Without capabilities, run this as root with the group 274. An existing \
          directory is not changed if it contains files of others.",
-        "The link leads to PATH if DIR/reboot contains the record of a reboot, and else to \
+        "The gate's link leads to PATH if DIR/reboot contains the record of a reboot, and else to \
          /dev/null: without a record the gate needs no socket, and can start while there is none.",
         "-remove never follows a link. It keeps files of others, and says which.",
     ],
@@ -114,14 +118,25 @@ pub const PROGRAM_FILES: &[OwnFile] = &[
 pub const RECORD_DIRECTORY: &CStr = c"reboot";
 /// The name of the record.
 pub const RECORD: &CStr = c"record";
-/// The name of the link to the API's socket.
+/// The name of the link to the API's socket for the gate.
 pub const SOCKET_LINK: &CStr = c"api.sock";
 /// Its name while it is made.
 pub const NEW_SOCKET_LINK: &CStr = c"api.sock.new";
 
+/// The name of the link to the API's socket for the updater.
+pub const UPDATER_LINK: &CStr = c"updater.sock";
+/// Its name while it is made.
+pub const NEW_UPDATER_LINK: &CStr = c"updater.sock.new";
+
 /// The files in the directory of the record.
-pub const RECORD_FILES: &[OwnFile] =
-    &[regular(RECORD), regular(c"record.new"), link(SOCKET_LINK), link(NEW_SOCKET_LINK)];
+pub const RECORD_FILES: &[OwnFile] = &[
+    regular(RECORD),
+    regular(c"record.new"),
+    link(SOCKET_LINK),
+    link(NEW_SOCKET_LINK),
+    link(UPDATER_LINK),
+    link(NEW_UPDATER_LINK),
+];
 
 /// The files of the updater's state.
 pub const STATE_FILES: &[OwnFile] =

@@ -35,8 +35,13 @@ def test_state_on_host_is_created_kept_and_removed(containers, updater, node, tm
     (host / "var/lib/kubelet").mkdir()
 
     [init] = pod_of("updater")["initContainers"]
-    assert [each["mountPath"] for each in init["volumeMounts"]] == [DIRECTORY]
-    assert run_as_pod(containers, updater, init, [mount(directory, DIRECTORY)]) == [
+    record = "/opt/bottlerocket/reboot"
+    (host / record[1:]).mkdir(parents=True, mode=0o755)
+    assert [each["mountPath"] for each in init["volumeMounts"]] == [DIRECTORY, record]
+    mounts = [mount(directory, DIRECTORY), mount(host / record[1:], record)]
+    link = f"{record}/updater.sock leads to /run/api.sock"
+    assert run_as_pod(containers, updater, init, mounts) == [
+        link,
         f"fixed the owner of {DIRECTORY}",
         f"fixed the mode of {DIRECTORY}",
     ]
@@ -51,8 +56,8 @@ def test_state_on_host_is_created_kept_and_removed(containers, updater, node, tm
     assert b"1.26.1" in saved
     containers("rm", "--force", container)
     # A new pod on the node keeps the existing state.
-    lines = run_as_pod(containers, updater, init, [mount(directory, DIRECTORY)])
-    assert lines == [f"unchanged {DIRECTORY}"]
+    lines = run_as_pod(containers, updater, init, mounts)
+    assert lines == [link, f"unchanged {DIRECTORY}"]
     assert (directory / "state").read_bytes() == saved
 
     install = [*INSTALL_OPTIONS, f"--entrypoint={INSTALL}", mount(host / "opt", "/host/opt")]

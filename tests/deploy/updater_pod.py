@@ -75,7 +75,9 @@ def updater_has_the_selinux_type_for_the_socket(rendered):
 @must_hold(
     [
         ((*UPDATER_POD, "volumes", 0, "hostPath", "path"), "/run"),
-        ((*UPDATER_POD, "volumes", 0, "hostPath", "type"), DELETED),
+        ((*UPDATER_POD, "volumes", 0, "hostPath", "path"), SOCKET),
+        ((*UPDATER_POD, "volumes", 0, "hostPath", "type"), "Socket"),
+        ((*UPDATER_POD, "volumes", 0, "hostPath", "type"), DELETED, STATE_IN_POD),
         ((*UPDATER_POD, "volumes", 1, "hostPath", "path"), "/var/lib"),
         ((*UPDATER_POD, "volumes", 1), {"name": "state", "emptyDir": {}}),
         ((*UPDATER_POD, "volumes", 1, "emptyDir", "medium"), "Memory", STATE_IN_POD),
@@ -91,7 +93,10 @@ def updater_has_the_selinux_type_for_the_socket(rendered):
 def updater_mounts_only_the_socket_its_state_and_the_record(rendered):
     # On disk: the state has to survive a reboot.
     state = {"hostPath": {"path": STATE_DIRECTORY, "type": "DirectoryOrCreate"}}
+    # The manifest has the reasons for the link, and for no type.
+    socket = {"path": f"{RECORD_DIRECTORY}/updater.sock"}
     if rendered.directory == STATE_IN_POD:
+        socket = {"path": SOCKET, "type": "Socket"}
         state = {"emptyDir": {"medium": "", "sizeLimit": "1Mi"}}
     for pod in updater_pods(rendered):
         (container,) = pod["containers"]
@@ -100,7 +105,7 @@ def updater_mounts_only_the_socket_its_state_and_the_record(rendered):
             # The last one is the boot id, which simulator_pod.py checks.
             volumes, mounts = volumes[:-1], mounts[:-1]
         if volumes != [
-            {"name": "api-socket", "hostPath": {"path": SOCKET, "type": "Socket"}},
+            {"name": "api-socket", "hostPath": socket},
             {"name": "state", **state},
             {
                 "name": "reboot-record",
@@ -130,7 +135,8 @@ def updater_mounts_only_the_socket_its_state_and_the_record(rendered):
         ((*UPDATER_POD, "initContainers"), DELETED),
         ((*STATE_CONTAINER, "command", 0), "/bin/sh"),
         ((*STATE_CONTAINER, "args", 0), "-state-dir=/var/lib/other"),
-        ((*STATE_CONTAINER, "args"), ["/var/lib/bottlerocket-updater"]),
+        ((*STATE_CONTAINER, "args", 1), "-updater-link=/var/lib/bottlerocket-updater"),
+        ((*STATE_CONTAINER, "args", 1), DELETED),
         ((*STATE_CONTAINER, "volumeMounts", 0, "mountPath"), "/mnt"),
         ((*STATE_CONTAINER, "securityContext", "runAsGroup"), 0),
     ]
@@ -147,10 +153,16 @@ def updater_can_write_to_its_state_directory(rendered):
                 yield "another init container"
             if init["command"] != ["/usr/local/bin/bottlerocket-install"]:
                 yield "the init container runs another command"
-            if init["args"] != [f"-state-dir={STATE_DIRECTORY}"]:
-                yield "the init container creates another directory"
-            if init["volumeMounts"] != [{"name": "state", "mountPath": STATE_DIRECTORY}]:
-                yield "the init container has another mount"
+            if init["args"] != [
+                f"-state-dir={STATE_DIRECTORY}",
+                f"-updater-link={RECORD_DIRECTORY}",
+            ]:
+                yield "the init container creates other files"
+            if init["volumeMounts"] != [
+                {"name": "state", "mountPath": STATE_DIRECTORY},
+                {"name": "reboot-record", "mountPath": RECORD_DIRECTORY},
+            ]:
+                yield "the init container has other mounts"
             security = security_of(init)
             if (security["runAsUser"], security["runAsGroup"]) != (0, SOCKET_GROUP):
                 yield "the directory gets another owner"

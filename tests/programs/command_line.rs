@@ -79,6 +79,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 5] = [
         &[
             ("-from DIR", "the directory of this program"),
             ("-gate-socket PATH", "none"),
+            ("-updater-link DIR", "none"),
             ("-state-dir PATH", "none"),
             ("-remove", "false"),
             ("-wait", "false"),

@@ -47,8 +47,9 @@ fn host_with_everything(scratch: &Scratch) {
     ] {
         fs::write(scratch.path(file), "").unwrap();
     }
-    for link in ["opt/reboot/api.sock", "opt/reboot/api.sock.new"] {
-        symlink("/run/api.sock", scratch.path(link)).unwrap();
+    for name in ["api.sock", "api.sock.new", "updater.sock", "updater.sock.new"] {
+        let link = format!("opt/reboot/{name}");
+        symlink("/run/api.sock", scratch.path(&link)).unwrap();
     }
 }
 
@@ -201,6 +202,40 @@ fn link_leads_to_the_socket_only_if_there_is_a_record() {
 }
 
 #[test]
+fn link_for_the_updater_always_leads_to_the_socket() {
+    let scratch = Scratch::new("updater-link");
+    let arguments = ["-updater-link", "opt/reboot"];
+    let said = "opt/reboot/updater.sock leads to /run/api.sock\n";
+    for _ in 0..2 {
+        assert_eq!(run(&mut scratch.install(&arguments)), done(said));
+        let link = fs::read_link(scratch.path("opt/reboot/updater.sock")).unwrap();
+        assert_eq!(link.to_str().unwrap(), "/run/api.sock");
+    }
+    assert_eq!(scratch.list("opt/reboot"), ["updater.sock"]);
+    assert_eq!(rights(&scratch, "opt/reboot").2, 0o755);
+
+    // Whoever changes the link chooses what is mounted.
+    fs::remove_file(scratch.path("opt/reboot/updater.sock")).unwrap();
+    symlink("/run/containerd.sock", scratch.path("opt/reboot/updater.sock")).unwrap();
+    fs::set_permissions(scratch.path("opt/reboot"), Permissions::from_mode(0o777)).unwrap();
+    let fixed = format!("fixed the mode of opt/reboot\n{said}");
+    assert_eq!(run(&mut scratch.install(&arguments)), done(&fixed));
+    let link = fs::read_link(scratch.path("opt/reboot/updater.sock")).unwrap();
+    assert_eq!(link.to_str().unwrap(), "/run/api.sock");
+    assert_eq!(rights(&scratch, "opt/reboot").2, 0o755);
+    if is_root() {
+        chown(scratch.path("opt/reboot"), Some(OTHER_USER), None).unwrap();
+        assert_eq!(
+            run(&mut scratch.install(&arguments)),
+            failed(
+                "cannot use directory opt/reboot: another user owns it and can replace the \
+                 programs; change its owner or choose another directory"
+            )
+        );
+    }
+}
+
+#[test]
 fn link_is_not_created_in_a_directory_of_others() {
     let scratch = Scratch::new("link-of-others");
     scratch.programs("from", 1);
@@ -248,6 +283,8 @@ fn removes_everything_of_this_project() {
              removed opt/reboot/record.new\n\
              removed opt/reboot/api.sock\n\
              removed opt/reboot/api.sock.new\n\
+             removed opt/reboot/updater.sock\n\
+             removed opt/reboot/updater.sock.new\n\
              removed opt/reboot\n\
              removed opt/bottlerocket-checker\n\
              removed opt/.bottlerocket-checker.new\n\
