@@ -67,9 +67,8 @@ pub fn write_all(to: BorrowedFd, mut text: &[u8]) {
 /// Whether a write of up to 4 KiB to `to` returns without blocking, at once or within
 /// `timeout`.
 pub fn has_room_within(to: BorrowedFd, timeout: Duration) -> bool {
-    // If a signal interrupts the wait, the text counts as unread. Signals end the
-    // programs, or are ignored.
-    poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], Some(&timespec(timeout))) == Ok(1)
+    // If the kernel cannot wait, the write is tried: the line may say that.
+    poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], Some(&timespec(timeout))) != Ok(0)
 }
 
 #[cfg(test)]
