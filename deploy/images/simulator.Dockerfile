@@ -10,6 +10,7 @@ LABEL org.opencontainers.image.title="bottlerocket-simulator" \
       org.opencontainers.image.description="Serves the update API of a simulated Bottlerocket node, to try bottlerocket-updater in any cluster" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.source="https://github.com/bottlerocket-updater/bottlerocket-updater"
-# The socket gets the group of this process, as on a node.
-USER 0:274
+# The user of the other image. The DaemonSet runs the simulator as root, which owns the
+# directories on the node. The socket gets the group of the process.
+USER 65532:274
 ENTRYPOINT ["/usr/local/bin/bottlerocket-simulator"]
