@@ -52,9 +52,9 @@ def test_state_on_host_is_created_kept_and_removed(containers, updater, node, tm
     options = [*UPDATER_OPTIONS, mount_socket(node), mount(directory, DIRECTORY)]
     container = containers.start(updater, *flags, "-jitter=0s", options=options)
     containers.logs(container).wait_for(READY)
+    containers("rm", "--force", container)
     saved = (directory / "state").read_bytes()
     assert b"1.26.1" in saved
-    containers("rm", "--force", container)
     # A new pod on the node keeps the existing state.
     lines = run_as_pod(containers, updater, init, mounts)
     assert lines == [link, f"unchanged {DIRECTORY}"]
