@@ -69,6 +69,11 @@ impl Excerpt {
 
     /// Takes the next byte of a text in UTF-8.
     pub fn push_byte(&mut self, byte: u8) {
+        // Most bytes are a character of their own.
+        if byte.is_ascii() {
+            self.push(byte.into());
+            return;
+        }
         // Ends: in the second turn, the byte is the first of its character.
         loop {
             let first = self.partial.is_empty();
