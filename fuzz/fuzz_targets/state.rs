@@ -3,11 +3,14 @@
 #![no_main]
 
 use bottlerocket_fuzz::choices::{Choices, VERSIONS, any_status, image};
+use bottlerocket_updater::api::Command;
 use bottlerocket_updater::api::status::copy;
 use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
 use bottlerocket_updater::updater::history::{FILE_MAX, History};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
+
+const SOAK: Duration = Duration::from_secs(72 * 3_600);
 
 fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
@@ -29,11 +32,19 @@ fuzz_target!(|bytes: &[u8]| {
 
     let mut choices = Choices(life);
     lived.advance(Duration::from_secs(60));
+    lived.set_soak(SOAK);
     let text = Excerpt::default();
     let mut since_boot = Duration::from_secs(60);
     while !choices.is_over() {
         let status = any_status(&mut choices, &text);
         lived.observe(&status, &mut |_| ());
+        lived.note_command(&status);
+        lived.note_offer(status.chosen);
+        if let Some(chosen) = status.chosen {
+            assert!(lived.soaks_for(chosen).is_none_or(|left| left <= SOAK));
+            let command = choices.one_of(&Command::ALL);
+            lived.sending(command, chosen.version, "2026-11-22T05:32:13.1Z");
+        }
         if let (Some(chosen), Some(running)) = (status.chosen, status.running) {
             if let Some((entry, left)) = lived.hold_for(chosen) {
                 assert!(entry.failed_boots > 0 && !left.is_zero());
