@@ -5,12 +5,13 @@ use crate::gate::Gate;
 use crate::kured::{self, Kured};
 use crate::node::{Node, Requester};
 use crate::operator;
-use crate::reboot::Luck;
+use crate::reboot::{Luck, Program};
 use crate::repository::Repository;
 use crate::settings::{Early, Settings};
 use crate::shared::{Shared, hash};
 use crate::updater::{self, Updater};
 use crate::version::Version;
+use bottlerocket_updater::api::Command;
 use bottlerocket_updater::api::status::State;
 use stateright::{Model, Property};
 use std::fmt::{self, Display, Formatter};
@@ -56,7 +57,8 @@ pub struct Seen {
     pub deactivations: u8,
     /// Whether the checker has said yes although the state was not Ready.
     pub false_yes: bool,
-    /// Whether Kured has rebooted a node into the bad version although it was withdrawn.
+    /// Whether Kured or the gate has rebooted a node into the bad version although it was
+    /// withdrawn.
     pub boot_of_withdrawn: bool,
     /// Whether Kured or the gate has rebooted a node that was not cordoned.
     pub reboot_undrained: bool,
@@ -143,8 +145,8 @@ pub const DRAINS: &str = "at most --concurrency drains for the bad version";
 /// Each of these drains ends with one boot, and one more that the gate requests. If the
 /// operator deactivates the version in the moment of that reboot, it does not count.
 pub const TRIES: &str = "at most two tries of the bad version for each drain";
-/// A withdrawal that the reboot program can know keeps it from the reboot.
-pub const WITHDRAWN: &str = "no reboot by Kured into a version that is withdrawn";
+/// A withdrawal that the reboot program or the gate can know keeps it from the reboot.
+pub const WITHDRAWN: &str = "no reboot by Kured or the gate into a version that is withdrawn";
 /// No program of ours interrupts what runs on a node.
 pub const DRAINED: &str = "no reboot of a node that is not drained";
 
@@ -226,7 +228,13 @@ impl Place<'_> {
         match action {
             Action::UpdaterActs(_) => updater::step(node, settings, repository, false),
             Action::UpdaterActsLate(_) => updater::step(node, settings, repository, true),
-            Action::CommandEnds(_) => node.finish_command(true, repository),
+            Action::CommandEnds(_) => {
+                // A prepare takes minutes, and does not begin and end meanwhile.
+                let is_quick = node.host.command != Some(Command::Prepare);
+                let program = node.kured.program();
+                (is_quick || !program.is_some_and(Program::has_decided))
+                    && node.finish_command(true, repository)
+            }
             Action::KuredActs(_) => {
                 let (was_idle, state) = (node.kured == Kured::Idle, node.host.state());
                 let acts = kured::step(node, settings, repository, lock_is_free);
@@ -235,6 +243,11 @@ impl Place<'_> {
                 acts
             }
             Action::Reboots(_) => {
+                let is_activating = node.updater.is_about_to_activate()
+                    || node.host.command == Some(Command::Activate);
+                if is_activating && !settings.reboots_cut_in {
+                    return false;
+                }
                 if node.request.is_some() && node.host.ready() == Some(Version::Bad) {
                     seen.tries_of_bad += 1;
                 }
@@ -247,7 +260,7 @@ impl Place<'_> {
             Action::CommandTakesLong(_) => {
                 left.failures -= 1;
                 let acts = node.host.command.is_some()
-                    && kured::run_command(node, settings, repository, Luck::CommandTakesLong);
+                    && kured::run_program(node, settings, repository, Luck::CommandTakesLong);
                 seen.note_request(node, false);
                 acts
             }
@@ -261,7 +274,7 @@ impl Place<'_> {
             }
             Action::KuredRestarts(_) => {
                 left.restarts -= 1;
-                node.kured = match node.kured {
+                node.kured = match &node.kured {
                     Kured::InInit(_) => Kured::InInit(Gate::Started),
                     Kured::Waiting => return false,
                     _ => Kured::Starting,
@@ -322,8 +335,8 @@ impl Seen {
         };
         request.is_noted = true;
         self.reboot_undrained |= !node.is_cordoned;
-        if request.by == Requester::Kured && node.host.ready() == Some(Version::Bad) {
-            self.drains_for_bad += 1;
+        if node.host.ready() == Some(Version::Bad) {
+            self.drains_for_bad += u8::from(request.by == Requester::Kured);
             self.boot_of_withdrawn |=
                 request.saw_withdrawal || request.was_withdrawn && refreshes_work;
         }

@@ -1,26 +1,33 @@
-//! The gate: the last init container of Kured's pod, with its real rule.
+//! The gate: the last init container of Kured's pod, with its real rule and the real
+//! decision of its reboot.
 
-use crate::node::{Node, Request, Requester};
+use crate::node::Node;
+use crate::reboot::Luck;
+use crate::reboot::{Outcome as Ended, Program};
+use crate::repository::Repository;
 use crate::settings::{Rule, Settings};
-use bottlerocket_updater::api::Answer;
-use bottlerocket_updater::gate::rule::{Decision, Inputs, decide};
+use bottlerocket_updater::api::status::OwnedImage;
+use bottlerocket_updater::cli::exit;
+use bottlerocket_updater::gate::state::failed_image;
+use bottlerocket_updater::gate::wait::{self, Host, Step};
 use bottlerocket_updater::record::RebootRecord;
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 /// What the gate remembers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Gate {
     /// It has just started: it does not know whether it has requested a reboot before.
     Started,
     /// It looks from time to time.
     Looking,
-    /// It has written into the record that it requests a reboot.
-    Requesting,
-    /// It has requested a reboot.
+    /// It tries to reboot the node once more.
+    Rebooting(Box<Program>),
+    /// It has tried that a short time ago.
     Requested,
 }
 
-/// What a look of the gate leads to.
+/// What a step of the gate leads to.
 pub enum Outcome {
     /// Nothing changes.
     Waits,
@@ -30,87 +37,129 @@ pub enum Outcome {
     Opens,
 }
 
-/// Looks once.
-pub fn step(node: &mut Node, settings: &Settings, gate: Gate) -> Outcome {
-    if gate == Gate::Requesting {
-        return request(node, false);
-    }
-    let record = node.read_record();
-    let seen =
-        record.clone().map(|record| match settings.breaks(Rule::ComparesWithTheOldVersion) {
-            true => compare_with_the_new_version(node, record),
-            false => record,
-        });
-    match look(node, settings, gate, seen.as_ref()) {
-        Look::Open { removes_record } => {
-            if removes_record && !settings.breaks(Rule::RemovesTheRecord) {
-                node.record = None;
+impl Gate {
+    /// Makes the next step.
+    pub fn step(
+        self,
+        node: &mut Node,
+        settings: &Settings,
+        repository: Repository,
+        luck: Luck,
+    ) -> Outcome {
+        match self {
+            Self::Rebooting(mut program) => {
+                match program.step(node, settings, repository, luck) {
+                    Ended::Waits => return Outcome::Waits,
+                    Ended::Continues => return Outcome::Continues(Self::Rebooting(program)),
+                    Ended::Exits(exit::SUCCESS) => node.request = Some(program.request()),
+                    Ended::Exits(_) => {}
+                }
+                Outcome::Continues(Self::Requested)
             }
-            Outcome::Opens
+            _ if luck != Luck::Good => Outcome::Waits,
+            gate => gate.look(node, settings, repository),
         }
-        Look::Hold => match gate {
-            // A request of before its restart would have rebooted the node by now.
-            Gate::Started if !node.host.is_shutting_down => Outcome::Continues(Gate::Looking),
-            _ => Outcome::Waits,
-        },
-        Look::TryAgain => {
-            node.record = record.map(|record| record.again(node.boot_id()).write().to_vec());
-            Outcome::Continues(Gate::Requesting)
+    }
+
+    /// Looks once.
+    fn look(self, node: &mut Node, settings: &Settings, repository: Repository) -> Outcome {
+        let record = node.read_record();
+        match self.decide(node, settings, record.as_ref()) {
+            Look::Open { removes_record } => {
+                if removes_record && !settings.breaks(Rule::RemovesTheRecord) {
+                    node.record = None;
+                }
+                Outcome::Opens
+            }
+            Look::Wait => match self {
+                // After some time a request that was made would have rebooted the node.
+                Self::Started | Self::Requested if !node.host.is_shutting_down => {
+                    Outcome::Continues(Self::Looking)
+                }
+                _ => Outcome::Waits,
+            },
+            Look::Reboot(image) => match record {
+                Some(record) => {
+                    let program = Program::of_gate(settings, repository, record, image);
+                    Outcome::Continues(Self::Rebooting(Box::new(program)))
+                }
+                None => Outcome::Waits,
+            },
+            Look::TakeBack => {
+                node.record = record.map(|record| record.taken_back().write().to_vec());
+                Outcome::Continues(Self::Looking)
+            }
         }
-        Look::TakeBack => {
-            node.record = record.map(|record| record.taken_back().write().to_vec());
-            Outcome::Continues(Gate::Looking)
+    }
+
+    /// What the real gate does after it has read the record and the status.
+    fn decide(&self, node: &Node, settings: &Settings, record: Option<&RebootRecord>) -> Look {
+        let is_late = *self == Self::Looking;
+        let now = if is_late { Duration::from_secs(60 * 60) } else { Duration::ZERO };
+        let mut gate = wait::Gate::begin(
+            wait::Settings {
+                interval: Duration::from_secs(5),
+                give_up: Duration::MAX,
+                max_wait: None,
+                boot_attempts: settings.boot_attempts,
+            },
+            Duration::ZERO,
+        );
+        if *self == Self::Requested {
+            gate.on_reboot(Duration::ZERO);
+        }
+        let record =
+            record.cloned().map(|record| match settings.breaks(Rule::ComparesWithTheOldVersion) {
+                true => compare_with_the_new_version(node, record),
+                false => record,
+            });
+        let failed = record.as_ref().and_then(|record| failed_image(&node.history, record));
+        let host = Host {
+            record: record.as_ref(),
+            unreadable: false,
+            boot: Some(node.boot_id()),
+            running: Some(node.host.running.image().version),
+            failed: failed.as_ref().map(OwnedImage::image),
+            socket: b"/run/api.sock",
+        };
+        match gate.on_record(now, &host, &mut |_| {}) {
+            Step::ReadStatus => node
+                .host
+                .read_status(|answer| Look::new(gate.on_answer(now, &host, answer, &mut |_| {}))),
+            step => Look::new(step),
         }
     }
 }
 
-/// Requests the second reboot, which the record has already. If it is refused, the record
-/// takes that back.
-pub fn request(node: &mut Node, is_refused: bool) -> Outcome {
-    if node.host.reboot(is_refused, |answer| answer.is_ok()) {
-        node.request = Some(Request {
-            by: Requester::Gate,
-            was_withdrawn: false,
-            saw_withdrawal: false,
-            is_noted: false,
-        });
-        return Outcome::Continues(Gate::Requested);
+impl Display for Gate {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        match self {
+            Self::Started => write!(f, "has just started"),
+            Self::Looking => write!(f, "holds"),
+            Self::Rebooting(program) => write!(f, "tries again, {}", program.next()),
+            Self::Requested => write!(f, "has tried again"),
+        }
     }
-    node.record = node.read_record().map(|record| record.taken_back().write().to_vec());
-    Outcome::Continues(Gate::Looking)
 }
 
-/// A decision, without what is only for messages.
+/// What a look leads to.
 enum Look {
     Open { removes_record: bool },
-    Hold,
-    TryAgain,
+    Wait,
+    Reboot(Box<OwnedImage>),
     TakeBack,
 }
 
-fn look(node: &Node, settings: &Settings, gate: Gate, record: Option<&RebootRecord>) -> Look {
-    node.host.read_status(|answer| {
-        let status = match answer {
-            Ok(Answer::Status(status)) => Some(status),
-            _ => None,
-        };
-        match decide(Inputs {
-            record,
-            boot: Some(node.boot_id()),
-            running: Some(node.host.running.image().version),
-            status,
-            failed: None,
-            boot_attempts: settings.boot_attempts,
-            rebooting: gate != Gate::Looking,
-            waited: Duration::ZERO,
-            max_wait: None,
-        }) {
-            Decision::Open(opening) => Look::Open { removes_record: opening.removes_record() },
-            Decision::Hold => Look::Hold,
-            Decision::TryAgain(_) => Look::TryAgain,
-            Decision::TakeBack => Look::TakeBack,
+impl Look {
+    fn new(step: Step) -> Self {
+        match step {
+            Step::Open(opening) => Self::Open { removes_record: opening.removes_record() },
+            Step::Wait(_) => Self::Wait,
+            Step::Reboot(image) => Self::Reboot(Box::new(OwnedImage::new(image))),
+            Step::TakeBack => Self::TakeBack,
+            Step::ReadStatus | Step::GiveUp => unreachable!("the API answers"),
         }
-    })
+    }
 }
 
 /// The record with which the real rule decides as a gate that holds unless the new

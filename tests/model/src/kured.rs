@@ -34,10 +34,10 @@ pub enum Kured {
 }
 
 impl Kured {
-    /// The time that the reboot program compares others with.
-    pub fn noted(&self) -> Option<usize> {
+    /// The reboot that is being decided.
+    pub fn program(&self) -> Option<&Program> {
         match self {
-            Self::Rebooting(program) => program.noted(),
+            Self::Rebooting(program) | Self::InInit(Gate::Rebooting(program)) => Some(program),
             _ => None,
         }
     }
@@ -46,7 +46,7 @@ impl Kured {
 impl Display for Kured {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         match self {
-            Self::InInit(gate) => write!(f, "waits for the gate ({gate:?})"),
+            Self::InInit(gate) => write!(f, "waits for the gate, which {gate}"),
             Self::Starting => write!(f, "starts"),
             Self::Idle => write!(f, "idle"),
             Self::Draining => write!(f, "drains"),
@@ -65,11 +65,9 @@ pub fn step(
     lock_is_free: bool,
 ) -> bool {
     match node.kured.clone() {
-        Kured::InInit(gate) => match gate::step(node, settings, gate) {
-            gate::Outcome::Waits => return false,
-            gate::Outcome::Continues(gate) => node.kured = Kured::InInit(gate),
-            gate::Outcome::Opens => node.kured = Kured::Starting,
-        },
+        Kured::InInit(_) | Kured::Rebooting(_) => {
+            return run_program(node, settings, repository, Luck::Good);
+        }
         Kured::Starting => {
             if node.has_lock {
                 node.is_cordoned = false;
@@ -86,35 +84,41 @@ pub fn step(
             node.kured = Kured::Draining;
         }
         Kured::Draining => {
-            node.kured = Kured::Rebooting(Box::new(Program::new(settings, repository)));
+            node.kured = Kured::Rebooting(Box::new(Program::of_kured(settings, repository)));
         }
-        Kured::Rebooting(_) => return run_command(node, settings, repository, Luck::Good),
         Kured::Waiting => return false,
     }
     true
 }
 
-/// Makes the next step of the reboot command. Returns `false` if it waits, or does
-/// not run.
-pub fn run_command(
+/// Makes the next step of the gate or of the reboot command. Returns `false` if it waits, or
+/// does not run.
+pub fn run_program(
     node: &mut Node,
     settings: &Settings,
     repository: Repository,
     luck: Luck,
 ) -> bool {
-    let Kured::Rebooting(mut program) = node.kured.clone() else { return false };
-    node.kured = match program.step(node, settings, repository, luck) {
-        reboot::Outcome::Waits => return false,
-        reboot::Outcome::Continues => Kured::Rebooting(program),
-        reboot::Outcome::Exits(exit::SUCCESS) => {
-            node.request = Some(program.request());
-            if settings.breaks(Rule::KeepsTheLock) {
-                node.is_cordoned = false;
-                node.has_lock = false;
+    node.kured = match node.kured.clone() {
+        Kured::InInit(gate) => match gate.step(node, settings, repository, luck) {
+            gate::Outcome::Waits => return false,
+            gate::Outcome::Continues(gate) => Kured::InInit(gate),
+            gate::Outcome::Opens => Kured::Starting,
+        },
+        Kured::Rebooting(mut program) => match program.step(node, settings, repository, luck) {
+            reboot::Outcome::Waits => return false,
+            reboot::Outcome::Continues => Kured::Rebooting(program),
+            reboot::Outcome::Exits(exit::SUCCESS) => {
+                node.request = Some(program.request());
+                if settings.breaks(Rule::KeepsTheLock) {
+                    node.is_cordoned = false;
+                    node.has_lock = false;
+                }
+                Kured::Waiting
             }
-            Kured::Waiting
-        }
-        reboot::Outcome::Exits(_) => Kured::Starting,
+            reboot::Outcome::Exits(_) => Kured::Starting,
+        },
+        _ => return false,
     };
     node.forget_time();
     true
@@ -123,18 +127,8 @@ pub fn run_command(
 /// The reboot that the reboot command or the gate is about to request is refused. Returns
 /// `false` if neither is about to.
 pub fn refuse_reboot(node: &mut Node, settings: &Settings, repository: Repository) -> bool {
-    match &node.kured {
-        Kured::Rebooting(program) if program.requests_next(settings) => {
-            run_command(node, settings, repository, Luck::RebootIsRefused)
-        }
-        Kured::InInit(Gate::Requesting) => {
-            if let gate::Outcome::Continues(gate) = gate::request(node, true) {
-                node.kured = Kured::InInit(gate);
-            }
-            true
-        }
-        _ => false,
-    }
+    node.kured.program().is_some_and(|program| program.requests_next(settings))
+        && run_program(node, settings, repository, Luck::RebootIsRefused)
 }
 
 /// What the real checker says about the node's status.

@@ -3,6 +3,7 @@
 use crate::gate::Gate;
 use crate::host::{Host, NAMES};
 use crate::kured::Kured;
+use crate::reboot::Program;
 use crate::repository::Repository;
 use crate::updater::Updater;
 use bottlerocket_updater::record::RebootRecord;
@@ -79,7 +80,8 @@ impl Node {
     /// Ends the update command that runs. Returns `false` if there is none.
     pub fn finish_command(&mut self, succeeds: bool, repository: Repository) -> bool {
         let is_running = self.host.command.is_some();
-        self.finish_command_of(self.kured.noted(), succeeds, repository);
+        let noted = self.kured.program().and_then(Program::noted);
+        self.finish_command_of(noted, succeeds, repository);
         self.forget_time();
         is_running
     }
@@ -97,7 +99,8 @@ impl Node {
     /// Forgets when the last command ended, if nobody remembers it either: otherwise
     /// states would count as different that are not.
     pub fn forget_time(&mut self) {
-        if self.updater.noted().is_none() && self.kured.noted().is_none() {
+        if self.updater.noted().is_none() && self.kured.program().and_then(Program::noted).is_none()
+        {
             self.host.forget_time();
         }
     }

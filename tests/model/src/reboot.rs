@@ -3,14 +3,18 @@
 use crate::node::{Node, Request, Requester};
 use crate::repository::Repository;
 use crate::settings::{Grain, Rule, Settings};
+use bottlerocket_updater::api::status::OwnedImage;
 use bottlerocket_updater::api::{Answer, Call, CallError};
+use bottlerocket_updater::cli::exit;
 use bottlerocket_updater::reboot::{self, CallTime, Reboot, Step};
+use bottlerocket_updater::record::RebootRecord;
 use std::time::Duration;
 
-/// The reboot program as Kured runs it.
+/// The reboot program as Kured runs it, or the same decision in the gate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Program {
     reboot: Reboot,
+    caller: Caller,
     next: Next,
     /// When the last command before its own ended.
     noted: Option<usize>,
@@ -18,6 +22,20 @@ pub struct Program {
     was_withdrawn: bool,
     /// Whether the last status that it read shows that what is Ready is not chosen.
     saw_withdrawal: bool,
+}
+
+/// Who reboots the node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Caller {
+    /// The reboot program.
+    Kured,
+    /// The gate.
+    Gate {
+        /// The record when it began.
+        record: Vec<u8>,
+        /// The image that it tries again.
+        image: Box<OwnedImage>,
+    },
 }
 
 /// What the program is about to do.
@@ -49,8 +67,22 @@ pub enum Outcome {
 }
 
 impl Program {
-    /// The program, which starts while the repository offers `offered`.
-    pub fn new(settings: &Settings, offered: Repository) -> Self {
+    /// The reboot program, which starts while the repository offers `offered`.
+    pub fn of_kured(settings: &Settings, offered: Repository) -> Self {
+        Self::begin(settings, offered, Caller::Kured)
+    }
+
+    /// The gate's second try to reboot into `image`, which begins with this `record`.
+    pub fn of_gate(
+        settings: &Settings,
+        offered: Repository,
+        record: RebootRecord,
+        image: Box<OwnedImage>,
+    ) -> Self {
+        Self::begin(settings, offered, Caller::Gate { record: record.write().to_vec(), image })
+    }
+
+    fn begin(settings: &Settings, offered: Repository, caller: Caller) -> Self {
         let settings = reboot::Settings {
             socket: b"/run/api.sock",
             timeout: settings.timeout,
@@ -61,7 +93,12 @@ impl Program {
         let (reboot, call) = Reboot::begin(settings, Duration::ZERO);
         let next = Next::Call(call);
         let was_withdrawn = offered != Repository::Bad;
-        Self { reboot, next, noted: None, was_withdrawn, saw_withdrawal: false }
+        Self { reboot, caller, next, noted: None, was_withdrawn, saw_withdrawal: false }
+    }
+
+    /// Whether it has decided to reboot, and is milliseconds away from the request.
+    pub fn has_decided(&self) -> bool {
+        matches!(self.next, Next::WriteRecord | Next::Call(Call::Reboot))
     }
 
     /// Whether it is about to request the reboot, or does so in its next step.
@@ -80,7 +117,11 @@ impl Program {
     /// The reboot that it has requested.
     pub fn request(&self) -> Request {
         let Self { was_withdrawn, saw_withdrawal, .. } = *self;
-        Request { by: Requester::Kured, was_withdrawn, saw_withdrawal, is_noted: false }
+        let by = match self.caller {
+            Caller::Kured => Requester::Kured,
+            Caller::Gate { .. } => Requester::Gate,
+        };
+        Request { by, was_withdrawn, saw_withdrawal, is_noted: false }
     }
 
     /// The time that the program compares others with.
@@ -116,10 +157,8 @@ impl Program {
         let call = match self.next {
             Next::Call(call) => call,
             Next::WriteRecord => {
-                let record = self.reboot.record(node.boot_id());
-                node.record = record.map(|record| record.write().to_vec());
                 self.next = Next::Call(Call::Reboot);
-                return Outcome::Continues;
+                return self.write_record(node);
             }
         };
         let now = match luck {
@@ -151,8 +190,44 @@ impl Program {
         }
         let Some((exit_status, voids_record)) = end else { return Outcome::Continues };
         if voids_record && removes {
-            node.record = None;
+            self.take_back_record(node);
         }
         Outcome::Exits(exit_status)
     }
+
+    /// Writes the record right before the request. The gate does not go on if somebody has
+    /// released the node.
+    fn write_record(&self, node: &mut Node) -> Outcome {
+        let boot = node.boot_id();
+        let record = match &self.caller {
+            Caller::Kured => self.reboot.record(boot),
+            Caller::Gate { record, image } => match read(record) {
+                record if record.boot == boot => return Outcome::Continues,
+                _ if node.record.is_none() => return Outcome::Exits(exit::FAILURE),
+                record => {
+                    Some(RebootRecord { image: OwnedImage::clone(image), ..record.again(boot) })
+                }
+            },
+        };
+        node.record = record.map(|record| record.write().to_vec());
+        Outcome::Continues
+    }
+
+    /// There is no reboot, so the record is as before.
+    fn take_back_record(&self, node: &mut Node) {
+        node.record = match &self.caller {
+            Caller::Kured => None,
+            Caller::Gate { .. } if node.record.is_none() => None,
+            Caller::Gate { record, .. } => match read(record) {
+                record if record.boot == node.boot_id() => {
+                    Some(record.taken_back().write().to_vec())
+                }
+                _ => Some(record.clone()),
+            },
+        };
+    }
+}
+
+fn read(record: &[u8]) -> RebootRecord {
+    RebootRecord::read(record).expect("the model has only complete records")
 }

@@ -26,6 +26,9 @@ pub struct Settings {
     pub losses: u8,
     /// How often power is lost in the first boot of a version, on all nodes together.
     pub boot_losses: u8,
+    /// Whether a node may go down between the updater's note that it activates a version
+    /// and the end of the activation. Power may be lost then in any case.
+    pub reboots_cut_in: bool,
     /// How many update commands fail.
     pub failures: u8,
     /// How often a program restarts.
@@ -96,6 +99,7 @@ impl Settings {
             grain: Grain::Call,
             losses: 0,
             boot_losses: 0,
+            reboots_cut_in: false,
             failures: 0,
             restarts: 0,
             hands: 0,

@@ -9,7 +9,7 @@ use crate::node::Node;
 use crate::repository::Repository;
 use crate::settings::{Grain, Settings};
 use bottlerocket_updater::api::status::copy;
-use bottlerocket_updater::api::{Answer, Call, CallError};
+use bottlerocket_updater::api::{Answer, Call, CallError, Command};
 use bottlerocket_updater::sys::files::Stamp;
 use bottlerocket_updater::updater::commands::Commands;
 use bottlerocket_updater::updater::cycle::{Context, Cycle, End, Now, Step};
@@ -47,6 +47,12 @@ impl Working {
 }
 
 impl Updater {
+    /// Whether it has noted that it activates a version, and is milliseconds away from that.
+    pub fn is_about_to_activate(&self) -> bool {
+        let Self::Working(working) = self else { return false };
+        working.call == Call::Start(Command::Activate)
+    }
+
     /// The time that the updater compares others with.
     pub fn noted(&self) -> Option<usize> {
         match self {

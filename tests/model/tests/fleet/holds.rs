@@ -12,14 +12,14 @@ fn one_node_call_by_call() {
 
 #[test]
 fn one_node_and_losses_of_power() {
-    let settings = Settings { losses: 1, boot_losses: 1, ..Settings::new(1) };
+    let settings = Settings { losses: 2, ..Settings::new(1) };
     assert_holds("one node, two losses of power", settings);
 }
 
 #[test]
-fn one_node_and_faults() {
-    let settings = Settings { failures: 1, losses: 1, ..Settings::new(1) };
-    assert_holds("one node, a command fails, a loss of power", settings);
+fn one_node_and_a_loss_of_power_in_a_first_boot() {
+    let settings = Settings { boot_losses: 1, ..Settings::new(1) };
+    assert_holds("one node, a loss of power in a first boot", settings);
 }
 
 #[test]

@@ -65,3 +65,12 @@ fn operator_deactivates_while_the_node_goes_down_and_power_is_lost() {
     let name = "the operator deactivates, and power is lost in the other first boot";
     assert_breaks(name, settings, ARRIVES);
 }
+
+/// The updater notes that it activates a version before it does so. If the node goes down in
+/// between, the version counts as failed.
+#[test]
+fn node_goes_down_during_an_activation_and_power_is_lost() {
+    let settings = Settings { reboots_cut_in: true, boot_losses: 1, ..Settings::new(1) };
+    let name = "the node goes down during an activation, and power is lost in a first boot";
+    assert_breaks(name, settings, ARRIVES);
+}
