@@ -303,7 +303,8 @@ impl StatusParser {
         let mut rest = bytes;
         // Ends: each turn takes at least one byte.
         while !rest.is_empty() {
-            let (run, behind) = rest.split_at(self.plain_run(rest));
+            let run = self.plain_run(rest);
+            let (run, behind) = rest.split_at_checked(run).unwrap_or((&[], rest));
             self.push_run(run).map_err(|kind| JsonError { kind, offset: self.offset })?;
             self.offset += run.len() as u64;
             let Some((byte, behind)) = behind.split_first() else { break };

@@ -10,6 +10,7 @@ use crate::http::page::{self, Code, PAGE_MAX, Page};
 use crate::http::request::{Parsed, Request};
 use crate::sys::deadline::{Clock, Wait, timespec};
 use crate::text::put;
+use core::mem;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use heapless::Vec;
@@ -86,6 +87,12 @@ impl Server {
         self.connections.retain(|connection| now < connection.deadline);
     }
 
+    /// Closes the connection that has waited longest for its request.
+    fn close_oldest(&mut self) {
+        let mut is_oldest = true;
+        self.connections.retain(|_| !mem::replace(&mut is_oldest, false));
+    }
+
     /// When there is something to do even if no socket is ready.
     fn next_deadline(&self, now: Duration) -> Option<Duration> {
         let request = self.connections.iter().map(|connection| connection.deadline).min();
@@ -128,7 +135,7 @@ impl Server {
                     if self.connections.is_empty() {
                         self.accept_after = now.saturating_add(ACCEPT_PAUSE);
                     } else {
-                        self.connections.remove(0);
+                        self.close_oldest();
                     }
                     return;
                 }
@@ -137,7 +144,7 @@ impl Server {
             let mut connection = Connection { socket, request: Request::default(), deadline };
             if connection.receive(now, handler) {
                 if self.connections.is_full() {
-                    self.connections.remove(0);
+                    self.close_oldest();
                 }
                 let _ = self.connections.push(connection);
             }
