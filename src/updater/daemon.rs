@@ -257,7 +257,8 @@ impl Daemon {
     pub fn on_clock_check(&mut self, at: Now, left: Duration) -> Duration {
         let Some(before) = self.between_cycles.replace(at) else { return left };
         let expected = before.utc.saturating_add(at.now.saturating_sub(before.now));
-        match at.utc.abs_diff(expected) < CLOCK_STEP {
+        let step = at.utc.saturating_sub(expected).max(expected.saturating_sub(at.utc));
+        match step < CLOCK_STEP {
             true => left,
             false => self.or_before_window_closes(at.utc, left, false),
         }
@@ -407,7 +408,7 @@ impl Daemon {
                 (true, false) => rest.saturating_sub(WINDOW_MIN),
                 (true, true) => {
                     let earlier = self.random_up_to(WINDOW_END.saturating_sub(WINDOW_MIN));
-                    rest.saturating_sub(WINDOW_MIN + earlier)
+                    rest.saturating_sub(WINDOW_MIN).saturating_sub(earlier)
                 }
             };
         }
@@ -417,7 +418,8 @@ impl Daemon {
             return pause;
         }
         // Some seconds are left for the refresh.
-        opens_in.saturating_add(self.random_up_to(spread.min(open_for - open_for / 6)))
+        opens_in
+            .saturating_add(self.random_up_to(spread.min(open_for.saturating_sub(open_for / 6))))
     }
 
     /// The pause before `call`, which fails, is retried. It doubles with each

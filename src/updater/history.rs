@@ -49,8 +49,8 @@ use crate::text::duration::millis;
 use crate::text::fields::{Fields, put_field, put_sum};
 use crate::text::put;
 use crate::updater::uptime::Uptime;
-use core::str;
 use core::time::Duration;
+use core::{mem, str};
 use heapless::Vec;
 
 /// The longest file, in bytes.
@@ -319,7 +319,9 @@ impl History {
     fn remember(&mut self, entry: Entry) {
         self.entries.retain(|other| other.image != entry.image);
         if self.entries.is_full() {
-            self.entries.remove(0);
+            // The first one is the oldest.
+            let mut is_first = true;
+            self.entries.retain(|_| !mem::take(&mut is_first));
         }
         let _ = self.entries.push(entry);
     }
