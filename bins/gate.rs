@@ -226,13 +226,10 @@ fn release(options: &Options<'static>) -> u8 {
     let look = "; check whether this version is still chosen: apiclient get updates/status";
     match client::call_once(options.socket, Call::Status, &mut deadline, &mut exchange) {
         Ok(Answer::Status(status)) if status.chosen == Some(record.image.image()) => {
-            let advice = "; lock the version of the node first (updates.version-lock)";
-            complain(&[
-                &"warning: the node still chooses ",
-                version,
-                &", and may boot it",
-                &advice,
-            ]);
+            let danger =
+                ": this node may boot it again, and each node that is Ready with it is drained";
+            let advice = "; first lock all nodes to another version (updates.version-lock)";
+            complain(&[&"warning: the node still chooses ", version, &danger, &advice]);
         }
         Ok(Answer::Status(_)) => {}
         Ok(_) => complain(&[&"warning: the status is not known now", &look]),

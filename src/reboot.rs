@@ -264,7 +264,6 @@ impl Reboot {
     /// Takes the answer to the last call, and returns the next step. Warnings go to
     /// `warn`.
     // Not inlined: saves 1,024 bytes in the reboot program.
-    // Not inlined: saves 1,024 bytes in this program.
     #[inline(never)]
     pub fn on_answer<'x>(
         &mut self,
@@ -306,6 +305,9 @@ impl Reboot {
             // An earlier request may have been accepted, unless the API says something
             // else than that it is too busy.
             Phase::RequestAgain(_) => error.is_refusal() && !error.is_worth_a_retry(),
+            // The API may have stopped because of an earlier request, which a run before
+            // this one has made.
+            Phase::ReadStatus { .. } => !error.is_stale_socket(),
             _ => true,
         }
     }

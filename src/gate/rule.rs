@@ -121,7 +121,7 @@ impl Opening<'_> {
 /// | 2 attempts | the same | any | Ready, and not chosen | take the second back |
 /// | any | another | not known | any | open |
 /// | any | another | another than before the reboot | any | open |
-/// | any | another | the same as before | nothing is chosen, after a refresh | open |
+/// | any | another | the same as before | nothing is chosen, after a refresh (in Idle, after two: [`wait`](super::wait)) | open |
 /// | any | another | the same as before | Ready with another image | open |
 /// | any | another | the same as before | Staged with another image that is chosen | open |
 /// | any | another, `max_wait` is over | the same as before | any | open |

@@ -13,7 +13,7 @@
 //!        └────────────────────▶ Open ◀──────────────────────────┴─▶ GiveUp
 //! ```
 
-use crate::api::status::{Image, Status};
+use crate::api::status::{Image, State, Status, Text, copy};
 use crate::api::{Answer, CallError, ErrorKind};
 use crate::gate::event::Event;
 use crate::gate::rule::{Decision, Inputs, Opening, decide};
@@ -91,6 +91,9 @@ pub struct Gate {
     rebooted: Option<Duration>,
     /// When the record could not be written.
     unsaved: Option<Duration>,
+    /// The timestamp of the first refresh after which the state was Idle, so that nothing
+    /// was chosen. `None` if that is not so any more.
+    emptied: Option<Text>,
     outage: Option<Outage>,
 }
 
@@ -110,7 +113,15 @@ struct Outage {
 impl Gate {
     /// A gate that begins to wait at the time `now`.
     pub fn begin(settings: Settings, now: Duration) -> Self {
-        Self { settings, begun: now, reported: None, rebooted: None, unsaved: None, outage: None }
+        Self {
+            settings,
+            begun: now,
+            reported: None,
+            rebooted: None,
+            unsaved: None,
+            emptied: None,
+            outage: None,
+        }
     }
 
     /// Begins a look at the time `now`. `emit` gets each event.
@@ -140,7 +151,11 @@ impl Gate {
             Ok(Answer::Status(status)) => Some(status),
             _ => None,
         };
-        let decision = decide(self.inputs(now, host, status));
+        let mut decision = decide(self.inputs(now, host, status));
+        let is_withdrawn = decision == Decision::Open(Opening::NothingChosen);
+        if !self.is_seen_twice(is_withdrawn, status) {
+            decision = Decision::Hold;
+        }
         if let Decision::Open(opening) = decision {
             return self.open(now, host, opening, emit);
         }
@@ -165,6 +180,23 @@ impl Gate {
             emit(Event::Held { record, failed: host.failed, status, waited });
         }
         Step::Wait(self.until_next_look(now))
+    }
+
+    /// Whether a withdrawal needs no other refresh, or there is none. `is_withdrawn` says what
+    /// `status` shows.
+    ///
+    /// If the node's updater prints junk, the API takes that for a refresh that has
+    /// succeeded, and keeps the data that it had. After a boot it has none: the state is
+    /// Idle, as if the version had been withdrawn. So another refresh has to show the
+    /// same. In any other state, something was chosen before.
+    fn is_seen_twice(&mut self, is_withdrawn: bool, status: Option<&Status>) -> bool {
+        let Some(status) = status else { return true };
+        if !is_withdrawn || status.state != State::Idle {
+            self.emptied = None;
+            return true;
+        }
+        let timestamp = copy(status.last_command.map_or("", |last| last.timestamp));
+        *self.emptied.get_or_insert_with(|| timestamp.clone()) != timestamp
     }
 
     /// Notes that a reboot was requested at the time `now`, or could not be.

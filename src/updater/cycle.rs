@@ -320,7 +320,13 @@ impl Cycle {
         if self.refreshed {
             history.note_offer(chosen);
         }
-        let soak = chosen.and_then(|chosen| history.soaks_for(chosen));
+        // A node that the gate holds is drained, and gets back into service only with a
+        // version that boots. It does not wait for a window, nor does the version soak again
+        // that the reboot was to bring.
+        let held = last_reboot.held().map(|record| record.image.image());
+        let soak = chosen
+            .filter(|chosen| held != Some(*chosen))
+            .and_then(|chosen| history.soaks_for(chosen));
         let hold = chosen.and_then(|chosen| history.hold_for(chosen));
         let plan = plan(Inputs {
             status,
@@ -331,7 +337,7 @@ impl Cycle {
             stage_only: settings.stage_only,
             held_back: hold.is_some(),
             soaking: soak.is_some(),
-            closed: !settings.windows.is_open(*utc),
+            closed: held.is_none() && !settings.windows.is_open(*utc),
         });
         let command = match (plan, status) {
             (Plan::Run(command), _) => command,

@@ -2,16 +2,20 @@
 
 extern crate std;
 use super::*;
-use crate::api::status::State;
+use crate::api::status::{LastCommand, State};
 use crate::http::response::Progress;
 use crate::reporting::log::Format;
+use crate::text::excerpt::Excerpt;
 use rustix::io::Errno;
 use std::format;
 use std::string::{String, ToString};
+use std::sync::OnceLock;
 use std::vec::Vec;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+
+static NO_STDERR: OnceLock<Excerpt> = OnceLock::new();
 
 fn image(version: &str) -> Image<'_> {
     Image { version, variant: "v", arch: "a" }
@@ -24,7 +28,18 @@ fn settings() -> Settings {
 /// An answer for a short text: the state, the chosen and the staged version, or an error.
 fn answer(text: &str) -> Result<Answer<'_>, CallError<'_>> {
     let mut words = text.split(' ');
+    let mut last_command = None;
     let state = match words.next().unwrap() {
+        refreshed if refreshed.starts_with("Idle@") => {
+            last_command = Some(LastCommand {
+                name: "refresh",
+                outcome: "Success",
+                timestamp: refreshed.trim_start_matches("Idle@"),
+                exit_status: "0",
+                stderr: NO_STDERR.get_or_init(Excerpt::default),
+            });
+            State::Idle
+        }
         "busy" => return Ok(Answer::Busy),
         "404" => return Ok(Answer::Uninitialized),
         "missing" => return Err(CallError::Connect(Errno::NOENT)),
@@ -34,7 +49,7 @@ fn answer(text: &str) -> Result<Answer<'_>, CallError<'_>> {
     };
     let mut next = || words.next().filter(|word| *word != "-").map(image);
     let (chosen, staged) = (next(), next());
-    let (running, offered, last_command) = (None, None, None);
+    let (running, offered) = (None, None);
     Ok(Answer::Status(Status { state, chosen, running, staged, offered, last_command }))
 }
 
@@ -278,4 +293,25 @@ fn good_version_opens() {
     script.look("Available 1.26.1 -");
     assert_eq!(script.look("Available 1.26.2 -"), "wait 5s");
     assert_eq!(script.look("Ready 1.26.2 1.26.2"), "opened other_ready, open");
+}
+
+/// The API takes unreadable output of a refresh for a success that has found nothing.
+#[test]
+fn one_refresh_that_finds_nothing_is_no_withdrawal() {
+    let opened = "opened nothing_chosen, open";
+    let mut script = Script::new(settings(), 2);
+    assert_eq!(script.look("Idle@1"), "held_by_gate Idle, wait 5s");
+    script.hold_for(MINUTE, "Idle@1");
+    assert_eq!(script.look("Idle@2"), opened);
+
+    // The next refresh finds the version again.
+    let mut script = Script::new(settings(), 2);
+    assert_eq!(script.look("Idle@1"), "held_by_gate Idle, wait 5s");
+    script.hold_for(MINUTE, "Available 1.26.1 -");
+    script.hold_for(MINUTE, "Idle@3");
+    script.hold_for(MINUTE, "busy");
+    assert_eq!(script.look("Idle@4"), opened);
+
+    // A version that is staged was chosen before.
+    assert_eq!(Script::new(settings(), 2).look("Staged - 1.26.1"), opened);
 }

@@ -81,8 +81,9 @@ fn release_warns_if_the_version_is_still_chosen() {
     let host = Host::rolled_back(2);
     host.node.run(super::Refresh).unwrap();
     let ran = host.run(&["-release"]);
-    let warning = "bottlerocket-gate: warning: the node still chooses 1.26.1, and may boot it; \
-                   lock the version of the node first (updates.version-lock)\n";
+    let warning = "bottlerocket-gate: warning: the node still chooses 1.26.1: this node may \
+                   boot it again, and each node that is Ready with it is drained; first lock \
+                   all nodes to another version (updates.version-lock)\n";
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), warning));
     assert_eq!(host.record(), None);
 }

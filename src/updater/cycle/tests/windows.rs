@@ -1,6 +1,9 @@
 //! Update windows.
 
 use super::*;
+use crate::api::status::copy;
+use crate::record::RebootRecord;
+use crate::sys::files::Stamp;
 
 /// A window that is open for `minutes` from the start of the script, a Friday.
 fn open_for(minutes: u64) -> Windows {
@@ -162,4 +165,31 @@ fn activate_locked_out_until_the_window_closes_waits_for_the_next() {
         ("status", 400, "+10m Staged 1.26.1 1.26.1 prepare@2", forever(&next_week)),
     ]);
     script.ends(End::Waiting);
+}
+
+/// A node that the gate holds is drained. It gets back into service only with a version
+/// that boots.
+#[test]
+fn node_that_the_gate_holds_does_not_wait_for_a_window() {
+    for (attempts, chosen) in [(1, "1.26.1"), (2, "1.26.2")] {
+        let mut script = in_window(open_in(60));
+        let image = Image { version: "1.26.1", variant: "aws-k8s-1.30", arch: "x86_64" };
+        let record = RebootRecord::new("before", "1.26.0", image);
+        let record = RebootRecord { attempts, ..record };
+        script.last_reboot = LastReboot::new(copy("now"));
+        script.last_reboot.read(script.now, Some((record, Stamp::of_inode(1))));
+        let status = forever(&format!("Available {chosen} - refresh@1"));
+        let held = forever(&format!(
+            "error msg=\"the version did not boot, and the gate keeps Kured from starting on \
+             this node\" version=1.26.1 variant=aws-k8s-1.30 arch=x86_64 running=1.26.0 \
+             attempts={attempts}"
+        ));
+        let found = forever(&FOUND.replace("1.26.1", chosen));
+        script.rows(&[
+            ("status", 0, "404", ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, status, held),
+            ("prepare", 0, "204", found),
+        ]);
+    }
 }
