@@ -184,14 +184,16 @@ impl EventKind {
                 "the version that did not boot is Ready again; rebooting the node into it once more",
             ),
             Self::RebootWarning => {
-                (Level::Error, "reboot_warning", "the reboot that the gate requests has a problem")
+                (Level::Error, "reboot_warning", "a problem while requesting the reboot; going on")
             }
             Self::RebootRequested => {
                 (Level::Info, "reboot_requested", "the gate has requested the reboot")
             }
-            Self::RebootFailed => {
-                (Level::Error, "reboot_failed", "the gate has not rebooted the node")
-            }
+            Self::RebootFailed => (
+                Level::Error,
+                "reboot_failed",
+                "the reboot failed; it is tried again in ten minutes if the version is still Ready",
+            ),
             Self::RecordUnreadable => (
                 Level::Error,
                 "record_unreadable",
@@ -205,7 +207,7 @@ impl EventKind {
             Self::RecordNotSaved => (
                 Level::Error,
                 "record_not_saved",
-                "cannot change the record of the last reboot; remove it if it holds the node wrongly",
+                "cannot change the record of the last reboot; if the gate holds the node by mistake, run bottlerocket-gate -release",
             ),
             Self::ApiLost => (Level::Error, "api_lost", "the API is unavailable"),
             Self::ApiBack => (Level::Info, "api_back", "the API is available again"),

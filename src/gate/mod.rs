@@ -1,4 +1,4 @@
-//! The gate: keeps Kured from starting on a node that its last reboot has not updated.
+//! The gate: keeps Kured from starting on a node whose new version did not boot.
 //!
 //! Kured takes one node after the other, and goes on to the next one as soon as it runs
 //! again on the node that it rebooted. The gate is an init container of Kured's pod. As

@@ -20,8 +20,8 @@ crate::flags! {
         os_release: &'a CStr = c"/usr/lib/os-release", "-os-release PATH",
             "file of the host that contains the version that runs";
         state_dir: &'a CStr = c"", "-state-dir DIR",
-            "state directory of the updater, which knows if another version than that of the \
-             record was booted",
+            "state directory of the updater; its file says which version was activated last, if \
+             that is not the one in the record",
             default "go by the record";
         socket: &'a CStr = DEFAULT_SOCKET, "-socket PATH", "socket of the node's API";
         boot_attempts: BootAttempts = BootAttempts(2), "-boot-attempts COUNT",
@@ -30,7 +30,7 @@ crate::flags! {
         max_wait: DurationOrNever = DurationOrNever(None), "-max-wait DURATION",
             "let Kured start after this time in any case; or never";
         give_up: Duration = Duration::from_secs(5 * 60), "-give-up DURATION",
-            "exit if the socket is missing or refused for this long";
+            "exit if the socket is missing or refused for longer than this time";
         log_format: Format = Format::Logfmt, "-log-format FORMAT", "logfmt or json";
         release: bool = false, "-release",
             "remove the record, so that a gate that waits lets Kured start; then exit",
@@ -43,10 +43,9 @@ crate::flags! {
 /// The help of the gate.
 pub const HELP: Help = Help {
     usage: "bottlerocket-gate [flags]",
-    about: "Keeps Kured from starting on a node that its last reboot has not updated, because \
-            the new version did not boot. Until Kured starts, it keeps its lock, and drains no \
-            other node for this version. Use this program as the last init container of Kured's \
-            pod.",
+    about: "Keeps Kured from starting on a node whose new version did not boot. Until Kured \
+            starts, it keeps its lock, and drains no other node for this version. Use this \
+            program as the last init container of Kured's pod.",
     flags: Options::ROWS,
     notes: &[
         "A DURATION is like 90s, 10m or 1h30m.",

@@ -70,7 +70,7 @@ impl Show for End<'_> {
             }
             Self::NotDeactivated(cause) => {
                 put!(buffer, "not rebooting: the update could not be deactivated: ", cause);
-                put!(buffer, "; any other reboot of the node starts it, so deactivate it: ");
+                put!(buffer, "; any other reboot of the node boots it. To deactivate it, run ");
                 put!(buffer, "apiclient update cancel");
             }
             Self::Failed(failed) => put!(buffer, failed),

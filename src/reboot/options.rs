@@ -19,9 +19,9 @@ crate::flags! {
             "refresh once more, and reboot only if an update is Ready and still chosen; otherwise \
              deactivate it", default "do not refresh";
         record: &'a CStr = c"", "-record PATH",
-            "write to this file which version the reboot is to bring", default "no record";
+            "write to this file which version the node is to boot, for the gate", default "no record";
         boot_id: &'a CStr = c"/proc/sys/kernel/random/boot_id", "-boot-id PATH",
-            "file with the id of this boot";
+            "file that contains an ID of the current boot";
     }
 }
 

@@ -675,7 +675,7 @@ fn confirm_deactivates_what_is_no_longer_chosen() {
 
 #[test]
 fn deactivate_is_repeated_until_the_timeout() {
-    let advice = "; any other reboot of the node starts it, so deactivate it: apiclient update \
+    let advice = "; any other reboot of the node boots it. To deactivate it, run apiclient update \
                   cancel";
     let ready = "Ready 1.26.1>- deactivate=Failed@9";
     let failed = "deactivate failed (Failed, exit status 1): no space";

@@ -570,7 +570,7 @@ impl EventKind {
             Self::WindowClosed => "update is waiting for the next window",
             Self::HeldBack => "version is held back because it did not boot or was taken back",
             Self::Soaking => {
-                "version soaks: it is prepared when it has been on offer for long enough"
+                "version is soaking; it is prepared when it has been on offer for long enough"
             }
             Self::RetryDelayed => "a command failed, waiting before sending it again",
             Self::RolledBack => "the new version did not boot and the node rolled back",

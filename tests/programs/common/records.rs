@@ -94,7 +94,7 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 41] = [
     (
         "soaking",
         "info",
-        "version soaks: it is prepared when it has been on offer for long enough",
+        "version is soaking; it is prepared when it has been on offer for long enough",
         "state version ready_in",
     ),
     (

@@ -41,9 +41,14 @@ pub const EVENTS: [(&str, &str, &str, &str); 14] = [
         "the version that did not boot is Ready again; rebooting the node into it once more",
         "version variant arch running failed_boots",
     ),
-    ("reboot_warning", "error", "the reboot that the gate requests has a problem", "warning"),
+    ("reboot_warning", "error", "a problem while requesting the reboot; going on", "warning"),
     ("reboot_requested", "info", "the gate has requested the reboot", "result"),
-    ("reboot_failed", "error", "the gate has not rebooted the node", "result"),
+    (
+        "reboot_failed",
+        "error",
+        "the reboot failed; it is tried again in ten minutes if the version is still Ready",
+        "result",
+    ),
     (
         "record_unreadable",
         "error",
@@ -59,7 +64,7 @@ pub const EVENTS: [(&str, &str, &str, &str); 14] = [
     (
         "record_not_saved",
         "error",
-        "cannot change the record of the last reboot; remove it if it holds the node wrongly",
+        "cannot change the record of the last reboot; if the gate holds the node by mistake, run bottlerocket-gate -release",
         "tried path error",
     ),
     ("api_lost", "error", "the API is unavailable", "call error socket"),

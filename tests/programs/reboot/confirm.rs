@@ -149,7 +149,7 @@ fn update_that_cannot_be_deactivated_is_neither_booted_nor_reported() {
         let start = "bottlerocket-reboot: not rebooting: the update could not be deactivated: ";
         assert!(line.starts_with(start), "{line}");
         assert!(is_locked != line.contains("disk error"), "{line}");
-        assert!(line.ends_with("so deactivate it: apiclient update cancel\n"), "{line}");
+        assert!(line.ends_with("To deactivate it, run apiclient update cancel\n"), "{line}");
         has_not_rebooted(&node, State::Ready);
         node.set_lock(None);
         let checked = run(&mut node.program("checker"));

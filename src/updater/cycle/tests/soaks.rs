@@ -6,7 +6,7 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 fn soaking(state: &str, version: &str, ready_in: &str) -> &'static str {
     forever(&format!(
-        "info msg=\"version soaks: it is prepared when it has been on offer for long enough\" \
+        "info msg=\"version is soaking; it is prepared when it has been on offer for long enough\" \
          state={state} version={version} ready_in={ready_in}"
     ))
 }
