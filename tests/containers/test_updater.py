@@ -143,6 +143,7 @@ def files(docker, image):
 def test_image_contains_only_the_programs_and_the_licence(containers, updater):
     assert sorted(files(containers, updater)) == [
         "usr/local/bin/bottlerocket-checker",
+        "usr/local/bin/bottlerocket-gate",
         "usr/local/bin/bottlerocket-install",
         "usr/local/bin/bottlerocket-reboot",
         "usr/local/bin/bottlerocket-updater",
