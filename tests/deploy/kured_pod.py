@@ -13,7 +13,7 @@ from properties import (
     path_on_host,
     security_of,
 )
-from rendering import PERSISTENT_VOLUME, SIMULATED, flags_of
+from rendering import PERSISTENT_VOLUME, SIMULATED, STATE_IN_POD, flags_of
 
 RECORD_DIRECTORY = "/opt/bottlerocket/reboot"
 REBOOT_COMMAND = f"/opt/bottlerocket/bottlerocket-reboot -confirm -record {RECORD_DIRECTORY}/record"
@@ -208,6 +208,15 @@ def kured_pod_mounts_only_what_its_init_containers_need(rendered):
     if rendered.directory == SIMULATED:
         os_release = SIMULATED_OS_RELEASE
         more = [{"name": "boot-id", "hostPath": {"path": SIMULATED_BOOT_ID, "type": "File"}}]
+    # The gate cannot read a state in the updater's pod, and must read no old one instead.
+    state = [
+        {
+            "name": "updater-state",
+            "hostPath": {"path": STATE_DIRECTORY, "type": "DirectoryOrCreate"},
+        }
+    ]
+    if rendered.directory == STATE_IN_POD:
+        state = []
     for pod in kured_pods(rendered):
         if pod.get("volumes") != [
             {"name": "host-programs", **expected},
@@ -215,10 +224,7 @@ def kured_pod_mounts_only_what_its_init_containers_need(rendered):
                 "name": "reboot-record",
                 "hostPath": {"path": RECORD_DIRECTORY, "type": "DirectoryOrCreate"},
             },
-            {
-                "name": "updater-state",
-                "hostPath": {"path": STATE_DIRECTORY, "type": "DirectoryOrCreate"},
-            },
+            *state,
             {"name": "os-release", "hostPath": {"path": os_release, "type": "File"}},
             {"name": "api-socket", "hostPath": {"path": SOCKET_LINK}},
             *more,
@@ -230,6 +236,7 @@ def kured_pod_mounts_only_what_its_init_containers_need(rendered):
     [
         ((*GATE_CONTAINER, "command", 0), "/bin/true"),
         ((*GATE_CONTAINER, "args", 0), "-state-dir=/tmp"),
+        ((*GATE_CONTAINER, "args"), ["-state-dir=/var/lib/bottlerocket-updater"], STATE_IN_POD),
         ((*GATE_CONTAINER, "args"), ["-state-dir=/var/lib/bottlerocket-updater", "-max-wat=1h"]),
         ((*GATE_SECURITY, "runAsUser"), 65532),
         ((*GATE_SECURITY, "runAsGroup"), 0),
@@ -244,6 +251,10 @@ def gate_has_the_paths_that_are_its_defaults(rendered):
     """So that `bottlerocket-gate -release` needs no flags in its container."""
     known = flags_of("gate")
     more = []
+    directories = [STATE_DIRECTORY]
+    state = [{"name": "updater-state", "mountPath": STATE_DIRECTORY, "readOnly": True}]
+    if rendered.directory == STATE_IN_POD:
+        directories = state = []
     if rendered.directory == SIMULATED:
         more = [{"name": "boot-id", "mountPath": SIMULATED_BOOT_ID, "readOnly": True}]
     for pod in kured_pods(rendered):
@@ -253,7 +264,7 @@ def gate_has_the_paths_that_are_its_defaults(rendered):
             if gate["command"] != ["/usr/local/bin/bottlerocket-gate"]:
                 yield "runs another command"
             flags = flags_in(gate)
-            if [value for flag, value in flags if flag == "state-dir"] != [STATE_DIRECTORY]:
+            if [value for flag, value in flags if flag == "state-dir"] != directories:
                 yield "-state-dir"
             if {"record", "socket", "os-release"} & {flag for flag, _ in flags}:
                 yield "has a path that is not the default"
@@ -265,7 +276,7 @@ def gate_has_the_paths_that_are_its_defaults(rendered):
                 yield "runs as another user"
             if gate["volumeMounts"] != [
                 {"name": "reboot-record", "mountPath": RECORD_DIRECTORY},
-                {"name": "updater-state", "mountPath": STATE_DIRECTORY, "readOnly": True},
+                *state,
                 {"name": "os-release", "mountPath": "/usr/lib/os-release", "readOnly": True},
                 {"name": "api-socket", "mountPath": SOCKET, "readOnly": True},
                 *more,
