@@ -229,7 +229,8 @@ def scrape_and_query(node, prometheus):
     assert len(rules) > 3
     unhealthy = {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] == "err"}
     assert unhealthy == {}
-    wait_for("pending alert about the reboot", lambda: alerts() == {"BottlerocketRebootPending"})
+    ready = {"BottlerocketRebootPending", "BottlerocketRolloutStalled"}
+    wait_for("pending alerts about the reboot", lambda: alerts() == ready)
 
     node.reboot()
     node.wait_for_event("rolled_back")
@@ -238,7 +239,6 @@ def scrape_and_query(node, prometheus):
     assert prometheus.value('bottlerocket_update_state{state="Available"}') == 1
     assert prometheus.value('bottlerocket_updater_events_total{event="rolled_back"}') == 1
 
-    # The only refresh in this hour happened before the first scrape, so the rule for
-    # missing refreshes is pending as well.
-    expected = {"BottlerocketUpdateRolledBack", "BottlerocketRefreshMissing"}
+    # The rules about a Ready node also look at the time before the reboot.
+    expected = {"BottlerocketUpdateRolledBack", *ready}
     wait_for("pending alert about the rollback", lambda: alerts() == expected)
