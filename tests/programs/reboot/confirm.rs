@@ -148,7 +148,9 @@ fn update_that_cannot_be_deactivated_is_neither_booted_nor_reported() {
         let line = ran.stderr.strip_prefix(DEACTIVATING).unwrap();
         let start = "bottlerocket-reboot: not rebooting: the update could not be deactivated: ";
         assert!(line.starts_with(start), "{line}");
-        assert!(is_locked != line.contains("disk error"), "{line}");
+        // On a busy machine, the last look may have no time left.
+        let is_late = line.contains("timed out waiting for a response");
+        assert!(is_late || is_locked != line.contains("disk error"), "{line}");
         assert!(line.ends_with("To deactivate it, run apiclient update cancel\n"), "{line}");
         has_not_rebooted(&node, State::Ready);
         node.set_lock(None);
