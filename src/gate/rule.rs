@@ -20,6 +20,9 @@ pub struct Inputs<'a> {
     /// The version that did not boot, if the updater's state says that it is another one
     /// than the one in the record.
     pub failed: Option<Image<'a>>,
+    /// Whether an earlier refresh had left the node empty as well ([`is_empty`]), and no
+    /// status in between has shown anything else.
+    pub was_empty: bool,
     /// How often a version may be booted while the node is drained.
     pub boot_attempts: u64,
     /// Whether the gate requested a reboot in this boot a short time ago, or cannot know
@@ -121,7 +124,7 @@ impl Opening<'_> {
 /// | 2 attempts | the same | any | Ready, and not chosen | take the second back |
 /// | any | another | not known | any | open |
 /// | any | another | another than before the reboot | any | open |
-/// | any | another | the same as before | nothing is chosen, after a refresh (in Idle, after two: [`wait`](super::wait)) | open |
+/// | any | another | the same as before | nothing is chosen, after a refresh; in Idle, after two | open |
 /// | any | another | the same as before | Ready with another image | open |
 /// | any | another | the same as before | Staged with another image that is chosen | open |
 /// | any | another, `max_wait` is over | the same as before | any | open |
@@ -171,7 +174,7 @@ fn after_a_failed_boot<'a>(inputs: Inputs<'a>, record: &'a RebootRecord) -> Deci
     let is_failed = |image| image == record.image.image() || Some(image) == inputs.failed;
     let mut again = None;
     if let Some(status) = inputs.status {
-        if is_withdrawn(status) {
+        if is_withdrawn(status, inputs.was_empty) {
             return Decision::Open(Opening::NothingChosen);
         }
         let is_chosen = status.chosen == status.staged;
@@ -200,17 +203,25 @@ fn is_over(inputs: Inputs) -> bool {
     inputs.max_wait.is_some_and(|max_wait| inputs.waited >= max_wait)
 }
 
-/// Whether a refresh has succeeded in this boot, and no version is chosen.
+/// Whether the version that did not boot is no longer chosen, and no other one is.
 ///
 /// Only a refresh that succeeds makes a node leave Idle, and a failed one keeps the
-/// chosen version. So it is only in Idle that the last command must be looked at.
-fn is_withdrawn(status: &Status) -> bool {
-    let is_refreshed = status.state != State::Idle
-        || status
-            .last_command
-            .as_ref()
-            .is_some_and(|command| command.name == "refresh" && command.succeeded());
-    status.chosen.is_none() && is_refreshed
+/// chosen version. So it is only in Idle that the refreshes must be looked at.
+fn is_withdrawn(status: &Status, was_empty: bool) -> bool {
+    match status.state {
+        State::Idle => is_empty(status) && was_empty,
+        State::Available | State::Staged | State::Ready => status.chosen.is_none(),
+    }
+}
+
+/// Whether the last command is a refresh that succeeded and has found nothing.
+///
+/// That alone is no withdrawal. If the node's updater prints junk, the API takes that for
+/// a refresh that has succeeded, and keeps the data that it had. After a boot it has none.
+pub fn is_empty(status: &Status) -> bool {
+    let is_refreshed =
+        status.last_command.is_some_and(|last| last.name == "refresh" && last.succeeded());
+    status.state == State::Idle && status.chosen.is_none() && is_refreshed
 }
 
 #[cfg(test)]

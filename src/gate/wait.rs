@@ -13,10 +13,10 @@
 //!        └────────────────────▶ Open ◀──────────────────────────┴─▶ GiveUp
 //! ```
 
-use crate::api::status::{Image, State, Status, Text, copy};
+use crate::api::status::{Image, Status, Text, copy};
 use crate::api::{Answer, CallError, ErrorKind};
 use crate::gate::event::Event;
-use crate::gate::rule::{Decision, Inputs, Opening, decide};
+use crate::gate::rule::{Decision, Inputs, Opening, decide, is_empty};
 use crate::record::RebootRecord;
 use core::time::Duration;
 
@@ -91,8 +91,8 @@ pub struct Gate {
     rebooted: Option<Duration>,
     /// When the record could not be written.
     unsaved: Option<Duration>,
-    /// The timestamp of the first refresh after which the state was Idle, so that nothing
-    /// was chosen. `None` if that is not so any more.
+    /// The timestamp of the first refresh that has left the node empty. `None` if a later
+    /// status has shown anything else.
     emptied: Option<Text>,
     outage: Option<Outage>,
 }
@@ -151,11 +151,8 @@ impl Gate {
             Ok(Answer::Status(status)) => Some(status),
             _ => None,
         };
-        let mut decision = decide(self.inputs(now, host, status));
-        let is_withdrawn = decision == Decision::Open(Opening::NothingChosen);
-        if !self.is_seen_twice(is_withdrawn, status) {
-            decision = Decision::Hold;
-        }
+        self.note_empty(status);
+        let decision = decide(self.inputs(now, host, status));
         if let Decision::Open(opening) = decision {
             return self.open(now, host, opening, emit);
         }
@@ -182,21 +179,16 @@ impl Gate {
         Step::Wait(self.until_next_look(now))
     }
 
-    /// Whether a withdrawal needs no other refresh, or there is none. `is_withdrawn` says what
-    /// `status` shows.
-    ///
-    /// If the node's updater prints junk, the API takes that for a refresh that has
-    /// succeeded, and keeps the data that it had. After a boot it has none: the state is
-    /// Idle, as if the version had been withdrawn. So another refresh has to show the
-    /// same. In any other state, something was chosen before.
-    fn is_seen_twice(&mut self, is_withdrawn: bool, status: Option<&Status>) -> bool {
-        let Some(status) = status else { return true };
-        if !is_withdrawn || status.state != State::Idle {
-            self.emptied = None;
-            return true;
+    /// Remembers the first refresh that has left the node empty, until a status shows
+    /// anything else.
+    fn note_empty(&mut self, status: Option<&Status>) {
+        match status {
+            Some(status) if is_empty(status) => {
+                self.emptied.get_or_insert_with(|| timestamp(status));
+            }
+            Some(_) => self.emptied = None,
+            None => {}
         }
-        let timestamp = copy(status.last_command.map_or("", |last| last.timestamp));
-        *self.emptied.get_or_insert_with(|| timestamp.clone()) != timestamp
     }
 
     /// Notes that a reboot was requested at the time `now`, or could not be.
@@ -231,8 +223,21 @@ impl Gate {
         let is_of_this_boot = record.is_some_and(|record| Some(record.boot.as_str()) == boot);
         let rebooted = self.rebooted.or(Some(self.begun).filter(|_| is_of_this_boot));
         let rebooting = rebooted.is_some_and(|at| now.saturating_sub(at) < REBOOT_MAX);
-        let waited = self.waited(now);
-        Inputs { record, boot, running, status, failed, boot_attempts, rebooting, waited, max_wait }
+        let emptied_before = |status: &Status| {
+            self.emptied.as_ref().is_some_and(|first| *first != timestamp(status))
+        };
+        Inputs {
+            record,
+            boot,
+            running,
+            status,
+            failed,
+            was_empty: status.is_some_and(emptied_before),
+            boot_attempts,
+            rebooting,
+            waited: self.waited(now),
+            max_wait,
+        }
     }
 
     fn open<'a>(
@@ -302,6 +307,11 @@ impl Gate {
         let limits = [gives_up, opens].into_iter().flatten();
         limits.fold(interval, Duration::min)
     }
+}
+
+/// When the last command ended, in the API's form.
+fn timestamp(status: &Status) -> Text {
+    copy(status.last_command.map_or("", |last| last.timestamp))
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ fn inputs<'a>(record: &'a RebootRecord, status: Option<&'a Status<'a>>) -> Input
         running: Some("1.26.0"),
         status,
         failed: None,
+        was_empty: true,
         boot_attempts: 2,
         rebooting: false,
         waited: Duration::ZERO,
@@ -262,4 +263,15 @@ fn record_that_was_taken_back_is_of_another_boot() {
     let stderr = Excerpt::default();
     let ready = status("Ready 1.26.1 1.26.1", &stderr);
     assert_eq!(short(decide(inputs(&back, ready.as_ref()))), "try 1.26.1 again");
+}
+
+/// One refresh that finds nothing may have had unreadable output.
+#[test]
+fn node_is_withdrawn_in_idle_only_after_two_refreshes() {
+    let mut all = opens_or(&[("*", "hold")]);
+    all.retain(|(text, _)| *text != "Idle - - refresh Success");
+    check(&all, |inputs| {
+        inputs.was_empty = false;
+        inputs.boot_attempts = 1;
+    });
 }
