@@ -149,6 +149,7 @@ fn main(arguments: Args) -> u8 {
 /// Waits until a signal stops the program.
 fn wait() -> ! {
     IS_WAITING.store(true, Relaxed);
+    write_line!(STDOUT, "everything is done: waiting for SIGTERM");
     // Ends: when a signal stops the program. Waiting is what it was asked for.
     loop {
         pause(WAIT);

@@ -79,6 +79,7 @@ def test_uninstaller_waits_and_stops_at_once(containers, updater):
     [program], arguments = done["command"], done["args"]
     options = [*options_of(done), f"--entrypoint={program}"]
     container = containers.start(updater, *arguments, options=options)
-    # As process 1 of its container, it would ignore SIGTERM without a handler.
+    # As process 1 of its container, it ignores SIGTERM until it has set a handler.
+    containers.logs(container).wait_for("waiting for SIGTERM")
     containers("stop", "--time=60", container)
     assert containers.wait(container) == 0
