@@ -10,7 +10,12 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").iterdir())
 
 # The jobs that may write, with their permissions.
 WRITES = {
-    ("release.yml", "publish"): {"contents": "write", "packages": "write"},
+    ("release.yml", "publish"): {
+        "contents": "write",
+        "packages": "write",
+        "id-token": "write",
+        "attestations": "write",
+    },
 }
 
 

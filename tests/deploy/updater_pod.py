@@ -10,7 +10,7 @@ from properties import (
     must_hold,
     security_of,
 )
-from rendering import MONITORING, SIMULATED, STATE_IN_POD, WINDOWS, flags_of
+from rendering import MONITORING, SIMULATED, STATE_IN_POD, flags_of
 
 SOCKET = "/run/api.sock"
 RECORD_DIRECTORY = "/opt/bottlerocket/reboot"
@@ -19,7 +19,6 @@ SOCKET_GROUP = 274
 PORT = 8080
 
 STATE_CONTAINER = (*UPDATER_POD, "initContainers", 0)
-VARIABLES = ("ConfigMap bottlerocket-updater", "data")
 MONITOR = ("PodMonitor bottlerocket-updater", "spec")
 ENDPOINT = (*MONITOR, "podMetricsEndpoints", 0)
 POLICY = ("NetworkPolicy bottlerocket-updater", "spec")
@@ -245,30 +244,12 @@ def pod_monitors_scrape_the_updater_and_kured(rendered):
     [
         ((*UPDATER_CONTAINER, "env"), [{"name": "A", "value": "b"}]),
         ((*UPDATER_CONTAINER, "envFrom"), [{"configMapRef": {"name": "a"}}]),
-        ((*UPDATER_CONTAINER, "envFrom"), DELETED, WINDOWS),
-        ((*VARIABLES, "BOTTLEROCKET_UPDATER_WINDOWS"), "00:00-04:00", WINDOWS),
-        ((*VARIABLES, "BOTTLEROCKET_UPDATER_SOCKET"), "/run/other.sock", WINDOWS),
     ]
 )
-def updater_environment_has_known_variables_only(rendered):
-    prefix = "BOTTLEROCKET_UPDATER_"
-    known = {
-        prefix + flag.upper().replace("-", "_")
-        for flag in flags_of("updater") - {"h", "help", "version", "one-time", "print-config"}
-    }
-    variables = rendered.get("ConfigMap bottlerocket-updater")
+def updater_is_configured_by_flags_only(rendered):
     for pod in updater_pods(rendered):
         (container,) = pod["containers"]
-        expected = None
-        if variables:
-            expected = [{"configMapRef": {"name": variables["metadata"]["name"]}}]
-            flags = {flag for flag, _ in flags_in(container)}
-            for name in variables["data"]:
-                if name not in known:
-                    yield f"unknown variable: {name}"
-                if name.removeprefix(prefix).lower().replace("_", "-") in flags:
-                    yield f"a flag overrides {name}"
-        if container.get("envFrom") != expected or "env" in container:
+        if "envFrom" in container or "env" in container:
             yield "env or envFrom"
 
 
