@@ -379,11 +379,12 @@ def objects_have_the_expected_namespace_and_label(rendered):
         "StorageClass",
         "PersistentVolume",
     }
+    ours = (" bottlerocket-updater", " bottlerocket-simulator", " bottlerocket-updater-dashboard")
     for name, item in rendered.objects.items():
         metadata = item["metadata"]
         if item["kind"] in cluster_wide:
             expected = None
-        elif name.endswith((" bottlerocket-updater", " bottlerocket-simulator")):
+        elif name.endswith(ours):
             expected = "bottlerocket-updater"
         else:
             expected = "kube-system"

@@ -63,6 +63,7 @@ DIRECTORIES = {
         "PodMonitor bottlerocket-updater",
         "PodMonitor kured",
         "PrometheusRule bottlerocket-updater",
+        "ConfigMap bottlerocket-updater-dashboard",
     },
     UNINSTALL: {"DaemonSet bottlerocket-uninstall"},
     SIMULATED_UNINSTALL: {"DaemonSet bottlerocket-uninstall"},
