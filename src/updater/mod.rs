@@ -7,6 +7,7 @@
 //! | `daemon.rs` | when cycles begin, backoff, giving up |
 //! | `config.rs` | the flags, and what they set |
 //! | `window.rs` | update windows |
+//! | `time_zone.rs` | time zones: names, rules, offsets |
 //! | `history.rs` | what is remembered across boots: versions that did not boot |
 //! | `uptime.rs` | counts the time over restarts and boots, for hold-backs |
 //! | `state_file.rs` | reads and writes the file with the history |
@@ -33,5 +34,6 @@ pub mod record_file;
 pub mod reporter;
 pub mod serving;
 pub mod state_file;
+pub mod time_zone;
 pub mod uptime;
 pub mod window;

@@ -25,11 +25,38 @@ fn timestamps_are_shown_as_in_rfc_3339() {
 }
 
 #[test]
+fn local_times_have_their_offset() {
+    for (seconds, offset, text) in [
+        (0, 0, "1970-01-01T00:00:00.000+00:00"),
+        (0, -5 * 3_600, "1969-12-31T19:00:00.000-05:00"),
+        (0, 14 * 3_600, "1970-01-01T14:00:00.000+14:00"),
+        (951_782_399, 3_600, "2000-02-29T00:59:59.000+01:00"),
+        (951_868_800, -1, "2000-02-29T23:59:59.000-00:00:01"),
+        (1_798_761_599, 5 * 3_600 + 2_700, "2027-01-01T05:44:59.000+05:45"),
+        (1_798_761_599, 3_464, "2027-01-01T00:57:43.000+00:57:44"),
+        (1_798_761_599, -34_200, "2026-12-31T14:29:59.000-09:30"),
+    ] {
+        let time = LocalTime { utc: Duration::from_secs(seconds), offset };
+        assert_eq!(time.to_string(), text);
+    }
+    let millis = Duration::from_millis(1_795_325_532_007);
+    let time = LocalTime { utc: millis, offset: 3_600 };
+    assert_eq!(time.to_string(), "2026-11-22T06:32:12.007+01:00");
+    // No value may cause a panic.
+    for offset in [i32::MIN, 0, i32::MAX] {
+        LocalTime { utc: Duration::ZERO, offset }.to_string();
+        LocalTime { utc: Duration::MAX, offset }.to_string();
+    }
+}
+
+#[test]
 fn each_day_follows_the_day_before() {
     let mut expected = [1970, 1, 1];
     for day in 0..200_000 {
         assert_eq!(date(day), expected);
-        let [year, month, day] = expected;
+        let [year, month, number] = expected;
+        assert_eq!(first_day(year, month) + number - 1, day);
+        let day = number;
         let leap = year % 4 == 0 && year % 100 != 0 || year % 400 == 0;
         let last = match month {
             2 if leap => 29,
