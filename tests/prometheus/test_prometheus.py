@@ -1,153 +1,23 @@
 """Lets a real Prometheus scrape a running updater, also between its cycles, and
-evaluate the rules of deploy/monitoring. promtool checks the metrics pages. All
-servers listen on 127.0.0.1, and every wait has a timeout."""
+evaluate the rules of deploy/monitoring. promtool checks the metrics pages."""
 
-import json
-import os
 import re
-import socket
 import subprocess
-import time
-import urllib.parse
-import urllib.request
-from pathlib import Path
 
 import pytest
 import yaml
+from fleet import ROOT, TIMEOUT, Node, Prometheus, updater_job, wait_for
 
-ROOT = Path(__file__).parents[2]
-RELEASE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "release"
 VERSION = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
 IMAGE = '{version="1.26.1",variant="aws-k8s-1.30",arch="x86_64"}'
 
-# In seconds. No step takes this long, even on a machine under load.
-TIMEOUT = 60
 # In seconds. Longer than the updater waits for a request on an open connection.
 SCRAPE_INTERVAL = 6
 
 
-def wait_for(name, condition):
-    """Waits until the condition is true. Returns its value."""
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"no {name} within {TIMEOUT} s"
-        time.sleep(0.05)
-
-
-def fetch(url):
-    with urllib.request.urlopen(url, timeout=10) as response:
-        return response.read().decode()
-
-
-class Node:
-    """A simulated node on which version 1.26.1 fails to boot, and its updater."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.socket = directory / "api.sock"
-        self.boot_id = directory / "boot_id"
-        self.log = directory / "log"
-        (directory / "state").mkdir()
-        times = [f"--{name}-time=10ms" for name in ("refresh", "prepare", "activate", "reboot")]
-        self.simulator = subprocess.Popen(
-            [RELEASE / "bottlerocket-simulator", "--socket", self.socket]
-            + ["--boot-id", self.boot_id, "--no-boot", "1.26.1", *times],
-            stdout=subprocess.DEVNULL,
-        )
-        wait_for("socket", self.socket.exists)
-        self.updater = None
-        self.port = 0
-
-    def start_updater(self):
-        """Starts the updater. It runs one cycle at once, and the next in an hour."""
-        with open(self.log, "w") as log:
-            self.updater = subprocess.Popen(
-                [RELEASE / "bottlerocket-updater", "-socket", self.socket]
-                + ["-interval=1h", "-jitter=0s", f"-metrics-address=127.0.0.1:{self.port}"]
-                + ["-state-dir", self.directory / "state", "-boot-id", self.boot_id],
-                stderr=log,
-            )
-        serving = wait_for("server", lambda: re.search(r"port=(\d+)", self.log.read_text()))
-        self.port = int(serving[1])
-
-    def wait_for_event(self, name):
-        wait_for(name, lambda: f" event={name} " in self.log.read_text())
-
-    def page(self):
-        return fetch(f"http://127.0.0.1:{self.port}/metrics")
-
-    def reboot(self):
-        """Reboots the node and restarts its updater."""
-        program = RELEASE / "bottlerocket-reboot"
-        subprocess.run([program, "-if-ready", "-socket", self.socket], check=True, timeout=TIMEOUT)
-        self.stop_updater()
-        self.start_updater()
-
-    def stop_updater(self):
-        self.updater.terminate()
-        assert self.updater.wait(TIMEOUT) == 0
-
-    def stop(self):
-        for process in (self.updater, self.simulator):
-            if process:
-                process.kill()
-                process.wait()
-
-
-class Prometheus:
-    """A Prometheus server with the rules of deploy/monitoring."""
-
-    def __init__(self, directory, target):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        rules = yaml.safe_load((ROOT / "deploy/monitoring/prometheusrule.yaml").read_text())
-        (directory / "rules.yaml").write_text(yaml.safe_dump(rules["spec"]))
-        scrape = {
-            "job_name": "bottlerocket-updater",
-            "static_configs": [{"targets": [target], "labels": {"node": "node-1"}}],
-        }
-        configuration = {
-            "global": {"scrape_interval": f"{SCRAPE_INTERVAL}s", "evaluation_interval": "1s"},
-            "rule_files": ["rules.yaml"],
-            "scrape_configs": [scrape],
-        }
-        (directory / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
-        with open(directory / "prometheus.log", "w") as log:
-            self.process = subprocess.Popen(
-                ["prometheus", f"--config.file={directory / 'prometheus.yaml'}"]
-                + [f"--storage.tsdb.path={directory / 'data'}"]
-                + [f"--web.listen-address={self.address}"],
-                stderr=log,
-            )
-
-    def get(self, path, **parameters):
-        """Returns the data of a request to the server's API, or None before it listens."""
-        url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        try:
-            return json.loads(fetch(url))["data"]
-        except OSError:
-            assert self.process.poll() is None, "Prometheus has exited"
-            return None
-
-    def value(self, query):
-        """Returns the value of a query with one sample, or None without a sample."""
-        data = self.get("query", query=query)
-        if not data or not data["result"]:
-            return None
-        (sample,) = data["result"]
-        return float(sample["value"][1])
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture
 def node(tmp_path):
-    node = Node(tmp_path)
+    node = Node(tmp_path, simulator=["--no-boot", "1.26.1"])
     yield node
     node.stop()
 
@@ -180,7 +50,8 @@ def test_promtool_accepts_the_metrics_pages(node):
 def test_prometheus_scrapes_the_updater_and_evaluates_the_rules(node, tmp_path):
     node.start_updater()
     node.wait_for_event("ready")
-    prometheus = Prometheus(tmp_path, f"127.0.0.1:{node.port}")
+    rules = yaml.safe_load((ROOT / "deploy/monitoring/prometheusrule.yaml").read_text())["spec"]
+    prometheus = Prometheus(tmp_path, [updater_job([node])], SCRAPE_INTERVAL, rules)
     try:
         scrape_and_query(node, prometheus)
     finally:
