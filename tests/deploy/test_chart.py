@@ -44,16 +44,10 @@ def run_helm(*arguments, values="{}", program=NEWEST_HELM):
 
 
 @functools.cache
-def helm_template(values="{}", chart=CHART, kubernetes="1.37", program=NEWEST_HELM):
+def helm_template(values="{}", chart=CHART, program=NEWEST_HELM):
     """Returns the objects that the chart makes of values."""
     status, output, errors = run_helm(
-        "template",
-        "release",
-        str(chart),
-        "--values=-",
-        f"--kube-version={kubernetes}",
-        values=values,
-        program=program,
+        "template", "release", str(chart), "--values=-", values=values, program=program
     )
     assert (status, errors) == (0, "")
     return objects_in(output)
@@ -94,7 +88,7 @@ def test_chart_makes_the_same_objects_for_monitoring():
         assert chart[name] == expected[name]
 
 
-MONITORING_VALUES = {"podMonitor": True, "rules": True}
+MONITORING_VALUES = {"podMonitor": True, "rules": True, "dashboard": True}
 
 # Another valid value for each value of the chart, by its path. For a text or a number, the
 # value itself occurs in the objects. Whatever else a case needs is in NEEDED.
@@ -147,7 +141,9 @@ OTHER_VALUES = {
     "monitoring.labels": {"release": "prometheus"},
     "monitoring.podMonitor": True,
     "monitoring.rules": True,
+    "monitoring.dashboard": True,
     "simulator.enabled": True,
+    "simulator.config": "offer 1.99.0",
     "simulator.image.registry": "registry.example.com",
     "simulator.image.repository": "mirror/simulator",
     "simulator.image.tag": "v9.9.9",
@@ -155,6 +151,7 @@ OTHER_VALUES = {
     "simulator.image.pullPolicy": "Always",
 }
 NEEDED = {
+    "simulator.config": ("simulator.enabled", True),
     "monitoring.labels": ("monitoring.rules", True),
     "simulator.image": ("simulator.enabled", True),
 }
@@ -216,7 +213,7 @@ def test_every_value_changes_the_objects(path):
 @pytest.mark.parametrize("path", OTHER_VALUES)
 @each_kubernetes
 def test_objects_match_the_schemas_of_kubernetes(path, kubernetes):
-    for item in helm_template(values_with(path)[1], kubernetes=kubernetes).values():
+    for item in helm_template(values_with(path)[1]).values():
         if item["kind"] not in FOREIGN_KINDS:
             assert kubernetes_validate.validate(item, kubernetes, strict=True) == kubernetes
 

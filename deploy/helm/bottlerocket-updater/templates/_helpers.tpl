@@ -1,12 +1,12 @@
 {{/* The parts that several objects share. All names begin with the chart's name. */}}
 
-{{/* The labels of an object or a pod. Takes the root, the name, and more labels of a pod. */}}
+{{/*
+The labels of an object or a pod. Takes the root, the name of the program (app) or else of the
+object, and more labels.
+*/}}
 {{- define "bottlerocket-updater.labels" -}}
-app.kubernetes.io/name: {{ .name }}
-app.kubernetes.io/part-of: bottlerocket-updater
-{{- with mergeOverwrite (dict) .root.Values.labels (.more | default dict) }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := dict "app.kubernetes.io/name" (.app | default .name) "app.kubernetes.io/part-of" "bottlerocket-updater" }}
+{{- mergeOverwrite (dict) .root.Values.labels (.more | default dict) $own | toYaml }}
 {{- end }}
 
 {{/* The name and labels of an object. Takes the root, the name, and more labels. */}}
