@@ -53,12 +53,12 @@ def event(values, name):
     return series("bottlerocket_updater_events_total", values, event=name)
 
 
-def chosen(image=IMAGE):
-    return series("bottlerocket_update_chosen_info", always(1), **image)
+def chosen(values="1+0x900", image=IMAGE):
+    return series("bottlerocket_update_chosen_info", values, **image)
 
 
-def held_back():
-    return series("bottlerocket_update_held_back_failed_boots", always(1), **IMAGE)
+def held_back(values="1+0x900"):
+    return series("bottlerocket_update_held_back_failed_boots", values, **IMAGE)
 
 
 def soak_remaining(values):
@@ -91,6 +91,11 @@ def running(values, image, node_name="node-1"):
 
 def reboot_required(values):
     return series("kured_reboot_required", values, **FOREIGN | {"node": "node-1"})
+
+
+def cordoned(values, node_name):
+    labels = FOREIGN | {"job": "kube-state-metrics", "node": node_name}
+    return series("kube_node_spec_unschedulable", values, **labels)
 
 
 def restarts_of_kured(values):
@@ -226,6 +231,18 @@ CASES = [
         {**STUCK, "BottlerocketUpdateFailing": node(command="prepare")},
     ),
     case(
+        "a prepare has failed three times and is repeated after hours, and the pod is replaced",
+        [
+            *AVAILABLE,
+            chosen(),
+            commands("0+1x3 3+0x466 stale _x4 0+0x40", "failed"),
+            commands("0x470 stale _x4 0+0x40", "success"),
+            event("0+0.1x470 stale _x4 0+0x40", "retry_delayed"),
+        ],
+        477,
+        {**STUCK, "BottlerocketUpdateFailing": node(command="prepare")},
+    ),
+    case(
         "a prepare failed three times, hours ago, and is not repeated",
         [commands("0+1x3 3+0x516", "failed"), event("0+0.1x60 6+0x460", "retry_delayed")],
         500,
@@ -252,6 +269,15 @@ CASES = [
     case(
         "no refresh starts for four hours while prepares succeed",
         [commands("0+0.1x99 10+0x520", "success", "refresh"), commands("0+0.1x520", "success")],
+        345,
+        {"BottlerocketRefreshMissing": node()},
+    ),
+    case(
+        "no refresh starts for four hours while prepares succeed, and the pod is replaced",
+        [
+            commands("0+0.1x99 10+0x200 stale _x4 0+0x200", "success", "refresh"),
+            commands("0+0.1x520", "success"),
+        ],
         345,
         {"BottlerocketRefreshMissing": node()},
     ),
@@ -295,6 +321,12 @@ CASES = [
             "lock_stuck",
         )
     ),
+    case(
+        "command_overdue twice, and the pod is replaced",
+        [event("0+0x9 1+0x59 2+0x20 stale _x4 0+0x400", "command_overdue")],
+        98,
+        {"BottlerocketCommandStuck": node()},
+    ),
     case("command_overdue once", [event("0+0x9 1+0x520", "command_overdue")], 90, {}),
     case(
         "command_overdue twice, more than three hours ago",
@@ -313,6 +345,22 @@ CASES = [
         [*AVAILABLE, chosen(), held_back()],
         2,
         ROLLED_BACK,
+    ),
+    case(
+        "a version failed to boot, and the pod is replaced",
+        [
+            *AVAILABLE,
+            chosen("1+0x29 stale _x14 1+0x400"),
+            held_back("1+0x29 stale _x9 1+0x400"),
+        ],
+        44,
+        ROLLED_BACK,
+    ),
+    case(
+        "a version failed to boot, and another one is chosen since 25 minutes",
+        [*AVAILABLE, chosen("1+0x29 stale"), chosen("_x30 1+0x400", OTHER_IMAGE), held_back()],
+        55,
+        {},
     ),
     case("a held-back version is no longer chosen", [held_back()], 90, {}),
     case(
@@ -344,6 +392,12 @@ CASES = [
         "two versions were replaced while they soaked",
         [soak_replaced("1+0x9 2+0x520")],
         90,
+        {"BottlerocketSoakNeverEnds": node()},
+    ),
+    case(
+        "two versions were replaced while they soaked, and the pod is replaced",
+        [soak_replaced("1+0x9 2+0x50 stale _x9 2+0x400")],
+        70,
         {"BottlerocketSoakNeverEnds": node()},
     ),
     case("the gate holds a node after two attempts", [held_by_gate("2+0x520")], 3, HELD_BY_GATE),
@@ -386,7 +440,7 @@ CASES = [
         {},
     ),
     case(
-        "the API is unreachable, and the updater gives up each time",
+        "the API is unreachable, and the pod is replaced each time",
         [reachable("1+0x9 " + " ".join(["0+0x3 _x5"] * 20))],
         90,
         UNREACHABLE,
@@ -461,6 +515,17 @@ CASES = [
     case("a node is Ready for 118 minutes", READY, 118, {}),
     case("a node is Ready for 122 minutes", READY, 122, STALLED),
     case(
+        "a node is Ready for 122 minutes, and two nodes are cordoned",
+        [
+            *READY,
+            cordoned("1+0x520", "node-2"),
+            cordoned("0+0x520", "node-3"),
+            cordoned("1+0x520", "node-4"),
+        ],
+        122,
+        STALLED,
+    ),
+    case(
         "a node is Ready for 122 minutes, and its pod is replaced",
         pod_replaced(IMAGE, state_name="Ready"),
         122,
@@ -483,6 +548,12 @@ CASES = [
         "Kured restarts every ten minutes on a Ready node",
         [*READY, *restarts_of_kured("0+0.1x520")],
         100,
+        {"BottlerocketRebootFailing": {"node": "node-1"}},
+    ),
+    case(
+        "Kured restarts every ten minutes on a Ready node, and the updater's pod is replaced",
+        [*pod_replaced(IMAGE, state_name="Ready"), *restarts_of_kured("0+0.1x520")],
+        108,
         {"BottlerocketRebootFailing": {"node": "node-1"}},
     ),
     case(
@@ -528,6 +599,18 @@ CASES = [
         10,
         {"BottlerocketUpdaterStateUnavailable": node()},
     ),
+    case(
+        "the state directory cannot be written, and the pod is replaced",
+        [event("1+0x30 stale _x4 0 1+0x400", "state_lost")],
+        38,
+        {"BottlerocketUpdaterStateUnavailable": node()},
+    ),
+    case(
+        "the state directory could not be written until a restart 40 minutes ago",
+        [event("1+0x30 stale _x4 0+0x400", "state_lost")],
+        75,
+        {},
+    ),
 ]
 WEEK = 7 * 24 * 60
 REBOOT_PENDING = {"BottlerocketRebootPending": node()}
@@ -551,7 +634,7 @@ SLOW_CASES = [
         LAGGING,
     ),
     case(
-        "one of three nodes runs another version for more than two weeks, with gaps",
+        "one of three nodes runs another version for more than two weeks, and its pod is replaced",
         [running("1+0x99 _x1 1+0x900", OTHER_IMAGE, "node-3")],
         2 * WEEK + 60,
         LAGGING,

@@ -30,17 +30,33 @@ class Evaluation(NamedTuple):
     interval: str
 
 
-def expand(text, labels):
-    """Expands the labels in the template of an annotation."""
+# A text that the template of an annotation has if a query finds nodes.
+NODES_OF_QUERY = re.compile(
+    r'{{ with query "(\w+) == 1" }}(.*?){{ range \. }} {{ \.Labels\.node }}{{ end }}(.*?){{ end }}'
+)
+
+
+def expand(text, labels, series):
+    """Expands the labels and the nodes of queries in the template of an annotation."""
+
+    def names(match):
+        found = [
+            re.search('node="([^"]*)"', name)[1]
+            for name, values in series
+            if name.startswith(match[1]) and values.startswith("1")
+        ]
+        return match[2] + "".join(f" {name}" for name in found) + match[3] if found else ""
+
+    text = NODES_OF_QUERY.sub(names, text)
     return re.sub(r"{{ \$labels\.(\w+) }}", lambda match: labels[match[1]], text)
 
 
-def expected_alerts(rule, labels):
+def expected_alerts(rule, labels, series):
     """Returns the alerts that promtool must find for a rule: none without labels."""
     if labels is None:
         return []
     labels = {**rule["labels"], **labels}
-    annotations = {key: expand(text, labels) for key, text in rule["annotations"].items()}
+    annotations = {key: expand(text, labels, series) for key, text in rule["annotations"].items()}
     return [{"exp_labels": labels, "exp_annotations": annotations}]
 
 
@@ -53,7 +69,7 @@ def promtool_test(case, rules, interval):
             {
                 "eval_time": f"{case.minutes}m",
                 "alertname": rule["alert"],
-                "exp_alerts": expected_alerts(rule, case.alerts.get(alert)),
+                "exp_alerts": expected_alerts(rule, case.alerts.get(alert), case.series),
             }
             for alert, rule in rules
         ],

@@ -35,6 +35,14 @@ def test_every_alert_fires_in_some_case():
     assert {alert for case in CASES + SLOW_CASES for alert in case.alerts} == set(ALERTS)
 
 
+def test_no_alert_begins_anew_with_a_new_pod():
+    """Each alert has a case in which it holds although samples are missing and the
+    updater's pod is replaced. BottlerocketUpdaterMissing is about the pod itself."""
+    cases = [case for case in CASES + SLOW_CASES if "pod is replaced" in case.name]
+    held = {alert for case in cases for alert in case.alerts}
+    assert set(ALERTS) - held == {"BottlerocketUpdaterMissing"}
+
+
 # For each part of each rule: the alert, the key, the right text, a wrong text that
 # replaces it, and a case in which the wrong rule gives another result.
 BROKEN = [
@@ -130,14 +138,56 @@ BROKEN = [
     (
         "UpdateRolledBack",
         "expr",
-        "and bottlerocket_update_chosen_info",
+        "and last_over_time(bottlerocket_update_chosen_info[20m])",
         "",
         "a held-back version is no longer chosen",
     ),
     ("UpdateRolledBack", "expr", "and", "unless", "a version failed to boot two minutes ago"),
+    (
+        "UpdateRolledBack",
+        "expr",
+        "[20m]",
+        "[1m]",
+        "a version failed to boot, and the pod is replaced",
+    ),
+    (
+        "UpdateRolledBack",
+        "expr",
+        "[20m]",
+        "[30m]",
+        "a version failed to boot, and another one is chosen since 25 minutes",
+    ),
     ("UpdateRolledBack", "for", "1m", "1h", "a version failed to boot two minutes ago"),
     ("SoakNeverEnds", "expr", ">= 2", ">= 3", "two versions were replaced while they soaked"),
     ("SoakNeverEnds", "expr", ">= 2", ">= 1", "one version was replaced while it soaked"),
+    (
+        "SoakNeverEnds",
+        "expr",
+        "[30m]",
+        "[1m]",
+        "two versions were replaced while they soaked, and the pod is replaced",
+    ),
+    (
+        "UpdateFailing",
+        "expr",
+        "[2h]",
+        "[5m]",
+        "a prepare has failed three times and is repeated after hours, and the pod is replaced",
+    ),
+    (
+        "RefreshMissing",
+        "expr",
+        "[2h]",
+        "[5m]",
+        "no refresh starts for four hours while prepares succeed, and the pod is replaced",
+    ),
+    (
+        "CommandStuck",
+        "expr",
+        "[3h]",
+        "[10m]",
+        "command_overdue twice, and the pod is replaced",
+    ),
     (
         "UpdateStuck",
         "expr",
@@ -251,6 +301,20 @@ BROKEN = [
         "state_damaged",
         "the state directory cannot be written",
     ),
+    (
+        "UpdaterStateUnavailable",
+        "expr",
+        "[30m]",
+        "[1m]",
+        "the state directory cannot be written, and the pod is replaced",
+    ),
+    (
+        "UpdaterStateUnavailable",
+        "expr",
+        "[30m]",
+        "[1h]",
+        "the state directory could not be written until a restart 40 minutes ago",
+    ),
     ("RebootPending", "expr", "Ready", "Staged", "a node is Ready for more than a week"),
     (
         "RebootPending",
@@ -297,6 +361,13 @@ BROKEN = [
         'state="Ready"',
         'state="Idle"',
         "Kured restarts every ten minutes on a Ready node",
+    ),
+    (
+        "RebootFailing",
+        "expr",
+        "[30m]",
+        "[1m]",
+        "Kured restarts every ten minutes on a Ready node, and the updater's pod is replaced",
     ),
     (
         "RebootFailing",
@@ -353,7 +424,7 @@ BROKEN = [
         "expr",
         "[1h]",
         "[10m]",
-        "one of three nodes runs another version for more than two weeks, with gaps",
+        "one of three nodes runs another version for more than two weeks, and its pod is replaced",
     ),
     (
         "VersionLag",
