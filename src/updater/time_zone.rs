@@ -72,16 +72,9 @@ impl TimeZone {
     /// The seconds by which the clocks are ahead of UTC, at a moment.
     pub fn offset(&self, moment: i64) -> i32 {
         let Some(daylight) = &self.daylight else { return self.standard };
-        let [year, ..] = date(moment.div_euclid(DAY));
-        // A change may be a week before its year or after it.
-        let last = (year - 2..=year + 1)
-            .flat_map(|year| self.changes(daylight, year))
-            .filter(|(change, _)| *change <= moment)
-            .max();
-        match last {
-            Some((_, true)) => daylight.offset,
-            _ => self.standard,
-        }
+        let changes = self.changes_around(moment, daylight);
+        let before = changes.as_flattened().iter().filter(|(at, _)| *at <= moment);
+        before.max().map_or(self.standard, |(_, offset)| *offset)
     }
 
     /// The first moment at which the clocks show a local time, or a later one.
@@ -90,30 +83,30 @@ impl TimeZone {
     /// time. If it does not exist, because the clocks are turned forward, this is the moment
     /// at which they are.
     pub fn first_moment(&self, local: i64) -> i64 {
-        let daylight = self.daylight.map_or(self.standard, |daylight| daylight.offset);
-        let mut first = local - i64::from(self.standard.max(daylight));
-        let mut last = local - i64::from(self.standard.min(daylight));
-        let is_reached = |moment| moment + i64::from(self.offset(moment)) >= local;
-        if is_reached(first) {
+        let Some(daylight) = &self.daylight else { return local - i64::from(self.standard) };
+        let first = local - i64::from(self.standard.max(daylight.offset));
+        let last = local - i64::from(self.standard.min(daylight.offset));
+        let is_reached = |moment: &i64| *moment + i64::from(self.offset(*moment)) >= local;
+        if is_reached(&first) {
             return first;
         }
-        // Ends: when one moment is left. Each turn halves their number.
-        while first < last {
-            let middle = first + (last - first) / 2;
-            match is_reached(middle) {
-                true => last = middle,
-                false => first = middle + 1,
-            }
-        }
-        first
+        let changes = self.changes_around(first, daylight);
+        let between = changes.as_flattened().iter().map(|(at, _)| *at);
+        let between = between.filter(|at| (first..last).contains(at));
+        between.filter(is_reached).min().unwrap_or(last)
     }
 
-    /// The moments of a year at which the clocks change, and whether they change to daylight
-    /// saving time.
-    fn changes(&self, daylight: &Daylight, year: i64) -> [(i64, bool); 2] {
-        let begins = daylight.begins.local(year) - i64::from(self.standard);
-        let ends = daylight.ends.local(year) - i64::from(daylight.offset);
-        [(begins, true), (ends, false)]
+    /// The moments at which the clocks change, from a year before `moment` to a year after it,
+    /// and the offsets from then on. Daylight saving time that lasts all year ends at the
+    /// moment at which it begins: then the longer offset counts, as it is the greater pair.
+    fn changes_around(&self, moment: i64, daylight: &Daylight) -> [[(i64, i32); 2]; 4] {
+        let [year, ..] = date(moment.div_euclid(DAY));
+        // A change may be a week before its year or after it.
+        [year - 2, year - 1, year, year + 1].map(|year| {
+            let begins = daylight.begins.local(year) - i64::from(self.standard);
+            let ends = daylight.ends.local(year) - i64::from(daylight.offset);
+            [(begins, daylight.offset), (ends, self.standard)]
+        })
     }
 }
 
@@ -127,7 +120,6 @@ impl Change {
 impl Day {
     /// The number of days from 1970-01-01 to this day of a year.
     fn number(&self, year: i64) -> i64 {
-        let january = first_day(year, 1);
         match *self {
             Self::WeekdayOfMonth { month, week, weekday } => {
                 let first = first_day(year, month);
@@ -141,10 +133,10 @@ impl Day {
                 if day < next { day } else { day - 7 }
             }
             Self::OfCommonYear(day) => {
-                let is_leap = first_day(year, 3) - january == 60;
-                january + day - 1 + i64::from(is_leap && day >= 60)
+                // From March on, the days are counted from March 1.
+                if day < 60 { first_day(year, 1) + day - 1 } else { first_day(year, 3) + day - 60 }
             }
-            Self::OfYear(day) => january + day,
+            Self::OfYear(day) => first_day(year, 1) + day,
         }
     }
 }

@@ -1,10 +1,17 @@
 //! Update windows: the times of the week at which an update may begin.
 //!
 //! A window is written like `Mon-Fri 22:00-04:00`: the days on which it opens, and
-//! the times at which it opens and closes, in UTC. If it closes at an earlier time of
-//! day than it opens, it closes on the next day.
+//! the times at which it opens and closes, on the clocks of a time zone. If it closes at an
+//! earlier time of day than it opens, it closes on the next day.
+//!
+//! A window opens, and closes, when the clocks first show its time or a later one. So if they
+//! are turned forward past its time, it opens when they are. If they are turned back and show
+//! its time twice, it opens and closes once.
 
 use crate::text::duration::whole_number;
+use crate::text::timestamp::LocalTime;
+use crate::updater::time_zone::TimeZone;
+use core::ops::Range;
 use core::time::Duration;
 use heapless::Vec;
 
@@ -18,12 +25,11 @@ const EVERY_DAY: u8 = 0x7f;
 /// The minutes of a day.
 const DAY_MINUTES: u32 = 24 * 60;
 /// The seconds of a day.
-const DAY: u32 = 60 * DAY_MINUTES;
+const DAY: i64 = 24 * 60 * 60;
 /// The seconds of a week.
-const WEEK: u32 = 7 * DAY;
-/// The seconds from the last Monday before 1970-01-01, which was a Thursday, to
-/// that day.
-const MONDAY_TO_EPOCH: u32 = 3 * DAY;
+const WEEK: i64 = 7 * DAY;
+/// The seconds of 400 years, after which the days of all weeks and months repeat.
+const CALENDAR: u64 = 146_097 * DAY as u64;
 
 /// A time of day, on some days of the week or on all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +60,7 @@ impl WindowError {
     pub fn text(self) -> &'static str {
         match self {
             Self::Days => "not a day of the week; days are like Sat, Mon-Fri or Mon,Wed,Fri-Sun",
-            Self::Times => {
-                "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00, in UTC"
-            }
+            Self::Times => "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00",
             Self::Empty => "begins and ends at the same time; a whole day is 00:00-24:00",
             Self::TooMany => "more than 8 windows",
         }
@@ -67,8 +71,8 @@ impl Window {
     /// Reads a window: days, a space, a time, a dash, and another time.
     ///
     /// The days are a list like `Mon,Wed,Fri-Sun`, in upper or lower case. Without
-    /// days, the window opens every day. The times are in UTC, from `00:00` to `23:59`;
-    /// the second may also be `24:00`.
+    /// days, the window opens every day. The times are from `00:00` to `23:59`; the second
+    /// may also be `24:00`.
     ///
     /// # Errors
     ///
@@ -92,36 +96,25 @@ impl Window {
         Ok(Self { days, begin, length })
     }
 
-    /// The seconds since the window last opened and the seconds until it opens next, at
-    /// a time in seconds since the beginning of a week.
-    fn opened_and_opens(self, now: u32) -> (u32, u32) {
-        let (mut opened, mut opens) = (WEEK, WEEK);
-        for day in (0..7).filter(|day| self.opens_on(*day)) {
-            let ago = (now + WEEK - (day * DAY + self.begin * 60)) % WEEK;
-            (opened, opens) = (opened.min(ago), opens.min(WEEK - ago));
-        }
-        (opened, opens)
-    }
-
-    /// The seconds until the window closes, at a time in seconds since the beginning of a
-    /// week. Zero if it is closed.
-    fn rest(self, now: u32) -> u32 {
-        (self.length * 60).saturating_sub(self.opened_and_opens(now).0)
-    }
-
-    fn opens_on(self, day: u32) -> bool {
-        self.days >> (day % 7) & 1 == 1
+    /// Whether it opens on this day, which is counted from 1970-01-01 on.
+    fn opens_on(self, day: i64) -> bool {
+        // 1970-01-01 was a Thursday.
+        self.days >> (day + 3).rem_euclid(7) & 1 == 1
     }
 }
 
 /// Up to [`WINDOWS_MAX`] windows. Without a window, an update may always begin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Windows(Vec<Window, WINDOWS_MAX>);
+pub struct Windows {
+    list: Vec<Window, WINDOWS_MAX>,
+    /// The time zone of the times of day.
+    pub zone: TimeZone,
+}
 
 impl Windows {
-    /// No windows.
+    /// No windows, in UTC.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self { list: Vec::new(), zone: TimeZone::UTC }
     }
 
     /// Adds one window, or several that are separated by `;`.
@@ -139,56 +132,93 @@ impl Windows {
     ///
     /// There are too many windows.
     pub fn push(&mut self, window: Window) -> Result<(), WindowError> {
-        self.0.push(window).map_err(|_| WindowError::TooMany)
+        self.list.push(window).map_err(|_| WindowError::TooMany)
     }
 
     /// Whether there are no windows.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// Whether an update may begin at `utc`, the time since 1970-01-01 00:00:00 UTC.
     pub fn is_open(&self, utc: Duration) -> bool {
-        let now = in_week(utc);
-        self.is_empty() || self.0.iter().any(|window| window.rest(now) > 0)
+        let now = moment(utc);
+        self.is_empty() || self.open_until(now).is_some()
     }
 
     /// The time from `utc`, the time since 1970-01-01 00:00:00 UTC, until all windows are
-    /// closed. It is zero if they are now. `None` if one is always open, or if there are no
-    /// windows.
+    /// closed. It is zero if they are now. `None` if one is open at all times of the next
+    /// week, or if there are no windows.
     pub fn closes_in(&self, utc: Duration) -> Option<Duration> {
-        let now = in_week(utc);
-        let rest = |passed| {
-            let rest = |window: &Window| window.rest(now + passed);
-            self.0.iter().map(rest).max().filter(|rest| *rest > 0)
-        };
-        let mut passed = 0;
+        let now = moment(utc);
+        let mut closes = now;
         // Ends: when a week has passed, if not before. Each turn goes on by a second at least.
-        while let Some(rest) = rest(passed) {
-            passed += rest;
-            if passed >= WEEK {
+        while let Some(end) = self.open_until(closes) {
+            closes = end;
+            if closes - now >= WEEK {
                 return None;
             }
         }
-        let since_second = Duration::from_nanos(utc.subsec_nanos().into());
-        let closes_in = Duration::from_secs(passed.into()).saturating_sub(since_second);
-        (!self.is_empty()).then_some(closes_in)
+        (!self.is_empty()).then(|| until(closes, utc))
     }
 
     /// The time from `utc`, the time since 1970-01-01 00:00:00 UTC, until a window opens,
-    /// whether or not one is open now. It is above zero, and a week at most. `None` if
-    /// there are no windows.
+    /// whether or not one is open now. It is above zero. `None` if there are no windows.
     pub fn next_open(&self, utc: Duration) -> Option<Duration> {
-        let now = in_week(utc);
-        let wait = self.0.iter().map(|window| window.opened_and_opens(now).1).min()?;
-        let since_second = Duration::from_nanos(utc.subsec_nanos().into());
-        Some(Duration::from_secs(wait.into()).saturating_sub(since_second))
+        let now = moment(utc);
+        let today = self.day(now);
+        // A window that lies in the hour that the clocks leave out does not open that day,
+        // so it may be two weeks.
+        let opens = (today..=today + 15).find_map(|day| {
+            let openings = self.openings(day).map(|opening| opening.start);
+            openings.filter(|opens| *opens > now).min()
+        });
+        Some(until(opens?, utc))
+    }
+
+    /// The time on the clocks of the zone at `utc`, the time since 1970-01-01 00:00:00 UTC.
+    pub fn local_time(&self, utc: Duration) -> LocalTime {
+        LocalTime { utc, offset: self.zone.offset(moment(utc)) }
+    }
+
+    /// When the last one of the windows that are open at a moment closes.
+    fn open_until(&self, moment: i64) -> Option<i64> {
+        let today = self.day(moment);
+        // When the clocks are turned back over midnight, it may have opened tomorrow.
+        let days = [today - 1, today, today + 1].map(|day| {
+            let open = self.openings(day).filter(|opening| opening.contains(&moment));
+            open.map(|opening| opening.end).max()
+        });
+        days.into_iter().flatten().max()
+    }
+
+    /// From when to when each window is open that opens on a day.
+    fn openings(&self, day: i64) -> impl Iterator<Item = Range<i64>> {
+        let windows = self.list.iter().filter(move |window| window.opens_on(day));
+        let openings = windows.map(move |window| {
+            let begin = day * DAY + 60 * i64::from(window.begin);
+            let end = begin + 60 * i64::from(window.length);
+            self.zone.first_moment(begin)..self.zone.first_moment(end)
+        });
+        openings.filter(|opening| !opening.is_empty())
+    }
+
+    /// The day on the clocks of the zone at a moment, counted from 1970-01-01 on.
+    fn day(&self, moment: i64) -> i64 {
+        (moment + i64::from(self.zone.offset(moment))).div_euclid(DAY)
     }
 }
 
-/// The time as seconds since the beginning of a week, which need not be the last one.
-fn in_week(utc: Duration) -> u32 {
-    (utc.as_secs() % u64::from(WEEK)) as u32 + MONDAY_TO_EPOCH
+/// The time since 1970-01-01 00:00:00 UTC in seconds, less a number of whole calendars.
+fn moment(utc: Duration) -> i64 {
+    (utc.as_secs() % CALENDAR) as i64
+}
+
+/// The time from `utc` to a later moment of its calendar.
+fn until(later: i64, utc: Duration) -> Duration {
+    let since_second = Duration::from_nanos(utc.subsec_nanos().into());
+    let seconds = u64::try_from(later - moment(utc)).unwrap_or_default();
+    Duration::from_secs(seconds).saturating_sub(since_second)
 }
 
 /// The text before the first `at`, and the text after it.

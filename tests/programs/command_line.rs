@@ -54,6 +54,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 5] = [
             ("-interval DURATION", "10m"),
             ("-jitter DURATION", "a tenth of the interval, at most 1m"),
             ("-window WINDOW", "always"),
+            ("-time-zone NAME", "UTC"),
             ("-stage-only", "activate them"),
             ("-refresh-ready", "true"),
             ("-state-dir DIR", "keep no record"),

@@ -11,12 +11,18 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Each flag, a value, and how that value and the default are shown.
-const FLAGS: [(&str, &str, &str, &str); 23] = [
+const FLAGS: [(&str, &str, &str, &str); 24] = [
     ("socket", "/x/api.sock", "/x/api.sock", "/run/api.sock"),
     ("one-time", "true", "true", "false"),
     ("interval", "20m", "20m", "10m"),
     ("jitter", "90s", "1m30s", "1m"),
-    ("window", "Mon-Fri 22:00-04:00; Sat 0:00-24:00", "Mon-Fri 22:00-04:00; Sat 0:00-24:00", ""),
+    (
+        "window",
+        "Mon-Fri 22:00-04:00; Sat 0:00-24:00",
+        "Mon-Fri 22:00-04:00; Sat 0:00-24:00",
+        "always",
+    ),
+    ("time-zone", "Europe/Prague", "Europe/Prague", "UTC"),
     ("stage-only", "true", "true", "false"),
     ("refresh-ready", "false", "false", "true"),
     ("state-dir", "/state", "/state", ""),
@@ -36,6 +42,9 @@ const FLAGS: [(&str, &str, &str, &str); 23] = [
     ("boot-id", "/x/boot_id", "/x/boot_id", "/proc/sys/kernel/random/boot_id"),
     ("print-config", "true", "true", "false"),
 ];
+
+const TIME_ZONE: &str = "it takes a name of the IANA database like Europe/Prague, or a POSIX rule \
+                         like CET-1CEST,M3.5.0,M10.5.0/3";
 
 fn variable(flag: &str) -> String {
     format!("BOTTLEROCKET_UPDATER_{}", flag.replace('-', "_").to_uppercase())
@@ -161,12 +170,11 @@ fn wrong_setting_is_described_in_one_line() {
             "at night",
             "not a day of the week; days are like Sat, Mon-Fri or Mon,Wed,Fri-Sun",
         ),
-        (
-            "window",
-            "22:00",
-            "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00, in UTC",
-        ),
+        ("window", "22:00", "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00"),
         ("window", "1:00-1:00", "begins and ends at the same time; a whole day is 00:00-24:00"),
+        ("time-zone", "Europe/Praha", TIME_ZONE),
+        // A rule must say when daylight saving time begins and ends.
+        ("time-zone", "CET-1CEST", TIME_ZONE),
         ("boot-attempts", "0", "it takes a number from 1 to 100"),
         ("boot-attempts", "two", "it takes a number from 1 to 100"),
         ("retry-failed-boot", "0s", "it takes a duration above zero, like 24h, or never"),
@@ -291,6 +299,20 @@ fn outside_windows_the_updater_only_refreshes() {
     assert_eq!(node.look(|view| view.count("POST", Prepare.path())), 0);
 }
 
+#[test]
+fn windows_are_times_in_the_time_zone() {
+    // In UTC this window opens in four hours. Where the clocks are five hours ahead, it has
+    // been open for an hour.
+    let ([begin, end], node) = ([4, 6].map(minutes_from_now), Node::start(Node::instant()));
+    let update = |arguments: &[&str]| {
+        let window = format!("-window={}-{}", begin.0, end.0);
+        run(node.program("updater").arg("-one-time").arg(window).args(arguments)).status
+    };
+    assert_eq!(update(&[]), Some(1));
+    assert_eq!(update(&["-time-zone=America/Bogota"]), Some(1));
+    assert_eq!(update(&["-time-zone=Indian/Maldives"]), Some(0));
+}
+
 /// The docs show this to an operator who cannot wait for the window.
 #[test]
 fn flag_overrides_the_windows_of_the_environment_once() {
@@ -302,7 +324,7 @@ fn flag_overrides_the_windows_of_the_environment_once() {
     };
     assert_eq!(update(&[]), Some(1));
     assert_eq!(node.look(|view| view.node.state()), Some(State::Available));
-    assert_eq!(update(&["-window=00:00-24:00"]), Some(0));
+    assert_eq!(update(&["-window=always"]), Some(0));
     assert_eq!(node.look(|view| view.node.state()), Some(State::Ready));
 }
 

@@ -130,7 +130,7 @@ pub enum Order {
     /// Run the demo, with the programs in this directory if there is one.
     Demo(Act, Option<PathBuf>),
     /// Simulate a fleet.
-    Fleet(Fleet),
+    Fleet(Box<Fleet>),
     /// Remove these files, and their directories if they are empty then.
     Remove(Vec<PathBuf>),
     /// Print [`HELP`].
@@ -339,7 +339,7 @@ fn read_fleet(parser: &mut lexopt::Parser) -> Result<Order, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Order::Fleet(fleet))
+    Ok(Order::Fleet(Box::new(fleet)))
 }
 
 /// Commands that take long enough for a person to watch them.

@@ -327,7 +327,7 @@ fn other_texts_are_no_addresses() {
 #[test]
 fn window_flag_collects_windows() {
     let mut flag = WindowFlag::NONE;
-    assert_eq!(flag.to_string(), "");
+    assert_eq!(flag.to_string(), "always");
     for text in ["Sat 1:00-2:00", "Sun 3:00-4:00;22:00-23:00"] {
         assert_eq!(flag.set(leak(text)), Ok(()));
     }
@@ -343,4 +343,29 @@ fn window_flag_collects_windows() {
     let mut again = Windows::new();
     assert_eq!(again.add(shown.as_bytes()), Ok(()));
     assert_eq!(again, flag.windows);
+    // With always, those before it are forgotten; those behind it count.
+    assert_eq!(flag.set(c"always"), Ok(()));
+    assert_eq!((flag.to_string(), flag.windows.is_empty()), ("always".into(), true));
+    assert_eq!(flag.set(c"1:00-2:00"), Ok(()));
+    assert_eq!(flag.to_string(), "1:00-2:00");
+    for text in [c"Always", c"always;1:00-2:00", c"1:00-2:00;always"] {
+        assert!(flag.set(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn time_zone_flag_takes_a_name_or_a_rule() {
+    let mut flag = TimeZoneFlag::UTC;
+    assert_eq!(flag.to_string(), "UTC");
+    for text in ["Europe/Prague", "CET-1CEST,M3.5.0,M10.5.0/3", "<+0330>-3:30", "UTC"] {
+        assert_eq!(flag.set(leak(text)), Ok(()));
+        assert_eq!(flag.to_string(), text);
+        assert_eq!(Some(flag.zone), TimeZone::parse(text.as_bytes()));
+    }
+    let expected = "it takes a name of the IANA database like Europe/Prague, or a POSIX rule like \
+                    CET-1CEST,M3.5.0,M10.5.0/3";
+    for text in ["Europe/Praha", "CEST", "+01:00"] {
+        assert_eq!(flag.set(leak(text)), Err(expected), "{text}");
+        assert_eq!(flag.to_string(), "UTC");
+    }
 }

@@ -47,7 +47,7 @@ fn valid_windows_are_read() {
 #[test]
 fn invalid_windows_are_refused() {
     const DAYS: &str = "not a day of the week; days are like Sat, Mon-Fri or Mon,Wed,Fri-Sun";
-    const TIMES: &str = "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00, in UTC";
+    const TIMES: &str = "not a time; a window is like 22:00-04:00 or Mon-Fri 22:00-04:00";
     const EMPTY: &str = "begins and ends at the same time; a whole day is 00:00-24:00";
     for (text, wrong) in [
         ("", TIMES),
@@ -310,5 +310,196 @@ fn window_opens_and_closes_at_every_time_of_day() {
             let after = last + Duration::from_secs(1);
             assert_eq!(windows.is_open(after), length == 1440, "{window}");
         }
+    }
+}
+
+/// Windows in a time zone.
+fn windows_in(zone: &str, list: &str) -> Windows {
+    let zone = TimeZone::parse(zone.as_bytes()).unwrap_or_else(|| panic!("{zone}"));
+    Windows { zone, ..windows(list) }
+}
+
+/// The time since 1970 of a text like `2027-03-28T01:00Z`.
+fn utc(text: &str) -> Duration {
+    let time: jiff::Timestamp = text.parse().unwrap();
+    Duration::from_secs(time.as_second() as u64)
+}
+
+/// In the night of a change of the clocks, when a window opens and closes.
+#[test]
+fn windows_follow_the_clocks() {
+    for (zone, list, opens, closes) in [
+        // An ordinary night, in winter and in summer.
+        ("Europe/Prague", "01:00-05:00", "2027-03-27T00:00Z", "2027-03-27T04:00Z"),
+        ("Europe/Prague", "01:00-05:00", "2027-03-28T23:00Z", "2027-03-29T03:00Z"),
+        // The days are local, too: it is Tuesday in Prague.
+        ("Europe/Prague", "Tue 01:00-05:00", "2027-06-28T23:00Z", "2027-06-29T03:00Z"),
+        ("America/New_York", "Mon 22:00-04:00", "2027-01-05T03:00Z", "2027-01-05T09:00Z"),
+        ("Asia/Kathmandu", "Mon 00:00-24:00", "2027-01-03T18:15Z", "2027-01-04T18:15Z"),
+        ("Pacific/Kiritimati", "Mon 00:00-01:00", "2027-01-03T10:00Z", "2027-01-03T11:00Z"),
+        ("Pacific/Pago_Pago", "Mon 23:00-24:00", "2027-01-05T10:00Z", "2027-01-05T11:00Z"),
+        // The clocks go from 02:00 to 03:00: the hour from 02:00 on does not exist.
+        ("Europe/Prague", "01:00-05:00", "2027-03-28T00:00Z", "2027-03-28T03:00Z"),
+        ("Europe/Prague", "02:00-05:00", "2027-03-28T01:00Z", "2027-03-28T03:00Z"),
+        ("Europe/Prague", "02:30-04:00", "2027-03-28T01:00Z", "2027-03-28T02:00Z"),
+        ("Europe/Prague", "01:00-02:30", "2027-03-28T00:00Z", "2027-03-28T01:00Z"),
+        ("Europe/Prague", "Sun 00:00-24:00", "2027-03-27T23:00Z", "2027-03-28T22:00Z"),
+        ("Europe/Prague", "Sat 22:00-04:00", "2027-03-27T21:00Z", "2027-03-28T02:00Z"),
+        // The clocks go from 03:00 to 02:00: the hour from 02:00 on comes twice.
+        ("Europe/Prague", "01:00-05:00", "2027-10-30T23:00Z", "2027-10-31T04:00Z"),
+        ("Europe/Prague", "02:00-05:00", "2027-10-31T00:00Z", "2027-10-31T04:00Z"),
+        ("Europe/Prague", "02:30-04:00", "2027-10-31T00:30Z", "2027-10-31T03:00Z"),
+        ("Europe/Prague", "01:00-02:30", "2027-10-30T23:00Z", "2027-10-31T00:30Z"),
+        ("Europe/Prague", "02:10-02:40", "2027-10-31T00:10Z", "2027-10-31T00:40Z"),
+        ("Europe/Prague", "03:00-04:00", "2027-10-31T02:00Z", "2027-10-31T03:00Z"),
+        ("Europe/Prague", "Sun 00:00-24:00", "2027-10-30T22:00Z", "2027-10-31T23:00Z"),
+        ("Europe/Prague", "Sat 22:00-04:00", "2027-10-30T20:00Z", "2027-10-31T03:00Z"),
+        // In the south, summer is in January.
+        ("Australia/Sydney", "02:30-04:00", "2027-10-02T16:00Z", "2027-10-02T17:00Z"),
+        ("Australia/Sydney", "02:30-04:00", "2027-04-03T15:30Z", "2027-04-03T18:00Z"),
+        // Half an hour: from 02:00 to 02:30, and from 02:00 to 01:30.
+        ("Australia/Lord_Howe", "02:10-03:00", "2027-10-02T15:30Z", "2027-10-02T16:00Z"),
+        ("Australia/Lord_Howe", "01:45-02:15", "2027-04-03T14:45Z", "2027-04-03T15:45Z"),
+        // From midnight to 01:00, and from midnight to 23:00 on the day before.
+        ("America/Santiago", "Sun 00:00-02:00", "2027-09-05T04:00Z", "2027-09-05T05:00Z"),
+        ("America/Santiago", "Sat 23:30-24:00", "2027-04-04T02:30Z", "2027-04-04T04:00Z"),
+        ("America/Santiago", "Sun 00:00-01:00", "2027-04-04T04:00Z", "2027-04-04T05:00Z"),
+        // From 00:30 on Sunday to 23:30 on Saturday: it stays open while it is Saturday again.
+        (
+            "AAA0BBB,M3.5.0,M10.5.0/0:30",
+            "Sun 00:00-01:00",
+            "2027-10-30T23:00Z",
+            "2027-10-31T01:00Z",
+        ),
+        (
+            "AAA0BBB,M3.5.0,M10.5.0/0:30",
+            "Sun 00:00-00:20",
+            "2027-10-30T23:00Z",
+            "2027-10-30T23:20Z",
+        ),
+        // Summer time is standard time, and the clocks are behind it in winter.
+        ("Europe/Dublin", "01:30-03:00", "2027-03-28T01:00Z", "2027-03-28T02:00Z"),
+        ("IST-1GMT0,M10.5.0,M3.5.0/1", "01:30-03:00", "2027-03-28T01:00Z", "2027-03-28T02:00Z"),
+        ("IST-1GMT0,M10.5.0,M3.5.0/1", "01:30-03:00", "2027-10-31T00:30Z", "2027-10-31T03:00Z"),
+        // They are behind it for a month.
+        (
+            "<+01>-1<+00>0,M2.2.0/3,M3.3.0/2",
+            "02:30-04:00",
+            "2027-02-14T01:30Z",
+            "2027-02-14T04:00Z",
+        ),
+        (
+            "<+01>-1<+00>0,M2.2.0/3,M3.3.0/2",
+            "02:30-04:00",
+            "2027-03-21T02:00Z",
+            "2027-03-21T03:00Z",
+        ),
+    ] {
+        let windows = windows_in(zone, list);
+        let (opens, closes) = (utc(opens), utc(closes));
+        let row = format!("{zone} {list} {opens:?}");
+        let second = Duration::from_secs(1);
+        assert!(!windows.is_open(opens - second) && windows.is_open(opens), "{row}");
+        assert!(windows.is_open(closes - second) && !windows.is_open(closes), "{row}");
+        assert_eq!(windows.next_open(opens - second), Some(second), "{row}");
+        assert_eq!(windows.closes_in(opens), Some(closes - opens), "{row}");
+        // It does not open again in the same night.
+        assert!(windows.next_open(opens) > Some(Duration::from_secs(22 * HOUR)), "{row}");
+    }
+}
+
+#[test]
+fn window_in_the_hour_that_does_not_exist_does_not_open() {
+    let windows = windows_in("Europe/Prague", "Sun 02:10-02:40");
+    let closed = utc("2027-03-21T01:40Z");
+    assert_eq!(windows.next_open(closed), Some(utc("2027-04-04T00:10Z") - closed));
+    assert!(!windows.is_open(utc("2027-03-28T01:00Z")));
+    // One that closes in that hour and one that opens in it follow each other.
+    let windows = windows_in("Europe/Prague", "01:00-02:10; 02:40-04:00");
+    assert_eq!(windows.closes_in(utc("2027-03-28T00:00Z")), Some(Duration::from_secs(2 * HOUR)));
+    let all = windows_in("Europe/Prague", "Mon-Sat 00:00-24:00; Sun 00:00-02:00; Sun 03:00-24:00");
+    assert_eq!(all.closes_in(utc("2027-03-22T00:00Z")), None);
+    assert_eq!(all.closes_in(utc("2027-03-24T00:00Z")), None);
+    assert!(all.closes_in(utc("2027-03-29T00:00Z")).is_some());
+}
+
+/// The seconds of a quarter of an hour. The windows and the clocks of this model change at its
+/// beginning only.
+const QUARTER: i64 = 15 * 60;
+
+/// In each quarter of an hour around a change of the clocks, windows are as in a week without
+/// changes, at the latest time that the clocks have shown.
+#[test]
+fn every_quarter_of_an_hour_around_a_change_matches_a_model() {
+    const LISTS: [(&str, &[usize], usize, usize); 6] = [
+        ("01:00-05:00", &[0, 1, 2, 3, 4, 5, 6], 60, 300),
+        ("Sat,Sun 02:15-02:45", &[5, 6], 135, 165),
+        ("Sun 02:30-01:30", &[6], 150, 90),
+        ("Sat-Mon 22:00-02:15", &[5, 6, 0], 1320, 135),
+        ("Sun 00:00-24:00", &[6], 0, 1440),
+        ("Fri,Sat 23:45-00:15", &[4, 5], 1425, 15),
+    ];
+    for zone in [
+        "UTC",
+        "Europe/Prague",
+        "America/New_York",
+        "America/Santiago",
+        "America/Nuuk",
+        "Australia/Lord_Howe",
+        "Africa/Cairo",
+        "Pacific/Chatham",
+        "AAA0BBB,M3.5.0,M10.5.0/0:30",
+        "IST-1GMT0,M10.5.0,M3.5.0/1",
+        // Almost a day.
+        "AAA10BBB-10,M3.5.0/1,M10.5.0/3",
+    ] {
+        let known = jiff::tz::TimeZone::get(zone).or_else(|_| jiff::tz::TimeZone::posix(zone));
+        let known = known.unwrap();
+        let timestamp = |second| jiff::Timestamp::from_second(second).unwrap();
+        let new_year = utc("2027-01-01T00:00Z").as_secs() as i64;
+        for change in known.following(timestamp(new_year)).take(2) {
+            let days = 2 * DAY as i64;
+            let change = change.timestamp().as_second();
+            let seconds = (change - days..change + days).step_by(QUARTER as usize);
+            let mut latest = i64::MIN;
+            let clocks = seconds.map(|second| {
+                let offset = known.to_offset(timestamp(second)).seconds();
+                latest = latest.max(second + i64::from(offset));
+                (second, latest)
+            });
+            let clocks: Vec<_> = clocks.collect();
+            for (list, days, begin, end) in LISTS {
+                compare_around_a_change(
+                    &windows_in(zone, list),
+                    &open_minutes(days, begin, end),
+                    &clocks,
+                );
+            }
+        }
+    }
+}
+
+/// Compares windows with the minutes of a week in which they are open, at some moments. With
+/// each is the latest time that the clocks have shown.
+#[track_caller]
+fn compare_around_a_change(windows: &Windows, open: &[bool], clocks: &[(i64, i64)]) {
+    // 1970-01-01 was a Thursday.
+    let is_open = |local: i64| open[((local / 60) as usize + 3 * 1440) % WEEK_MINUTES];
+    let mut opens = None;
+    let mut later_is_open = false;
+    for (second, local) in clocks.iter().rev() {
+        let now_is_open = is_open(*local);
+        if later_is_open && !now_is_open {
+            opens = Some(second + QUARTER);
+        }
+        let [first, last] =
+            [*second, second + QUARTER - 1].map(|second| Duration::from_secs(second as u64));
+        assert_eq!(windows.is_open(first), now_is_open, "{windows:?} at {first:?}");
+        assert_eq!(windows.is_open(last), now_is_open, "{windows:?} at {last:?}");
+        if let Some(opens) = opens {
+            let wait = Duration::from_secs((opens - second) as u64);
+            assert_eq!(windows.next_open(first), Some(wait), "{windows:?} at {first:?}");
+        }
+        later_is_open = now_is_open;
     }
 }
