@@ -23,7 +23,14 @@ from properties import (
     node_terms,
     security_of,
 )
-from rendering import BOTTLEROCKET_NODES, CUSTOM, SIMULATED, SIMULATED_UNINSTALL, VERSION
+from rendering import (
+    BOTTLEROCKET_NODES,
+    CUSTOM,
+    SHARED_KURED,
+    SIMULATED,
+    SIMULATED_UNINSTALL,
+    VERSION,
+)
 
 IMAGE = "ghcr.io/bottlerocket-updater/bottlerocket-updater"
 SIMULATOR_IMAGE = "ghcr.io/bottlerocket-updater/bottlerocket-simulator"
@@ -269,14 +276,15 @@ def pods_run_on_supported_platforms_only(rendered):
     [
         ((*UPDATER_POD, *NODE_TERMS, 1), DELETED, BOTTLEROCKET_NODES),
         ((*KURED_POD, *NODE_TERMS, 0, "matchExpressions", 3), DELETED, BOTTLEROCKET_NODES),
+        ((*KURED_POD, *NODE_TERMS, 0, "matchExpressions", 3), DELETED, SHARED_KURED),
         ((*KURED_POD, *NODE_TERMS, 0, "matchExpressions", 3), UPDATER_LABEL),
         ((*KURED_POD, *NODE_TERMS, 0, "matchExpressions", 3), DELETED, SIMULATED),
         ((*SIMULATOR_POD, *NODE_TERMS, 0, "matchExpressions", 4), DELETED, SIMULATED),
     ]
 )
-def only_one_overlay_selects_bottlerocket_nodes(rendered):
+def two_overlays_select_bottlerocket_nodes(rendered):
     expected = set()
-    if rendered.directory == BOTTLEROCKET_NODES:
+    if rendered.directory in (BOTTLEROCKET_NODES, SHARED_KURED):
         expected = {
             ("bottlerocket-updater", "enabled"),
             ("feature.node.kubernetes.io/system-os_release.ID", "bottlerocket"),

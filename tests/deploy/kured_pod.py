@@ -13,7 +13,7 @@ from properties import (
     path_on_host,
     security_of,
 )
-from rendering import PERSISTENT_VOLUME, SIMULATED, STATE_IN_POD, flags_of
+from rendering import AUTOSCALED, PERSISTENT_VOLUME, SIMULATED, STATE_IN_POD, flags_of
 
 RECORD_DIRECTORY = "/opt/bottlerocket/reboot"
 REBOOT_COMMAND = f"/opt/bottlerocket/bottlerocket-reboot -confirm -record {RECORD_DIRECTORY}/record"
@@ -87,6 +87,27 @@ def kured_runs_the_checker_and_the_reboot_program(rendered):
         ):
             if [v for f, v in flags if f == flag] != [value]:
                 yield f"--{flag} is not {value}"
+
+
+@must_hold(
+    [
+        ((*KURED_CONTAINER, "args", 5), "--lock-ttl=2h"),
+        ((*KURED_CONTAINER, "args", 5), "--drain-timeout=30m"),
+        ((*KURED_CONTAINER, "args", 7), "--drain-timeout=90m", AUTOSCALED),
+        ((*KURED_CONTAINER, "args", 8), DELETED, AUTOSCALED),
+    ]
+)
+def only_one_overlay_lets_the_lock_expire_long_after_a_drain(rendered):
+    for pod in kured_pods(rendered):
+        flags = dict(flags_in(pod["containers"][0]))
+        drain, lock = flags.get("drain-timeout"), flags.get("lock-ttl")
+        if rendered.directory != AUTOSCALED:
+            if drain or lock:
+                yield "the lock or a drain ends by itself"
+        elif not (drain and lock):
+            yield "the lock or a drain never ends"
+        elif int(drain.removesuffix("m")) > 60 * int(lock.removesuffix("h")) / 2:
+            yield "a drain may take longer than half of the lock TTL"
 
 
 @must_hold([((*KURED_CONTAINER, "args", 3), "--reboot-with=/a")])

@@ -16,11 +16,13 @@ VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
 OLDEST_KUBECTL = "kubectl-1.21"
 NEWEST_KUBECTL = "kubectl-1.37"
 
+AUTOSCALED = "deploy/overlays/autoscaled"
 CUSTOM = "deploy/overlays/custom"
 BOTTLEROCKET_NODES = "deploy/overlays/bottlerocket-nodes"
 PERSISTENT_VOLUME = "deploy/overlays/persistent-volume"
 STATE_IN_POD = "deploy/overlays/state-in-pod"
 WINDOWS = "deploy/overlays/windows"
+SHARED_KURED = "deploy/overlays/shared-kured"
 SIMULATED = "deploy/overlays/simulated"
 SIMULATED_UNINSTALL = "deploy/overlays/simulated/uninstall"
 MONITORING = "deploy/monitoring"
@@ -53,9 +55,12 @@ DIRECTORIES = {
     "deploy/kured": KURED_OBJECTS,
     BOTTLEROCKET_NODES: UPDATER_OBJECTS | KURED_OBJECTS,
     PERSISTENT_VOLUME: UPDATER_OBJECTS | KURED_OBJECTS | VOLUME_OBJECTS,
+    AUTOSCALED: UPDATER_OBJECTS | KURED_OBJECTS,
     CUSTOM: UPDATER_OBJECTS | KURED_OBJECTS,
     STATE_IN_POD: UPDATER_OBJECTS | KURED_OBJECTS,
     WINDOWS: UPDATER_OBJECTS | KURED_OBJECTS,
+    SHARED_KURED: UPDATER_OBJECTS | KURED_OBJECTS,
+    f"{SHARED_KURED}/kured": KURED_OBJECTS,
     SIMULATED: UPDATER_OBJECTS
     | KURED_OBJECTS
     | {"DaemonSet bottlerocket-simulator", "ConfigMap bottlerocket-simulator"},
@@ -75,7 +80,11 @@ class Rendered:
 
     def __init__(self, directory):
         self.directory = directory
-        self.objects = objects_in(kustomize(directory))
+        text = kustomize(directory)
+        if directory.startswith(SHARED_KURED):
+            # There, our Kured has a name of its own. In all else it is the same.
+            text = text.replace("kured-bottlerocket", "kured")
+        self.objects = objects_in(text)
 
     def get(self, name):
         return self.objects.get(name)

@@ -15,6 +15,7 @@ from rendering import (
     MONITORING,
     ROOT,
     VERSION,
+    kustomize,
     objects_in,
     render,
 )
@@ -81,7 +82,7 @@ def test_every_overlay_has_values():
 @pytest.mark.parametrize("directory", OVERLAYS)
 def test_chart_makes_the_same_objects_as_the_manifests(directory, program):
     chart = helm_template(OVERLAYS[directory], program=program)
-    manifests = render(directory).objects
+    manifests = objects_in(kustomize(directory))
     assert set(chart) == set(manifests)
     for name in chart:
         assert chart[name] == manifests[name]
@@ -123,6 +124,9 @@ OTHER_VALUES = {
     "updater.podLabels": {"color": "blue"},
     "updater.podAnnotations": {"example.com/color": "blue"},
     "kured.enabled": False,
+    "kured.name": "kured-bottlerocket",
+    "kured.lock.daemonSet": "kured-elsewhere",
+    "kured.lock.namespace": "kured",
     "kured.image.registry": "registry.example.com",
     "kured.image.repository": "mirror/kured",
     "kured.image.tag": "1.23.9",

@@ -17,6 +17,7 @@ from rendering import (
     NEWEST_KUBECTL,
     OLDEST_KUBECTL,
     ROOT,
+    SHARED_KURED,
     flags_of,
     kustomize,
     objects_in,
@@ -121,6 +122,22 @@ def test_commands_are_programs_of_this_project():
             program = re.fullmatch(r"/usr/local/bin/bottlerocket-(\w+)", container["command"][0])
             if program and program[1] != "simulator":
                 assert (ROOT / f"bins/{program[1]}.rs").exists(), name
+
+
+def test_shared_kured_has_its_own_objects_and_the_lock_of_the_other():
+    objects = objects_in(kustomize(SHARED_KURED))
+    names = {name.split()[1] for name in objects if "kured" in name}
+    assert names == {"kured-bottlerocket"}
+    item = objects["DaemonSet kured-bottlerocket"]
+    # Kured's own manifests select the pods by this label.
+    assert item["spec"]["selector"] == {"matchLabels": {"name": "kured-bottlerocket"}}
+    (container,) = item["spec"]["template"]["spec"]["containers"]
+    assert {("ds-name", "kured"), ("ds-namespace", "kube-system")} <= set(flags_in(container))
+    role = objects["Role kured-bottlerocket"]
+    assert role["metadata"]["namespace"] == "kube-system"
+    assert [rule["resourceNames"] for rule in role["rules"]] == [["kured"]]
+    for pod in (each["spec"] for each in objects.values() if each["kind"] == "DaemonSet"):
+        assert len(node_terms(pod["template"]["spec"])) == 2
 
 
 def test_scrape_config_has_the_jobs_and_labels_of_the_pod_monitors(tmp_path):
