@@ -257,7 +257,7 @@ def test_labels_do_not_change_the_selectors():
     "invalid",
     [
         "updaters: {}",
-        "updater: {intervall: 1h}",
+        "updater: {intervals: 1h}",
         "updater: {interval: 10}",
         "updater: {interval: 10 minutes}",
         "updater: {interval: 7d}",
