@@ -51,6 +51,7 @@ fn main(arguments: Args) -> u8 {
     start::invoke(invocation, &HELP, || {
         if options.print_config {
             flags::for_each(&mut options, |flag| write_line!(STDOUT, flag));
+            write_line!(STDOUT, options.window_times(clock::utc()));
             return SUCCESS;
         }
         REPORTER.configure(options.log_format, options.log_level);

@@ -67,6 +67,13 @@ macro_rules! show_as_u64 {
 }
 show_as_u64!(u8, u16, u32, usize);
 
+/// Shows the number in decimal digits, with a minus before it if it is below zero.
+impl Show for i64 {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        put!(buffer, if *self < 0 { "-" } else { "" }, self.unsigned_abs());
+    }
+}
+
 impl<T: Show + ?Sized> Show for &T {
     fn show(&self, buffer: &mut VecView<u8>) {
         T::show(self, buffer);

@@ -14,6 +14,15 @@ fn numbers_are_shown_in_decimal_digits() {
 }
 
 #[test]
+fn numbers_below_zero_have_a_minus() {
+    for number in [0, 1, -1, -34_200, i64::MAX, i64::MIN] {
+        let mut buffer = Vec::<u8, 20>::new();
+        number.show(&mut buffer);
+        assert_eq!(buffer, number.to_string().as_bytes());
+    }
+}
+
+#[test]
 fn put_writes_each_value_in_turn() {
     let mut buffer = Vec::<u8, 64>::new();
     put!(&mut buffer, "text ", 1u8, " ", 2u16, " ", 3u32, " ", 4u64, " ", 5usize, " ", &&"end");

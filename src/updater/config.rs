@@ -8,6 +8,7 @@ use crate::reporting::log::{Format, Level};
 use crate::sys::client::DEFAULT_SOCKET;
 use crate::text::duration;
 use crate::text::excerpt::Sanitized;
+use crate::text::timestamp::{LocalTime, Timestamp};
 use crate::text::{Show, display, put};
 use crate::updater::cycle::Settings;
 use crate::updater::daemon::Schedule;
@@ -94,7 +95,8 @@ crate::flags! {
         boot_id: &'a CStr = c"/proc/sys/kernel/random/boot_id", "-boot-id PATH",
             "file that contains an ID of the current boot";
         print_config: bool = false, "-print-config",
-            "show the value of each flag and where it comes from, then exit";
+            "show the value of each flag and where it comes from, and when the next window \
+             opens, then exit";
     }
 }
 
@@ -201,6 +203,16 @@ impl<'a> Options<'a> {
         let mut windows = self.window.windows.clone();
         windows.zone = self.time_zone.zone;
         windows
+    }
+
+    /// What the windows mean at `utc`, the time since 1970-01-01 00:00:00 UTC.
+    pub fn window_times(&self, utc: Duration) -> WindowTimes {
+        let windows = self.windows();
+        let opens_in = windows.next_open(utc);
+        WindowTimes {
+            now: windows.local_time(utc),
+            opens: opens_in.map(|left| windows.local_time(utc.saturating_add(left))),
+        }
     }
 
     /// How each cycle works.
@@ -350,6 +362,29 @@ impl Show for TimeZoneFlag<'_> {
     }
 }
 
+/// What time it is, and when the next window opens, in UTC and in local time, and where the
+/// time zones come from: comments below the flags in force.
+pub struct WindowTimes {
+    now: LocalTime,
+    opens: Option<LocalTime>,
+}
+
+impl Show for WindowTimes {
+    fn show(&self, buffer: &mut VecView<u8>) {
+        let Self { now, opens } = self;
+        put!(buffer, "# now: ", Timestamp(now.utc), ", local time ", now, "\n");
+        match opens {
+            Some(opens) => {
+                let utc = Timestamp(opens.utc);
+                put!(buffer, "# the next window opens: ", utc, ", local time ", opens);
+            }
+            None => put!(buffer, "# no windows: an update may begin at any time"),
+        }
+        let version = env!("TIME_ZONES_VERSION");
+        put!(buffer, "\n# time zones: version ", version, " of the IANA database");
+    }
+}
+
 /// An address to listen on: `A.B.C.D:PORT`, or `:PORT` for all addresses of the
 /// machine, IPv4 and IPv6, or `off`.
 #[derive(Debug, Clone, Copy)]
@@ -402,7 +437,7 @@ impl Show for Listen<'_> {
     }
 }
 
-display!(Interval, TestInterval, Jitter, WindowFlag<'_>, TimeZoneFlag<'_>, Listen<'_>);
+display!(Interval, TestInterval, Jitter, WindowFlag<'_>, TimeZoneFlag<'_>, WindowTimes, Listen<'_>);
 
 #[cfg(test)]
 mod tests;

@@ -354,7 +354,8 @@ impl Cycle {
                     }
                     (Plan::Closed, _) => {
                         let left = settings.windows.next_open(*utc).unwrap_or_default();
-                        Event::WindowClosed { status, opens: utc.saturating_add(left) }
+                        let opens = settings.windows.local_time(utc.saturating_add(left));
+                        Event::WindowClosed { status, opens }
                     }
                     (Plan::Ready, _) => Event::Ready(status),
                     _ => Event::nothing_chosen(status),

@@ -10,6 +10,7 @@ use crate::reporting::fields::{add_command, add_image, add_running, add_took};
 use crate::reporting::log::{Format, Level, Record};
 use crate::text::errno::ErrnoText;
 use crate::text::excerpt::Sanitized;
+use crate::text::timestamp::LocalTime;
 use crate::updater::history::Entry;
 use core::time::Duration;
 use rustix::io::Errno;
@@ -158,8 +159,8 @@ pub enum Event<'a> {
     WindowClosed {
         /// The node's status.
         status: &'a Status<'a>,
-        /// When the next window opens, since 1970-01-01 00:00:00 UTC.
-        opens: Duration,
+        /// When the next window opens.
+        opens: LocalTime,
     },
     /// A cycle ended: the chosen version did not boot, and is held back.
     HeldBack {
@@ -766,7 +767,8 @@ impl<'a> Event<'a> {
             Self::WindowClosed { status, opens } => {
                 record.text("state", status.state.name());
                 record.text("version", status.chosen.map_or("", |image| image.version));
-                record.timestamp("opens", opens);
+                record.timestamp("opens", opens.utc);
+                record.show("opens_local", &opens);
             }
             Self::HeldBack { entry, retry_in } => {
                 add_image(record, entry.image.image());

@@ -325,8 +325,18 @@ impl Metrics {
             "bottlerocket_update_window_next_open_timestamp_seconds",
             "Unix time at which the next window opens; absent while an update may begin.",
         );
-        if !is_open && let Some(left) = windows.next_open(at.utc) {
-            page.seconds(&[], at.utc.saturating_add(left));
+        let opens_in = if is_open { None } else { windows.next_open(at.utc) };
+        let opens = opens_in.map(|left| windows.local_time(at.utc.saturating_add(left)));
+        if let Some(opens) = opens {
+            page.seconds(&[], opens.utc);
+        }
+
+        page.gauge(
+            "bottlerocket_update_window_next_open_utc_offset_seconds",
+            "Offset from UTC of local time when the next window opens; absent while an update may begin.",
+        );
+        if let Some(opens) = opens {
+            page.signed_sample(&[], opens.offset.into());
         }
 
         page.gauge(
@@ -437,6 +447,12 @@ impl Writer<'_> {
 
     /// Writes a sample whose value is a whole number.
     fn sample(&mut self, labels: &[Label], value: u64) {
+        self.begin_sample(labels);
+        put!(self.page, value, "\n");
+    }
+
+    /// Writes a sample whose value may be below zero.
+    fn signed_sample(&mut self, labels: &[Label], value: i64) {
         self.begin_sample(labels);
         put!(self.page, value, "\n");
     }

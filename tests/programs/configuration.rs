@@ -58,12 +58,12 @@ fn updater_in(variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// The configuration that the program prints.
+/// The configuration that the program prints, without the time.
 #[track_caller]
 fn config(command: &mut Command) -> String {
     let ran = run(command);
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""));
-    ran.stdout
+    ran.stdout.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect()
 }
 
 fn lines(line: impl Fn(&(&str, &str, &str, &str)) -> String) -> String {
@@ -117,6 +117,36 @@ fn each_setting_changes_only_itself() {
         assert_eq!(others(&by_variable), others(&defaults), "{name}");
         assert_eq!(others(&by_flag), others(&defaults), "{name}");
     }
+}
+
+#[test]
+fn windows_are_printed_in_utc_and_in_local_time() {
+    let printed = |window: &str| {
+        // The clocks are four hours behind UTC all year.
+        let zone = "-time-zone=America/Puerto_Rico";
+        let ran = run(program("updater").args([zone, "-print-config", "-window", window]));
+        let comments = ran.stdout.lines().filter(|line| line.starts_with('#'));
+        comments.map(String::from).collect::<Vec<_>>()
+    };
+    let times = |line: &str, name: &str| {
+        let times = line.strip_prefix(name).unwrap_or_else(|| panic!("{line}"));
+        let (utc, local) = times.split_once(", local time ").unwrap();
+        let [same, time] = [local, utc].map(|text| text.parse::<jiff::Timestamp>().unwrap());
+        assert_eq!(time, same, "{line}");
+        (time.as_second(), local.to_owned())
+    };
+    let [now, opens, database] = printed("Sun 10:30-11:30").try_into().unwrap();
+    let (now, local) = times(&now, "# now: ");
+    assert!(local.ends_with("-04:00"), "{local}");
+    assert!(now.abs_diff(jiff::Timestamp::now().as_second()) < 60, "{now}");
+    let (opens, local) = times(&opens, "# the next window opens: ");
+    assert!(opens > now && opens <= now + 7 * 86_400, "{now} {opens}");
+    assert!(local.ends_with("T10:30:00.000-04:00"), "{local}");
+    let version = env!("TIME_ZONES_VERSION");
+    assert_eq!(database, format!("# time zones: version {version} of the IANA database"));
+
+    let [_, none, _] = printed("always").try_into().unwrap();
+    assert_eq!(none, "# no windows: an update may begin at any time");
 }
 
 #[test]
@@ -266,12 +296,14 @@ fn outside_windows_the_updater_only_refreshes() {
     let (end, _) = minutes_from_now(7);
     let window = format!("{begin}-{end}");
     let opens = calendar::timestamp(opens).replace(".000000000Z", ".000Z");
+    let local = opens.replace('Z', "+00:00");
     for (before, state) in [(&[][..], State::Available), (&[Refresh, Prepare][..], State::Staged)] {
         let node = Node::after(before);
         let ran = run(node.program("updater").args(["-one-time", "-window", &window]));
         let outcome = Outcome::of(ran, Format::Logfmt);
         let waits = format!(
-            "info: update is waiting for the next window state={} version=1.26.1 opens={opens}",
+            "info: update is waiting for the next window state={} version=1.26.1 opens={opens} \
+             opens_local={local}",
             state.name()
         );
         outcome.is(1, &[&waits]);

@@ -88,7 +88,7 @@ fn longest_records_fit() {
         Event::Healthy { status: &status, cycles: u32::MAX, failed_cycles: u32::MAX },
         Event::StillRunning { command, took: LONG },
         Event::Staged(&status),
-        Event::WindowClosed { status: &status, opens: LONG },
+        Event::WindowClosed { status: &status, opens: LocalTime { utc: LONG, offset: 0 } },
         Event::HeldBack { entry: &entry, retry_in: LONG },
         Event::Soaking { status: &status, ready_in: LONG },
         Event::RetryDelayed { command, version: QUOTES, retry_in: LONG },
@@ -203,7 +203,11 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         (Event::NotChosen { status: &status, offered: "" }, "not_chosen", none),
         (Event::Ready(&status), "ready", none),
         (Event::Staged(&status), "staged", none),
-        (Event::WindowClosed { status: &status, opens: LONG }, "window_closed", none),
+        (
+            Event::WindowClosed { status: &status, opens: LocalTime { utc: LONG, offset: 0 } },
+            "window_closed",
+            none,
+        ),
         (Event::HeldBack { entry: &entry, retry_in: LONG }, "held_back", none),
         (Event::Soaking { status: &status, ready_in: LONG }, "soaking", none),
         (
@@ -429,8 +433,13 @@ fn every_event_has_its_fields() {
         (Event::Ready(&status), "state=Staged next=2 running=1 variant=v arch=a".into()),
         (Event::Staged(&unknown), "state=Staged next=\"\"".into()),
         (
-            Event::WindowClosed { status: &status, opens: took },
-            "state=Staged version=3 opens=1970-01-01T00:01:30.000Z".into(),
+            Event::WindowClosed {
+                status: &status,
+                opens: LocalTime { utc: took, offset: -34_200 },
+            },
+            "state=Staged version=3 opens=1970-01-01T00:01:30.000Z \
+             opens_local=1969-12-31T14:31:30.000-09:30"
+                .into(),
         ),
         (
             Event::HeldBack { entry: &entry, retry_in: took },

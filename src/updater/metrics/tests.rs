@@ -13,6 +13,7 @@ use crate::text::fields::tests::summed;
 use crate::updater::cycle::Settings;
 use crate::updater::cycle::tests::{AnyAnswer, answer, answer_and_delay};
 use crate::updater::daemon::{Daemon, Next, Schedule};
+use crate::updater::time_zone::TimeZone;
 use exposition::Page as Read;
 use std::borrow::ToOwned;
 use std::format;
@@ -346,6 +347,16 @@ fn page_shows_whether_a_window_is_open_and_when_the_next_one_opens() {
     assert_eq!(page.get("update_window_open"), 0.0);
     // The window opens 25 hours after BEGIN.
     assert_eq!(page.get("update_window_next_open_timestamp_seconds"), 86_400.0 + 25.0 * 3_600.0);
+    assert_eq!(page.get("update_window_next_open_utc_offset_seconds"), 0.0);
+    // In local time, it opens at another time, with the offset of that time.
+    for (zone, offset) in [("CET-1CEST,M3.5.0,M10.5.0/3", 3_600.0), ("<-0930>9:30", -34_200.0)] {
+        let mut settings = windows("Sat 01:00-02:00");
+        settings.windows.zone = TimeZone::parse(zone.as_bytes()).unwrap();
+        let page = Script::new(settings, History::default()).read();
+        let opens = 86_400.0 + 25.0 * 3_600.0 - offset;
+        assert_eq!(page.get("update_window_next_open_timestamp_seconds"), opens, "{zone}");
+        assert_eq!(page.get("update_window_next_open_utc_offset_seconds"), offset, "{zone}");
+    }
     let script = Script::new(windows("Sat 01:00-02:00; Fri 00:00-00:01"), History::default());
     assert_eq!(script.read().get("update_window_open"), 1.0);
 }
@@ -411,8 +422,8 @@ fn longest_page_fits() {
     let images = 7;
     // The version, whether newer versions are offered, the number of versions that are
     // held back, the soak and how many versions were replaced in it, whether a window is
-    // open, when the next one opens, two samples of the API, two of the last error.
-    let others = 11;
+    // open, when the next one opens and its offset, two samples of the API, two of the last error.
+    let others = 12;
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     assert_eq!(samples.count(), states + commands + images + others + EventKind::ALL.len());
     // All of the quotes are there, escaped.
@@ -483,8 +494,9 @@ fn any_sequence_of_answers_keeps_the_metrics_consistent() {
             assert!(page.find("os_info").len() <= 1 && page.find("update_chosen_info").len() <= 1);
             let held = page.find("update_held_back_failed_boots");
             assert_eq!(page.get("update_held_back_versions"), held.len() as f64);
-            let opens = page.find("update_window_next_open").len() as f64;
-            assert_eq!(page.get("update_window_open") + opens, 1.0);
+            let opens = page.find("update_window_next_open").len();
+            let is_open = page.get("update_window_open") == 1.0;
+            assert_eq!(opens, if is_open { 0 } else { 2 });
             // Each outcome is counted as often as its event.
             for (outcome, event) in [("failed", "command_failed"), ("vanished", "command_vanished")]
             {

@@ -4,6 +4,7 @@ extern crate std;
 use super::*;
 use crate::api::status::{Image, OwnedImage, State, Status};
 use crate::api::{Answer, Call, CallError, Command};
+use crate::text::timestamp::LocalTime;
 use crate::updater::event::EventKind;
 use crate::updater::history::Entry;
 use rustix::io::Errno;
@@ -61,7 +62,7 @@ fn cycle_that_ends_like_the_one_before_is_no_news() {
         Event::NotChosen { status: &status, offered: "1.27.0" },
         Event::Ready(&status),
         Event::Staged(&status),
-        Event::WindowClosed { status: &status, opens: UTC },
+        Event::WindowClosed { status: &status, opens: LocalTime { utc: UTC, offset: 0 } },
         Event::HeldBack { entry: &entry, retry_in: TOOK },
         Event::Soaking { status: &status, ready_in: TOOK },
         Event::RetryDelayed { command: Command::Prepare, version: "1.26.1", retry_in: TOOK },
@@ -118,7 +119,7 @@ fn reporter_that_logs_all() -> Reporter {
 fn another_version_that_waits_is_news() {
     let [first, second] = ["1.26.1", "1.26.2"].map(status);
     let [first_held, second_held] = ["1.26.1", "1.26.2"].map(held);
-    let window = |status| Event::WindowClosed { status, opens: UTC };
+    let window = |status| Event::WindowClosed { status, opens: LocalTime { utc: UTC, offset: 0 } };
     let held_back = |entry| Event::HeldBack { entry, retry_in: TOOK };
     let soaking = |status| Event::Soaking { status, ready_in: TOOK };
     let reporter = Reporter::new();

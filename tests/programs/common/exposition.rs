@@ -118,20 +118,24 @@ fn after_string(text: &str) -> Option<&str> {
 
 /// Parses a number with up to three decimal places, and no trailing zeros.
 fn number(text: &str) -> Option<f64> {
-    let (whole, places) = text.split_once('.').unwrap_or((text, "1"));
+    let (sign, unsigned) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
+    let (whole, places) = unsigned.split_once('.').unwrap_or((unsigned, "1"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let good = digits(whole) && digits(places) && (whole == "0" || !whole.starts_with('0'));
-    (good && places.len() <= 3 && !places.ends_with('0')).then(|| text.parse().ok())?
+    let good = good && places.len() <= 3 && !places.ends_with('0') && text != "-0";
+    good.then(|| unsigned.parse().ok())?.map(|number: f64| sign * number)
 }
 
 #[test]
 fn parser_of_pages_is_strict() {
-    for (text, value) in [("0", 0.0), ("12", 12.0), ("1.5", 1.5), ("0.05", 0.05)] {
+    for (text, value) in
+        [("0", 0.0), ("12", 12.0), ("1.5", 1.5), ("0.05", 0.05), ("-34200", -34_200.0)]
+    {
         assert_eq!(number(text), Some(value), "{text}");
     }
     for text in [
-        "", ".5", "5.", "01", "-1", "+1", "1e3", "NaN", "1.0000", "1.0", "1.50", "1.2.3", "1 ",
-        " 1",
+        "", ".5", "5.", "01", "-0", "--1", "+1", "1e3", "NaN", "1.0000", "1.0", "1.50", "1.2.3",
+        "1 ", " 1",
     ] {
         assert_eq!(number(text), None, "{text}");
     }

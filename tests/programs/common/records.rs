@@ -84,7 +84,12 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 41] = [
         "update is staged, not activating it because of -stage-only",
         "state next running variant arch",
     ),
-    ("window_closed", "info", "update is waiting for the next window", "state version opens"),
+    (
+        "window_closed",
+        "info",
+        "update is waiting for the next window",
+        "state version opens opens_local",
+    ),
     (
         "held_back",
         "info",

@@ -161,6 +161,7 @@ fn any_sequence_of_answers_ends_the_cycle() {
             let emit = &mut |event: Event| {
                 events.push(event.kind().name());
                 if let Event::WindowClosed { opens, .. } = event {
+                    let opens = opens.utc;
                     assert!(opens > utc && settings.windows.is_open(opens), "seed {seed}");
                 }
             };

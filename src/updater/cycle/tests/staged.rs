@@ -146,7 +146,8 @@ fn limits_hold_for_a_prepare_after_a_failed_activate() {
     let mut settings = Settings::default();
     settings.windows.add(b"12:00-13:00").unwrap();
     let closed = "info msg=\"update is waiting for the next window\" state=Staged \
-                  version=1.26.1 opens=1970-01-02T12:00:00.000Z";
+                  version=1.26.1 opens=1970-01-02T12:00:00.000Z \
+ opens_local=1970-01-02T12:00:00.000+00:00";
     let mut script = Script::new(settings);
     script.row(BEFORE_THE_START).rows(&LOOK_AND_REFRESH[1..2]);
     script.row(("status", 200, "Staged 1.26.1 1.26.1 refresh@4", closed)).ends(End::Waiting);

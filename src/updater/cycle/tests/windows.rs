@@ -26,10 +26,12 @@ fn in_window(windows: Windows) -> Script {
 }
 
 const CLOSED: &str = "info msg=\"update is waiting for the next window\" state=Available \
-                      version=1.26.1 opens=1970-01-02T01:00:00.000Z";
+                      version=1.26.1 opens=1970-01-02T01:00:00.000Z \
+ opens_local=1970-01-02T01:00:00.000+00:00";
 
 const CLOSED_STAGED: &str = "info msg=\"update is waiting for the next window\" state=Staged \
-                             version=1.26.1 opens=1970-01-02T01:00:00.000Z";
+                             version=1.26.1 opens=1970-01-02T01:00:00.000Z \
+ opens_local=1970-01-02T01:00:00.000+00:00";
 
 #[test]
 fn only_a_refresh_begins_outside_of_the_windows() {

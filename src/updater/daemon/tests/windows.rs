@@ -19,7 +19,8 @@ fn windows(list: &str) -> Settings {
 fn opening_of_a_window_does_not_shorten_the_interval() {
     let closed = "info msg=\"update is waiting for the next window\" state=Available \
                   version=1.26.1 \
-                  opens=1970-01-02T00:25:00.000Z";
+                  opens=1970-01-02T00:25:00.000Z \
+ opens_local=1970-01-02T00:25:00.000+00:00";
     let mut script = Script::with(windows("Fri 00:25-01:00"), History::default(), SCHEDULE, 1);
     script.rows(&[
         ("status", 0, "404", ""),
@@ -48,7 +49,8 @@ fn opening_of_a_window_does_not_shorten_the_interval() {
 fn cycle_begins_when_a_short_window_opens() {
     let closed = "info msg=\"update is waiting for the next window\" state=Available \
                   version=1.26.1 \
-                  opens=1970-01-02T00:05:00.000Z";
+                  opens=1970-01-02T00:05:00.000Z \
+ opens_local=1970-01-02T00:05:00.000+00:00";
     let mut script = Script::with(windows("Fri 00:05-00:10"), History::default(), SCHEDULE, 1);
     script.rows(&[
         ("status", 0, "404", ""),
@@ -97,7 +99,8 @@ fn window_shorter_than_the_jitter_is_not_missed() {
 #[test]
 fn update_staged_after_the_window_closes_is_activated_in_the_next() {
     let closed = "info msg=\"update is waiting for the next window\" state=Staged version=1.26.1 \
-                  opens=1970-01-02T00:40:00.000Z";
+                  opens=1970-01-02T00:40:00.000Z \
+ opens_local=1970-01-02T00:40:00.000+00:00";
     let settings = windows("Fri 00:00-00:10; Fri 00:40-00:50");
     let mut script = Script::with(settings, History::default(), SCHEDULE, 1);
     let prepared = std::format!("info msg=prepared version=1.26.1 took=30m\n{closed}");
