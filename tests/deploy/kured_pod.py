@@ -8,12 +8,20 @@ from properties import (
     KURED_CONTAINER,
     KURED_POD,
     STATE_DIRECTORY,
+    UPDATER_CONTAINER,
     flags_in,
     must_hold,
     path_on_host,
     security_of,
 )
-from rendering import AUTOSCALED, PERSISTENT_VOLUME, SIMULATED, STATE_IN_POD, flags_of
+from rendering import (
+    AUTOSCALED,
+    PERSISTENT_VOLUME,
+    SIMULATED,
+    STATE_IN_POD,
+    WINDOWS,
+    flags_of,
+)
 
 RECORD_DIRECTORY = "/opt/bottlerocket/reboot"
 REBOOT_COMMAND = f"/opt/bottlerocket/bottlerocket-reboot -confirm -record {RECORD_DIRECTORY}/record"
@@ -108,6 +116,59 @@ def only_one_overlay_lets_the_lock_expire_long_after_a_drain(rendered):
             yield "the lock or a drain never ends"
         elif int(drain.removesuffix("m")) > 60 * int(lock.removesuffix("h")) / 2:
             yield "a drain may take longer than half of the lock TTL"
+
+
+DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+def days_of_window(days):
+    """Returns the days of a list like Mon,Wed-Fri."""
+    found = set()
+    for part in days.lower().split(","):
+        first, _, last = part.partition("-")
+        day = DAYS.index(first)
+        found.add(DAYS[day])
+        while DAYS[day] != (last or first):
+            day = (day + 1) % 7
+            found.add(DAYS[day])
+    return found
+
+
+@must_hold(
+    [
+        ((*UPDATER_CONTAINER, "args", 5), "-window=Mon-Fri 01:00-05:00", WINDOWS),
+        ((*UPDATER_CONTAINER, "args", 5), "-window=Tue-Fri 02:01-05:00", WINDOWS),
+        ((*UPDATER_CONTAINER, "args", 5), "-window=Tue-Fri 01:00-04:59", WINDOWS),
+        ((*UPDATER_CONTAINER, "args", 5), "-window=Tue-Fri 23:00-05:00", WINDOWS),
+        ((*UPDATER_CONTAINER, "args", 5), "-interval=10m", WINDOWS),
+        ((*UPDATER_CONTAINER, "args", 6), DELETED, WINDOWS),
+        ((*KURED_CONTAINER, "args", 7), "--time-zone=Europe/London", WINDOWS),
+        ((*KURED_CONTAINER, "args", 8), "--reboot-days=tue,wed,thu", WINDOWS),
+        ((*KURED_CONTAINER, "args", 8), "--reboot-days=tue,wed,thu,fri,sat", WINDOWS),
+        ((*KURED_CONTAINER, "args", 9), "--start-time=00:59", WINDOWS),
+        ((*KURED_CONTAINER, "args", 10), "--end-time=05:01", WINDOWS),
+        ((*KURED_CONTAINER, "args", 10), DELETED, WINDOWS),
+    ]
+)
+def windows_and_hours_are_in_step(rendered):
+    """The example is right for both ways of counting days: its hours are within one day."""
+    if rendered.directory != WINDOWS:
+        return
+    [updater], [kured] = [
+        rendered.pod_of(name)["containers"] for name in ("bottlerocket-updater", "kured")
+    ]
+    ours, theirs = dict(flags_in(updater)), dict(flags_in(kured))
+    if ours.get("time-zone") != theirs.get("time-zone"):
+        yield "the time zones differ"
+    days, _, times = ours.get("window", "").partition(" ")
+    begin, _, end = times.partition("-")
+    if not end:
+        yield "no window"
+        return
+    if days_of_window(days) != set(theirs.get("reboot-days", "").split(",")):
+        yield "the days differ"
+    if not begin < theirs.get("start-time", "") < theirs.get("end-time", "") == end:
+        yield "the hours are not in the window"
 
 
 @must_hold([((*KURED_CONTAINER, "args", 3), "--reboot-with=/a")])

@@ -117,6 +117,7 @@ OTHER_VALUES = {
     "updater.jitter": "8m",
     "updater.giveUp": "9m",
     "updater.window": "Mon-Thu 22:00-04:00; Sat,Sun 00:00-24:00",
+    "updater.timeZone": "Pacific/Chatham",
     "updater.soak": "25h",
     "updater.stateOnHost": False,
     "updater.extraArgs": ["-stage-only"],
