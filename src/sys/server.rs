@@ -11,7 +11,7 @@ use crate::http::request::{Parsed, Request};
 use crate::sys::deadline::{Clock, Wait, timespec};
 use crate::text::put;
 use core::mem;
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -67,7 +67,7 @@ impl Server {
     /// # Errors
     ///
     /// The kernel's error, for example if the address is in use.
-    pub fn listen(address: Option<Ipv4Addr>, port: u16) -> Result<(Self, u16), Errno> {
+    pub fn listen(address: Option<IpAddr>, port: u16) -> Result<(Self, u16), Errno> {
         let listener = match address {
             Some(address) => listen((address, port).into())?,
             None => match listen((Ipv6Addr::UNSPECIFIED, port).into()) {

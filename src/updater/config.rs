@@ -15,7 +15,7 @@ use crate::updater::daemon::Schedule;
 use crate::updater::time_zone::TimeZone;
 use crate::updater::window::{WINDOWS_MAX, WindowError, Windows};
 use core::ffi::CStr;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use core::str;
 use core::time::Duration;
 use heapless::{String, Vec, VecView};
@@ -385,14 +385,14 @@ impl Show for WindowTimes {
     }
 }
 
-/// An address to listen on: `A.B.C.D:PORT`, or `:PORT` for all addresses of the
-/// machine, IPv4 and IPv6, or `off`.
+/// An address to listen on: `A.B.C.D:PORT`, `[IPV6]:PORT`, or `:PORT` for all addresses
+/// of the machine, IPv4 and IPv6, or `off`.
 #[derive(Debug, Clone, Copy)]
 pub struct Listen<'a> {
     /// The text of the flag. Empty for `off`.
     pub text: &'a [u8],
     /// The address. `None` for all addresses.
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
     /// The port.
     pub port: u16,
 }
@@ -409,26 +409,26 @@ impl<'a> FlagValue<'a> for Listen<'a> {
         if text == b"off" {
             return Ok(());
         }
-        let expected = "it takes an address like :8080 or 127.0.0.1:8080, or off";
+        let expected = "it takes an address like :8080, 127.0.0.1:8080 or [::1]:8080, or off";
         let (address, port) = parse_address(text).ok_or(expected)?;
         *self = Self { text, address, port };
         Ok(())
     }
 }
 
-fn parse_address(text: &[u8]) -> Option<(Option<Ipv4Addr>, u16)> {
+/// Reads an address and a port. The address of IPv6 is in brackets.
+fn parse_address(text: &[u8]) -> Option<(Option<IpAddr>, u16)> {
     let colon = text.iter().rposition(|byte| *byte == b':')?;
     let port = u16::try_from(duration::whole_number(text.get(colon + 1..)?)?).ok()?;
-    let address = text.get(..colon)?;
+    let address = str::from_utf8(text.get(..colon)?).ok()?;
     if address.is_empty() {
         return Some((None, port));
     }
-    let mut numbers = address.split(|byte| *byte == b'.');
-    let mut octets = [0; 4];
-    for octet in &mut octets {
-        *octet = u8::try_from(duration::whole_number(numbers.next()?)?).ok()?;
-    }
-    numbers.next().is_none().then_some((Some(Ipv4Addr::from_octets(octets)), port))
+    let address = match address.strip_prefix('[') {
+        Some(rest) => IpAddr::V6(rest.strip_suffix(']')?.parse().ok()?),
+        None => IpAddr::V4(address.parse().ok()?),
+    };
+    Some((Some(address), port))
 }
 
 impl Show for Listen<'_> {

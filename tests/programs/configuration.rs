@@ -208,7 +208,11 @@ fn wrong_setting_is_described_in_one_line() {
         ("boot-attempts", "0", "it takes a number from 1 to 100"),
         ("boot-attempts", "two", "it takes a number from 1 to 100"),
         ("retry-failed-boot", "0s", "it takes a duration above zero, like 24h, or never"),
-        ("metrics-address", "8080", "it takes an address like :8080 or 127.0.0.1:8080, or off"),
+        (
+            "metrics-address",
+            "8080",
+            "it takes an address like :8080, 127.0.0.1:8080 or [::1]:8080, or off",
+        ),
         ("log-format", "xml", "it takes logfmt or json"),
         ("log-level", "warn", "it takes error, info or debug"),
     ] {

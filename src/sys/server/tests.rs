@@ -37,7 +37,7 @@ struct Script {
 impl Script {
     fn new() -> Self {
         NOW.set(BEGIN);
-        let (server, port) = Server::listen(Some(Ipv4Addr::LOCALHOST), 0).unwrap();
+        let (server, port) = Server::listen(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
         let (socket, peer) = pair();
         rustix::io::write(&peer, b"x").unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -241,7 +241,7 @@ fn nothing_is_accepted_during_the_pause_after_a_failure() {
 #[test]
 fn address_in_use_is_an_error() {
     let script = Script::new();
-    let (address, port) = (Some(Ipv4Addr::LOCALHOST), script.address.port());
+    let (address, port) = (Some(Ipv4Addr::LOCALHOST.into()), script.address.port());
     let again = Server::listen(address, port).map(|_| ());
     assert_eq!(again, Err(Errno::ADDRINUSE));
     // Once the server is gone, the address is free at once.

@@ -259,11 +259,15 @@ fn addresses_to_listen_on() {
         ("127.0.0.1:8080", Some("127.0.0.1"), 8080),
         ("0.0.0.0:1", Some("0.0.0.0"), 1),
         ("255.255.255.255:0", Some("255.255.255.255"), 0),
+        ("[::1]:8080", Some("::1"), 8080),
+        ("[::]:9100", Some("::"), 9100),
+        ("[2001:db8::8:800:200c:417a]:1", Some("2001:db8::8:800:200c:417a"), 1),
+        ("[::ffff:192.0.2.1]:1", Some("::ffff:192.0.2.1"), 1),
     ] {
         let mut listen = Listen::OFF;
         assert_eq!(listen.set(leak(text)), Ok(()), "{text}");
         assert_eq!(listen.to_string(), text);
-        assert_eq!(listen.address, address.map(|address| address.parse::<Ipv4Addr>().unwrap()));
+        assert_eq!(listen.address, address.map(|address| address.parse::<IpAddr>().unwrap()));
         assert_eq!(listen.port, port, "{text}");
         assert_eq!(listen.text, text.as_bytes());
         // The last value counts.
@@ -299,8 +303,15 @@ fn other_texts_are_no_addresses() {
         ".127.0.0.1:80",
         "127.0.0.1.:80",
         "1:2:80",
-        "[::1]:80",
         "::1:80",
+        "[::1]80",
+        "[::1:80",
+        "[]:80",
+        "[::1]]:80",
+        "[127.0.0.1]:80",
+        "[fe80::1%eth0]:80",
+        "[::1::]:80",
+        "[12345::]:80",
         "::",
         "OFF",
         "off:80",
@@ -316,7 +327,7 @@ fn other_texts_are_no_addresses() {
         // An error also clears the address that was set before.
         let mut listen = Listen::OFF;
         listen.set(c":1").unwrap();
-        let wanted = "it takes an address like :8080 or 127.0.0.1:8080, or off";
+        let wanted = "it takes an address like :8080, 127.0.0.1:8080 or [::1]:8080, or off";
         assert_eq!(listen.set(leak(text)), Err(wanted), "{text:?}");
         assert_eq!(listen.to_string(), "off");
     }

@@ -6,7 +6,7 @@ use crate::common::records::{Format, Record};
 use crate::common::{Node, program, run};
 use rustix::process::Signal;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 #[test]
 fn address_in_use_is_retried_and_the_node_is_updated_meanwhile() {
@@ -64,10 +64,27 @@ fn port_alone_listens_on_all_addresses() {
 }
 
 #[test]
+fn address_of_ipv6_is_listened_on() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("not tested: this machine has no IPv6");
+        return;
+    }
+    let node = Node::start(no_offer());
+    let flag = "-metrics-address=[::1]:0";
+    let mut serving = Serving::start(node.program("updater").args(SELDOM).arg(flag));
+    let port = serving.address.port();
+    // Only this address.
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    serving.address = (Ipv6Addr::LOCALHOST, port).into();
+    serving.is_alive();
+    serving.stop();
+}
+
+#[test]
 fn bad_address_is_a_usage_error() {
     let ran = run(program("updater").args(["-metrics-address", "localhost:80"]));
     let line = "bottlerocket-updater: bad value \"localhost:80\" for flag -metrics-address: it \
-                takes an address like :8080 or 127.0.0.1:8080, or off; see bottlerocket-updater \
+                takes an address like :8080, 127.0.0.1:8080 or [::1]:8080, or off; see bottlerocket-updater \
                 --help\n";
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(2), line));
 }
