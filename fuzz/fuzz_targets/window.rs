@@ -1,7 +1,9 @@
-//! Reads any text as update windows. Valid windows are open, and open next, at the times
-//! that a simple model gives.
+//! Reads any text as update windows, and any text behind a `|` as a time zone. Valid windows are open,
+//! and open next, at the times that a simple model gives. In a time zone they are open when
+//! they are open in UTC at the latest time that the clocks have shown.
 #![no_main]
 
+use bottlerocket_updater::updater::time_zone::TimeZone;
 use bottlerocket_updater::updater::window::Windows;
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
@@ -10,7 +12,10 @@ const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const WEEK: u64 = 7 * 24 * 60;
 
 fuzz_target!(|input: (&[u8], u64, u32)| {
-    let (text, seconds, nanos) = input;
+    let (texts, seconds, nanos) = input;
+    let mut texts = texts.splitn(2, |byte| *byte == b'|');
+    let text = texts.next().unwrap_or_default();
+    let zone = texts.next().and_then(TimeZone::parse);
     let mut windows = Windows::new();
     if windows.add(text).is_err() {
         return;
@@ -36,7 +41,55 @@ fuzz_target!(|input: (&[u8], u64, u32)| {
     let first = (minute + 1..=minute + WEEK).find(|next| begins[(next % WEEK) as usize]);
     let opens = Duration::from_secs((first.expect("a window opens each week") - 3 * 24 * 60) * 60);
     assert_eq!(utc + wait, opens, "{text} at {utc:?}");
+    if let Some(zone) = zone {
+        // Whole seconds, some days after 1970-01-01.
+        check_in(&windows, zone, 1_000_000 + seconds % (1 << 32));
+    }
 });
+
+/// Checks windows in a time zone, at a moment.
+fn check_in(in_utc: &Windows, zone: TimeZone, moment: u64) {
+    let mut windows = in_utc.clone();
+    windows.zone = zone;
+    let now = moment as i64;
+    let shown = |moment: i64| moment + i64::from(zone.offset(moment));
+    // The latest time that the clocks have shown: the last that is reached, if they were
+    // turned back by two days at most.
+    let (mut latest, mut above) = (shown(now), shown(now) + 2 * 86_400 + 1);
+    while above - latest > 1 {
+        let middle = latest + (above - latest) / 2;
+        match zone.first_moment(middle) <= now {
+            true => latest = middle,
+            false => above = middle,
+        }
+    }
+    for local in [latest, shown(now), shown(now) + 1, now] {
+        let first = zone.first_moment(local);
+        assert!(shown(first) >= local, "{zone:?}: {local}");
+        for before in [1, 2, 60, 3_600, 86_400, 172_800] {
+            assert!(shown(first - before) < local, "{zone:?}: {local}, {before} s before");
+        }
+    }
+    let utc = Duration::from_secs;
+    let is_open = windows.is_open(utc(moment));
+    assert_eq!(is_open, in_utc.is_open(utc(latest as u64)), "{windows:?} at {moment}");
+    match windows.closes_in(utc(moment)).map(|closes_in| closes_in.as_secs()) {
+        None => assert!(is_open),
+        Some(0) => assert!(!is_open),
+        Some(closes_in) => {
+            let closes = moment + closes_in;
+            assert!(is_open && windows.is_open(utc(closes - 1)) && !windows.is_open(utc(closes)));
+        }
+    }
+    let opens = moment + windows.next_open(utc(moment)).expect("there is a window").as_secs();
+    assert!(opens > moment && windows.is_open(utc(opens)), "{windows:?} at {moment}");
+    if !is_open {
+        for part in 1..8 {
+            let between = moment + (opens - moment - 1) * part / 7;
+            assert!(!windows.is_open(utc(between)), "{windows:?} at {moment}: {between}");
+        }
+    }
+}
 
 /// A simple model: the minutes of a week in which a window is open, and the minutes in
 /// which one opens.

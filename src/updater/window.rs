@@ -184,8 +184,9 @@ impl Windows {
     /// When the last one of the windows that are open at a moment closes.
     fn open_until(&self, moment: i64) -> Option<i64> {
         let today = self.day(moment);
-        // When the clocks are turned back over midnight, it may have opened tomorrow.
-        let days = [today - 1, today, today + 1].map(|day| {
+        // When the clocks are turned back over midnight, it may have opened tomorrow. No rule
+        // turns them by more than two days.
+        let days = [today - 1, today, today + 1, today + 2].map(|day| {
             let open = self.openings(day).filter(|opening| opening.contains(&moment));
             open.map(|opening| opening.end).max()
         });
