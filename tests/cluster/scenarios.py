@@ -88,10 +88,10 @@ def stops_at_the_first(count, fleet, meanwhile=lambda: None):
     def held():
         meanwhile()
         counts = fleet.new_boots()
-        return sorted(node for node in gates() if counts.get(node, 0) >= 2)
+        nodes = sorted(node for node in gates() if counts.get(node, 0) >= 2)
+        return nodes if len(nodes) == count else None
 
-    wait_for("the gate holds the first nodes", lambda: len(held()) >= count)
-    first = held()
+    first = wait_for("the gate holds the first nodes", held)
     say(f"  {' and '.join(first)} booted twice, and held")
     # Long enough for several periods of Kured on the other nodes.
     deadline = time.monotonic() + 90
