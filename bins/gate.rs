@@ -149,6 +149,7 @@ fn request_reboot(
         timeout: REBOOT_TIMEOUT,
         if_ready: true,
         confirm: true,
+        activate: false,
         record: true,
     };
     let (mut now, mut pause) = (clock::now(), Duration::ZERO);

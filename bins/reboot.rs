@@ -104,7 +104,9 @@ fn remove_record(path: &CStr) {
 /// Prints the result in one line. Returns the exit status.
 fn report(end: &End) -> u8 {
     match end {
-        End::Failed(_) | End::NotDeactivated(_) => complain(&[end]),
+        End::NotActivated(_) | End::Undone(_) | End::NotDeactivated(_) | End::Failed(_) => {
+            complain(&[end]);
+        }
         _ => write_line!(STDOUT, end),
     }
     end.exit_status()

@@ -1,7 +1,10 @@
 //! The checker: its flags, and the decision whether the node must reboot.
 //!
 //! Kured runs the checker as its sentinel, and reboots the node on exit status 0. So
-//! the only answer that may lead to this status is the state Ready.
+//! the only answer that may lead to this status is the state Ready. With `-staged` it is also
+//! the state Staged, because the reboot program then activates the update. After an activate
+//! that has failed, that is a no, because it would fail again: the update must be prepared
+//! again first.
 //!
 //! Nor is it a yes if a refresh has found since that another version is chosen, or none:
 //! the update was withdrawn or replaced. Only a successful refresh changes what is
@@ -26,6 +29,9 @@ crate::flags! {
         socket: &'a CStr = DEFAULT_SOCKET, "-socket PATH", "socket of the node's API";
         timeout: Positive = Positive::seconds(10), "-timeout DURATION",
             "give up after this time";
+        staged: bool = false, "-staged",
+            "also say yes if an update is Staged and chosen, for bottlerocket-reboot -activate",
+            default "only if it is Ready";
         refresh: bool = false, "-refresh",
             "also refresh the node's list of updates after the check; a failed refresh does not \
              change the exit status",
@@ -40,9 +46,10 @@ pub const HELP: Help = Help {
             Use this program as Kured's reboot sentinel command.",
     flags: Options::ROWS,
     notes: &["A DURATION is like 90s, 10m or 1h30m."],
-    success: "an update is Ready; reboot the node",
-    negative: "the state is not Ready, the update that is Ready is no longer chosen, the updates \
-               have not been refreshed since the node booted, or an update command is running",
+    success: "an update is Ready, or Staged with -staged; reboot the node",
+    negative: "the state is another one, the update is no longer chosen, the updates have not been \
+               refreshed since the node booted, an update command is running, or with -staged: the \
+               update could not be activated",
     failure: "the state could not be determined",
     example: "nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-checker",
 };
@@ -50,8 +57,10 @@ pub const HELP: Help = Help {
 /// Whether the node must reboot. Displayed, it is one line.
 #[derive(Debug, Clone, Copy)]
 pub enum Decision<'x> {
-    /// Yes: an update is Ready.
+    /// Yes: an update is Ready, or Staged.
     Ready(Status<'x>),
+    /// No: the last activate of what is Staged has failed.
+    NotActivated(Status<'x>),
     /// No: the update state is not Ready, or what is Ready is no longer chosen.
     NotReady(Status<'x>),
     /// No: there has been no refresh since the node booted.
@@ -72,6 +81,12 @@ impl<'x> Decision<'x> {
             {
                 Self::Ready(status)
             }
+            Ok(Answer::Status(status)) if options.staged && status.staged_is_chosen() => {
+                match status.last_command {
+                    Some(last) if last.is_failed_activate() => Self::NotActivated(status),
+                    _ => Self::Ready(status),
+                }
+            }
             Ok(Answer::Status(status)) => Self::NotReady(status),
             Ok(Answer::Uninitialized) => Self::Uninitialized,
             // The API gives the last two answers only to other calls.
@@ -88,7 +103,9 @@ impl<'x> Decision<'x> {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Ready(_) => exit::SUCCESS,
-            Self::NotReady(_) | Self::Uninitialized | Self::LockHeld(_) => exit::NEGATIVE,
+            Self::NotActivated(_) | Self::NotReady(_) | Self::Uninitialized | Self::LockHeld(_) => {
+                exit::NEGATIVE
+            }
             Self::Unknown(_) => exit::FAILURE,
         }
     }
@@ -98,6 +115,10 @@ impl Show for Decision<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         match self {
             Self::Ready(status) => put!(buffer, "yes: ", status),
+            Self::NotActivated(status) => {
+                put!(buffer, "no: the last activate has failed, so the update must be prepared ");
+                put!(buffer, "again: ", status);
+            }
             Self::NotReady(status) => put!(buffer, "no: ", status),
             Self::Uninitialized => put!(buffer, "no: no refresh since the node booted"),
             Self::LockHeld(timeout) => {

@@ -6,14 +6,18 @@
 //! limit, and holds the lock that every other node needs. So the result must be a
 //! success if the node reboots, and only then.
 //!
-//! Before the request, the status is read if it matters: with `-if-ready`, `-confirm`
-//! or `-record`. With `-confirm`, a refresh shows whether the update that is Ready is
+//! Before the request, the status is read if it matters: with `-if-ready`, `-confirm`,
+//! `-activate` or `-record`. With `-confirm`, a refresh shows whether the update that is Ready is
 //! still the one that is chosen. If another one is chosen, or none, the update is
 //! deactivated and there is no reboot. A refresh that fails is no obstacle: then the
 //! last refresh that succeeded counts.
 //!
+//! With `-activate`, an update that is Staged and chosen is activated right before the
+//! request. If the request fails, the update is deactivated again, so that no other reboot
+//! boots it.
+//!
 //! ```text
-//!   with -if-ready, -confirm or -record                     without
+//!   with -if-ready, -confirm, -activate or -record          without
 //!        │                                                     │
 //!        ▼            Ready, -confirm                          │
 //!   ReadStatus ─────────────────────▶ Refresh                  │
@@ -24,7 +28,9 @@
 //!    │   not Ready, locked               ├─────────────────────────────▶ Deactivate ◀─┐
 //!    │                                   │                no longer chosen  │         │
 //!    ▼              still chosen         │                     │            ▼         │
-//!  Record ◀──────────────────────────────┘                     │     CheckDeactivated ┘
+//!  (Activate ▶ CheckActivated)           │                     │     CheckDeactivated ┘
+//!    ▼                                   │                     │            │
+//!  Record ◀──────────────────────────────┘                     │            │
 //!    │                                                         │            │
 //!    └──────────────────────────┬──────────────────────────────┘            ▼
 //!                               ▼   2xx, already shutting down       end: no reboot
@@ -65,7 +71,7 @@
 pub mod end;
 pub mod options;
 
-use crate::api::status::{OwnedImage, State, Status, Text, copy};
+use crate::api::status::{LastCommand, OwnedImage, State, Status, Text, copy};
 use crate::api::{Answer, AnswerError, Call, CallError, Command, FailedCall, Retry};
 use crate::cli::exit;
 use crate::reboot::end::{Cause, End, Warning};
@@ -82,6 +88,9 @@ pub const DISCONNECTS_MAX: u32 = 20;
 /// The pause before a repeated request. With [`DISCONNECTS_MAX`], a server that
 /// crashes on each request has at least 5 s to answer one.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long it may take to deactivate an update again that was activated for a reboot that
+/// does not take place.
+pub const UNDO_MAX: Duration = Duration::from_secs(10);
 /// How long a refresh may take, or half of the time that is left.
 pub const REFRESH_MAX: Duration = Duration::from_secs(30);
 /// How long the status is tried to be read just for the record, or half of the time
@@ -105,8 +114,18 @@ pub struct Settings {
     /// Whether to reboot only if the update state is Ready and what is Ready is still
     /// chosen after one more refresh.
     pub confirm: bool,
+    /// Whether to activate an update that is Staged and chosen before the reboot. Reboots
+    /// only if the update state is Ready then.
+    pub activate: bool,
     /// Whether a record is kept.
     pub record: bool,
+}
+
+impl Settings {
+    /// Whether to reboot only into an update.
+    fn must_be_ready(&self) -> bool {
+        self.if_ready || self.confirm || self.activate
+    }
 }
 
 /// The next step.
@@ -138,7 +157,7 @@ pub struct Reboot {
     settings: Settings,
     /// When the timeout ends.
     timeout_at: Duration,
-    /// The update that the last status showed to be Ready.
+    /// The update that the last status showed to be Ready, or Staged and to be activated.
     ready: Option<ReadyUpdate>,
     /// The timestamp of the last command before the refresh.
     timestamp_before: Text,
@@ -154,6 +173,8 @@ struct ReadyUpdate {
     running: Text,
     /// Whether another image is chosen, or none.
     is_withdrawn: bool,
+    /// Whether it is Staged, and has to be activated.
+    is_staged: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -171,6 +192,14 @@ enum Phase {
     Refresh(Refreshing),
     /// The refresh runs, or may run.
     Follow(Refreshing),
+    /// An activate is requested.
+    Activate(Retry),
+    /// The status shows whether that worked.
+    CheckActivated {
+        retry: Retry,
+        /// Whether the answer to the last call was 423.
+        was_locked: bool,
+    },
     /// A deactivate is requested.
     Deactivate(Retry),
     /// The status shows whether that worked.
@@ -236,7 +265,7 @@ impl Reboot {
         let phase = FIRST_REQUEST;
         let mut reboot = Self { settings, timeout_at, ready: None, timestamp_before, phase };
         let until = match settings {
-            Settings { if_ready: true, .. } | Settings { confirm: true, .. } => timeout_at,
+            _ if settings.must_be_ready() => timeout_at,
             Settings { record: true, .. } => now.saturating_add(reboot.limit(now, STATUS_MAX)),
             _ => return (reboot, Call::Reboot),
         };
@@ -252,7 +281,9 @@ impl Reboot {
         let timeout_at = match self.phase {
             Phase::ReadStatus { until, .. } => return until,
             Phase::Refresh(refreshing) | Phase::Follow(refreshing) => return refreshing.until,
-            Phase::Deactivate(_)
+            Phase::Activate(_)
+            | Phase::CheckActivated { .. }
+            | Phase::Deactivate(_)
             | Phase::CheckDeactivated { .. }
             | Phase::Request { is_retried: false, .. } => return self.timeout_at,
             Phase::Request { is_retried: true, .. } => self.timeout_at,
@@ -277,12 +308,16 @@ impl Reboot {
             }
             Phase::Refresh(refreshing) => self.on_refresh(time, answer, refreshing, warn),
             Phase::Follow(refreshing) => self.on_progress(time, answer, refreshing, warn),
+            Phase::Activate(retry) => self.on_activate(time, answer, retry),
+            Phase::CheckActivated { retry, was_locked } => {
+                self.on_activated(time, answer, retry, was_locked)
+            }
             Phase::Deactivate(retry) => self.on_deactivate(time, answer, retry),
             Phase::CheckDeactivated { retry, was_locked } => {
                 self.on_deactivated(time, answer, retry, was_locked)
             }
             Phase::Request { retry, .. } => self.on_requested(time, answer, retry, warn),
-            Phase::RequestAgain(outage) => self.on_requested_again(time, answer, outage),
+            Phase::RequestAgain(outage) => self.on_requested_again(time, answer, outage, warn),
         }
     }
 
@@ -321,17 +356,17 @@ impl Reboot {
         until: Duration,
         warn: Warn,
     ) -> Step<'x> {
-        let must_be_ready = self.settings.if_ready || self.settings.confirm;
         let limit = self.settings.timeout.saturating_sub(self.timeout_at.saturating_sub(until));
         let remaining = |at: Duration| until.saturating_sub(at);
         let pause = retry.next_pause(remaining(time.ended));
         let is_last = Retry::is_last(remaining(time.begun));
         let end = match answer {
-            Ok(Answer::Status(status)) if self.note_if_ready(status) => {
+            Ok(Answer::Status(status)) if self.note(status) => {
+                self.timestamp_before = copy(timestamp(status));
                 if self.settings.confirm {
-                    return self.refresh(time.ended, status);
+                    return self.refresh(time.ended);
                 }
-                return self.request();
+                return self.activate_or_request();
             }
             Ok(Answer::Status(status)) => End::NotReady(status),
             Ok(Answer::Uninitialized) => End::Uninitialized,
@@ -353,7 +388,7 @@ impl Reboot {
             }
         };
         match end {
-            end if must_be_ready => return Step::End(end),
+            end if self.settings.must_be_ready() => return Step::End(end),
             End::LockHeld(held) => warn(Warning::NoRecord(Cause::LockHeld(held))),
             End::Failed(FailedCall { error, .. }) => {
                 warn(Warning::NoRecord(self.cause(READ_STATUS, error)));
@@ -364,9 +399,11 @@ impl Reboot {
         self.request()
     }
 
-    /// Remembers the update if it is Ready. Returns whether it is.
-    fn note_if_ready(&mut self, status: &Status) -> bool {
-        if status.state != State::Ready {
+    /// Remembers the update if it is Ready, or if it is Staged and chosen and is to be
+    /// activated. Returns whether it is.
+    fn note(&mut self, status: &Status) -> bool {
+        let is_staged = self.settings.activate && status.staged_is_chosen();
+        if status.state != State::Ready && !is_staged {
             return false;
         }
         let [image, running] = [status.staged, status.running].map(Option::unwrap_or_default);
@@ -374,14 +411,13 @@ impl Reboot {
             image: OwnedImage::new(image),
             running: copy(running.version),
             is_withdrawn: status.staged_is_not_chosen(),
+            is_staged,
         });
         true
     }
 
     /// Asks for a refresh, which shows whether what is Ready is still chosen.
-    fn refresh<'x>(&mut self, now: Duration, status: &Status) -> Step<'x> {
-        let last = status.last_command.map_or("", |last| last.timestamp);
-        self.timestamp_before = copy(last);
+    fn refresh<'x>(&mut self, now: Duration) -> Step<'x> {
         let limit = self.limit(now, REFRESH_MAX);
         let until = now.saturating_add(limit);
         self.phase = Phase::Refresh(Refreshing {
@@ -470,7 +506,7 @@ impl Reboot {
     ) -> Step<'x> {
         let cause = match answer {
             Ok(Answer::Status(status)) => {
-                let is_ready = self.note_if_ready(status);
+                let is_ready = self.note(status);
                 let last = status.last_command;
                 let ended = last.filter(|last| last.timestamp != self.timestamp_before);
                 match ended {
@@ -488,6 +524,7 @@ impl Reboot {
                     return Step::End(End::NotReady(status));
                 }
                 if ended.is_some() || refreshing.has_failed {
+                    self.timestamp_before = copy(timestamp(status));
                     return self.reboot_or_deactivate(warn);
                 }
                 Cause::NotShown
@@ -510,16 +547,109 @@ impl Reboot {
         self.reboot_or_deactivate(warn)
     }
 
-    /// Reboots if what is Ready is chosen, as far as is known.
+    /// Reboots if what is Ready or Staged is chosen, as far as is known.
     fn reboot_or_deactivate<'x>(&mut self, warn: Warn) -> Step<'x> {
         match &self.ready {
             Some(ReadyUpdate { image, is_withdrawn: true, .. }) => {
                 warn(Warning::Withdrawn(&image.version));
-                self.phase = Phase::Deactivate(Retry::FIRST);
-                Step::Call(Call::Start(Command::Deactivate), Duration::ZERO)
+                self.deactivate()
+            }
+            _ => self.activate_or_request(),
+        }
+    }
+
+    /// Reboots, and activates what is Staged before that.
+    fn activate_or_request<'x>(&mut self) -> Step<'x> {
+        match self.ready {
+            Some(ReadyUpdate { is_staged: true, .. }) => {
+                self.phase = Phase::Activate(Retry::FIRST);
+                Step::Call(Call::Start(Command::Activate), Duration::ZERO)
             }
             _ => self.request(),
         }
+    }
+
+    /// Whatever the answer, the status shows what has become of the update.
+    fn on_activate<'x>(
+        &mut self,
+        time: CallTime,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
+        mut retry: Retry,
+    ) -> Step<'x> {
+        let remaining = self.timeout_at.saturating_sub(time.ended);
+        let was_locked = matches!(answer, Ok(Answer::Busy));
+        let pause = retry.next_pause(remaining).unwrap_or_default();
+        self.phase = Phase::CheckActivated { retry, was_locked };
+        Step::Call(Call::Status, pause)
+    }
+
+    fn on_activated<'x>(
+        &mut self,
+        time: CallTime,
+        answer: &'x Result<Answer<'x>, CallError<'x>>,
+        mut retry: Retry,
+        was_locked: bool,
+    ) -> Step<'x> {
+        let held = Cause::LockHeld(self.settings.timeout);
+        let cause = match answer {
+            Ok(Answer::Status(status)) if status.state == State::Ready => {
+                self.note(status);
+                return match self.ready {
+                    // A refresh of another client has just withdrawn it.
+                    Some(ReadyUpdate { is_withdrawn: true, .. }) => self.deactivate(),
+                    _ => self.request(),
+                };
+            }
+            Ok(Answer::Status(status)) if !status.staged_is_chosen() => {
+                return Step::End(End::NotReady(status));
+            }
+            Ok(Answer::Status(status)) => match status.last_command {
+                // It fails each time, until the update is prepared again.
+                Some(last) if self.is_failed_activate(&last) => {
+                    return Step::End(End::NotActivated(Cause::Failed(last)));
+                }
+                _ if was_locked => held,
+                _ => Cause::NotShown,
+            },
+            Ok(Answer::Uninitialized) => return Step::End(End::Uninitialized),
+            Ok(_) => held,
+            Err(error) => self.cause(READ_STATUS, *error),
+        };
+        let remaining = self.timeout_at.saturating_sub(time.ended);
+        match (retry.next_pause(remaining), answer) {
+            (None, _) => Step::End(End::NotActivated(cause)),
+            (Some(pause), Ok(Answer::Status(_))) => {
+                self.phase = Phase::Activate(retry);
+                Step::Call(Call::Start(Command::Activate), pause)
+            }
+            (Some(pause), _) => {
+                self.phase = Phase::CheckActivated { retry, was_locked };
+                Step::Call(Call::Status, pause)
+            }
+        }
+    }
+
+    /// Whether a command is an activate that has failed since this run began.
+    fn is_failed_activate(&self, last: &LastCommand) -> bool {
+        last.timestamp != self.timestamp_before && last.is_failed_activate()
+    }
+
+    /// Asks for a deactivate.
+    fn deactivate<'x>(&mut self) -> Step<'x> {
+        self.phase = Phase::Deactivate(Retry::FIRST);
+        Step::Call(Call::Start(Command::Deactivate), Duration::ZERO)
+    }
+
+    /// Ends without a reboot. With `-activate`, deactivates the update before: this run, or
+    /// one before it, has activated it for the reboot.
+    fn fail<'x>(&mut self, now: Duration, failed: FailedCall<'x>, warn: Warn) -> Step<'x> {
+        let end = End::Failed(failed);
+        if !self.settings.activate || !self.voids_record(&end) {
+            return Step::End(end);
+        }
+        warn(Warning::Undoing(failed));
+        self.timeout_at = now.saturating_add(UNDO_MAX);
+        self.deactivate()
     }
 
     /// Whatever the answer, the status shows what has become of the update.
@@ -547,7 +677,10 @@ impl Reboot {
         let held = Cause::LockHeld(self.settings.timeout);
         let cause = match answer {
             Ok(Answer::Status(status)) if status.state != State::Ready => {
-                return Step::End(End::Withdrawn(status));
+                return Step::End(match self.ready {
+                    Some(ReadyUpdate { is_withdrawn: true, .. }) => End::Withdrawn(status),
+                    _ => End::Undone(status),
+                });
             }
             Ok(Answer::Status(_)) if was_locked => held,
             Ok(Answer::Status(status)) => match status.last_command {
@@ -604,7 +737,7 @@ impl Reboot {
             return Step::Call(Call::Reboot, pause);
         }
         let Some(disconnect) = error.as_disconnect() else {
-            return Step::End(End::Failed(self.failed(REBOOT, *error)));
+            return self.fail(time.ended, self.failed(REBOOT, *error), warn);
         };
         warn(Warning::Disconnected(disconnect));
         let since = time.ended;
@@ -619,6 +752,7 @@ impl Reboot {
         time: CallTime,
         answer: &'x Result<Answer<'x>, CallError<'x>>,
         mut outage: Outage,
+        warn: Warn,
     ) -> Step<'x> {
         match answer {
             Ok(_) => Step::End(End::AcceptedAgain),
@@ -630,16 +764,16 @@ impl Reboot {
             }
             Err(error) if is_unreachable(error) => outage.request_again(time.ended),
             Err(error) => {
-                let end = Step::End(End::Failed(self.failed(REBOOT, *error)));
+                let failed = self.failed(REBOOT, *error);
                 if error.as_disconnect().is_some() || matches!(error, CallError::Send(_)) {
                     outage.disconnects += 1;
                 } else if !error.is_worth_a_retry() {
-                    return end;
+                    return self.fail(time.ended, failed, warn);
                 }
                 // The request had no effect, and the node is not going down: after 408 or
                 // 423 the API is there, and behind a directory it cannot start.
                 if outage.disconnects == DISCONNECTS_MAX || time.ended >= outage.retry_until {
-                    return end;
+                    return self.fail(time.ended, failed, warn);
                 }
                 outage.since = time.ended;
                 self.phase = Phase::RequestAgain(outage);
@@ -662,6 +796,11 @@ impl Reboot {
     fn cause<'x>(&self, tried: &'static str, error: CallError<'x>) -> Cause<'x> {
         Cause::Call { tried, socket: self.settings.socket, error }
     }
+}
+
+/// The timestamp of the last command. Empty if there is none.
+fn timestamp<'x>(status: &Status<'x>) -> &'x str {
+    status.last_command.map_or("", |last| last.timestamp)
 }
 
 /// Whether the API is unreachable as it is while the node goes down. A directory at

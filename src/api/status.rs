@@ -119,6 +119,11 @@ impl LastCommand<'_> {
     pub fn succeeded(&self) -> bool {
         self.outcome == "Success"
     }
+
+    /// Whether this is an activate that failed.
+    pub fn is_failed_activate(&self) -> bool {
+        self.name == "activate" && !self.succeeded()
+    }
 }
 
 /// The status of a node. Strings are cut off after 64 bytes, and keep the escapes
@@ -234,6 +239,11 @@ impl<'a> Status<'a> {
     /// since it was prepared, a refresh has chosen another one, or none.
     pub fn staged_is_not_chosen(&self) -> bool {
         self.staged.is_some() && self.chosen != self.staged
+    }
+
+    /// Whether an update is Staged and is the chosen one, so that it can be activated.
+    pub fn staged_is_chosen(&self) -> bool {
+        self.state == State::Staged && self.staged.is_some() && self.chosen == self.staged
     }
 
     /// The newest version that is offered, if it is newer than the running one and no

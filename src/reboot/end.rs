@@ -27,6 +27,11 @@ pub enum End<'x> {
     Uninitialized,
     /// No reboot, because an update command has held the lock for all of this time.
     LockHeld(Duration),
+    /// No reboot, because the update that is Staged could not be activated.
+    NotActivated(Cause<'x>),
+    /// The reboot could not be requested. The update that was activated for it is
+    /// deactivated again.
+    Undone(&'x Status<'x>),
     /// No reboot, because the update was no longer chosen. It is deactivated.
     Withdrawn(&'x Status<'x>),
     /// No reboot, because the update was no longer chosen. It could not be
@@ -46,7 +51,9 @@ impl End<'_> {
             Self::NotReady(_) | Self::Uninitialized | Self::LockHeld(_) | Self::Withdrawn(_) => {
                 exit::NEGATIVE
             }
-            Self::NotDeactivated(_) | Self::Failed(_) => exit::FAILURE,
+            Self::NotActivated(_) | Self::Undone(_) | Self::NotDeactivated(_) | Self::Failed(_) => {
+                exit::FAILURE
+            }
         }
     }
 }
@@ -65,6 +72,12 @@ impl Show for End<'_> {
                 put!(buffer, "not rebooting: no refresh since the node booted");
             }
             Self::LockHeld(held) => put!(buffer, "not rebooting: ", Cause::LockHeld(*held)),
+            Self::NotActivated(cause) => {
+                put!(buffer, "not rebooting: the update could not be activated: ", cause);
+            }
+            Self::Undone(status) => {
+                put!(buffer, "not rebooting: the update has been deactivated again: ", status);
+            }
             Self::Withdrawn(status) => {
                 put!(buffer, "not rebooting: the update has been deactivated: ", status);
             }
@@ -131,6 +144,8 @@ pub enum Warning<'x> {
     NoRecord(Cause<'x>),
     /// The outcome of the refresh before the reboot is a failure, or unknown.
     Unconfirmed(Cause<'x>),
+    /// The reboot could not be requested, with `-activate`.
+    Undoing(FailedCall<'x>),
     /// The update, with this version, is Ready but no longer chosen.
     Withdrawn(&'x str),
 }
@@ -144,6 +159,9 @@ impl Show for Warning<'_> {
             Self::NoRecord(cause) => put!(buffer, cause, "; rebooting without a record"),
             Self::Unconfirmed(cause) => {
                 put!(buffer, cause, "; relying on the last refresh that succeeded");
+            }
+            Self::Undoing(failed) => {
+                put!(buffer, failed, "; deactivating the update again");
             }
             Self::Withdrawn(version) => {
                 put!(buffer, version, " is Ready but no longer chosen; ");

@@ -18,6 +18,9 @@ crate::flags! {
         confirm: bool = false, "-confirm",
             "refresh once more, and reboot only if an update is Ready and still chosen; otherwise \
              deactivate it", default "do not refresh";
+        activate: bool = false, "-activate",
+            "activate an update that is Staged and chosen, and reboot only if it is Ready then; \
+             deactivate it again if the node does not reboot", default "do not activate";
         record: &'a CStr = c"", "-record PATH",
             "write to this file which version the node is to boot, for the gate", default "no record";
         boot_id: &'a CStr = c"/proc/sys/kernel/random/boot_id", "-boot-id PATH",
@@ -33,19 +36,19 @@ pub const HELP: Help = Help {
     flags: Options::ROWS,
     notes: &["A DURATION is like 90s, 10m or 1h30m."],
     success: "the reboot is on its way",
-    negative: "-if-ready or -confirm is set, and no update is Ready, an update command is running, \
-               or the update that was Ready is no longer chosen",
-    failure: "the node could not be rebooted, its state could not be determined, or an update \
-              that is no longer chosen could not be deactivated",
+    negative: "-if-ready, -confirm or -activate is set, and no update is Ready, an update command \
+               is running, or the update that was Ready is no longer chosen",
+    failure: "the node could not be rebooted, its state could not be determined, an update could \
+              not be activated, or one that is no longer chosen could not be deactivated",
     example: "nsenter -m/proc/1/ns/mnt -- /opt/bottlerocket/bottlerocket-reboot",
 };
 
 impl Options<'static> {
     /// How to reboot.
     pub fn settings(&self) -> Settings {
-        let Self { socket, timeout, if_ready, confirm, record, .. } = *self;
-        let record = !record.is_empty();
-        Settings { socket: socket.to_bytes(), timeout: timeout.0, if_ready, confirm, record }
+        let Self { socket, timeout, if_ready, confirm, activate, record, .. } = *self;
+        let (socket, timeout, record) = (socket.to_bytes(), timeout.0, !record.is_empty());
+        Settings { socket, timeout, if_ready, confirm, activate, record }
     }
 }
 

@@ -183,7 +183,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Settings without any of the switches.
 fn settings(timeout: Duration) -> Settings {
-    Settings { socket: SOCKET, timeout, if_ready: false, confirm: false, record: false }
+    let (if_ready, confirm, activate, record) = (false, false, false, false);
+    Settings { socket: SOCKET, timeout, if_ready, confirm, activate, record }
 }
 
 /// A reboot in any state, with this many seconds as its timeout.
@@ -621,6 +622,126 @@ fn stopped_process_makes_its_last_request_after_the_grace() {
     within(60).play(&rows, 3, &why, 135_250);
 }
 
+/// A reboot with `-activate`.
+fn activate(seconds: u64) -> Script {
+    Script::new(Settings { activate: true, ..settings(Duration::from_secs(seconds)) })
+}
+
+const STAGED: &str = "Staged 1.26.1>1.26.1 prepare=Success@7";
+const ACTIVATED: &str = "Ready 1.26.1>1.26.1 activate=Success@8";
+const UNDONE: &str = "Staged 1.26.1>1.26.1 deactivate=Success@9";
+const UNDONE_LINE: &str = "not rebooting: the update has been deactivated again: state Staged, \
+                           1.26.1 is prepared but not activated; running 1.26.0, variant \
+                           aws-k8s-1.30, arch x86_64";
+
+#[test]
+fn staged_update_is_activated_before_the_request() {
+    let activated = [("status", 0, STAGED), ("activate", 0, "204"), ("status", 100, ACTIVATED)];
+    let mut rows = activated.to_vec();
+    rows.push(("reboot", 0, "204"));
+    activate(60).play(&rows, 0, ACCEPTED, 100);
+    // The lock is held, by the activate itself or by others.
+    let rows = [
+        ("status", 0, STAGED),
+        ("activate", 0, "423"),
+        ("status", 100, "423"),
+        ("status", 200, STAGED),
+        ("activate", 400, "204"),
+        ("status", 800, "423"),
+        ("status", 1_600, ACTIVATED),
+        ("reboot", 0, "204"),
+    ];
+    activate(60).play(&rows, 0, ACCEPTED, 3_100);
+    // The answer is lost.
+    let rows = [
+        ("status", 0, STAGED),
+        ("activate", 0, "break"),
+        ("status", 100, ACTIVATED),
+        ("reboot", 0, "204"),
+    ];
+    activate(60).play(&rows, 0, ACCEPTED, 100);
+    // It is Ready already.
+    activate(60).play(&[("status", 0, ACTIVATED), ("reboot", 0, "204")], 0, ACCEPTED, 0);
+}
+
+#[test]
+fn staged_update_is_refreshed_recorded_and_activated() {
+    let settings = Settings { activate: true, confirm: true, record: true, ..settings(MINUTE) };
+    let mut rows = refreshed(STAGED, "Staged 1.26.1>1.26.1 refresh=Success@8");
+    rows.push(("activate", 0, "204"));
+    rows.push(("status", 100, "Ready 1.26.1>1.26.1 activate=Success@9"));
+    rows.push(("record", 0, "1.26.1"));
+    rows.push(("reboot", 0, "204"));
+    Script::new(settings).play(&rows, 0, ACCEPTED, 800);
+    // It is no longer chosen. It is not activated, and the node stays as it is.
+    for (status, what) in [
+        ("Staged 1.26.1>- refresh=Success@8", "no update chosen"),
+        ("Staged 1.26.1>1.26.2 refresh=Success@8", "1.26.2 is chosen but not prepared"),
+    ] {
+        let line = format!(
+            "not rebooting: state Staged, {what}; running 1.26.0, variant aws-k8s-1.30, arch x86_64"
+        );
+        Script::new(settings).play(&refreshed(STAGED, status), 1, &line, 700);
+    }
+}
+
+#[test]
+fn update_that_cannot_be_activated_is_a_failure() {
+    let failed = "Staged 1.26.1>1.26.1 activate=Failed@8";
+    let line = "not rebooting: the update could not be activated: activate failed (Failed, exit \
+                status 1): no space";
+    let rows = [("status", 0, STAGED), ("activate", 0, "204"), ("status", 100, failed)];
+    activate(60).play(&rows, 3, line, 100);
+    // The failure of an earlier activate says nothing about this one.
+    let old = "Staged 1.26.1>1.26.1 activate=Failed@7";
+    let rows = [
+        ("status", 0, old),
+        ("activate", 0, "204"),
+        ("status", 100, old),
+        ("activate", 200, "204"),
+        ("status", 400, ACTIVATED),
+        ("reboot", 0, "204"),
+    ];
+    activate(60).play(&rows, 0, ACCEPTED, 700);
+    // The lock is held until the timeout.
+    let mut rows = vec![("status", 0, STAGED), ("activate", 0, "423"), ("status", 100, "423")];
+    rows.push(("status", 200, "423"));
+    rows.push(("status", 400, "+1s 423"));
+    let line = "not rebooting: the update could not be activated: update lock held for 1s";
+    activate(1).play(&rows, 3, line, 1_700);
+    // It is no longer Staged.
+    let rows = [("status", 0, STAGED), ("activate", 0, "204"), ("status", 100, "404")];
+    let line = "not rebooting: no refresh since the node booted";
+    activate(60).play(&rows, 1, line, 100);
+}
+
+#[test]
+fn update_is_deactivated_again_if_the_reboot_fails() {
+    for (answer, why) in ERRORS.into_iter().filter(|(answer, _)| *answer != "garbage") {
+        let rows = [
+            ("status", 0, STAGED),
+            ("activate", 0, "204"),
+            ("status", 100, ACTIVATED),
+            ("reboot", 0, answer),
+            ("deactivate", 0, "204"),
+            ("status", 100, UNDONE),
+        ];
+        let warning = format!("{}; deactivating the update again", not_rebooted(why));
+        activate(60).play_with_warnings(&rows, 3, UNDONE_LINE, 200, &[&warning]);
+    }
+    // Also what an earlier run has activated, and also when the timeout is over.
+    let mut rows = vec![("status", 0, ACTIVATED), ("reboot", 0, "+2s refused")];
+    rows.extend([("deactivate", 0, "204"), ("status", 100, UNDONE)]);
+    let warning = format!("{}; deactivating the update again", not_rebooted(NO_EFFECT[0].1));
+    activate(1).play_with_warnings(&rows, 3, UNDONE_LINE, 2_100, &[&warning]);
+    // The node may be rebooting: the update stays as it is.
+    let rows = [("status", 0, ACTIVATED), ("reboot", 0, "silence")];
+    let why = not_rebooted("timed out waiting for a response (-timeout 1m)");
+    activate(60).play(&rows, 3, &why, 60_000);
+    let rows = [("status", 0, ACTIVATED), ("reboot", 0, "garbage")];
+    activate(60).play(&rows, 3, &not_rebooted("the response is not HTTP/1.1"), 0);
+}
+
 /// A status that is Ready before and after the refresh.
 const READY: &str = "Ready 1.26.1>1.26.1 activate=Success@7";
 const STILL_CHOSEN: &str = "Ready 1.26.1>1.26.1 refresh=Success@8";
@@ -1019,7 +1140,7 @@ fn any_answers_end_and_a_success_has_a_reason() {
     const BROKEN: [&str; 3] = ["break", "reset", "unsent"];
     const OTHERS: [&str; 7] =
         ["204", "408", "423 locked", "silence", "500 no", SHUTTING_DOWN[0], "garbage"];
-    const STATUSES: [&str; 12] = [
+    const STATUSES: [&str; 15] = [
         "423",
         "404",
         "garbage",
@@ -1032,23 +1153,27 @@ fn any_answers_end_and_a_success_has_a_reason() {
         DEACTIVATED,
         "Ready 1.26.1>1.26.1 refresh=Failed@9",
         "Ready 1.26.1>- deactivate=Failed@10",
+        STAGED,
+        "Staged 1.26.1>1.26.1 refresh=Success@8",
+        "Staged 1.26.1>1.26.1 activate=Failed@9",
     ];
     const STARTED: [&str; 8] = ["204", "204", "204", "423", "409 no", "500 no", "break", "refused"];
     let mut numbers = Numbers(1);
     let mut ends = [0; 4];
-    let mut withdrawn = 0;
+    let (mut withdrawn, mut undone) = (0, 0);
     for _ in 0..10_000 {
         let timeout = Duration::from_secs(*numbers.one_of(&[1, 15, 60, 600]));
         let settings = Settings {
             if_ready: numbers.below(2) == 0,
             confirm: numbers.below(2) == 0,
+            activate: numbers.below(2) == 0,
             record: numbers.below(2) == 0,
             ..settings(timeout)
         };
         let mut script = Script::new(settings);
         // How many percent of the answers are of these two kinds.
         let (others, broken) = (numbers.below(20), numbers.below(10));
-        let is_any = !settings.if_ready && !settings.confirm;
+        let is_any = !settings.if_ready && !settings.confirm && !settings.activate;
         // The last status, and whether it came after a request for a refresh.
         let (mut last, mut is_refreshed, mut has_refreshed) = ("", false, false);
         let mut is_deactivating = false;
@@ -1081,20 +1206,28 @@ fn any_answers_end_and_a_success_has_a_reason() {
                     }
                 }
             };
+            let is_staged = STATUSES[12..].contains(&last);
             let is_withdrawn = [NONE_CHOSEN, OTHER_CHOSEN, STATUSES[11]].contains(&last);
             match call {
                 Call::Status => {}
                 Call::Start(Command::Refresh) => {
-                    assert!(settings.confirm && !is_refreshed && last.starts_with("Ready"));
+                    let is_ready = last.starts_with("Ready") || settings.activate && is_staged;
+                    assert!(settings.confirm && !is_refreshed && is_ready);
                     has_refreshed = true;
                 }
                 Call::Start(Command::Deactivate) => {
                     // Once begun, this goes on whatever is chosen.
-                    assert!(settings.confirm && has_refreshed, "{last}");
-                    assert!(is_withdrawn || is_deactivating, "{last}");
+                    let is_undone = settings.activate && requests > 0;
+                    assert!(settings.activate || settings.confirm && has_refreshed, "{last}");
+                    assert!(is_withdrawn || is_undone || is_deactivating, "{last}");
                     is_deactivating = true;
                 }
-                Call::Start(other) => panic!("{other:?}"),
+                Call::Start(Command::Activate) => {
+                    assert!(settings.activate && is_staged, "{last}");
+                    assert!(!settings.confirm || has_refreshed);
+                    assert!(requests == 0 && !is_deactivating);
+                }
+                Call::Start(Command::Prepare) => panic!("a prepare"),
                 Call::Reboot => {
                     assert!(last.starts_with("Ready") || is_any, "{last}");
                     assert!(!settings.confirm || has_refreshed && !is_withdrawn, "{last}");
@@ -1132,9 +1265,16 @@ fn any_answers_end_and_a_success_has_a_reason() {
                 }
                 End::NotReady(_) | End::Uninitialized | End::LockHeld(_) => assert!(!is_any),
                 End::Withdrawn(_) => assert!(!last.starts_with("Ready")),
-                End::NotDeactivated(_) => assert!(settings.confirm),
-                End::Failed(_) => {}
+                End::NotActivated(_) => assert!(settings.activate && requests == 0),
+                End::Undone(_) => assert!(settings.activate && requests > 0),
+                End::NotDeactivated(_) => assert!(settings.confirm || settings.activate),
+                // What may be booted is deactivated, unless the node may be going down.
+                End::Failed(_) => {
+                    let is_void = script.reboot.voids_record(&end);
+                    assert!(!settings.activate || requests == 0 || !is_void, "{text}");
+                }
             }
+            undone += usize::from(matches!(end, End::Undone(_)));
             withdrawn += usize::from(matches!(end, End::Withdrawn(_)));
             if requests == 0 {
                 let may_have_stopped =
@@ -1146,5 +1286,5 @@ fn any_answers_end_and_a_success_has_a_reason() {
         }
     }
     assert!(ends[0] > 500 && ends[1] > 500 && ends[3] > 500, "{ends:?}");
-    assert!(withdrawn > 100, "{withdrawn}");
+    assert!(withdrawn > 100 && undone > 50, "{withdrawn} {undone}");
 }
