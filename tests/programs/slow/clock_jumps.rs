@@ -288,6 +288,44 @@ fn windows_follow_the_wall_clock() {
 
 #[test]
 #[ignore = "needs an emulator and libfaketime: scripts/test/test-clock-jumps"]
+fn windows_follow_the_clocks_of_their_time_zone() {
+    let at = FakeClock::new(Node::instant());
+    at.set("2027-03-28 00:00:00");
+    let zone = ["-time-zone=Europe/Prague", "-window=02:30-04:00"];
+    let mut updater = at.daemon(&[&zone[..], &["-metrics-address=127.0.0.1:0"]].concat());
+    updater.wait_for("event=serving_metrics");
+    let port = record(updater.log.last().unwrap()).1.get("port").parse().unwrap();
+    updater.wait_for("event=window_closed");
+    let (_, waits) = record(updater.log.last().unwrap());
+    assert_eq!(waits.get("opens"), "2027-03-28T01:00:00.000Z");
+    assert_eq!(waits.get("opens_local"), "2027-03-28T03:00:00.000+02:00");
+    for (time, is_open, opens, offset) in [
+        // The clocks go from 02:00 to 03:00.
+        ("2027-03-28 00:59:59", 0.0, "2027-03-28T01:00Z", 7_200.0),
+        ("2027-03-28 01:00:00", 1.0, "", 0.0),
+        ("2027-03-28 01:59:59", 1.0, "", 0.0),
+        ("2027-03-28 02:00:00", 0.0, "2027-03-29T00:30Z", 7_200.0),
+        // They go from 03:00 to 02:00, so that it is twice half past two.
+        ("2027-10-31 00:29:59", 0.0, "2027-10-31T00:30Z", 7_200.0),
+        ("2027-10-31 00:30:00", 1.0, "", 0.0),
+        ("2027-10-31 01:00:00", 1.0, "", 0.0),
+        ("2027-10-31 01:30:00", 1.0, "", 0.0),
+        ("2027-10-31 02:59:59", 1.0, "", 0.0),
+        ("2027-10-31 03:00:00", 0.0, "2027-11-01T01:30Z", 3_600.0),
+    ] {
+        at.set(time);
+        at.wait_for_status_requests(3);
+        assert_eq!(sample(port, "update_window_open"), Some(is_open), "{time}");
+        let opens = opens.parse::<jiff::Timestamp>().ok().map(|opens| opens.as_second() as f64);
+        let name = "update_window_next_open_timestamp_seconds";
+        assert_eq!(sample(port, name), opens, "{time}");
+        let name = "update_window_next_open_utc_offset_seconds";
+        assert_eq!(sample(port, name), opens.map(|_| offset), "{time}");
+    }
+}
+
+#[test]
+#[ignore = "needs an emulator and libfaketime: scripts/test/test-clock-jumps"]
 fn hold_back_ignores_the_wall_clock() {
     /// How long the second version is held back.
     const HOLD: Duration = Duration::from_secs(4);
