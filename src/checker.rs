@@ -3,8 +3,8 @@
 //! Kured runs the checker as its sentinel, and reboots the node on exit status 0. So
 //! the only answer that may lead to this status is the state Ready. With `-staged` it is also
 //! the state Staged, because the reboot program then activates the update. After an activate
-//! that has failed, that is a no, because it would fail again: the update must be prepared
-//! again first.
+//! or a prepare that has failed, that is a no, because an activate would fail: the update must
+//! be prepared again first.
 //!
 //! Nor is it a yes if a refresh has found since that another version is chosen, or none:
 //! the update was withdrawn or replaced. Only a successful refresh changes what is
@@ -59,8 +59,8 @@ pub const HELP: Help = Help {
 pub enum Decision<'x> {
     /// Yes: an update is Ready, or Staged.
     Ready(Status<'x>),
-    /// No: the last activate of what is Staged has failed.
-    NotActivated(Status<'x>),
+    /// No: what is Staged cannot be activated, because this command of the status has failed.
+    CannotActivate(Status<'x>, &'x str),
     /// No: the update state is not Ready, or what is Ready is no longer chosen.
     NotReady(Status<'x>),
     /// No: there has been no refresh since the node booted.
@@ -83,7 +83,9 @@ impl<'x> Decision<'x> {
             }
             Ok(Answer::Status(status)) if options.staged && status.staged_is_chosen() => {
                 match status.last_command {
-                    Some(last) if last.is_failed_activate() => Self::NotActivated(status),
+                    Some(last) if last.forbids_activate() => {
+                        Self::CannotActivate(status, last.name)
+                    }
                     _ => Self::Ready(status),
                 }
             }
@@ -103,9 +105,10 @@ impl<'x> Decision<'x> {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Ready(_) => exit::SUCCESS,
-            Self::NotActivated(_) | Self::NotReady(_) | Self::Uninitialized | Self::LockHeld(_) => {
-                exit::NEGATIVE
-            }
+            Self::CannotActivate(..)
+            | Self::NotReady(_)
+            | Self::Uninitialized
+            | Self::LockHeld(_) => exit::NEGATIVE,
             Self::Unknown(_) => exit::FAILURE,
         }
     }
@@ -115,9 +118,9 @@ impl Show for Decision<'_> {
     fn show(&self, buffer: &mut VecView<u8>) {
         match self {
             Self::Ready(status) => put!(buffer, "yes: ", status),
-            Self::NotActivated(status) => {
-                put!(buffer, "no: the last activate has failed, so the update must be prepared ");
-                put!(buffer, "again: ", status);
+            Self::CannotActivate(status, command) => {
+                put!(buffer, "no: the last ", command, " has failed, so the update must be ");
+                put!(buffer, "prepared again: ", status);
             }
             Self::NotReady(status) => put!(buffer, "no: ", status),
             Self::Uninitialized => put!(buffer, "no: no refresh since the node booted"),

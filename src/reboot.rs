@@ -631,7 +631,8 @@ impl Reboot {
 
     /// Whether a command is an activate that has failed since this run began.
     fn is_failed_activate(&self, last: &LastCommand) -> bool {
-        last.timestamp != self.timestamp_before && last.is_failed_activate()
+        let is_new = last.timestamp != self.timestamp_before;
+        is_new && last.name == Command::Activate.name() && !last.succeeded()
     }
 
     /// Asks for a deactivate.

@@ -120,9 +120,10 @@ impl LastCommand<'_> {
         self.outcome == "Success"
     }
 
-    /// Whether this is an activate that failed.
-    pub fn is_failed_activate(&self) -> bool {
-        self.name == "activate" && !self.succeeded()
+    /// Whether what is Staged cannot be activated before another prepare: an activate has
+    /// failed, and fails each time, or a prepare has failed, and may have written a part.
+    pub fn forbids_activate(&self) -> bool {
+        matches!(self.name, "activate" | "prepare") && !self.succeeded()
     }
 }
 

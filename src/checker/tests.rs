@@ -107,6 +107,15 @@ fn with_staged_a_staged_update_is_a_yes_unless_it_cannot_be_activated() {
                 "no: the last activate has failed, so the update must be prepared again: {staged}"
             ),
         ),
+        (
+            State::Staged,
+            "1.26.1",
+            "prepare Failed",
+            1,
+            format!(
+                "no: the last prepare has failed, so the update must be prepared again: {staged}"
+            ),
+        ),
         (State::Staged, "", "prepare Success", 1, "no: state Staged, no update chosen; ".into()),
         (
             State::Staged,

@@ -53,6 +53,9 @@ crate::flags! {
              CET-1CEST,M3.5.0,M10.5.0/3";
         stage_only: bool = false, "-stage-only",
             "prepare updates, but do not activate them", default "activate them";
+        activate_at_reboot: bool = false, "-activate-at-reboot",
+            "leave activating to bottlerocket-reboot -activate, right before the reboot; needs \
+             -record", default "activate at once";
         refresh_ready: bool = true, "-refresh-ready",
             "while an update is Ready, continue to refresh, and deactivate the update if it is \
              no longer chosen; =false to leave it alone";
@@ -112,8 +115,8 @@ pub const HELP: Help = Help {
          -log-level, for example. BOTTLEROCKET_UPDATER_WINDOW may hold several windows, \
          separated by ';'.",
     ],
-    success: "with -one-time, the node is Ready or there is nothing to do; otherwise, the \
-              updater was stopped by a signal",
+    success: "with -one-time, the node is Ready (or Staged with -activate-at-reboot) or there is \
+              nothing to do; otherwise, the updater was stopped by a signal",
     negative: "with -one-time, an update waits: for a window, because the version did not \
                boot and is held back, because it soaks, or because of -stage-only",
     failure: "with -one-time, the cycle failed or was stopped; otherwise, the socket was \
@@ -143,6 +146,13 @@ impl<'a> Options<'a> {
                     flag: "soak",
                     needs: "state-dir",
                     why: "the file there has the time at which a version was first on offer",
+                });
+            }
+            if self.activate_at_reboot && self.record.is_empty() && !self.print_config {
+                return Err(UsageError::MissingFlag {
+                    flag: "activate-at-reboot",
+                    needs: "record",
+                    why: "the record says which version a reboot was to bring",
                 });
             }
         }
@@ -229,6 +239,7 @@ impl<'a> Options<'a> {
             .map(|timeout| timeout.0),
             refresh_ready: self.refresh_ready,
             stage_only: self.stage_only,
+            activate_at_reboot: self.activate_at_reboot,
             windows: self.windows(),
         }
     }

@@ -46,6 +46,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// When a running command is reported for the first time. The time to each next
 /// report is four times as long.
 const STILL_RUNNING: Duration = Duration::from_secs(60);
+/// How long an update may be Ready where the reboot program activates it, right before the
+/// reboot. This is longer than its timeout.
+const READY_MAX: Duration = Duration::from_secs(10 * 60);
 /// How many commands one cycle starts. An update takes three, and three more if
 /// another version is chosen meanwhile.
 const COMMANDS_MAX: u8 = 8;
@@ -64,6 +67,8 @@ pub struct Settings {
     pub refresh_ready: bool,
     /// Whether activating is left to others.
     pub stage_only: bool,
+    /// Whether activating is left to the reboot program.
+    pub activate_at_reboot: bool,
     /// When updates may be prepared and activated. Without a window: always.
     pub windows: Windows,
 }
@@ -76,6 +81,7 @@ impl Default for Settings {
             retry_after: minutes(10),
             refresh_ready: true,
             stage_only: false,
+            activate_at_reboot: false,
             windows: Windows::default(),
         }
     }
@@ -204,6 +210,11 @@ impl Context<'_> {
     /// what became of activated versions.
     pub fn observe(&mut self, status: Option<&Status>, emit: &mut dyn FnMut(Event)) {
         self.last_reboot.observe(self.at.now, status, emit);
+        if self.settings.activate_at_reboot
+            && let Some(record) = self.last_reboot.record()
+        {
+            self.history.note_reboot(record);
+        }
         let ended = self.commands.observe(self.at.now, status);
         let Some(status) = status else { return };
         if let (Some(Ended { command, version, took }), Some(last)) = (&ended, &status.last_command)
@@ -321,8 +332,8 @@ impl Cycle {
             history.note_offer(chosen);
         }
         // A node that the gate holds is drained, and gets back into service only with a
-        // version that boots. It does not wait for a window, nor does the version soak again
-        // that the reboot was to bring.
+        // version that boots. It does not wait for a window or for a reboot command, nor does
+        // the version soak again that the reboot was to bring.
         let held = last_reboot.held().map(|record| record.image.image());
         let soak = chosen
             .filter(|chosen| held != Some(*chosen))
@@ -335,9 +346,16 @@ impl Cycle {
             reboot_requested: status.is_some_and(|status| last_reboot.is_pending(*now, status)),
             activate_failed: commands.activate_failed(),
             stage_only: settings.stage_only,
+            activate_at_reboot: settings.activate_at_reboot && held.is_none(),
+            ready_too_long: settings.activate_at_reboot
+                && held.is_none()
+                && last_reboot.ready_for(*now) >= READY_MAX,
             held_back: hold.is_some(),
             soaking: soak.is_some(),
             closed: held.is_none() && !settings.windows.is_open(*utc),
+            prepare_delayed: chosen.is_some_and(|chosen| {
+                commands.retry_in(*now, Command::Prepare, chosen.version).is_some()
+            }),
         });
         let command = match (plan, status) {
             (Plan::Run(command), _) => command,
@@ -346,6 +364,7 @@ impl Cycle {
             (plan, Some(status)) => {
                 emit(match (plan, &hold) {
                     (Plan::Staged, _) => Event::Staged(status),
+                    (Plan::StagedForReboot, _) => Event::StagedForReboot(status),
                     (Plan::HeldBack, Some((entry, left))) => {
                         Event::HeldBack { entry, retry_in: *left }
                     }
@@ -362,7 +381,7 @@ impl Cycle {
                 });
                 return Step::End(match plan {
                     Plan::Staged | Plan::HeldBack | Plan::Soaking | Plan::Closed => End::Waiting,
-                    Plan::Ready | Plan::Nothing | Plan::Run(_) => End::Done,
+                    Plan::Ready | Plan::StagedForReboot | Plan::Nothing | Plan::Run(_) => End::Done,
                 });
             }
         };

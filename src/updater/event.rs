@@ -155,6 +155,8 @@ pub enum Event<'a> {
     /// A cycle ended: an update is prepared, and activating it is left to
     /// others.
     Staged(&'a Status<'a>),
+    /// A cycle ended: an update is prepared, and the reboot program activates it.
+    StagedForReboot(&'a Status<'a>),
     /// A cycle ended: an update is waiting for the next window.
     WindowClosed {
         /// The node's status.
@@ -345,6 +347,8 @@ pub enum EventKind {
     Ready,
     /// [`Event::Staged`]
     Staged,
+    /// [`Event::StagedForReboot`]
+    StagedForReboot,
     /// [`Event::WindowClosed`]
     WindowClosed,
     /// [`Event::HeldBack`]
@@ -387,7 +391,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Started,
         Self::Configuration,
         Self::ServingMetrics,
@@ -410,6 +414,7 @@ impl EventKind {
         Self::NotChosen,
         Self::Ready,
         Self::Staged,
+        Self::StagedForReboot,
         Self::WindowClosed,
         Self::HeldBack,
         Self::Soaking,
@@ -456,6 +461,7 @@ impl EventKind {
             Self::NotChosen => "not_chosen",
             Self::Ready => "ready",
             Self::Staged => "staged",
+            Self::StagedForReboot => "staged_for_reboot",
             Self::WindowClosed => "window_closed",
             Self::HeldBack => "held_back",
             Self::Soaking => "soaking",
@@ -508,6 +514,7 @@ impl EventKind {
             | Self::NothingToDo
             | Self::Ready
             | Self::Staged
+            | Self::StagedForReboot
             | Self::WindowClosed
             | Self::HeldBack
             | Self::Soaking
@@ -532,6 +539,7 @@ impl EventKind {
                 | Self::NotChosen
                 | Self::Ready
                 | Self::Staged
+                | Self::StagedForReboot
                 | Self::WindowClosed
                 | Self::HeldBack
                 | Self::Soaking
@@ -557,7 +565,7 @@ impl EventKind {
             Self::Refreshed => "refreshed",
             Self::Prepared => "prepared",
             Self::Activated => "activated",
-            Self::Deactivated => "deactivated because the version is no longer chosen",
+            Self::Deactivated => "deactivated, so that no reboot boots the version",
             Self::CommandFailed => "command failed",
             Self::CommandOverdue => "command timed out; it may still be running",
             Self::CommandVanished => "command ended without a result",
@@ -568,6 +576,7 @@ impl EventKind {
             Self::NotChosen => "newer versions are offered, none is chosen: version-lock or wave?",
             Self::Ready => "ready, waiting for the reboot",
             Self::Staged => "update is staged, not activating it because of -stage-only",
+            Self::StagedForReboot => "staged, waiting for the reboot command, which activates it",
             Self::WindowClosed => "update is waiting for the next window",
             Self::HeldBack => "version is held back because it did not boot or was taken back",
             Self::Soaking => {
@@ -655,6 +664,7 @@ impl<'a> Event<'a> {
             Self::NotChosen { .. } => EventKind::NotChosen,
             Self::Ready(_) => EventKind::Ready,
             Self::Staged(_) => EventKind::Staged,
+            Self::StagedForReboot(_) => EventKind::StagedForReboot,
             Self::WindowClosed { .. } => EventKind::WindowClosed,
             Self::HeldBack { .. } => EventKind::HeldBack,
             Self::Soaking { .. } => EventKind::Soaking,
@@ -727,6 +737,8 @@ impl<'a> Event<'a> {
                 record.text("version", version);
                 if chosen.is_empty() {
                     record.text("reason", "withdrawn");
+                } else if chosen == version {
+                    record.text("reason", "not_rebooted");
                 } else {
                     record.text("reason", "replaced");
                     record.text("chosen", chosen);
@@ -759,7 +771,7 @@ impl<'a> Event<'a> {
                 record.text("state", status.state.name());
                 add_running(record, status.running);
             }
-            Self::Ready(status) | Self::Staged(status) => {
+            Self::Ready(status) | Self::Staged(status) | Self::StagedForReboot(status) => {
                 record.text("state", status.state.name());
                 record.text("next", status.staged.map_or("", |image| image.version));
                 add_running(record, status.running);

@@ -45,6 +45,7 @@
 
 use crate::api::Command;
 use crate::api::status::{Image, OwnedImage, State, Status, Text, copy, is_newer};
+use crate::record::RebootRecord;
 use crate::text::duration::millis;
 use crate::text::fields::{Fields, put_field, put_sum};
 use crate::text::put;
@@ -313,6 +314,23 @@ impl History {
         entry.boot = self.boot.clone();
         self.remember(entry);
         self.finish_change(&before);
+    }
+
+    /// Takes note of the record of the last reboot, where the reboot program activates: its
+    /// version was activated in the boot of the record. This counts at the first look in a boot:
+    /// after that, the outcome is known.
+    pub fn note_reboot(&mut self, record: &RebootRecord) {
+        let is_known = self.last_run.boot == self.boot;
+        if is_known || self.boot.is_empty() || record.boot == self.boot {
+            return;
+        }
+        let known = self.entries.iter().find(|entry| entry.image == record.image);
+        let mut entry = known.cloned().unwrap_or_default();
+        entry.image = record.image.clone();
+        entry.previous_version = record.running.clone();
+        entry.boot = record.boot.clone();
+        self.remember(entry);
+        self.changed = true;
     }
 
     /// Adds an entry, in place of an older one for the same image.

@@ -36,6 +36,8 @@ pub struct LastReboot {
     boot: Text,
     record: Option<Seen>,
     held: Option<Held>,
+    /// Since when an update is Ready, as far as it was seen.
+    ready_since: Option<Duration>,
 }
 
 /// A record that was read.
@@ -80,6 +82,8 @@ impl LastReboot {
     /// no command since the node booted. Emits when the gate begins to hold the node, each
     /// hour that this lasts, and when it is over.
     pub fn observe(&mut self, now: Duration, status: Option<&Status>, emit: &mut dyn FnMut(Event)) {
+        let is_ready_now = status.is_some_and(|status| status.state == State::Ready);
+        self.ready_since = self.ready_since.or(Some(now)).filter(|_| is_ready_now);
         if let (Some(seen), Some(status)) = (&mut self.record, status) {
             let is_of_this_boot = seen.record.boot == self.boot;
             seen.is_void |= is_of_this_boot && !is_ready(&seen.record, status);
@@ -99,6 +103,16 @@ impl LastReboot {
                 && !seen.is_void
                 && now.saturating_sub(seen.since) < PENDING_MAX
         })
+    }
+
+    /// The record, if there is one.
+    pub fn record(&self) -> Option<&RebootRecord> {
+        self.record.as_ref().map(|seen| &seen.record)
+    }
+
+    /// How long an update has been Ready at `now`, as far as it was seen.
+    pub fn ready_for(&self, now: Duration) -> Duration {
+        self.ready_since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
     /// The record of the reboot for which the gate holds the node, if it does.

@@ -9,11 +9,10 @@ use crate::http::page::Page;
 use crate::reporting::log::Quoted;
 use crate::text::duration::HumanDuration;
 use crate::text::{Show, display, put};
-use crate::updater::cycle::Now;
+use crate::updater::cycle::{Now, Settings};
 use crate::updater::event::{Event, EventKind};
 use crate::updater::history::History;
 use crate::updater::last_reboot::LastReboot;
-use crate::updater::window::Windows;
 use core::time::Duration;
 use heapless::VecView;
 
@@ -27,6 +26,8 @@ pub struct Metrics {
     state: Option<State>,
     running: Option<OwnedImage>,
     chosen: Option<OwnedImage>,
+    /// Whether an update is Staged, and could be activated.
+    can_be_activated: bool,
     /// Whether newer versions are offered and none is chosen.
     offered_but_not_chosen: bool,
     /// Whether the API answered the last call.
@@ -128,6 +129,7 @@ impl Metrics {
             state: None,
             running: None,
             chosen: None,
+            can_be_activated: false,
             offered_but_not_chosen: false,
             api_reachable: false,
             last_answer: now,
@@ -153,11 +155,14 @@ impl Metrics {
                 self.state = Some(status.state);
                 self.running = status.running.map(OwnedImage::new);
                 self.chosen = status.chosen.map(OwnedImage::new);
+                let has_failed = status.last_command.is_some_and(|last| last.forbids_activate());
+                self.can_be_activated = status.staged_is_chosen() && !has_failed;
                 self.offered_but_not_chosen = status.offered_but_not_chosen().is_some();
             }
             Ok(Answer::Uninitialized) => {
                 self.state = None;
                 self.chosen = None;
+                self.can_be_activated = false;
                 self.offered_but_not_chosen = false;
             }
             // These say nothing about the status.
@@ -240,9 +245,10 @@ impl Metrics {
         at: Now,
         history: &History,
         last_reboot: &LastReboot,
-        windows: &Windows,
+        settings: &Settings,
         page: &mut Page,
     ) {
+        let windows = &settings.windows;
         let mut page = Writer { page, metric: "" };
 
         page.gauge("bottlerocket_updater_build_info", "Version of the updater.");
@@ -256,6 +262,14 @@ impl Metrics {
             page.sample(&[("state", state.name())], u64::from(self.state == Some(state)));
         }
         page.sample(&[("state", "Unknown")], u64::from(self.state.is_none()));
+
+        page.gauge(
+            "bottlerocket_update_waits_for_reboot",
+            "1 if an update waits for the reboot: Ready, or Staged with -activate-at-reboot.",
+        );
+        let is_ready = self.state == Some(State::Ready);
+        let is_staged = settings.activate_at_reboot && self.can_be_activated;
+        page.sample(&[], u64::from(is_ready || is_staged));
 
         page.gauge("bottlerocket_os_info", "Operating system image that the node is running.");
         if let Some(running) = &self.running {

@@ -13,7 +13,7 @@ pub fn respond(path: &[u8], at: Now, metrics: &Metrics, daemon: &Daemon, page: &
     match path {
         b"/metrics" => {
             let Daemon { history, last_reboot, settings, .. } = daemon;
-            metrics.write(at, history, last_reboot, &settings.windows, page);
+            metrics.write(at, history, last_reboot, settings, page);
             Code::Ok
         }
         b"/healthz" => write_state(metrics.health(at.now), page),

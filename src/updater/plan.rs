@@ -14,6 +14,8 @@ pub enum Plan {
     Nothing,
     /// Nothing: an update is prepared, and activating it is left to others.
     Staged,
+    /// Nothing: an update is prepared, and the reboot program activates it.
+    StagedForReboot,
     /// Nothing: the chosen version did not boot and is held back.
     HeldBack,
     /// Nothing: the chosen version has not been on offer for long enough.
@@ -39,12 +41,18 @@ pub struct Inputs<'a> {
     pub activate_failed: bool,
     /// Whether activating is left to others.
     pub stage_only: bool,
+    /// Whether activating is left to the reboot program.
+    pub activate_at_reboot: bool,
+    /// Whether an update has been Ready for too long, where the reboot program activates it.
+    pub ready_too_long: bool,
     /// Whether the chosen version did not boot and is held back.
     pub held_back: bool,
     /// Whether the chosen version has not been on offer for long enough.
     pub soaking: bool,
     /// Whether all update windows are closed.
     pub closed: bool,
+    /// Whether a prepare has to wait, because one has failed.
+    pub prepare_delayed: bool,
 }
 
 /// Decides what to do next. The first row that matches decides:
@@ -64,6 +72,11 @@ pub struct Inputs<'a> {
 /// | Staged | the staged version | activate |
 /// | Staged | another version | prepare again |
 ///
+/// With `activate_at_reboot`, nothing is activated either, and what is Ready for too long is
+/// deactivated: the reboot for which it was activated did not take place. After an activate
+/// that failed, nothing is refreshed while no prepare may begin: a refresh would hide the
+/// failure from the checker, which would say yes again.
+///
 /// A version that is held back or soaks is not prepared and not activated. With `stage_only`,
 /// nothing is activated, and what others have activated is not deactivated. While all
 /// windows are closed, no prepare and no activate begins. Neither a hold-back nor a soak nor a
@@ -71,14 +84,38 @@ pub struct Inputs<'a> {
 /// was withdrawn.
 pub fn plan(inputs: Inputs) -> Plan {
     use Command::{Activate, Deactivate, Prepare};
+    if hides_failed_activate(inputs) {
+        return match inputs {
+            Inputs { held_back: true, .. } => Plan::HeldBack,
+            Inputs { soaking: true, .. } => Plan::Soaking,
+            Inputs { closed: true, .. } => Plan::Closed,
+            // The caller knows how long it has to wait.
+            _ => Plan::Run(Prepare),
+        };
+    }
     match by_state(inputs) {
+        Plan::Ready if inputs.ready_too_long && !inputs.reboot_requested => Plan::Run(Deactivate),
         Plan::Run(Prepare | Activate) if inputs.held_back => Plan::HeldBack,
         Plan::Run(Deactivate) if inputs.stage_only => Plan::Ready,
         Plan::Run(Activate) if inputs.stage_only => Plan::Staged,
+        Plan::Run(Activate) if inputs.activate_at_reboot => Plan::StagedForReboot,
         Plan::Run(Prepare | Activate) if inputs.soaking => Plan::Soaking,
         Plan::Run(Prepare | Activate) if inputs.closed => Plan::Closed,
         plan => plan,
     }
+}
+
+/// Whether a refresh would replace the failure of an activate in the status, and no prepare
+/// may follow.
+fn hides_failed_activate(inputs: Inputs) -> bool {
+    let has_failed = inputs.activate_failed
+        && inputs.status.is_some_and(|status| {
+            status.staged_is_chosen()
+                && status.last_command.is_some_and(|last| last.forbids_activate())
+        });
+    let Inputs { held_back, soaking, closed, prepare_delayed, .. } = inputs;
+    let may_not_prepare = held_back || soaking || closed || prepare_delayed;
+    inputs.activate_at_reboot && has_failed && may_not_prepare
 }
 
 fn by_state(inputs: Inputs) -> Plan {

@@ -148,9 +148,19 @@ HEALTHY = dict(
 )
 
 
+def waits_for_reboot(values, **labels):
+    return series("bottlerocket_update_waits_for_reboot", values, **labels)
+
+
 def case(name, differences, minutes, alerts):
-    """A case on a healthy node, except for these series."""
-    return Case(name, list({**HEALTHY, **dict(differences)}.items()), minutes, alerts)
+    """A case on a healthy node, except for these series. A node that is Ready waits for the
+    reboot."""
+    samples = {**HEALTHY, **dict(differences)}
+    for key, values in list(samples.items()):
+        if key.startswith("bottlerocket_update_state{") and 'state="Ready"' in key:
+            waits = key.replace("update_state{", "update_waits_for_reboot{")
+            samples.setdefault(waits.replace(', state="Ready"', ""), values)
+    return Case(name, list(samples.items()), minutes, alerts)
 
 
 def node(**labels):
@@ -511,6 +521,18 @@ CASES = [
         [up("1+0x9 0+0x5 _x6 0+0x520")],
         28,
         DOWN,
+    ),
+    case(
+        "an update is staged for the reboot for 118 minutes",
+        [state(always(1), "Staged"), state(always(0), "Idle"), waits_for_reboot(always(1))],
+        118,
+        {},
+    ),
+    case(
+        "an update is staged for the reboot for 122 minutes",
+        [state(always(1), "Staged"), state(always(0), "Idle"), waits_for_reboot(always(1))],
+        122,
+        STALLED,
     ),
     case("a node is Ready for 118 minutes", READY, 118, {}),
     case("a node is Ready for 122 minutes", READY, 122, STALLED),

@@ -15,6 +15,7 @@ from properties import (
     security_of,
 )
 from rendering import (
+    ACTIVATE_AT_REBOOT,
     AUTOSCALED,
     PERSISTENT_VOLUME,
     SIMULATED,
@@ -25,6 +26,7 @@ from rendering import (
 
 RECORD_DIRECTORY = "/opt/bottlerocket/reboot"
 REBOOT_COMMAND = f"/opt/bottlerocket/bottlerocket-reboot -confirm -record {RECORD_DIRECTORY}/record"
+CHECKER_ARGUMENT = "--reboot-sentinel-command=/opt/bottlerocket/bottlerocket-checker"
 SOCKET = "/run/api.sock"
 SOCKET_LINK = f"{RECORD_DIRECTORY}/api.sock"
 
@@ -66,6 +68,8 @@ SIMULATED_OS_RELEASE = "/run/bottlerocket-simulator/os-release"
 
 
 def reboot_command(rendered):
+    if rendered.directory == ACTIVATE_AT_REBOOT:
+        return f"{REBOOT_COMMAND} -activate"
     if rendered.directory == SIMULATED:
         return f"{REBOOT_COMMAND} -boot-id {SIMULATED_BOOT_ID}"
     return REBOOT_COMMAND
@@ -82,13 +86,18 @@ def kured_pods(rendered):
         ((*KURED_CONTAINER, "args", 2), "--reboot-sentinel-command=/a"),
         ((*KURED_CONTAINER, "args", 3), DELETED),
         ((*KURED_CONTAINER, "args", 4), "--concurrency=2"),
+        ((*KURED_CONTAINER, "args", 2), CHECKER_ARGUMENT, ACTIVATE_AT_REBOOT),
+        ((*KURED_CONTAINER, "args", 3), f"--reboot-command={REBOOT_COMMAND}", ACTIVATE_AT_REBOOT),
     ]
 )
 def kured_runs_the_checker_and_the_reboot_program(rendered):
+    checker = "/opt/bottlerocket/bottlerocket-checker"
+    if rendered.directory == ACTIVATE_AT_REBOOT:
+        checker += " -staged"
     for pod in kured_pods(rendered):
         flags = flags_in(pod["containers"][0])
         for flag, value in (
-            ("reboot-sentinel-command", "/opt/bottlerocket/bottlerocket-checker"),
+            ("reboot-sentinel-command", checker),
             ("reboot-command", reboot_command(rendered)),
             ("concurrency", "1"),
             ("metrics-port", "8080"),
@@ -169,6 +178,23 @@ def windows_and_hours_are_in_step(rendered):
         yield "the days differ"
     if not begin < theirs.get("start-time", "") < theirs.get("end-time", "") == end:
         yield "the hours are not in the window"
+
+
+@must_hold(
+    [
+        ((*UPDATER_CONTAINER, "args", 5), DELETED, ACTIVATE_AT_REBOOT),
+        ((*UPDATER_CONTAINER, "args", 4), "-activate-at-reboot"),
+    ]
+)
+def updater_and_kured_agree_about_who_activates(rendered):
+    updater, kured = rendered.pod_of("bottlerocket-updater"), rendered.pod_of("kured")
+    if updater and kured:
+        by_reboot = ("activate-at-reboot", None) in flags_in(updater["containers"][0])
+        flags = dict(flags_in(kured["containers"][0]))
+        if by_reboot != flags["reboot-command"].endswith(" -activate"):
+            yield "only one of them leaves activating to the reboot program"
+        if by_reboot != flags["reboot-sentinel-command"].endswith(" -staged"):
+            yield "only one of them counts an update that is Staged"
 
 
 @must_hold([((*KURED_CONTAINER, "args", 3), "--reboot-with=/a")])

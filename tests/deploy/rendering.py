@@ -16,6 +16,7 @@ VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
 OLDEST_KUBECTL = "kubectl-1.21"
 NEWEST_KUBECTL = "kubectl-1.37"
 
+ACTIVATE_AT_REBOOT = "deploy/overlays/activate-at-reboot"
 AUTOSCALED = "deploy/overlays/autoscaled"
 CUSTOM = "deploy/overlays/custom"
 BOTTLEROCKET_NODES = "deploy/overlays/bottlerocket-nodes"
@@ -55,6 +56,7 @@ DIRECTORIES = {
     "deploy/kured": KURED_OBJECTS,
     BOTTLEROCKET_NODES: UPDATER_OBJECTS | KURED_OBJECTS,
     PERSISTENT_VOLUME: UPDATER_OBJECTS | KURED_OBJECTS | VOLUME_OBJECTS,
+    ACTIVATE_AT_REBOOT: UPDATER_OBJECTS | KURED_OBJECTS,
     AUTOSCALED: UPDATER_OBJECTS | KURED_OBJECTS,
     CUSTOM: UPDATER_OBJECTS | KURED_OBJECTS,
     STATE_IN_POD: UPDATER_OBJECTS | KURED_OBJECTS,

@@ -84,8 +84,8 @@ BROKEN = [
     (
         "UpdateStuck",
         "expr",
-        'state="Ready"',
-        'state="Idle"',
+        "waits_for_reboot == 1",
+        "waits_for_reboot == 2",
         "an update was available for 119 minutes, then the node was Ready",
     ),
     (
@@ -315,7 +315,7 @@ BROKEN = [
         "[1h]",
         "the state directory could not be written until a restart 40 minutes ago",
     ),
-    ("RebootPending", "expr", "Ready", "Staged", "a node is Ready for more than a week"),
+    ("RebootPending", "expr", "== 1", "== 0", "a node is Ready for more than a week"),
     (
         "RebootPending",
         "expr",
@@ -358,8 +358,8 @@ BROKEN = [
     (
         "RebootFailing",
         "expr",
-        'state="Ready"',
-        'state="Idle"',
+        "waits_for_reboot[30m])) == 1",
+        "waits_for_reboot[30m])) == 0",
         "Kured restarts every ten minutes on a Ready node",
     ),
     (

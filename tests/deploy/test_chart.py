@@ -111,6 +111,7 @@ OTHER_VALUES = {
     "annotations": {"example.com/owner": "platform"},
     "bottlerocketNodesOnly": True,
     "nodeMatchExpressions": [{"key": "pool", "operator": "In", "values": ["blue"]}],
+    "activateAtReboot": True,
     "priorityClassName": "system-cluster-critical",
     "tolerations": [],
     "updater.interval": "1h7m",

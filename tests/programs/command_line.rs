@@ -16,6 +16,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 5] = [
         &[
             ("-socket PATH", "/run/api.sock"),
             ("-timeout DURATION", "10s"),
+            ("-staged", "only if it is Ready"),
             ("-refresh", "only read the status"),
         ],
     ),
@@ -26,6 +27,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 5] = [
             ("-timeout DURATION", "1m"),
             ("-if-ready", "reboot in any state"),
             ("-confirm", "do not refresh"),
+            ("-activate", "do not activate"),
             ("-record PATH", "no record"),
             ("-boot-id PATH", "/proc/sys/kernel/random/boot_id"),
         ],
@@ -56,6 +58,7 @@ const FLAGS: [(&str, &[(&str, &str)]); 5] = [
             ("-window WINDOW", "always"),
             ("-time-zone NAME", "UTC"),
             ("-stage-only", "activate them"),
+            ("-activate-at-reboot", "activate at once"),
             ("-refresh-ready", "true"),
             ("-state-dir DIR", "keep no record"),
             ("-soak DURATION", "none"),

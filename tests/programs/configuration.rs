@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Each flag, a value, and how that value and the default are shown.
-const FLAGS: [(&str, &str, &str, &str); 24] = [
+const FLAGS: [(&str, &str, &str, &str); 25] = [
     ("socket", "/x/api.sock", "/x/api.sock", "/run/api.sock"),
     ("one-time", "true", "true", "false"),
     ("interval", "20m", "20m", "10m"),
@@ -24,6 +24,7 @@ const FLAGS: [(&str, &str, &str, &str); 24] = [
     ),
     ("time-zone", "Europe/Prague", "Europe/Prague", "UTC"),
     ("stage-only", "true", "true", "false"),
+    ("activate-at-reboot", "true", "true", "false"),
     ("refresh-ready", "false", "false", "true"),
     ("state-dir", "/state", "/state", ""),
     ("soak", "72h", "72h", "0s"),

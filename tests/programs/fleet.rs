@@ -42,10 +42,12 @@ struct Settings {
     /// Whether a reboot ends the pods, so that there are new ones after it. Otherwise the
     /// same pods start again.
     is_graceful: bool,
+    /// Whether the reboot program activates, right before the reboot.
+    at_reboot: bool,
 }
 
 const DEFAULT: Settings =
-    Settings { nodes: 3, concurrency: 1, keeps: Keeps::Host, is_graceful: false };
+    Settings { nodes: 3, concurrency: 1, keeps: Keeps::Host, is_graceful: false, at_reboot: false };
 
 /// The pod of Kured on a node.
 enum Pod {
@@ -123,6 +125,9 @@ impl Host {
         updater.args(["-jitter=0s", "-test-interval=200ms", "-boot-attempts=2"]);
         if self.settings.keeps != Keeps::Nothing {
             updater.arg("-state-dir").arg(self.path("state"));
+        }
+        if self.settings.at_reboot {
+            updater.arg("-activate-at-reboot");
         }
         self.updater = Some(Process::start(&mut updater));
         self.start_gate();
@@ -227,6 +232,12 @@ impl Fleet {
                     if program == Program::Reboot {
                         command.arg("-confirm");
                     }
+                    if host.settings.at_reboot {
+                        command.arg(match program {
+                            Program::Checker => "-staged",
+                            Program::Reboot => "-activate",
+                        });
+                    }
                     Ok(run(&mut command).status.unwrap())
                 };
                 match self.cluster.turn(number, &mut call).unwrap() {
@@ -323,6 +334,11 @@ fn bad_version_costs_one_drain_after_a_graceful_shutdown() {
 #[test]
 fn bad_version_costs_one_drain_if_the_state_is_lost_with_the_pod() {
     bad_version_and_then_a_good_one(Settings { keeps: Keeps::Pod, is_graceful: true, ..DEFAULT });
+}
+
+#[test]
+fn bad_version_costs_one_drain_if_it_is_activated_at_the_reboot() {
+    bad_version_and_then_a_good_one(Settings { at_reboot: true, ..DEFAULT });
 }
 
 #[test]

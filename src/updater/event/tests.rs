@@ -88,6 +88,7 @@ fn longest_records_fit() {
         Event::Healthy { status: &status, cycles: u32::MAX, failed_cycles: u32::MAX },
         Event::StillRunning { command, took: LONG },
         Event::Staged(&status),
+        Event::StagedForReboot(&status),
         Event::WindowClosed { status: &status, opens: LocalTime { utc: LONG, offset: 0 } },
         Event::HeldBack { entry: &entry, retry_in: LONG },
         Event::Soaking { status: &status, ready_in: LONG },
@@ -203,6 +204,7 @@ fn every_event_has_a_name_and_errors_have_a_class() {
         (Event::NotChosen { status: &status, offered: "" }, "not_chosen", none),
         (Event::Ready(&status), "ready", none),
         (Event::Staged(&status), "staged", none),
+        (Event::StagedForReboot(&status), "staged_for_reboot", none),
         (
             Event::WindowClosed { status: &status, opens: LocalTime { utc: LONG, offset: 0 } },
             "window_closed",
@@ -275,7 +277,8 @@ fn successor(kind: EventKind) -> Option<EventKind> {
         EventKind::NothingToDo => EventKind::NotChosen,
         EventKind::NotChosen => EventKind::Ready,
         EventKind::Ready => EventKind::Staged,
-        EventKind::Staged => EventKind::WindowClosed,
+        EventKind::Staged => EventKind::StagedForReboot,
+        EventKind::StagedForReboot => EventKind::WindowClosed,
         EventKind::WindowClosed => EventKind::HeldBack,
         EventKind::HeldBack => EventKind::Soaking,
         EventKind::Soaking => EventKind::RetryDelayed,
@@ -432,6 +435,7 @@ fn every_event_has_its_fields() {
         (Event::NothingToDo(&unknown), "state=Staged".into()),
         (Event::Ready(&status), "state=Staged next=2 running=1 variant=v arch=a".into()),
         (Event::Staged(&unknown), "state=Staged next=\"\"".into()),
+        (Event::StagedForReboot(&status), "state=Staged next=2 running=1 variant=v arch=a".into()),
         (
             Event::WindowClosed {
                 status: &status,

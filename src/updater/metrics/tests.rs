@@ -14,6 +14,7 @@ use crate::updater::cycle::Settings;
 use crate::updater::cycle::tests::{AnyAnswer, answer, answer_and_delay};
 use crate::updater::daemon::{Daemon, Next, Schedule};
 use crate::updater::time_zone::TimeZone;
+use crate::updater::window::Windows;
 use exposition::Page as Read;
 use std::borrow::ToOwned;
 use std::format;
@@ -78,7 +79,7 @@ impl Script {
     fn page(&self) -> String {
         let mut page = Page::new();
         let Daemon { history, last_reboot, settings, .. } = &self.daemon;
-        self.metrics.write(self.at(), history, last_reboot, &settings.windows, &mut page);
+        self.metrics.write(self.at(), history, last_reboot, settings, &mut page);
         String::from_utf8(page.to_vec()).unwrap()
     }
 
@@ -420,10 +421,10 @@ fn longest_page_fits() {
     let commands = Command::ALL.len() * (Outcome::ALL.len() + 2);
     // Two images, four that are held back, and the one for which the gate holds the node.
     let images = 7;
-    // The version, whether newer versions are offered, the number of versions that are
+    // The version, whether an update waits for the reboot, whether newer versions are offered, the number of versions that are
     // held back, the soak and how many versions were replaced in it, whether a window is
     // open, when the next one opens and its offset, two samples of the API, two of the last error.
-    let others = 12;
+    let others = 13;
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     assert_eq!(samples.count(), states + commands + images + others + EventKind::ALL.len());
     // All of the quotes are there, escaped.

@@ -69,9 +69,12 @@ const NO_INPUTS: Inputs = Inputs {
     reboot_requested: false,
     activate_failed: false,
     stage_only: false,
+    activate_at_reboot: false,
+    ready_too_long: false,
     held_back: false,
     soaking: false,
     closed: false,
+    prepare_delayed: false,
 };
 
 #[test]
@@ -219,12 +222,12 @@ fn limits_stop_only_prepares_and_activates() {
                     status: Some(status),
                     refreshed,
                     refresh_ready,
-                    reboot_requested: false,
                     activate_failed,
                     stage_only,
                     held_back,
                     soaking,
                     closed,
+                    ..NO_INPUTS
                 });
                 let expected = match free {
                     Plan::Run(Refresh) => free,
@@ -244,4 +247,55 @@ fn limits_stop_only_prepares_and_activates() {
             }
         }
     }
+}
+
+#[test]
+fn activate_at_reboot_activates_nothing() {
+    use Command::{Activate, Deactivate, Prepare, Refresh};
+    for status in all_statuses() {
+        for (refreshed, ready_too_long) in BOTH.map(|one| BOTH.map(|two| (one, two))).concat() {
+            let inputs = Inputs {
+                status: Some(&status),
+                refreshed,
+                refresh_ready: true,
+                activate_at_reboot: true,
+                ready_too_long,
+                ..NO_INPUTS
+            };
+            let expected = match decide(&status, refreshed, true) {
+                Plan::Run(Activate) => Plan::StagedForReboot,
+                Plan::Ready if ready_too_long => Plan::Run(Deactivate),
+                plan => plan,
+            };
+            assert_eq!(plan(inputs), expected, "{status:?}");
+            // What the node is about to boot is left alone.
+            if status.state == State::Ready {
+                assert_eq!(plan(Inputs { reboot_requested: true, ..inputs }), Plan::Ready);
+            }
+        }
+    }
+    // After an activate that failed: prepared again. While that is not allowed, the status keeps
+    // the failure, so that the checker sees it.
+    let failed = Status {
+        state: State::Staged,
+        chosen: Some(image("1.26.1")),
+        running: Some(image("1.26.0")),
+        staged: Some(image("1.26.1")),
+        offered: None,
+        last_command: Some(command("activate", "Failed")),
+    };
+    let inputs = Inputs {
+        status: Some(&failed),
+        activate_failed: true,
+        activate_at_reboot: true,
+        ..NO_INPUTS
+    };
+    assert_eq!(plan(inputs), Plan::Run(Refresh));
+    assert_eq!(plan(Inputs { refreshed: true, ..inputs }), Plan::Run(Prepare));
+    assert_eq!(plan(Inputs { closed: true, ..inputs }), Plan::Closed);
+    assert_eq!(plan(Inputs { held_back: true, ..inputs }), Plan::HeldBack);
+    assert_eq!(plan(Inputs { soaking: true, ..inputs }), Plan::Soaking);
+    assert_eq!(plan(Inputs { prepare_delayed: true, ..inputs }), Plan::Run(Prepare));
+    let elsewhere = Inputs { activate_at_reboot: false, closed: true, ..inputs };
+    assert_eq!(plan(elsewhere), Plan::Run(Refresh));
 }

@@ -62,6 +62,7 @@ fn cycle_that_ends_like_the_one_before_is_no_news() {
         Event::NotChosen { status: &status, offered: "1.27.0" },
         Event::Ready(&status),
         Event::Staged(&status),
+        Event::StagedForReboot(&status),
         Event::WindowClosed { status: &status, opens: LocalTime { utc: UTC, offset: 0 } },
         Event::HeldBack { entry: &entry, retry_in: TOOK },
         Event::Soaking { status: &status, ready_in: TOOK },

@@ -26,7 +26,7 @@ pub struct Record(Vec<(String, String)>);
 const RECORD_MAX: usize = 2048;
 
 /// Each event: its level, its message, and its other fields.
-pub const DOCUMENTED: [(&str, &str, &str, &str); 41] = [
+pub const DOCUMENTED: [(&str, &str, &str, &str); 42] = [
     ("started", "info", "started", "version socket interval"),
     ("configuration", "info", "the flags in force", "flags"),
     ("serving_metrics", "info", "serving metrics", "address port"),
@@ -51,7 +51,7 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 41] = [
     (
         "deactivated",
         "info",
-        "deactivated because the version is no longer chosen",
+        "deactivated, so that no reboot boots the version",
         "version reason chosen took",
     ),
     ("command_failed", "error", "command failed", "command version status exit_status took stderr"),
@@ -82,6 +82,12 @@ pub const DOCUMENTED: [(&str, &str, &str, &str); 41] = [
         "staged",
         "info",
         "update is staged, not activating it because of -stage-only",
+        "state next running variant arch",
+    ),
+    (
+        "staged_for_reboot",
+        "info",
+        "staged, waiting for the reboot command, which activates it",
         "state next running variant arch",
     ),
     (

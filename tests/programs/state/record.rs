@@ -63,7 +63,7 @@ fn deactivates(node: &StatefulNode) -> usize {
     node.node.look(|view| view.count("POST", Deactivate.path()))
 }
 
-const WITHDRAWN: &str = "info: deactivated because the version is no longer chosen \
+const WITHDRAWN: &str = "info: deactivated, so that no reboot boots the version \
                          version=1.26.1 reason=withdrawn took=_";
 
 const HELD: &str = "error: the version did not boot, and the gate keeps Kured from starting on \

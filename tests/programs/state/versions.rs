@@ -54,7 +54,7 @@ fn broken_version_is_tried_once_with_a_state_directory() {
 /// version that is held back is the one that is Ready, or the one that is chosen.
 #[test]
 fn ready_update_is_deactivated_while_a_version_is_held_back() {
-    let deactivated = "info: deactivated because the version is no longer chosen ";
+    let deactivated = "info: deactivated, so that no reboot boots the version ";
     let node = StatefulNode::broken();
     node.cycle(&[]);
     node.reboot();

@@ -174,10 +174,10 @@ const NOT_CHOSEN_STAGED: &str = "info: newer versions are offered, none is chose
                                  or wave? state=Staged offered=1.26.1 running=1.26.0 \
                                  variant=aws-k8s-1.30 arch=x86_64";
 
-const WITHDRAWN: &str = "info: deactivated because the version is no longer chosen \
+const WITHDRAWN: &str = "info: deactivated, so that no reboot boots the version \
                          version=1.26.1 reason=withdrawn took=_";
 
-const REPLACED: &str = "info: deactivated because the version is no longer chosen \
+const REPLACED: &str = "info: deactivated, so that no reboot boots the version \
                         version=1.26.1 reason=replaced chosen=1.26.2 took=_";
 
 const BUSY: &str = "info: an update command is running, waiting for it";

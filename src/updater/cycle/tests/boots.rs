@@ -89,7 +89,7 @@ fn version_that_did_not_boot_is_held_back() {
     // it may have been withdrawn.
     let held = HELD_BACK.replace("24h", "23h59m59s");
     let deactivated = format!(
-        "info msg=\"deactivated because the version is no longer chosen\" version=1.26.2 \
+        "info msg=\"deactivated, so that no reboot boots the version\" version=1.26.2 \
          reason=replaced chosen=1.26.1 took=200ms\n{held}"
     );
     let mut again = next_boot(&second, "third", Some(24 * HOUR));

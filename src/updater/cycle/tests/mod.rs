@@ -20,6 +20,7 @@ use std::string::String;
 use std::vec::Vec;
 use std::{format, vec};
 
+mod at_reboot;
 mod boots;
 mod earlier_commands;
 mod lock;

@@ -83,6 +83,7 @@ fn any_sequence_of_answers_ends_the_cycle() {
             timeouts: [200, 400, 200, 200].map(Duration::from_secs),
             refresh_ready: seed % 2 == 0,
             stage_only: limited && numbers.below(4) == 0,
+            activate_at_reboot: limited && numbers.below(4) == 0,
             windows: if limited { any_windows(&mut numbers) } else { Windows::new() },
         };
         // Some nodes give the same answer for long.
@@ -180,6 +181,7 @@ fn any_sequence_of_answers_ends_the_cycle() {
                 assert!(is_open || !waits, "seed {seed}: {command:?} while closed");
                 assert!(!is_held || !waits, "seed {seed}: {command:?} of a held-back version");
                 assert!(command == Command::Prepare || !settings.stage_only, "seed {seed}");
+                assert!(command != Command::Activate || !settings.activate_at_reboot);
                 // The history has it for the next boot.
                 if command == Command::Activate {
                     let file = str::from_utf8(&history.write()).unwrap().to_owned();
@@ -220,8 +222,11 @@ fn any_sequence_of_answers_ends_the_cycle() {
                 "window_closed" | "held_back" | "staged" | "retry_delayed" => {
                     status.chosen.is_some()
                 }
+                "staged_for_reboot" => settings.activate_at_reboot && status.staged_is_chosen(),
                 _ => false,
             };
+            // After an activate that failed, a cycle in which nothing may begin refreshes nothing.
+            let good_refresh = good_refresh || settings.activate_at_reboot;
             let ready = why == "ready" && status.state == State::Ready;
             assert!(ready || good_refresh && nothing, "seed {seed}: {why}");
         }

@@ -109,7 +109,7 @@ fn ready_node_is_only_read_without_refresh_ready() {
     );
 }
 
-const DEACTIVATED: &str = "info msg=\"deactivated because the version is no longer chosen\" \
+const DEACTIVATED: &str = "info msg=\"deactivated, so that no reboot boots the version\" \
                            version=1.26.1 reason=withdrawn took=200ms";
 
 #[test]
@@ -162,7 +162,7 @@ fn version_that_is_no_longer_chosen_is_replaced() {
                 "status",
                 200,
                 "Staged 1.26.2 1.26.1 deactivate@3",
-                "info msg=\"deactivated because the version is no longer chosen\" \
+                "info msg=\"deactivated, so that no reboot boots the version\" \
                  version=1.26.1 reason=replaced chosen=1.26.2 took=200ms",
             ),
             ("prepare", 0, "204", FOUND_2),

@@ -78,7 +78,7 @@ fn only_a_refresh_begins_outside_of_the_windows() {
 
 #[test]
 fn version_that_is_no_longer_chosen_is_deactivated_outside_of_the_windows() {
-    let deactivated = "info msg=\"deactivated because the version is no longer chosen\" \
+    let deactivated = "info msg=\"deactivated, so that no reboot boots the version\" \
                        version=1.26.1 reason=withdrawn took=200ms";
     let nothing = format!("{deactivated}\n{NOTHING_STAGED}");
     in_window(open_in(60))
@@ -90,7 +90,7 @@ fn version_that_is_no_longer_chosen_is_deactivated_outside_of_the_windows() {
             ("status", 200, "Staged - 1.26.1 deactivate@3", forever(&nothing)),
         ])
         .ends(End::Done);
-    let deactivated = "info msg=\"deactivated because the version is no longer chosen\" \
+    let deactivated = "info msg=\"deactivated, so that no reboot boots the version\" \
                        version=1.26.0 reason=replaced chosen=1.26.1 took=200ms";
     let closed = format!("{deactivated}\n{CLOSED_STAGED}");
     in_window(open_in(60))
