@@ -15,7 +15,8 @@ use crate::updater::daemon::Schedule;
 use crate::updater::time_zone::TimeZone;
 use crate::updater::window::{WINDOWS_MAX, WindowError, Windows};
 use core::ffi::CStr;
-use core::net::IpAddr;
+use core::iter;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str;
 use core::time::Duration;
 use heapless::{String, Vec, VecView};
@@ -431,15 +432,60 @@ impl<'a> FlagValue<'a> for Listen<'a> {
 fn parse_address(text: &[u8]) -> Option<(Option<IpAddr>, u16)> {
     let colon = text.iter().rposition(|byte| *byte == b':')?;
     let port = u16::try_from(duration::whole_number(text.get(colon + 1..)?)?).ok()?;
-    let address = str::from_utf8(text.get(..colon)?).ok()?;
-    if address.is_empty() {
-        return Some((None, port));
-    }
-    let address = match address.strip_prefix('[') {
-        Some(rest) => IpAddr::V6(rest.strip_suffix(']')?.parse().ok()?),
-        None => IpAddr::V4(address.parse().ok()?),
+    let address = match text.get(..colon)? {
+        [] => None,
+        [b'[', address @ .., b']'] => Some(IpAddr::V6(parse_ipv6(address)?)),
+        address => Some(IpAddr::V4(parse_ipv4(address)?)),
     };
-    Some((Some(address), port))
+    Some((address, port))
+}
+
+/// Reads an IPv4 address. (The parser of `core` is not free of panics.)
+fn parse_ipv4(address: &[u8]) -> Option<Ipv4Addr> {
+    let mut numbers = address.split(|byte| *byte == b'.');
+    let mut octets = [0; 4];
+    for octet in &mut octets {
+        *octet = u8::try_from(duration::whole_number(numbers.next()?)?).ok()?;
+    }
+    numbers.next().is_none().then_some(Ipv4Addr::from_octets(octets))
+}
+
+/// Reads an IPv6 address, with or without a `::`, and without an IPv4 address at its end.
+fn parse_ipv6(address: &[u8]) -> Option<Ipv6Addr> {
+    let gap = address.windows(2).position(|pair| pair == b"::");
+    let (first, last) = match gap {
+        Some(gap) => (address.get(..gap)?, address.get(gap + 2..)?),
+        None => (address, &b""[..]),
+    };
+    let (mut groups, last) = (parse_groups(first)?, parse_groups(last)?);
+    let zeros = 8_usize.checked_sub(groups.len() + last.len())?;
+    // The `::` stands for one group or more.
+    if gap.is_some() != (zeros > 0) {
+        return None;
+    }
+    for group in iter::repeat_n(0, zeros).chain(last.iter().copied()) {
+        groups.push(group).ok()?;
+    }
+    <[u16; 8]>::try_from(groups.as_slice()).ok().map(Ipv6Addr::from)
+}
+
+/// Reads up to eight groups of one to four hexadecimal digits, with a `:` between them.
+fn parse_groups(text: &[u8]) -> Option<Vec<u16, 8>> {
+    let mut groups = Vec::new();
+    if text.is_empty() {
+        return Some(groups);
+    }
+    for digits in text.split(|byte| *byte == b':') {
+        if digits.is_empty() || digits.len() > 4 {
+            return None;
+        }
+        let group = digits.iter().try_fold(0, |group, digit| {
+            let digit = char::from(*digit).to_digit(16)?;
+            Some(group << 4 | digit as u16)
+        })?;
+        groups.push(group).ok()?;
+    }
+    Some(groups)
 }
 
 impl Show for Listen<'_> {
