@@ -99,10 +99,13 @@ def cordoned_nodes():
 
 
 def lock_holders():
-    """The nodes that hold the lock. Its form depends on Kured's --concurrency."""
-    annotations = get(*KURED)["metadata"].get("annotations", {})
-    lock = json.loads(annotations.get("weave.works/kured-node-lock") or "{}")
-    holders = lock.get("locks") or [lock]
+    """The nodes that hold the lock: an annotation of Kured's DaemonSet, or of another one.
+    Its form depends on Kured's --concurrency."""
+    holders = []
+    for item in get("daemonsets", "--namespace", "kube-system")["items"]:
+        annotations = item["metadata"].get("annotations", {})
+        lock = json.loads(annotations.get("weave.works/kured-node-lock") or "{}")
+        holders += lock.get("locks") or [lock]
     return sorted(holder["nodeID"] for holder in holders if holder.get("nodeID"))
 
 

@@ -62,25 +62,35 @@ def install():
         wait_until_ready(name, namespace)
 
 
-def apply_overlay(*arguments):
+def apply_overlay(*arguments, without=()):
+    """Applies the simulated fleet, without some of its objects."""
     say(f"applies {OVERLAY}")
-    kubectl("apply", "--filename=-", *arguments, text=without_offers(OVERLAY))
+    text = "\n---\n".join(objects_of_overlay(without=without))
+    kubectl("apply", "--filename=-", *arguments, text=text)
 
 
-def without_offers(directory):
-    """Renders a directory without a version on offer, until a scenario publishes one."""
-    return re.sub(r"^ *offer .*\n", "", kubectl("kustomize", directory), flags=re.MULTILINE)
+def objects_of_overlay(without=()):
+    """Renders the simulated fleet, without a version on offer, until a scenario publishes
+    one. Returns the text of each object."""
+    rendered = re.sub(r"^ *offer .*\n", "", kubectl("kustomize", OVERLAY), flags=re.MULTILINE)
+    return [
+        each
+        for each in rendered.split("\n---\n")
+        if not any(f"kind: {k}\n" in each for k in without)
+    ]
 
 
-def upgrade_chart(*overlays):
+def upgrade_chart(*overlays, settings=()):
     """Installs our chart, or changes its values to those of overlays: the last one counts."""
     values = [f"--values={overlay}/values.yaml" for overlay in overlays]
-    # The settings of overlays/custom and overlays/windows that would let no node reboot here.
+    # What overlays/custom and overlays/windows set that would let no node reboot here.
     settings = [
-        "--set-json=updater.window=null,kured.startTime=null,kured.endTime=null,kured.rebootDays=null",
+        "--set-json=updater.window=null,updater.timeZone=null",
+        "--set-json=kured.startTime=null,kured.endTime=null,kured.rebootDays=null",
         "--set=image.registry=ghcr.io,image.repository=bottlerocket-updater/bottlerocket-updater",
         "--set=kured.image.registry=ghcr.io,kured.image.repository=kubereboot/kured",
         "--set-string=simulator.config=# no version is on offer",
+        *settings,
     ]
     chart = ("bottlerocket-updater", "deploy/helm/bottlerocket-updater")
     flags = (
@@ -120,15 +130,15 @@ def install_kured_chart(chart):
     run_helm("upgrade", "--install", *name, text=values)
 
 
-def apply_old(directory):
+def apply_old(directory, *, keep_config):
     """Applies the manifests of an older version, with an image whose tag is `old`, beside
     the simulator of today."""
     with tempfile.TemporaryDirectory(dir=TARGET) as overlay:
         path = os.path.relpath(directory, overlay)
         pathlib.Path(overlay, "kustomization.yaml").write_text(OLD.replace("DIRECTORY", path))
         old = kubectl("kustomize", overlay)
-    new = without_offers(OVERLAY).split("\n---\n")
-    simulator = [item for item in new if "name: bottlerocket-simulator\n" in item]
+    new = objects_of_overlay(without=["ConfigMap"] if keep_config else [])
+    simulator = [each for each in new if "name: bottlerocket-simulator\n" in each]
     kubectl("apply", "--filename=-", text="\n---\n".join([old, *simulator]))
 
 

@@ -28,6 +28,7 @@ from installation import (
     OVERLAY,
     apply_old,
     apply_overlay,
+    image,
     install,
     install_kured_chart,
     must_be_gone,
@@ -207,7 +208,6 @@ def chart(fleet):
     fleet.forget()
     apply_overlay("--server-side", "--force-conflicts")
     nothing_happens(fleet, before)
-    update_all(fleet)
 
     if not fleet.options.kured_chart:
         say("  Kured's own chart is skipped: there is no --kured-chart")
@@ -255,21 +255,52 @@ def update_all(fleet):
 
 
 def overlays(fleet):
-    """each overlay updates the fleet"""
-    for directory in sorted((ROOT / "deploy/overlays").iterdir()):
-        if directory.name == "simulated":
-            continue
-        say(f"  overlays/{directory.name}")
-        if directory.name == "bottlerocket-nodes":
-            kubectl("label", "nodes", "bottlerocket-updater=enabled", *fleet.nodes)
-        try:
-            upgrade_chart(f"deploy/overlays/{directory.name}", OVERLAY)
-            update_all(fleet)
-        finally:
-            if directory.name == "bottlerocket-nodes":
-                kubectl("label", "nodes", "bottlerocket-updater-", *fleet.nodes)
-    run_helm("uninstall", "bottlerocket-updater", "--namespace=kube-system", "--wait")
-    install()
+    """each overlay updates the fleet, all nodes at a time"""
+    # Some overlays select these nodes.
+    kubectl("label", "nodes", "--overwrite", "bottlerocket-updater=enabled", *fleet.nodes)
+    kubectl("apply", "--filename=-", text=OTHER_KURED.replace("IMAGE", image()))
+    try:
+        for directory in sorted((ROOT / "deploy/overlays").iterdir()):
+            if directory.name != "simulated":
+                say(f"  overlays/{directory.name}")
+                update_with_overlay(fleet, f"deploy/overlays/{directory.name}")
+    finally:
+        run_helm("uninstall", "bottlerocket-updater", "--namespace=kube-system", "--wait")
+        kubectl("delete", "--namespace=kube-system", "daemonset/other-kured")
+        kubectl("label", "nodes", "bottlerocket-updater-", *fleet.nodes)
+        install()
+
+
+def update_with_overlay(fleet, overlay):
+    settings = [f"--set=kured.concurrency={len(fleet.nodes)}"]
+    if overlay.endswith("shared-kured"):
+        settings.append("--set=kured.lock.daemonSet=other-kured")
+    upgrade_chart(overlay, OVERLAY, settings=settings)
+    wait_until_ready(OWN)
+    version = fleet.next_version()
+    fleet.forget()
+    fleet.configure(f"offer {version}")
+    fleet.wait_until_all_run(version)
+    fleet.must_be("boots", fleet.new_boots(), {node: 1 for node in fleet.nodes})
+    fleet.must_be("cordons", fleet.cordons, {node: 1 for node in fleet.nodes})
+
+
+# Another Kured, as far as overlays/shared-kured is concerned: a DaemonSet for the lock.
+OTHER_KURED = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: other-kured, namespace: kube-system}
+spec:
+  selector: {matchLabels: {app: other-kured}}
+  template:
+    metadata: {labels: {app: other-kured}}
+    spec:
+      nodeSelector: {runs: nowhere}
+      containers:
+        - name: other-kured
+          image: IMAGE
+          command: [/usr/local/bin/bottlerocket-install, -wait]
+"""
 
 
 def upgrade(fleet):
@@ -278,12 +309,13 @@ def upgrade(fleet):
         say("  skipped: there is no --upgrade-from")
         return
     remove()
-    apply_old(fleet.options.upgrade_from)
+    apply_old(fleet.options.upgrade_from, keep_config=False)
+    wait_until_ready("bottlerocket-simulator")
     wait_until_ready(OWN)
     wait_until_ready("kured", "kube-system")
     for name, change in (
-        ("the new manifests", apply_overlay),
-        ("the old manifests", lambda: apply_old(fleet.options.upgrade_from)),
+        ("the new manifests", lambda: apply_overlay(without=["ConfigMap"])),
+        ("the old manifests", lambda: apply_old(fleet.options.upgrade_from, keep_config=True)),
     ):
         fleet.forget()
         version = fleet.next_version()
