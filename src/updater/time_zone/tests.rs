@@ -188,6 +188,8 @@ fn changes_may_be_in_another_year() {
         ("AAA0BBB,J364/167,J365/167", 1_798_588_800 + 167 * 3_600 - 1, 0),
         ("AAA0BBB,J364/167,J365/167", 1_798_588_800 + 167 * 3_600, 1),
         ("AAA0BBB,J364/167,J365/167", 1_798_675_200 + 166 * 3_600, 0),
+        // It has lasted since the changes of the year before the last.
+        ("AAA0BBB,J365/167,J364/167", 1_798_675_200 + 72 * 3_600, 1),
     ] {
         assert_eq!(zone(rule).offset(moment), hours * HOUR, "{rule} at {moment}");
     }
