@@ -184,6 +184,8 @@ fn request_reboot(
                 }
                 (call, pause, now) = (Call::Reboot, Duration::ZERO, clock::now());
             }
+            // Only with `Settings::activate`, which is not set above.
+            reboot::Step::RemoveRecord => return Ok(()),
             reboot::Step::End(end) if end.exit_status() == SUCCESS => {
                 log(&Event::RebootRequested(end));
                 return Ok(());

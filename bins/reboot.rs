@@ -9,7 +9,7 @@
 mod clock;
 mod start;
 
-use bottlerocket_updater::api::{Call, Exchange};
+use bottlerocket_updater::api::{Call, Command, Exchange};
 use bottlerocket_updater::cli::exit::FAILURE;
 use bottlerocket_updater::cli::flags;
 use bottlerocket_updater::reboot::end::End;
@@ -55,6 +55,11 @@ fn reboot(options: &Options<'static>) -> u8 {
             Step::Record => {
                 keep_record(options, &reboot);
                 (call, pause) = (Call::Reboot, Duration::ZERO);
+                now = clock::now();
+            }
+            Step::RemoveRecord => {
+                remove_record(options.record);
+                (call, pause) = (Call::Start(Command::Deactivate), Duration::ZERO);
                 now = clock::now();
             }
             Step::End(end) => {

@@ -138,6 +138,10 @@ pub enum Step<'x> {
     /// is `None`. Then make the call [`Call::Reboot`], without a pause. Only with
     /// [`Settings::record`], and at most once.
     Record,
+    /// Remove the record, and then make the call that deactivates the update, without a
+    /// pause. The other way round, a node that goes down in between would take the record for
+    /// that of a failed boot. Only with [`Settings::record`] and [`Settings::activate`].
+    RemoveRecord,
     /// The result is known. If [`Reboot::voids_record`] says so, remove the record.
     End(End<'x>),
 }
@@ -650,7 +654,10 @@ impl Reboot {
         }
         warn(Warning::Undoing(failed));
         self.timeout_at = now.saturating_add(UNDO_MAX);
-        self.deactivate()
+        match (self.deactivate(), self.settings.record) {
+            (_, true) => Step::RemoveRecord,
+            (step, false) => step,
+        }
     }
 
     /// Whatever the answer, the status shows what has become of the update.

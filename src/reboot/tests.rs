@@ -88,7 +88,8 @@ fn delay(text: &mut &str, sign: char) -> Duration {
 /// call begins so much later than asked for, because the process was stopped; with
 /// `+10s`, the answer takes so long. The calls that time out end at their deadline.
 ///
-/// The call `record` is no call: the answer is the version that the record has, or `none`.
+/// The call `record` is no call: the answer is the version that the record has, or `none`. Nor
+/// is `forget`, which removes the record.
 type Row = (&'static str, u64, &'static str);
 
 /// A reboot that is under way.
@@ -124,6 +125,11 @@ impl Script {
             });
             assert_eq!(record, expected);
             self.next = Step::Call(Call::Reboot, Duration::ZERO);
+            return;
+        }
+        if let Step::RemoveRecord = self.next {
+            assert_eq!(call, "forget");
+            self.next = Step::Call(Call::Start(Command::Deactivate), Duration::ZERO);
             return;
         }
         let Step::Call(next, wait) = self.next else {
@@ -729,6 +735,18 @@ fn update_is_deactivated_again_if_the_reboot_fails() {
         let warning = format!("{}; deactivating the update again", not_rebooted(why));
         activate(60).play_with_warnings(&rows, 3, UNDONE_LINE, 200, &[&warning]);
     }
+    // The record is removed first.
+    let recorded = Settings { activate: true, record: true, ..settings(MINUTE) };
+    let rows = [
+        ("status", 0, ACTIVATED),
+        ("record", 0, "1.26.1"),
+        ("reboot", 0, "500 inhibited"),
+        ("forget", 0, ""),
+        ("deactivate", 0, "204"),
+        ("status", 100, UNDONE),
+    ];
+    let warning = format!("{}; deactivating the update again", not_rebooted(ERRORS[0].1));
+    Script::new(recorded).play_with_warnings(&rows, 3, UNDONE_LINE, 100, &[&warning]);
     // Also what an earlier run has activated, and also when the timeout is over.
     let mut rows = vec![("status", 0, ACTIVATED), ("reboot", 0, "+2s refused")];
     rows.extend([("deactivate", 0, "204"), ("status", 100, UNDONE)]);
@@ -1189,6 +1207,11 @@ fn any_answers_end_and_a_success_has_a_reason() {
                     let is_ready = last.starts_with("Ready");
                     assert!(is_ready || is_any);
                     script.row(("record", 0, if is_ready { "1.26.1" } else { "none" }));
+                    continue;
+                }
+                Step::RemoveRecord => {
+                    assert!(settings.activate && records == 1 && requests > 0);
+                    script.row(("forget", 0, ""));
                     continue;
                 }
                 Step::End(_) => break,

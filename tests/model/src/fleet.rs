@@ -137,7 +137,8 @@ impl Model for Fleet {
 }
 
 /// The checker answers for the state alone.
-pub const CHECKER: &str = "the checker says yes only if the state is Ready";
+pub const CHECKER: &str =
+    "the checker says yes only if the state is Ready, or Staged where the reboot program activates";
 /// Kured works on as many nodes at once as it may.
 pub const CORDONED: &str = "no more nodes are cordoned than --concurrency";
 /// A bad version costs a drain for each lock. A release by hand costs one more.
@@ -237,8 +238,10 @@ impl Place<'_> {
             }
             Action::KuredActs(_) => {
                 let (was_idle, state) = (node.kured == Kured::Idle, node.host.state());
+                let is_staged = settings.updater.activate_at_reboot && node.host.is_staged();
                 let acts = kured::step(node, settings, repository, lock_is_free);
-                seen.false_yes |= was_idle && acts && state != Some(State::Ready);
+                let is_yes = state == Some(State::Ready) || is_staged;
+                seen.false_yes |= was_idle && acts && !is_yes;
                 seen.note_request(node, left.failures == settings.failures);
                 acts
             }

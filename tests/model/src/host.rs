@@ -64,6 +64,15 @@ impl Host {
         self.status.as_ref().filter(|_| self.command.is_none()).map(|known| known.state)
     }
 
+    /// Whether the version that is chosen is Staged.
+    pub fn is_staged(&self) -> bool {
+        self.state() == Some(State::Staged)
+            && self
+                .status
+                .as_ref()
+                .is_some_and(|known| known.chosen.is_some() && known.chosen == known.staged)
+    }
+
     /// The version that the next boot tries.
     pub fn ready(&self) -> Option<Version> {
         self.other.filter(|_| self.tries_other)

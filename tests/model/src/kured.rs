@@ -142,6 +142,8 @@ fn checker_says_yes(node: &Node, settings: &Settings) -> bool {
             }
             answer => *answer,
         };
-        Decision::new(answer, &Options::default()).exit_status() == exit::SUCCESS
+        let mut options = Options::default();
+        options.staged = settings.updater.activate_at_reboot;
+        Decision::new(answer, &options).exit_status() == exit::SUCCESS
     })
 }

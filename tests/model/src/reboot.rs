@@ -4,7 +4,7 @@ use crate::node::{Node, Request, Requester};
 use crate::repository::Repository;
 use crate::settings::{Grain, Rule, Settings};
 use bottlerocket_updater::api::status::OwnedImage;
-use bottlerocket_updater::api::{Answer, Call, CallError};
+use bottlerocket_updater::api::{Answer, Call, CallError, Command};
 use bottlerocket_updater::cli::exit;
 use bottlerocket_updater::reboot::{self, CallTime, Reboot, Step};
 use bottlerocket_updater::record::RebootRecord;
@@ -43,6 +43,7 @@ enum Caller {
 enum Next {
     Call(Call),
     WriteRecord,
+    RemoveRecord,
 }
 
 /// What the program meets in a step.
@@ -83,11 +84,14 @@ impl Program {
     }
 
     fn begin(settings: &Settings, offered: Repository, caller: Caller) -> Self {
+        // The gate reboots only into what the updater has activated.
+        let activate = settings.updater.activate_at_reboot && caller == Caller::Kured;
         let settings = reboot::Settings {
             socket: b"/run/api.sock",
             timeout: settings.timeout,
             if_ready: true,
             confirm: !settings.breaks(Rule::Confirms),
+            activate,
             record: true,
         };
         let (reboot, call) = Reboot::begin(settings, Duration::ZERO);
@@ -111,6 +115,7 @@ impl Program {
         match self.next {
             Next::Call(call) => format!("next {}", call.name()),
             Next::WriteRecord => "next the record".to_owned(),
+            Next::RemoveRecord => "next no record".to_owned(),
         }
     }
 
@@ -160,6 +165,12 @@ impl Program {
                 self.next = Next::Call(Call::Reboot);
                 return self.write_record(node);
             }
+            Next::RemoveRecord => {
+                self.next = Next::Call(Call::Start(Command::Deactivate));
+                self.noted = node.host.time();
+                self.take_back_record(node);
+                return Outcome::Continues;
+            }
         };
         let now = match luck {
             Luck::CommandTakesLong => settings.timeout,
@@ -176,6 +187,7 @@ impl Program {
             match reboot.on_answer(time, answer, &mut |_| {}) {
                 Step::Call(call, _) => *next = Next::Call(call),
                 Step::Record => *next = Next::WriteRecord,
+                Step::RemoveRecord => *next = Next::RemoveRecord,
                 Step::End(end) => return Some((end.exit_status(), reboot.voids_record(&end))),
             }
             None

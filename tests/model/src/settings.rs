@@ -108,6 +108,13 @@ impl Settings {
         }
     }
 
+    /// The same, with an update that the reboot program activates.
+    pub fn at_reboot(nodes: usize) -> Self {
+        let mut settings = Self::new(nodes);
+        settings.updater.activate_at_reboot = true;
+        settings
+    }
+
     /// Whether `rule` is broken.
     pub fn breaks(&self, rule: Rule) -> bool {
         self.broken == Some(rule)

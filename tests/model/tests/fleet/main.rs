@@ -1,6 +1,7 @@
 //! Runs of the model. Each prints how many states it has seen, and a property that does
 //! not hold with the shortest path to where it does not.
 
+mod at_reboot;
 mod broken_rules;
 mod holds;
 mod limits;
