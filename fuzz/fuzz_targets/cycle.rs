@@ -26,6 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut settings = Settings {
         refresh_ready: choices.flip(),
         stage_only: choices.below(4) == 3,
+        activate_at_reboot: choices.below(4) == 3,
         ..Settings::default()
     };
     if choices.below(4) == 3 {
@@ -56,6 +57,7 @@ fuzz_target!(|bytes: &[u8]| {
             check(command, status, refreshed, refresh_ready, activate_failed);
             let is_of_others = matches!(command, Command::Activate | Command::Deactivate);
             assert!(!is_of_others || !settings.stage_only);
+            assert!(command != Command::Activate || !settings.activate_at_reboot);
             let utc = now + Duration::from_secs(1_800_000_000);
             let waits = matches!(command, Command::Prepare | Command::Activate);
             assert!(!waits || settings.windows.is_open(utc));

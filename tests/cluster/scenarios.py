@@ -257,7 +257,7 @@ def update_all(fleet):
 def overlays(fleet):
     """each overlay updates the fleet, all nodes at a time"""
     # Some overlays select these nodes.
-    kubectl("label", "nodes", "--overwrite", "bottlerocket-updater=enabled", *fleet.nodes)
+    kubectl("label", "nodes", *fleet.nodes, "--overwrite", "bottlerocket-updater=enabled")
     kubectl("apply", "--filename=-", text=OTHER_KURED.replace("IMAGE", image()))
     try:
         for directory in sorted((ROOT / "deploy/overlays").iterdir()):
@@ -267,7 +267,7 @@ def overlays(fleet):
     finally:
         run_helm("uninstall", "bottlerocket-updater", "--namespace=kube-system", "--wait")
         kubectl("delete", "--namespace=kube-system", "daemonset/other-kured")
-        kubectl("label", "nodes", "bottlerocket-updater-", *fleet.nodes)
+        kubectl("label", "nodes", *fleet.nodes, "bottlerocket-updater-")
         install()
 
 

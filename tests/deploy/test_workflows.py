@@ -69,6 +69,12 @@ def test_ci_runs_every_section():
     assert {name for names in listed for name in names} == set(sections)
 
 
+def test_cluster_workflow_runs_all_scenarios():
+    workflow = (ROOT / ".github/workflows/cluster.yml").read_text()
+    assert "scripts/test/test-cluster " in workflow
+    assert "--only" not in workflow
+
+
 def test_ci_tests_with_the_oldest_supported_rust():
     oldest = re.search(r'^rust-version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
     [toolchain] = {entry["toolchain"] for entry in checks() if "oldest" in entry["name"]}
