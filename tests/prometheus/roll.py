@@ -125,6 +125,7 @@ def add_updater(series, node):
         )
     for name in ("Idle", "Available", "Staged", "Ready", "Unknown"):
         add("bottlerocket_update_state", running(lambda m, n=name: int(state(m) == n)), state=name)
+    add("bottlerocket_update_waits_for_reboot", running(lambda m: int(state(m) == "Ready")))
     add("bottlerocket_api_reachable", running(lambda m: 1))
     add("bottlerocket_update_window_open", running(lambda m: 1))
     add("bottlerocket_update_offered_not_chosen", running(lambda m: 0))

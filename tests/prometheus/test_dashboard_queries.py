@@ -31,7 +31,7 @@ FLEET = {
     "preparing": (["--prepare-time=1h"], [], "prepare and activate"),
     "failing": (["--fail", "prepare=1:no space left"], OFTEN, "the retry of a failed command"),
     "staged": ([], ["-stage-only", *OFTEN], "its activation by an operator"),
-    "window": ([], ["-window", LATER], "a window"),
+    "window": ([], ["-time-zone", "Asia/Tokyo", "-window", LATER], "a window"),
     "soaking": ([], ["-soak=72h"], "the end of its soak"),
     "held-back": (NO_BOOT, [], "another version: held back"),
     "ready": ([], [], "the reboot by Kured"),
