@@ -91,7 +91,7 @@ pub fn date(days: i64) -> [i64; 3] {
 }
 
 /// The number of days from 1970-01-01 to the first day of a month: the reverse of [`date`],
-/// for years that are not above some millions.
+/// for years that are not above some millions. Month 13 is January of the next year.
 pub fn first_day(year: i64, month: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);

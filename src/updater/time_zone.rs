@@ -123,10 +123,7 @@ impl Day {
         match *self {
             Self::WeekdayOfMonth { month, week, weekday } => {
                 let first = first_day(year, month);
-                let next = match month < 12 {
-                    true => first_day(year, month + 1),
-                    false => first_day(year + 1, 1),
-                };
+                let next = first_day(year, month + 1);
                 // 1970-01-01 was a Thursday.
                 let first_weekday = (first + 4).rem_euclid(7);
                 let day = first + (weekday - first_weekday).rem_euclid(7) + 7 * (week - 1);

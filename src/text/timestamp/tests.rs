@@ -56,6 +56,9 @@ fn each_day_follows_the_day_before() {
         assert_eq!(date(day), expected);
         let [year, month, number] = expected;
         assert_eq!(first_day(year, month) + number - 1, day);
+        if month == 1 {
+            assert_eq!(first_day(year - 1, 13) + number - 1, day);
+        }
         let day = number;
         let leap = year % 4 == 0 && year % 100 != 0 || year % 400 == 0;
         let last = match month {
