@@ -73,6 +73,40 @@ def test_cluster_workflow_runs_all_scenarios():
     workflow = (ROOT / ".github/workflows/cluster.yml").read_text()
     assert "scripts/test/test-cluster " in workflow
     assert "--only" not in workflow
+    # Scenarios without what they need are skipped.
+    usage = (ROOT / "scripts/test/test-cluster").read_text().partition("\n\n")[2]
+    options = set(re.findall(r"\[(--[\w-]+) ", usage.partition("\n\n")[0])) - {"--only"}
+    assert len(options) == 5
+    assert all(f"{option} " in workflow for option in options)
+
+
+def test_cluster_workflow_runs_in_the_oldest_and_the_newest_kubernetes():
+    [supported] = re.findall(
+        r"^You need Kubernetes (\S+) to (\S+) ", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    workflow = yaml.safe_load((ROOT / ".github/workflows/cluster.yml").read_text())
+    entries = workflow["jobs"]["scenarios"]["strategy"]["matrix"]["include"]
+    assert tuple(entry["kubernetes"] for entry in entries) == supported
+    for entry in entries:
+        version = re.escape(entry["kubernetes"])
+        assert re.fullmatch(rf"kindest/node:v{version}\.\d+@sha256:[0-9a-f]{{64}}", entry["node"])
+
+
+def test_kured_of_its_own_chart_skips_the_control_plane_of_kind():
+    # The control plane has no simulated node, so a pod there would never be ready.
+    control_plane, *workers = yaml.safe_load((ROOT / "tests/cluster/kind.yaml").read_text())[
+        "nodes"
+    ]
+    assert control_plane["role"] == "control-plane"
+    assert {node["role"] for node in workers} == {"worker"}
+    values = yaml.safe_load((ROOT / "deploy/helm/kured-values.yaml").read_text())
+    required = values["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    [term] = required["nodeSelectorTerms"]
+    labels = control_plane.get("labels", {})
+    assert any(
+        rule["operator"] == "NotIn" and labels.get(rule["key"]) in rule["values"]
+        for rule in term["matchExpressions"]
+    )
 
 
 def test_ci_tests_with_the_oldest_supported_rust():
