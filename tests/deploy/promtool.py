@@ -32,7 +32,7 @@ class Evaluation(NamedTuple):
 
 # A text that the template of an annotation has if a query finds nodes.
 NODES_OF_QUERY = re.compile(
-    r'{{ with query "(\w+) == 1" }}(.*?){{ range \. }} {{ \.Labels\.node }}{{ end }}(.*?){{ end }}'
+    r'{{ with query "(\w+) == 1" \| sortByLabel "node" }}(.*?){{ range \. }} {{ \.Labels\.node }}{{ end }}(.*?){{ end }}'
 )
 
 

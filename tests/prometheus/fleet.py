@@ -92,16 +92,17 @@ class Node:
         program = [RELEASE / "bottlerocket-checker", "-socket", self.socket]
         return subprocess.run(program, check=False, capture_output=True).returncode == 0
 
-    def reboot(self, *options):
-        """Reboots the node and restarts its updater."""
+    def reboot(self, *options, boot_time=0):
+        """Reboots the node and restarts its updater, after so many seconds."""
         program = [RELEASE / "bottlerocket-reboot", "-if-ready", "-socket", self.socket]
         subprocess.run([*program, *options], check=True, capture_output=True, timeout=TIMEOUT)
         self.stop_updater()
+        time.sleep(boot_time)
         self.start_updater()
 
-    def reboot_with_record(self):
+    def reboot_with_record(self, boot_time=0):
         """Reboots the node as our manifests do, so that a gate holds it if it must."""
-        self.reboot("-record", self.record, "-boot-id", self.boot_id)
+        self.reboot("-record", self.record, "-boot-id", self.boot_id, boot_time=boot_time)
 
     def stop_updater(self):
         self.updater.terminate()
