@@ -463,6 +463,7 @@ fn parse_ipv6(address: &[u8]) -> Option<Ipv6Addr> {
     if gap.is_some() != (zeros > 0) {
         return None;
     }
+    // Ends: after the zeros and the groups of an address, eight in all.
     for group in iter::repeat_n(0, zeros).chain(last.iter().copied()) {
         groups.push(group).ok()?;
     }

@@ -81,7 +81,7 @@ class Fleet:
                 say(f"  {node} is cordoned")
                 self.cordons[node] += 1
             for node in cordoned - now:
-                say(f"  {node} is uncordoned")
+                say(f"  {node} is uncordoned, and runs {self.running(node)}")
             cordoned = now
             self.most_cordoned = max(self.most_cordoned, len(now))
             available = work["status"].get("availableReplicas", 0)

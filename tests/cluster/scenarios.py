@@ -84,6 +84,7 @@ def stops_at_the_first(count, fleet, meanwhile=lambda: None):
     """Publishes a version that does not boot, and then a good one. Only the first nodes may
     be drained for the bad one, once. Calls `meanwhile` again and again."""
     bad, good = fleet.next_version(), fleet.next_version()
+    say(f"  {bad} is published, which does not boot")
     fleet.configure(f"offer {bad}", f"no-boot {bad}")
 
     def held():
