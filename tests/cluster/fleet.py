@@ -60,6 +60,8 @@ class Fleet:
     def __init__(self, nodes, options):
         self.nodes = nodes
         self.options = options
+        # As in the audit log.
+        self.begun = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
         self.version = 1
         self.cordons = {node: 0 for node in nodes}
         self.most_cordoned = 0

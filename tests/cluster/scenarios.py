@@ -2,11 +2,13 @@
 
 import json
 import os
+import pathlib
 import random
 import subprocess
 import time
 
 from cluster import (
+    KUBECTL,
     KURED,
     OWN,
     ROOT,
@@ -334,26 +336,24 @@ def upgrade(fleet):
 
 
 def rights(fleet):
-    """Kured was refused nothing, and uses each rule of its roles"""
+    """Kured was refused nothing, and uses each rule; each namespace allows just its pods"""
+    for namespace in (OWN, "kube-system"):
+        fleet.must_be(f"pods too powerful for {namespace}", violations(namespace, "privileged"), [])
+        # The next lower level would not do.
+        if not violations(namespace, "baseline"):
+            raise Failure(f"the pods in {namespace} do not need the level privileged")
     if not fleet.options.audit_log:
-        say("  skipped: there is no --audit-log")
+        say("  the calls of Kured are skipped: there is no --audit-log")
         return
-    user = "system:serviceaccount:kube-system:kured"
     # Kured deletes a pod only where the API server has no evictions.
     used, refused = {("", "pods", "delete")}, []
-    with open(fleet.options.audit_log, encoding="utf-8") as log:
-        for line in log:
-            if user not in line:
-                continue
-            event = json.loads(line)
-            if event["user"]["username"] != user or event["stage"] != "ResponseComplete":
-                continue
-            target = event.get("objectRef", {})
-            resource = "/".join(filter(None, (target.get("resource"), target.get("subresource"))))
-            call = (target.get("apiGroup", ""), resource, event["verb"])
-            used.add(call)
-            if event["responseStatus"]["code"] == 403:
-                refused.append(call)
+    for event in calls_of_kured(fleet):
+        target = event.get("objectRef", {})
+        resource = "/".join(filter(None, (target.get("resource"), target.get("subresource"))))
+        call = (target.get("apiGroup", ""), resource, event["verb"])
+        used.add(call)
+        if event["responseStatus"]["code"] == 403:
+            refused.append(call)
     fleet.must_be("refused calls", refused, [])
     rules = [
         (group, resource, verb)
@@ -364,6 +364,32 @@ def rights(fleet):
         for verb in rule["verbs"]
     ]
     fleet.must_be("unused rules", sorted(set(rules) - used), [])
+
+
+def violations(namespace, level):
+    """What the API server says of the pods of a namespace, if it had this Pod Security level."""
+    label = f"pod-security.kubernetes.io/enforce={level}"
+    arguments = ["label", "--dry-run=server", "--overwrite", f"namespace/{namespace}", label]
+    done = subprocess.run(
+        [KUBECTL, *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    return [line for line in done.stderr.splitlines() if line.startswith("Warning:")]
+
+
+def calls_of_kured(fleet):
+    """Yields each call that Kured has made since the run began, from the API server's audit
+    log and from those that it has rotated away."""
+    user = "system:serviceaccount:kube-system:kured"
+    newest = pathlib.Path(fleet.options.audit_log)
+    for path in newest.parent.glob(f"{newest.stem}*{newest.suffix}"):
+        with open(path, encoding="utf-8") as log:
+            for line in log:
+                if user not in line:
+                    continue
+                event = json.loads(line)
+                is_call = event["user"]["username"] == user and event["stage"] == "ResponseComplete"
+                if is_call and event["requestReceivedTimestamp"] >= fleet.begun:
+                    yield event
 
 
 def uninstall(fleet):
