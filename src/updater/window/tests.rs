@@ -265,8 +265,9 @@ fn every_minute_of_a_week_matches_a_model() {
         ("12:01", 721, "12:00", 720),
     ];
     let mondays = [4 * 86_400, 1_795_392_000];
-    // Every set of days, each with one of the times.
-    for set in 1..128usize {
+    // Every set of days, each with one of the times. Without optimization, every fifth: each
+    // takes 18 ms.
+    for set in (1..128usize).step_by(if cfg!(debug_assertions) { 5 } else { 1 }) {
         let days: Vec<usize> = (0..7).filter(|day| set >> day & 1 == 1).collect();
         let list: Vec<&str> = days.iter().map(|day| names[*day]).collect();
         let (from, begin, to, end) = times[set % times.len()];

@@ -234,7 +234,8 @@ fn cycle_begins_earlier_if_the_clock_is_set_into_a_window() {
 fn no_window_is_slept_through() {
     const SAMPLE: Duration = Duration::from_secs(15);
     let (mut seen, mut steps) = (0, 0);
-    for seed in 0..150 {
+    // Without optimization, each takes 27 ms.
+    for seed in 0..if cfg!(debug_assertions) { 50 } else { 150 } {
         let mut numbers = Numbers(seed);
         let interval = *numbers.one_of(&[MINUTE, 10 * MINUTE, 60 * MINUTE, 400 * MINUTE]);
         let jitter = *numbers.one_of(&[Duration::ZERO, MINUTE, 30 * MINUTE]);
