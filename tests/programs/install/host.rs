@@ -53,6 +53,15 @@ fn host_with_everything(scratch: &Scratch) {
     }
 }
 
+/// Copies the program into the directory, where any user can start it. Another process does
+/// that: a process that another test starts meanwhile would inherit a file of this one that is
+/// open for writing, and then nobody can start the program ("text file busy").
+fn copy_program(scratch: &Scratch) {
+    let mut command = Command::new("cp");
+    command.arg(program_path("install")).arg(scratch.path("install"));
+    assert!(command.status().unwrap().success());
+}
+
 #[test]
 fn state_directory_is_created_and_fixed() {
     if !is_root() {
@@ -138,7 +147,7 @@ fn state_directory_without_permission_is_an_error() {
     }
     // The other user may not be able to read the build directory, but can read this one.
     let scratch = Scratch::below(&std::env::temp_dir(), "state-permission");
-    fs::copy(program_path("install"), scratch.path("install")).unwrap();
+    copy_program(&scratch);
     for (name, owner) in [("state", OTHER_USER), ("roots", 0)] {
         fs::create_dir(scratch.path(name)).unwrap();
         set_rights(&scratch, name, (owner, OTHER_USER, 0o755));
@@ -393,7 +402,7 @@ fn removal_that_fails_is_told_and_does_the_rest() {
         return;
     }
     let scratch = Scratch::below(&std::env::temp_dir(), "remove-permission");
-    fs::copy(program_path("install"), scratch.path("install")).unwrap();
+    copy_program(&scratch);
     host_with_everything(&scratch);
     fs::remove_dir_all(scratch.path("opt/reboot")).unwrap();
     let other = |command: &mut Command| {
