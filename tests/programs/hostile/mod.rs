@@ -21,7 +21,7 @@ const POST: &str = "POST /actions/reboot";
 
 /// The time limit for a run with `-timeout 2s` or with an immediate response, on a busy
 /// machine.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// The programs, with the argument that makes them read the status first.
 const READERS: [(&str, &str); 3] =

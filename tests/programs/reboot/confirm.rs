@@ -85,7 +85,7 @@ fn refresh_that_fails_does_not_prevent_the_reboot() {
     // The repository is slow. The limit is 30 s, or half of the timeout.
     let node = Node::after(&STEPS);
     node.change(|node, _| node.options.refresh_time = MANUAL);
-    let ran = run_within(SOON, node.program("reboot").args(["-confirm", "-timeout=4s"]));
+    let ran = run_within(SOON, node.program("reboot").args(["-confirm", "-timeout=8s"]));
     assert_eq!((ran.status, ran.stdout), (Some(0), format!("{ON_ITS_WAY}\n")));
     assert!(ran.stderr.contains(": the refresh is still running after "), "{}", ran.stderr);
     assert_eq!(boots(&node), 2);
