@@ -15,6 +15,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 RELEASE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "release"
 
@@ -167,11 +169,25 @@ class CannedPages:
 
 
 def updater_job(nodes):
-    """The job of deploy/monitoring for these nodes."""
-    targets = [
-        {"targets": [f"127.0.0.1:{node.port}"], "labels": {"node": node.name}} for node in nodes
+    """The job of deploy/monitoring/scrape-config.yaml for these nodes, with the labels that
+    Prometheus gives pods in Kubernetes. A pod of something else must not be scraped."""
+    jobs = yaml.safe_load((ROOT / "deploy/monitoring/scrape-config.yaml").read_text())
+    [job] = [job for job in jobs["scrape_configs"] if job["job_name"] == "bottlerocket-updater"]
+    del job["kubernetes_sd_configs"], job["scrape_interval"]
+    pods = [(node.port, node.name, "bottlerocket-updater") for node in nodes]
+    job["static_configs"] = [
+        {
+            "targets": [f"127.0.0.1:{port}"],
+            "labels": {
+                "__meta_kubernetes_namespace": "bottlerocket-updater",
+                "__meta_kubernetes_pod_container_port_name": "metrics",
+                "__meta_kubernetes_pod_label_app_kubernetes_io_name": name,
+                "__meta_kubernetes_pod_node_name": node,
+            },
+        }
+        for port, node, name in [*pods, (1, "node-1", "bottlerocket-simulator")]
     ]
-    return {"job_name": "bottlerocket-updater", "static_configs": targets}
+    return job
 
 
 class Prometheus:

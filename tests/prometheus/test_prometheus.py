@@ -68,6 +68,13 @@ def scrape_and_query(node, prometheus):
     wait_for("sample", lambda: prometheus.value("bottlerocket_updater_build_info"))
     labels = prometheus.get("query", query="bottlerocket_updater_build_info")["result"][0]
     assert labels["metric"]["version"] == VERSION
+    place = {key: labels["metric"][key] for key in ("job", "namespace", "node", "instance")}
+    assert place == {
+        "job": "bottlerocket-updater",
+        "namespace": "bottlerocket-updater",
+        "node": node.name,
+        "instance": node.name,
+    }
     for query, value in {
         'bottlerocket_update_state{state="Ready"}': 1,
         "sum(bottlerocket_update_state)": 1,
