@@ -30,12 +30,10 @@ use core::fmt::Write;
 use heapless::{Vec, VecView};
 use rustix::fd::BorrowedFd;
 
-/// The kernel's constants for `rt_sigaction`.
+/// The kernel's constant for `rt_sigprocmask`.
+const SIG_BLOCK: c_int = 0;
 const SIGPIPE: c_int = 13;
 const SIGXFSZ: c_int = 25;
-const SIG_IGN: usize = 1;
-/// x86_64 calls a handler only if this flag is set.
-const SA_RESTORER: usize = 0x0400_0000;
 
 // SAFETY: the process is started with these two descriptors, and never closes
 // them. If it was started without them, a write fails, or goes into a file that the
@@ -51,7 +49,7 @@ macro_rules! program {
         /// The entry point calls this with the stack pointer that the kernel has set.
         #[unsafe(no_mangle)]
         unsafe extern "C" fn bottlerocket_start(stack: *const usize) -> ! {
-            $crate::start::ignore_write_signals();
+            $crate::start::block_write_signals();
             // SAFETY: only the entry point calls this, with the kernel's stack pointer.
             let arguments = unsafe { $crate::start::Args::from_stack(stack) };
             $crate::start::exit($main(arguments))
@@ -142,28 +140,15 @@ pub fn exit(status: u8) -> ! {
 
 /// Makes a write return an error if the pipe has no readers, or if the file would
 /// get larger than `RLIMIT_FSIZE`. By default, a signal would kill the process.
-pub fn ignore_write_signals() {
-    set_signal(SIGPIPE, SIG_IGN);
-    set_signal(SIGXFSZ, SIG_IGN);
+pub fn block_write_signals() {
+    mask_signals(SIG_BLOCK, [SIGPIPE, SIGXFSZ]);
 }
 
-/// The kernel's `struct sigaction`, which is the same on x86_64 and aarch64.
-#[repr(C)]
-struct SignalAction {
-    handler: usize,
-    flags: usize,
-    restorer: usize,
-    mask: u64,
-}
-
-/// Sets the kernel's reaction to `signal`. `handler` is `SIG_IGN`, or the address of
-/// a function that gets the signal's number and never returns, because no code to
-/// return from a handler is installed. Other signals are blocked while it runs.
-pub fn set_signal(signal: c_int, handler: usize) {
-    let action = SignalAction { handler, flags: SA_RESTORER, restorer: handler, mask: u64::MAX };
-    // SAFETY: the struct has the kernel's layout. The call fails only for signals
-    // that do not exist or cannot be caught.
-    unsafe { arch::rt_sigaction(signal, (&raw const action).cast::<c_void>()) };
+/// Blocks or unblocks two signals.
+pub fn mask_signals(how: c_int, signals: [c_int; 2]) {
+    let mask = signals.iter().fold(0u64, |mask, signal| mask | 1 << (signal - 1));
+    // SAFETY: the mask has 8 bytes.
+    unsafe { arch::rt_sigprocmask(how, (&raw const mask).cast()) };
 }
 
 #[panic_handler]

@@ -4,7 +4,7 @@ use core::arch::{asm, global_asm};
 use core::ffi::{c_int, c_void};
 
 const EXIT_GROUP: usize = 94;
-const RT_SIGACTION: usize = 134;
+const RT_SIGPROCMASK: usize = 135;
 
 // The kernel sets a stack pointer that is a multiple of 16, as functions expect. A
 // frame pointer and a link register of 0 mark the outermost frame for debuggers.
@@ -28,28 +28,25 @@ pub fn exit_group(status: c_int) -> ! {
     }
 }
 
-/// `rt_sigaction`. Returns 0 or a negative error number.
+/// `rt_sigprocmask`. It fails only if `how` is unknown.
 ///
 /// # Safety
 ///
-/// `action` points to a `struct sigaction` in the layout of the kernel for this
-/// architecture, with a mask of 8 bytes.
-pub unsafe fn rt_sigaction(signal: c_int, action: *const c_void) -> isize {
-    let answer;
-    // SAFETY: the kernel reads `action`, which the caller promises is valid. It writes
-    // nothing, because the pointer for the old action is null.
+/// `mask` points to 8 bytes, with a bit for each signal.
+pub unsafe fn rt_sigprocmask(how: c_int, mask: *const c_void) {
+    // SAFETY: the kernel reads `mask`, which the caller promises is valid. It writes
+    // nothing, because the pointer for the old mask is null.
     unsafe {
         asm!(
             "svc 0",
-            in("x8") RT_SIGACTION,
-            inlateout("x0") signal as usize => answer,
-            in("x1") action,
+            in("x8") RT_SIGPROCMASK,
+            inlateout("x0") how as usize => _,
+            in("x1") mask,
             in("x2") 0usize,
             in("x3") 8usize,
             options(nostack, readonly),
         );
     }
-    answer
 }
 
 // The compiler's library for atomics has code that asks libc, before `main`, which

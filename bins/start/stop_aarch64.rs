@@ -1,27 +1,30 @@
-//! aarch64: the system call that changes which signals are blocked.
+//! aarch64: the system call that sets the handler of a signal.
 
 use core::arch::asm;
 use core::ffi::{c_int, c_void};
 
-const RT_SIGPROCMASK: usize = 135;
+const RT_SIGACTION: usize = 134;
 
-/// `rt_sigprocmask`. It fails only if `how` is unknown.
+/// `rt_sigaction`. Returns 0 or a negative error number.
 ///
 /// # Safety
 ///
-/// `mask` points to 8 bytes, with a bit for each signal.
-pub unsafe fn rt_sigprocmask(how: c_int, mask: *const c_void) {
-    // SAFETY: the kernel reads `mask`, which the caller promises is valid. It writes
-    // nothing, because the pointer for the old mask is null.
+/// `action` points to a `struct sigaction` in the layout of the kernel for this
+/// architecture, with a mask of 8 bytes.
+pub unsafe fn rt_sigaction(signal: c_int, action: *const c_void) -> isize {
+    let answer;
+    // SAFETY: the kernel reads `action`, which the caller promises is valid. It writes
+    // nothing, because the pointer for the old action is null.
     unsafe {
         asm!(
             "svc 0",
-            in("x8") RT_SIGPROCMASK,
-            inlateout("x0") how as usize => _,
-            in("x1") mask,
+            in("x8") RT_SIGACTION,
+            inlateout("x0") signal as usize => answer,
+            in("x1") action,
             in("x2") 0usize,
             in("x3") 8usize,
             options(nostack, readonly),
         );
     }
+    answer
 }

@@ -1,24 +1,26 @@
-//! x86_64: the system call that changes which signals are blocked.
+//! x86_64: the system call that sets the handler of a signal.
 
 use core::arch::asm;
 use core::ffi::{c_int, c_void};
 
-const RT_SIGPROCMASK: usize = 14;
+const RT_SIGACTION: usize = 13;
 
-/// `rt_sigprocmask`. It fails only if `how` is unknown.
+/// `rt_sigaction`. Returns 0 or a negative error number.
 ///
 /// # Safety
 ///
-/// `mask` points to 8 bytes, with a bit for each signal.
-pub unsafe fn rt_sigprocmask(how: c_int, mask: *const c_void) {
-    // SAFETY: the kernel reads `mask`, which the caller promises is valid. It writes
-    // nothing, because the pointer for the old mask is null.
+/// `action` points to a `struct sigaction` in the layout of the kernel for this
+/// architecture, with a mask of 8 bytes.
+pub unsafe fn rt_sigaction(signal: c_int, action: *const c_void) -> isize {
+    let answer;
+    // SAFETY: the kernel reads `action`, which the caller promises is valid. It writes
+    // nothing, because the pointer for the old action is null.
     unsafe {
         asm!(
             "syscall",
-            inlateout("rax") RT_SIGPROCMASK => _,
-            in("rdi") how,
-            in("rsi") mask,
+            inlateout("rax") RT_SIGACTION => answer,
+            in("rdi") signal,
+            in("rsi") action,
             in("rdx") 0usize,
             in("r10") 8usize,
             lateout("rcx") _,
@@ -26,4 +28,5 @@ pub unsafe fn rt_sigprocmask(how: c_int, mask: *const c_void) {
             options(nostack, readonly),
         );
     }
+    answer
 }

@@ -3,7 +3,7 @@
 use core::arch::{asm, global_asm};
 use core::ffi::{c_int, c_void};
 
-const RT_SIGACTION: usize = 13;
+const RT_SIGPROCMASK: usize = 14;
 const EXIT_GROUP: usize = 231;
 
 // The kernel sets a stack pointer that is a multiple of 16, and the call pushes a
@@ -28,22 +28,20 @@ pub fn exit_group(status: c_int) -> ! {
     }
 }
 
-/// `rt_sigaction`. Returns 0 or a negative error number.
+/// `rt_sigprocmask`. It fails only if `how` is unknown.
 ///
 /// # Safety
 ///
-/// `action` points to a `struct sigaction` in the layout of the kernel for this
-/// architecture, with a mask of 8 bytes.
-pub unsafe fn rt_sigaction(signal: c_int, action: *const c_void) -> isize {
-    let answer;
-    // SAFETY: the kernel reads `action`, which the caller promises is valid. It writes
-    // nothing, because the pointer for the old action is null.
+/// `mask` points to 8 bytes, with a bit for each signal.
+pub unsafe fn rt_sigprocmask(how: c_int, mask: *const c_void) {
+    // SAFETY: the kernel reads `mask`, which the caller promises is valid. It writes
+    // nothing, because the pointer for the old mask is null.
     unsafe {
         asm!(
             "syscall",
-            inlateout("rax") RT_SIGACTION => answer,
-            in("rdi") signal,
-            in("rsi") action,
+            inlateout("rax") RT_SIGPROCMASK => _,
+            in("rdi") how,
+            in("rsi") mask,
             in("rdx") 0usize,
             in("r10") 8usize,
             lateout("rcx") _,
@@ -51,5 +49,4 @@ pub unsafe fn rt_sigaction(signal: c_int, action: *const c_void) -> isize {
             options(nostack, readonly),
         );
     }
-    answer
 }
