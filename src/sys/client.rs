@@ -3,7 +3,7 @@
 use crate::api::{Answer, Call, CallError, Exchange, Retry};
 use crate::sys::deadline::Wait;
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, forget};
 use core::time::Duration;
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
@@ -48,12 +48,16 @@ pub fn call<'x>(
     deadline: &mut impl Wait,
     exchange: &'x mut Exchange,
 ) -> Result<Answer<'x>, CallError<'x>> {
-    call_while(socket, call, deadline, exchange, Exchange::is_too_busy)
+    call_while(socket, call, deadline, exchange, Exchange::is_too_busy, &mut None)
 }
 
 /// Makes a call, and repeats it while an update command holds the lock or the API is
 /// too busy to handle it (see [`Retry`]). The answer is [`Answer::Busy`] if the lock is
 /// held until the deadline.
+///
+/// The last connection stays open as long as the process lives. This is for a program
+/// that makes one such call and ends: the kernel closes the connection then, without a
+/// system call.
 ///
 /// # Errors
 ///
@@ -65,18 +69,23 @@ pub fn call_until_free<'x>(
     exchange: &'x mut Exchange,
 ) -> Result<Answer<'x>, CallError<'x>> {
     let is_not_free = |exchange: &Exchange| exchange.is_busy() || exchange.is_too_busy();
-    call_while(socket, call, deadline, exchange, is_not_free)
+    let mut connection = None;
+    let answer = call_while(socket, call, deadline, exchange, is_not_free, &mut connection);
+    forget(connection);
+    answer
 }
 
-/// Makes a call, and repeats it while its response is to be `retried`.
+/// Makes a call, and repeats it while its response is to be `retried`. The connection of
+/// the last response is left in `connection`.
 fn call_while<'x>(
     socket: &CStr,
     call: Call,
     deadline: &mut impl Wait,
     exchange: &'x mut Exchange,
     retried: fn(&Exchange) -> bool,
+    connection: &mut Option<OwnedFd>,
 ) -> Result<Answer<'x>, CallError<'x>> {
-    perform(socket, call, deadline, exchange)?;
+    *connection = Some(perform(socket, call, deadline, exchange)?);
     let mut retry = Retry::FIRST;
     // Ends: when there is no time for another try. There is a pause before each.
     while retried(exchange) {
@@ -90,19 +99,20 @@ fn call_while<'x>(
             Err(error) if call == Call::Status && is_last && error.is_timeout() => {
                 return Err(exchange.too_busy());
             }
-            result => result?,
+            result => *connection = Some(result?),
         }
     }
     exchange.finish().map_err(CallError::Answer)
 }
 
-/// Makes a call: what is received goes to `exchange`.
+/// Makes a call: what is received goes to `exchange`. Returns the connection, which has
+/// no further use.
 fn perform(
     socket: &CStr,
     call: Call,
     deadline: &mut impl Wait,
     exchange: &mut Exchange,
-) -> Result<(), CallError<'static>> {
+) -> Result<OwnedFd, CallError<'static>> {
     exchange.begin(call);
     let address = SocketAddrUnix::new(socket).map_err(CallError::Connect)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -110,7 +120,8 @@ fn perform(
         .map_err(CallError::Setup)?;
     connect(&connection, &address, deadline).map_err(|error| name_directory(socket, error))?;
     send(&connection, &call.request(), deadline)?;
-    receive(&connection, exchange, deadline)
+    receive(&connection, exchange, deadline)?;
+    Ok(connection)
 }
 
 /// The error of a connection to the path `socket`, which says so if that is a

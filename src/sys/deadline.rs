@@ -3,6 +3,7 @@
 //! The library does not read the clock itself: a program passes the function
 //! that does, and a test passes one that follows a script.
 
+use core::mem::take;
 use core::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
@@ -30,58 +31,90 @@ pub trait Wait {
     fn pause(&mut self, duration: Duration) -> Result<bool, Errno>;
 
     /// The time until the deadline. Zero if it has passed.
-    fn remaining(&self) -> Duration;
+    fn remaining(&mut self) -> Duration;
 }
 
 /// A deadline: no operation continues past it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Deadline {
     clock: Clock,
-    end: Duration,
-    /// The time until the deadline as long as there has been no wait: a program needs no
-    /// time until its first wait that is worth a look at the clock.
-    until_first_wait: Option<Duration>,
+    /// How long the first wait may take without a look at the clock.
+    first_wait: Duration,
+    /// The time from the end of the first wait to the deadline.
+    rest: Duration,
+    /// The deadline on the clock, once it is known.
+    end: Option<Duration>,
 }
 
 impl Deadline {
     /// A deadline at the time `end` of `clock`.
     pub fn at(clock: Clock, end: Duration) -> Self {
-        Self { clock, end, until_first_wait: None }
+        Self { clock, first_wait: Duration::ZERO, rest: Duration::ZERO, end: Some(end) }
     }
 
     /// A deadline `timeout` from now.
+    ///
+    /// A call whose whole answer comes with the first wait needs no look at the clock. So
+    /// the first wait takes up to a tenth of the timeout, as the kernel measures it, and
+    /// the clock measures the rest from then on. If the first wait is shorter, the
+    /// deadline is earlier by the difference. It is never later.
     pub fn after(clock: Clock, timeout: Duration) -> Self {
-        let end = clock().saturating_add(timeout);
-        Self { clock, end, until_first_wait: Some(timeout) }
+        let first_wait = timeout / 10;
+        Self { clock, first_wait, rest: timeout.saturating_sub(first_wait), end: None }
+    }
+
+    /// The deadline on the clock.
+    fn end(&mut self) -> Duration {
+        *self.end.get_or_insert_with(|| {
+            // If there was no wait yet, its time belongs to the rest.
+            let left = take(&mut self.first_wait).saturating_add(self.rest);
+            (self.clock)().saturating_add(left)
+        })
     }
 }
 
 impl Wait for Deadline {
     fn wait(&mut self, socket: BorrowedFd, events: PollFlags) -> Result<bool, Errno> {
+        let first_wait = take(&mut self.first_wait);
+        if !first_wait.is_zero() && is_ready_within(first_wait, socket, events)? {
+            return Ok(true);
+        }
         // Ends: at the deadline. The kernel waits until then, or until a signal.
         loop {
-            let remaining = self.until_first_wait.take().unwrap_or_else(|| self.remaining());
+            let remaining = self.remaining();
             if remaining.is_zero() {
                 return Ok(false);
             }
-            let mut fds = [PollFd::from_borrowed_fd(socket, events)];
-            match poll(&mut fds, Some(&timespec(remaining))) {
-                Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => return Ok(true),
-                Err(errno) => return Err(errno),
+            if is_ready_within(remaining, socket, events)? {
+                return Ok(true);
             }
         }
     }
 
     fn pause(&mut self, duration: Duration) -> Result<bool, Errno> {
-        self.until_first_wait = None;
+        let deadline = self.end();
         let end = (self.clock)().saturating_add(duration);
-        sleep_until(self.clock, end.min(self.end))?;
-        Ok(end < self.end)
+        sleep_until(self.clock, end.min(deadline))?;
+        Ok(end < deadline)
     }
 
-    fn remaining(&self) -> Duration {
-        self.end.saturating_sub((self.clock)())
+    fn remaining(&mut self) -> Duration {
+        self.end().saturating_sub((self.clock)())
+    }
+}
+
+/// Waits until `socket` is ready for one of `events`, or has failed. Returns `false`
+/// after `timeout`, or if a signal comes first.
+fn is_ready_within(
+    timeout: Duration,
+    socket: BorrowedFd,
+    events: PollFlags,
+) -> Result<bool, Errno> {
+    let mut fds = [PollFd::from_borrowed_fd(socket, events)];
+    match poll(&mut fds, Some(&timespec(timeout))) {
+        Ok(0) | Err(Errno::INTR) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(errno) => Err(errno),
     }
 }
 

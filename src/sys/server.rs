@@ -312,7 +312,7 @@ impl Wait for EventLoop<'_> {
         Ok(until < self.until)
     }
 
-    fn remaining(&self) -> Duration {
+    fn remaining(&mut self) -> Duration {
         self.until.saturating_sub(self.now)
     }
 }

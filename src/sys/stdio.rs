@@ -10,7 +10,7 @@ use core::time::Duration;
 use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::BorrowedFd;
-use rustix::io::Errno;
+use rustix::io::{Errno, IoSlice, ReadWriteFlags, pwritev2};
 
 /// The longest line, in bytes. A part that does not fit is left out.
 const LINE_MAX: usize = 2048;
@@ -52,16 +52,29 @@ pub fn write_line(to: BorrowedFd, start: &str, parts: &[&dyn Show]) {
 pub fn write_all(to: BorrowedFd, mut text: &[u8]) {
     // Ends: each turn writes a part, or a signal has interrupted it.
     while !text.is_empty() {
-        if !has_room_within(to, PIECE_TIMEOUT) {
-            return;
-        }
         let piece = text.get(..PIECE_MAX).unwrap_or(text);
-        match rustix::io::write(to, piece) {
+        // The first way is one system call. Before Linux 6.4, it fails for every pipe.
+        let written = write_without_blocking(to, piece).or_else(|_| {
+            if has_room_within(to, PIECE_TIMEOUT) { rustix::io::write(to, piece) } else { Ok(0) }
+        });
+        match written {
             Ok(written @ 1..) => text = text.get(written..).unwrap_or_default(),
             Err(Errno::INTR) => {}
             Ok(0) | Err(_) => return,
         }
     }
+}
+
+/// Writes a part of `piece` at the end of what was written before.
+///
+/// # Errors
+///
+/// The kernel's error, for example that there is no room now, or that it cannot write to
+/// `to` in this way.
+fn write_without_blocking(to: BorrowedFd, piece: &[u8]) -> Result<usize, Errno> {
+    /// (Linux: this offset makes the call write like `writev`, so to a pipe as well.)
+    const CURRENT_OFFSET: u64 = u64::MAX;
+    pwritev2(to, &[IoSlice::new(piece)], CURRENT_OFFSET, ReadWriteFlags::NOWAIT)
 }
 
 /// Whether a write of up to 4 KiB to `to` returns without blocking, at once or within

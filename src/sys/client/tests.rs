@@ -132,7 +132,7 @@ impl Wait for Script {
         Ok(is_in_time)
     }
 
-    fn remaining(&self) -> Duration {
+    fn remaining(&mut self) -> Duration {
         self.remaining
     }
 }

@@ -37,7 +37,7 @@ const STOPPED: Duration = Duration::from_secs(11);
 
 /// The errors of each system call: those in its manual page, and those of security modules
 /// and unusual file systems.
-const ERRORS: [(&str, &str); 35] = [
+const ERRORS: [(&str, &str); 36] = [
     // It only fails for a clock that does not exist.
     ("clock_gettime", ""),
     ("rt_sigaction", "EINVAL"),
@@ -79,6 +79,11 @@ const ERRORS: [(&str, &str); 35] = [
         "write",
         "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOMEM ENOSPC EPERM EPIPE \
          EROFS ESTALE",
+    ),
+    (
+        "pwritev2",
+        "EAGAIN EBADF EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC ENOSYS EOPNOTSUPP EPERM EPIPE \
+         ESPIPE",
     ),
     ("close", "EBADF EINTR EIO ENOSPC EDQUOT"),
     (
