@@ -13,6 +13,7 @@ from properties import flags_in, node_terms
 from rendering import (
     CUSTOM,
     DIRECTORIES,
+    KURED_OBJECTS,
     MONITORING,
     NEWEST_KUBECTL,
     OLDEST_KUBECTL,
@@ -45,6 +46,17 @@ def test_directories_lists_every_kustomization():
 @each_directory
 def test_directory_has_exactly_these_objects(directory):
     assert set(render(directory).objects) == DIRECTORIES[directory]
+
+
+@each_directory
+def test_label_of_an_upgrade_selects_all_objects_of_kured(directory):
+    """docs/install.md applies Kured first, by this label."""
+    selected = {
+        name
+        for name, item in render(directory).objects.items()
+        if item["metadata"].get("labels", {}).get("app.kubernetes.io/name") == "kured"
+    }
+    assert selected - {"PodMonitor kured"} == DIRECTORIES[directory] & KURED_OBJECTS
 
 
 @each_directory
