@@ -329,7 +329,8 @@ def test_packaged_chart_makes_the_same_objects(tmp_path):
         ("kured: {concurrency: 3}", "3 at a time"),
         ("kured: {startTime: '02:00'}", "within the hours and days of Kured"),
         ("kured: {enabled: false}", "another tool must reboot them"),
-        ("updater: {interval: 1h}", "within the interval, 1h."),
+        ("kured: {name: kured-bottlerocket}", "daemonset/kured-bottlerocket\n"),
+        ("updater: {interval: 1h}", "at a random time within ten minutes"),
         ("simulator: {enabled: true}", "edit configmap bottlerocket-simulator"),
     ],
 )
@@ -342,3 +343,6 @@ def test_notes_say_what_happens_next(values, expected):
     assert expected in notes
     assert "kubectl rollout status" in notes
     assert ("Kured was not installed" in notes) == ("enabled: false" in values)
+    assert ("and Kured warns" in notes) == ("enabled" not in values)
+    # With the simulator, the value would select none of its nodes.
+    assert ("set\nbottlerocketNodesOnly to true" in notes) == ("simulator" not in values)
