@@ -196,22 +196,10 @@ enum Phase {
     Refresh(Refreshing),
     /// The refresh runs, or may run.
     Follow(Refreshing),
-    /// An activate is requested.
-    Activate(Retry),
+    /// An activate or a deactivate is requested.
+    Change(Command, Retry),
     /// The status shows whether that worked.
-    CheckActivated {
-        retry: Retry,
-        /// Whether the answer to the last call was 423.
-        was_locked: bool,
-    },
-    /// A deactivate is requested.
-    Deactivate(Retry),
-    /// The status shows whether that worked.
-    CheckDeactivated {
-        retry: Retry,
-        /// Whether the answer to the request was 423.
-        was_locked: bool,
-    },
+    CheckChange(Change),
     Request {
         retry: Retry,
         /// Whether an earlier request had no effect.
@@ -231,6 +219,15 @@ struct Refreshing {
     /// How long it may take, and when that is over.
     limit: Duration,
     until: Duration,
+}
+
+/// An activate or a deactivate that was requested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Change {
+    command: Command,
+    retry: Retry,
+    /// Whether the answer to the request was 423.
+    was_locked: bool,
 }
 
 const FIRST_REQUEST: Phase = Phase::Request { retry: Retry::FIRST, is_retried: false };
@@ -285,10 +282,8 @@ impl Reboot {
         let timeout_at = match self.phase {
             Phase::ReadStatus { until, .. } => return until,
             Phase::Refresh(refreshing) | Phase::Follow(refreshing) => return refreshing.until,
-            Phase::Activate(_)
-            | Phase::CheckActivated { .. }
-            | Phase::Deactivate(_)
-            | Phase::CheckDeactivated { .. }
+            Phase::Change(..)
+            | Phase::CheckChange(_)
             | Phase::Request { is_retried: false, .. } => return self.timeout_at,
             Phase::Request { is_retried: true, .. } => self.timeout_at,
             Phase::RequestAgain(outage) => outage.retry_until,
@@ -312,14 +307,8 @@ impl Reboot {
             }
             Phase::Refresh(refreshing) => self.on_refresh(time, answer, refreshing, warn),
             Phase::Follow(refreshing) => self.on_progress(time, answer, refreshing, warn),
-            Phase::Activate(retry) => self.on_activate(time, answer, retry),
-            Phase::CheckActivated { retry, was_locked } => {
-                self.on_activated(time, answer, retry, was_locked)
-            }
-            Phase::Deactivate(retry) => self.on_deactivate(time, answer, retry),
-            Phase::CheckDeactivated { retry, was_locked } => {
-                self.on_deactivated(time, answer, retry, was_locked)
-            }
+            Phase::Change(command, retry) => self.on_change(time, answer, command, retry),
+            Phase::CheckChange(change) => self.on_changed(time, answer, change, warn),
             Phase::Request { retry, .. } => self.on_requested(time, answer, retry, warn),
             Phase::RequestAgain(outage) => self.on_requested_again(time, answer, outage, warn),
         }
@@ -556,7 +545,7 @@ impl Reboot {
         match &self.ready {
             Some(ReadyUpdate { image, is_withdrawn: true, .. }) => {
                 warn(Warning::Withdrawn(&image.version));
-                self.deactivate()
+                self.change(Command::Deactivate)
             }
             _ => self.activate_or_request(),
         }
@@ -565,71 +554,103 @@ impl Reboot {
     /// Reboots, and activates what is Staged before that.
     fn activate_or_request<'x>(&mut self) -> Step<'x> {
         match self.ready {
-            Some(ReadyUpdate { is_staged: true, .. }) => {
-                self.phase = Phase::Activate(Retry::FIRST);
-                Step::Call(Call::Start(Command::Activate), Duration::ZERO)
-            }
+            Some(ReadyUpdate { is_staged: true, .. }) => self.change(Command::Activate),
             _ => self.request(),
         }
     }
 
+    /// Asks for an activate or a deactivate.
+    fn change<'x>(&mut self, command: Command) -> Step<'x> {
+        self.phase = Phase::Change(command, Retry::FIRST);
+        Step::Call(Call::Start(command), Duration::ZERO)
+    }
+
     /// Whatever the answer, the status shows what has become of the update.
-    fn on_activate<'x>(
+    fn on_change<'x>(
         &mut self,
         time: CallTime,
         answer: &'x Result<Answer<'x>, CallError<'x>>,
+        command: Command,
         mut retry: Retry,
     ) -> Step<'x> {
         let remaining = self.timeout_at.saturating_sub(time.ended);
-        let was_locked = matches!(answer, Ok(Answer::Busy));
+        // After the last try, there is still time to read the status.
         let pause = retry.next_pause(remaining).unwrap_or_default();
-        self.phase = Phase::CheckActivated { retry, was_locked };
+        let was_locked = matches!(answer, Ok(Answer::Busy));
+        self.phase = Phase::CheckChange(Change { command, retry, was_locked });
         Step::Call(Call::Status, pause)
     }
 
-    fn on_activated<'x>(
+    fn on_changed<'x>(
         &mut self,
         time: CallTime,
         answer: &'x Result<Answer<'x>, CallError<'x>>,
-        mut retry: Retry,
-        was_locked: bool,
+        mut change: Change,
+        warn: Warn,
     ) -> Step<'x> {
+        let is_activate = change.command == Command::Activate;
         let held = Cause::LockHeld(self.settings.timeout);
-        let cause = match answer {
-            Ok(Answer::Status(status)) if status.state == State::Ready => {
-                self.note(status);
-                return match self.ready {
-                    // A refresh of another client has just withdrawn it.
-                    Some(ReadyUpdate { is_withdrawn: true, .. }) => self.deactivate(),
-                    _ => self.request(),
-                };
-            }
-            Ok(Answer::Status(status)) if !status.staged_is_chosen() => {
-                return Step::End(End::NotReady(status));
-            }
-            Ok(Answer::Status(status)) => match status.last_command {
-                // It fails each time, until the update is prepared again.
-                Some(last) if self.is_failed_activate(&last) => {
-                    return Step::End(End::NotActivated(Cause::Failed(last)));
-                }
-                _ if was_locked => held,
-                _ => Cause::NotShown,
-            },
-            Ok(Answer::Uninitialized) => return Step::End(End::Uninitialized),
-            Ok(_) => held,
-            Err(error) => self.cause(READ_STATUS, *error),
+        let result = match answer {
+            Ok(Answer::Status(status)) if is_activate => self.activated(status),
+            Ok(Answer::Status(status)) => self.deactivated(status),
+            Ok(Answer::Uninitialized) => Ok(Step::End(End::Uninitialized)),
+            Ok(_) => Err(held),
+            Err(error) => Err(self.cause(READ_STATUS, *error)),
+        };
+        let is_status = matches!(answer, Ok(Answer::Status(_)));
+        let cause = match result {
+            Ok(step) => return step,
+            Err(_) if is_status && change.was_locked => held,
+            Err(cause) => cause,
         };
         let remaining = self.timeout_at.saturating_sub(time.ended);
-        match (retry.next_pause(remaining), answer) {
-            (None, _) => Step::End(End::NotActivated(cause)),
-            (Some(pause), Ok(Answer::Status(_))) => {
-                self.phase = Phase::Activate(retry);
-                Step::Call(Call::Start(Command::Activate), pause)
+        let Some(pause) = change.retry.next_pause(remaining) else {
+            return match is_activate {
+                false => Step::End(End::NotDeactivated(cause)),
+                true if change.was_locked => Step::End(End::NotActivated(cause)),
+                // The activate may still run.
+                true => {
+                    warn(Warning::ActivateUnknown(cause));
+                    self.undo(time.ended)
+                }
+            };
+        };
+        let call = match is_status {
+            true => {
+                self.phase = Phase::Change(change.command, change.retry);
+                Call::Start(change.command)
             }
-            (Some(pause), _) => {
-                self.phase = Phase::CheckActivated { retry, was_locked };
-                Step::Call(Call::Status, pause)
+            false => {
+                self.phase = Phase::CheckChange(change);
+                Call::Status
             }
+        };
+        Step::Call(call, pause)
+    }
+
+    /// What follows from a status after an activate.
+    ///
+    /// # Errors
+    ///
+    /// The update is Staged, and the activate may be repeated.
+    fn activated<'x>(&mut self, status: &'x Status<'x>) -> Result<Step<'x>, Cause<'x>> {
+        if status.state == State::Ready {
+            self.note(status);
+            return Ok(match self.ready {
+                // A refresh of another client has just withdrawn it.
+                Some(ReadyUpdate { is_withdrawn: true, .. }) => self.change(Command::Deactivate),
+                _ => self.request(),
+            });
+        }
+        if !status.staged_is_chosen() {
+            return Ok(Step::End(End::NotReady(status)));
+        }
+        match status.last_command {
+            // It fails each time, until the update is prepared again.
+            Some(last) if self.is_failed_activate(&last) => {
+                Ok(Step::End(End::NotActivated(Cause::Failed(last))))
+            }
+            _ => Err(Cause::NotShown),
         }
     }
 
@@ -639,10 +660,22 @@ impl Reboot {
         is_new && last.name == Command::Activate.name() && !last.succeeded()
     }
 
-    /// Asks for a deactivate.
-    fn deactivate<'x>(&mut self) -> Step<'x> {
-        self.phase = Phase::Deactivate(Retry::FIRST);
-        Step::Call(Call::Start(Command::Deactivate), Duration::ZERO)
+    /// What follows from a status after a deactivate.
+    ///
+    /// # Errors
+    ///
+    /// The update is Ready, and the deactivate may be repeated.
+    fn deactivated<'x>(&self, status: &'x Status<'x>) -> Result<Step<'x>, Cause<'x>> {
+        if status.state != State::Ready {
+            return Ok(Step::End(match self.ready {
+                Some(ReadyUpdate { is_withdrawn: true, .. }) => End::Withdrawn(status),
+                _ => End::Undone(status),
+            }));
+        }
+        Err(match status.last_command {
+            Some(last) if last.name == Command::Deactivate.name() => Cause::Failed(last),
+            _ => Cause::NotShown,
+        })
     }
 
     /// Ends without a reboot. With `-activate`, deactivates the update before: this run, or
@@ -653,63 +686,15 @@ impl Reboot {
             return Step::End(end);
         }
         warn(Warning::Undoing(failed));
+        self.undo(now)
+    }
+
+    /// Deactivates the update, because there is no reboot.
+    fn undo<'x>(&mut self, now: Duration) -> Step<'x> {
         self.timeout_at = now.saturating_add(UNDO_MAX);
-        match (self.deactivate(), self.settings.record) {
+        match (self.change(Command::Deactivate), self.settings.record) {
             (_, true) => Step::RemoveRecord,
             (step, false) => step,
-        }
-    }
-
-    /// Whatever the answer, the status shows what has become of the update.
-    fn on_deactivate<'x>(
-        &mut self,
-        time: CallTime,
-        answer: &'x Result<Answer<'x>, CallError<'x>>,
-        mut retry: Retry,
-    ) -> Step<'x> {
-        let remaining = self.timeout_at.saturating_sub(time.ended);
-        // After the last try, there is still time to read the status.
-        let pause = retry.next_pause(remaining).unwrap_or_default();
-        let was_locked = matches!(answer, Ok(Answer::Busy));
-        self.phase = Phase::CheckDeactivated { retry, was_locked };
-        Step::Call(Call::Status, pause)
-    }
-
-    fn on_deactivated<'x>(
-        &mut self,
-        time: CallTime,
-        answer: &'x Result<Answer<'x>, CallError<'x>>,
-        mut retry: Retry,
-        was_locked: bool,
-    ) -> Step<'x> {
-        let held = Cause::LockHeld(self.settings.timeout);
-        let cause = match answer {
-            Ok(Answer::Status(status)) if status.state != State::Ready => {
-                return Step::End(match self.ready {
-                    Some(ReadyUpdate { is_withdrawn: true, .. }) => End::Withdrawn(status),
-                    _ => End::Undone(status),
-                });
-            }
-            Ok(Answer::Status(_)) if was_locked => held,
-            Ok(Answer::Status(status)) => match status.last_command {
-                Some(last) if last.name == Command::Deactivate.name() => Cause::Failed(last),
-                _ => Cause::NotShown,
-            },
-            Ok(Answer::Uninitialized) => return Step::End(End::Uninitialized),
-            Ok(_) => held,
-            Err(error) => self.cause(READ_STATUS, *error),
-        };
-        let remaining = self.timeout_at.saturating_sub(time.ended);
-        match (retry.next_pause(remaining), answer) {
-            (None, _) => Step::End(End::NotDeactivated(cause)),
-            (Some(pause), Ok(Answer::Status(_))) => {
-                self.phase = Phase::Deactivate(retry);
-                Step::Call(Call::Start(Command::Deactivate), pause)
-            }
-            (Some(pause), _) => {
-                self.phase = Phase::CheckDeactivated { retry, was_locked };
-                Step::Call(Call::Status, pause)
-            }
         }
     }
 

@@ -146,6 +146,8 @@ pub enum Warning<'x> {
     Unconfirmed(Cause<'x>),
     /// The reboot could not be requested, with `-activate`.
     Undoing(FailedCall<'x>),
+    /// What became of the activate is not known at the timeout.
+    ActivateUnknown(Cause<'x>),
     /// The update, with this version, is Ready but no longer chosen.
     Withdrawn(&'x str),
 }
@@ -162,6 +164,10 @@ impl Show for Warning<'_> {
             }
             Self::Undoing(failed) => {
                 put!(buffer, failed, "; deactivating the update again");
+            }
+            Self::ActivateUnknown(cause) => {
+                put!(buffer, "the outcome of the activate is not known: ", cause);
+                put!(buffer, "; deactivating the update");
             }
             Self::Withdrawn(version) => {
                 put!(buffer, version, " is Ready but no longer chosen; ");
