@@ -38,7 +38,8 @@ fn check(options: &Options) -> u8 {
         return decision.exit_status();
     }
     write_line!(STDOUT, decision);
-    if options.refresh {
+    // A refresh would replace the failure in the status, and the next check would say yes.
+    if options.refresh && !matches!(decision, Decision::CannotActivate(..)) {
         // An error does not matter: the next check reads the status anyway.
         let refresh = Call::Start(Command::Refresh);
         let _ = call(options.socket, refresh, &mut deadline, &mut Exchange::new(refresh));

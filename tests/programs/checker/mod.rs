@@ -32,6 +32,8 @@ fn failed(why: &str) -> Ran {
     Ran { status: Some(3), stdout: String::new(), stderr }
 }
 
+const CANNOT_ACTIVATE: &str =
+    "no: the last activate has failed, so the update must be prepared again: ";
 const JUST_BOOTED: &str = "no: no refresh since the node booted";
 
 const IDLE: &str =
@@ -148,6 +150,16 @@ fn requests_a_refresh_afterwards_in_every_state() {
         assert_eq!(ran, printed(status, line), "{name}");
         assert_eq!(node.requested(), [GET, POST], "{name}");
     }
+}
+
+/// A refresh would replace the failure in the status, and the next check would say yes.
+#[test]
+fn failed_activate_is_not_hidden_by_a_refresh() {
+    let node = node_after(&STEPS[..2], |node| fails(node, Activate));
+    let ran = run(node.program("checker").args(["-staged", "-refresh"]));
+    let line = STAGED.replace("no: ", CANNOT_ACTIVATE);
+    assert_eq!(ran, printed(1, &line));
+    assert_eq!(node.requested(), [GET]);
 }
 
 /// The next check will see the result of a refresh, so this one ignores it.
