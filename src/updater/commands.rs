@@ -66,6 +66,8 @@ pub struct Ended {
     pub version: Text,
     /// The time since it was sent, if this updater sent it since its start.
     pub took: Option<Duration>,
+    /// Whether it is known to have begun after this updater started.
+    pub is_new: bool,
 }
 
 impl Commands {
@@ -108,11 +110,19 @@ impl Commands {
     /// - without a state file, a command that failed before the start. A restarted updater
     ///   does not know whether this was reported then, or that a command succeeded. The state
     ///   shows a success. A failed refresh is not reported, because another one follows.
+    /// - an activate of the reboot program that failed, if `others_activate`
     ///
     /// A deactivate that succeeded is reported only if this updater sent it.
-    pub fn observe(&mut self, now: Duration, status: Option<&Status>) -> Option<Ended> {
+    pub fn observe(
+        &mut self,
+        now: Duration,
+        status: Option<&Status>,
+        others_activate: bool,
+    ) -> Option<Ended> {
         let is_first = !mem::replace(&mut self.has_begun, true);
+        let had_failed = self.activate_failed;
         self.note_activate(status);
+        let has_just_failed = others_activate && self.activate_failed && !had_failed && !is_first;
         let status = status?;
         let last = status.last_command.as_ref()?;
         let named = |command: &Command| command.name() == last.name;
@@ -123,12 +133,15 @@ impl Commands {
             let Overdue { command, version, since, .. } = self.overdue.take()?;
             // Otherwise another client's command has replaced the outcome.
             let took = since.map(|since| now.saturating_sub(since));
-            return Some(Ended { command, version, took }).filter(|ended| named(&ended.command));
+            let ended = Ended { command, version, took, is_new: took.is_some() };
+            return Some(ended).filter(|ended| named(&ended.command));
         }
-        let command = Command::ALL.into_iter().find(named).filter(|_| is_first)?;
+        let is_reported = is_first || has_just_failed;
+        let command = Command::ALL.into_iter().find(named).filter(|_| is_reported)?;
         let may_be_news = !last.succeeded() && !self.knows_last_run;
         let is_news = match command {
             Command::Refresh => self.was_busy,
+            Command::Activate if has_just_failed => true,
             Command::Prepare | Command::Activate => self.was_busy || may_be_news,
             Command::Deactivate => self.was_busy && !last.succeeded() || may_be_news,
         };
@@ -139,7 +152,7 @@ impl Commands {
             Command::Prepare | Command::Activate | Command::Deactivate => status.staged,
         };
         let version = copy(image.unwrap_or_default().version);
-        Some(Ended { command, version, took: None }).filter(|_| is_news)
+        Some(Ended { command, version, took: None, is_new: !is_first }).filter(|_| is_news)
     }
 
     /// Takes note that `command` has failed for `version`, at `now`. The pause before it

@@ -18,7 +18,7 @@
 //! last command has another timestamp than before the command was sent. Each phase can
 //! also end the cycle because of a failure.
 
-use crate::api::status::{LastCommand, Status, Text, copy};
+use crate::api::status::{LastCommand, State, Status, Text, copy};
 use crate::api::{Answer, Call, CallError, Command};
 use crate::updater::commands::{Commands, Ended, Overdue};
 use crate::updater::event::{Event, Update};
@@ -215,10 +215,11 @@ impl Context<'_> {
         {
             self.history.note_reboot(record);
         }
-        let ended = self.commands.observe(self.at.now, status);
+        let others_activate = self.activates_at_reboot();
+        let ended = self.commands.observe(self.at.now, status, others_activate);
         let Some(status) = status else { return };
-        if let (Some(Ended { command, version, took }), Some(last)) = (&ended, &status.last_command)
-        {
+        if let (Some(ended), Some(last)) = (&ended, &status.last_command) {
+            let Ended { command, version, took, is_new } = ended;
             emit(match last.succeeded() {
                 true => {
                     let version = resulting_version(*command, Some(status), version);
@@ -228,12 +229,23 @@ impl Context<'_> {
                 false => Event::CommandFailed { command: *command, version, last, took: *took },
             });
             // A restart begins anew.
-            if took.is_some() && !last.succeeded() {
+            if *is_new && !last.succeeded() {
                 self.note_failure(*command, version);
             }
         }
         observe(self.history, status, emit);
+        if self.settings.activate_at_reboot {
+            let is_staged = matches!(status.state, State::Staged | State::Ready);
+            let staged = status.staged.filter(|_| is_staged).unwrap_or_default();
+            self.history.note_staged(staged.version);
+        }
         self.history.note_command(status);
+    }
+
+    /// Whether activating is left to the reboot program. On a node that the gate holds, it is
+    /// not: that node is drained already.
+    fn activates_at_reboot(&self) -> bool {
+        self.settings.activate_at_reboot && self.last_reboot.held().is_none()
     }
 
     fn note_failure(&mut self, command: Command, version: &str) {
@@ -325,10 +337,12 @@ impl Cycle {
         emit: &mut dyn FnMut(Event),
     ) -> Step {
         context.observe(status, emit);
+        let activate_at_reboot = context.activates_at_reboot();
         let Context { at: Now { now, utc, .. }, settings, history, commands, last_reboot } =
             context;
         let chosen = status.and_then(|status| status.chosen);
-        if self.refreshed {
+        // After an activate that failed, there may be no refresh before the soak is over.
+        if self.refreshed || commands.activate_failed() {
             history.note_offer(chosen);
         }
         // A node that the gate holds is drained, and gets back into service only with a
@@ -346,10 +360,11 @@ impl Cycle {
             reboot_requested: status.is_some_and(|status| last_reboot.is_pending(*now, status)),
             activate_failed: commands.activate_failed(),
             stage_only: settings.stage_only,
-            activate_at_reboot: settings.activate_at_reboot && held.is_none(),
-            ready_too_long: settings.activate_at_reboot
-                && held.is_none()
-                && last_reboot.ready_for(*now) >= READY_MAX,
+            activate_at_reboot,
+            // With a record, the gate would take the boot of the old version for a failed one.
+            ready_too_long: activate_at_reboot
+                && last_reboot.ready_for(*now) >= READY_MAX
+                && status.is_some_and(|status| !last_reboot.has_recorded(status)),
             held_back: hold.is_some(),
             soaking: soak.is_some(),
             closed: held.is_none() && !settings.windows.is_open(*utc),

@@ -24,6 +24,7 @@
 //! bottlerocket-updater 2
 //! uptime <total> <since boot>
 //! ran <version> <variant> <arch> <boot id>
+//! staged <version>
 //! sent <command> <version> <timestamp before> <boot id>
 //! offered <version> <variant> <arch> <since> <replaced>
 //! <version> <variant> <arch> <previous version> <boot id> <failed boots> <failed at>
@@ -32,7 +33,8 @@
 //!
 //! Each field ends with a tab, which no field contains. The [`uptime`](super::uptime) is
 //! the clock of the file, in milliseconds. The line `ran` has the version that ran last, and
-//! the boot in which it was seen. The line `sent` has the command whose outcome is not
+//! the boot in which it was seen. The line `staged` has the version that waits in this boot for
+//! the reboot program, which activates it. The line `sent` has the command whose outcome is not
 //! known yet, and the timestamp of the last command before it. The line `offered` has the
 //! version that the node has chosen, since when, on the clock of the file, and how many
 //! versions before it were replaced while they soaked. The boot id of a version is that of the boot in which the
@@ -73,6 +75,8 @@ const FIRST_HEADER: &str = "bottlerocket-updater 1\n";
 const UPTIME: &str = "uptime\t";
 /// The beginning of the line with the version that ran last.
 const LAST_RUN: &str = "ran\t";
+/// The beginning of the line with the version that is staged for the reboot.
+const STAGED: &str = "staged\t";
 /// The beginning of the line with the command that was sent.
 const SENT: &str = "sent\t";
 /// The beginning of the line with the version that the node has chosen.
@@ -92,6 +96,9 @@ pub struct History {
     entries: Entries,
     /// The version that ran last.
     last_run: LastRun,
+    /// The version that was staged for a reboot, or Ready, when that version was seen last.
+    /// Empty for none.
+    staged: Text,
     /// The command that this updater has sent last, or one before it, as long as its outcome
     /// is not known.
     sent: Option<Sent>,
@@ -260,6 +267,7 @@ impl History {
                 entry.boot.clear();
             }
         }
+        is_explained |= self.find_staged(running, is_explained, found);
         self.entries.retain(|entry| entry.image.image() != running);
         if self.is_taken_back(running) && !is_explained {
             self.take_back(running, found);
@@ -269,6 +277,39 @@ impl History {
         if let Some(staged) = ready {
             self.activating(staged, running);
         }
+    }
+
+    /// Remembers that `version` is staged for a reboot, in which the reboot program activates
+    /// it. Empty for none.
+    pub fn note_staged(&mut self, version: &str) {
+        if self.staged != version && self.is_kept() {
+            self.staged = copy(version);
+            self.changed = true;
+        }
+    }
+
+    /// Whether `running` was staged for a reboot in the last boot that was seen. Reports that,
+    /// unless that it runs `is_explained` already.
+    fn find_staged(
+        &mut self,
+        running: Image,
+        is_explained: bool,
+        found: &mut dyn FnMut(Finding),
+    ) -> bool {
+        if self.last_run.boot == self.boot || self.staged.is_empty() {
+            return false;
+        }
+        self.changed = true;
+        let is_staged = mem::take(&mut self.staged) == running.version
+            && self.last_run.image.version != running.version;
+        if is_staged && !is_explained {
+            let known = self.entries.iter().find(|entry| entry.image.image() == running);
+            let mut entry = known.cloned().unwrap_or_default();
+            entry.image = OwnedImage::new(running);
+            entry.previous_version = self.last_run.image.version.clone();
+            found(Finding::Updated(&entry));
+        }
+        is_staged
     }
 
     /// Whether an older version runs than in the last boot that was seen.
@@ -317,11 +358,13 @@ impl History {
     }
 
     /// Takes note of the record of the last reboot, where the reboot program activates: its
-    /// version was activated in the boot of the record. This counts at the first look in a boot:
-    /// after that, the outcome is known.
+    /// version was activated in the boot of the record. This counts at the first look in the
+    /// boot that follows that one. After that, the outcome is known, also in a later boot for
+    /// which nothing was activated.
     pub fn note_reboot(&mut self, record: &RebootRecord) {
-        let is_known = self.last_run.boot == self.boot;
-        if is_known || self.boot.is_empty() || record.boot == self.boot {
+        let last_boot = &self.last_run.boot;
+        let is_next_boot = last_boot.is_empty() || *last_boot == record.boot;
+        if !is_next_boot || self.boot.is_empty() || record.boot == self.boot {
             return;
         }
         let known = self.entries.iter().find(|entry| entry.image == record.image);
@@ -458,9 +501,9 @@ impl History {
 
     /// The contents of the file.
     pub fn write(&self) -> Vec<u8, FILE_MAX> {
-        let Self { uptime, last_run, entries, .. } = self;
+        let Self { uptime, last_run, staged, entries, .. } = self;
         let (sent, offer) = (self.sent.as_ref(), self.offer.as_ref());
-        write(HEADER, &Contents { uptime: *uptime, last_run, sent, offer, entries })
+        write(HEADER, &Contents { uptime: *uptime, last_run, staged, sent, offer, entries })
     }
 
     /// Reads the contents of the file.
@@ -473,11 +516,12 @@ impl History {
         let is_first_form = text.starts_with(FIRST_HEADER);
         let mut header = FIRST_HEADER;
         let (mut uptime, mut last_run) = (Uptime::default(), LastRun::default());
-        let (mut sent, mut offer) = (None, None);
+        let (mut staged, mut sent, mut offer) = (Text::new(), None, None);
         if !is_first_form {
             header = HEADER;
             uptime = text.lines().find_map(read_uptime).unwrap_or_default();
             last_run = text.lines().find_map(LastRun::read).unwrap_or_default();
+            staged = text.lines().find_map(read_staged).unwrap_or_default();
             sent = text.lines().find_map(Sent::read);
             offer = text.lines().find_map(Offer::read);
         }
@@ -489,6 +533,7 @@ impl History {
         let contents = Contents {
             uptime,
             last_run: &last_run,
+            staged: &staged,
             sent: sent.as_ref(),
             offer: offer.as_ref(),
             entries: &entries,
@@ -503,7 +548,7 @@ impl History {
         if let Some(offer) = &mut offer {
             offer.since = offer.since.min(uptime.total());
         }
-        (self.entries, self.last_run) = (entries, last_run);
+        (self.entries, self.last_run, self.staged) = (entries, last_run, staged);
         (self.sent, self.offer) = (sent, offer);
         (self.uptime, self.saved_uptime) = (uptime, uptime.total());
         // The file gets the present form now, so that the hold-backs do not begin again at
@@ -517,6 +562,7 @@ impl History {
 struct Contents<'a> {
     uptime: Uptime,
     last_run: &'a LastRun,
+    staged: &'a str,
     sent: Option<&'a Sent>,
     offer: Option<&'a Offer>,
     entries: &'a Entries,
@@ -524,7 +570,7 @@ struct Contents<'a> {
 
 /// The contents of a file. There is room: a test writes the longest file.
 fn write(header: &str, contents: &Contents) -> Vec<u8, FILE_MAX> {
-    let Contents { uptime, last_run, sent, offer, entries } = contents;
+    let Contents { uptime, last_run, staged, sent, offer, entries } = contents;
     let mut file = Vec::new();
     put!(&mut file, header);
     if let Some([total, since_boot]) = uptime.to_save() {
@@ -540,6 +586,11 @@ fn write(header: &str, contents: &Contents) -> Vec<u8, FILE_MAX> {
         for text in [version, variant, arch, &last_run.boot] {
             put_field(&mut file, text.as_str());
         }
+        put!(&mut file, "\n");
+    }
+    if !staged.is_empty() {
+        put!(&mut file, STAGED);
+        put_field(&mut file, staged);
         put!(&mut file, "\n");
     }
     if let Some(Sent { command, version, timestamp_before, boot }) = sent {
@@ -578,6 +629,12 @@ fn write(header: &str, contents: &Contents) -> Vec<u8, FILE_MAX> {
 fn read_uptime(line: &str) -> Option<Uptime> {
     let mut fields = Fields::new(line.strip_prefix(UPTIME)?);
     Some(Uptime::from_saved(fields.number()?, fields.number()?))
+}
+
+/// Reads the line with the version that is staged for the reboot. `None` if it is another
+/// line.
+fn read_staged(line: &str) -> Option<Text> {
+    Fields::new(line.strip_prefix(STAGED)?).text()
 }
 
 impl LastRun {

@@ -97,12 +97,15 @@ impl LastReboot {
 
     /// Whether the node was asked to reboot into what is Ready, and may be going down.
     pub fn is_pending(&self, now: Duration, status: &Status) -> bool {
-        self.record.as_ref().is_some_and(|seen| {
-            seen.record.boot == self.boot
-                && is_ready(&seen.record, status)
-                && !seen.is_void
-                && now.saturating_sub(seen.since) < PENDING_MAX
-        })
+        let is_recent = |seen: &Seen| !seen.is_void && now.saturating_sub(seen.since) < PENDING_MAX;
+        self.has_recorded(status) && self.record.as_ref().is_some_and(is_recent)
+    }
+
+    /// Whether a record of this boot names what is Ready, however old it is.
+    pub fn has_recorded(&self, status: &Status) -> bool {
+        self.record
+            .as_ref()
+            .is_some_and(|seen| seen.record.boot == self.boot && is_ready(&seen.record, status))
     }
 
     /// The record, if there is one.

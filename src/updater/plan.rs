@@ -84,6 +84,7 @@ pub struct Inputs<'a> {
 /// was withdrawn.
 pub fn plan(inputs: Inputs) -> Plan {
     use Command::{Activate, Deactivate, Prepare};
+    let is_ready = inputs.status.is_some_and(|status| status.state == State::Ready);
     if hides_failed_activate(inputs) {
         return match inputs {
             Inputs { held_back: true, .. } => Plan::HeldBack,
@@ -93,8 +94,11 @@ pub fn plan(inputs: Inputs) -> Plan {
             _ => Plan::Run(Prepare),
         };
     }
+    // This does not wait for a refresh that succeeds: any reboot would boot what is Ready.
+    if is_ready && inputs.ready_too_long && !inputs.reboot_requested {
+        return Plan::Run(Deactivate);
+    }
     match by_state(inputs) {
-        Plan::Ready if inputs.ready_too_long && !inputs.reboot_requested => Plan::Run(Deactivate),
         Plan::Run(Prepare | Activate) if inputs.held_back => Plan::HeldBack,
         Plan::Run(Deactivate) if inputs.stage_only => Plan::Ready,
         Plan::Run(Activate) if inputs.stage_only => Plan::Staged,

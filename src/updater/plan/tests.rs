@@ -263,8 +263,8 @@ fn activate_at_reboot_activates_nothing() {
                 ..NO_INPUTS
             };
             let expected = match decide(&status, refreshed, true) {
+                _ if ready_too_long && status.state == State::Ready => Plan::Run(Deactivate),
                 Plan::Run(Activate) => Plan::StagedForReboot,
-                Plan::Ready if ready_too_long => Plan::Run(Deactivate),
                 plan => plan,
             };
             assert_eq!(plan(inputs), expected, "{status:?}");

@@ -95,16 +95,15 @@ fn update_that_is_ready_for_too_long_is_deactivated() {
     ]);
     script.ends(End::Done);
     let mut script = next_cycle(script);
-    let deactivated = format!(
-        "info msg=\"deactivated, so that no reboot boots the version\" version=1.26.1 \
-         reason=not_rebooted took=200ms\n{WAITS}"
-    );
+    let deactivated = "info msg=\"deactivated, so that no reboot boots the version\" \
+                       version=1.26.1 reason=not_rebooted took=200ms";
     script.rows(&[
         ("status", 0, "Ready 1.26.1 1.26.1 refresh@5", ""),
-        ("refresh", 0, "204", ""),
-        ("status", 200, "Ready 1.26.1 1.26.1 refresh@6", ""),
+        // A refresh could fail.
         ("deactivate", 0, "204", ""),
-        ("status", 200, "Staged 1.26.1 1.26.1 deactivate@7", forever(&deactivated)),
+        ("status", 200, "Staged 1.26.1 1.26.1 deactivate@6", deactivated),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Staged 1.26.1 1.26.1 refresh@7", WAITS),
     ]);
     script.ends(End::Done);
     // While the node was asked to reboot, it is left alone.
@@ -115,6 +114,76 @@ fn update_that_is_ready_for_too_long_is_deactivated() {
     let mut script = next_cycle(script);
     script.now += Duration::from_secs(30 * 60);
     script.row(("status", 0, "Ready 1.26.1 1.26.1 activate@3", READY)).ends(End::Done);
+    // Also when that was long ago. Without the update, the gate would take the record for that of
+    // a failed boot.
+    let mut script = next_cycle(script);
+    script.now += Duration::from_secs(60 * 60);
+    script.rows(&[
+        ("status", 0, "Ready 1.26.1 1.26.1 activate@3", ""),
+        ("refresh", 0, "204", ""),
+        ("status", 200, "Ready 1.26.1 1.26.1 refresh@4", READY),
+    ]);
+    script.ends(End::Done);
+}
+
+/// Each of them costs a drain.
+#[test]
+fn pause_after_a_failed_activate_doubles() {
+    let mut script = at_reboot();
+    script.row(("status", 0, "404", "")).row(("refresh", 0, "204", ""));
+    script.row(("status", 200, "Staged 1.26.1 1.26.1 refresh@1", WAITS)).ends(End::Done);
+    let mut timestamp = 1;
+    for minutes in [10, 20, 40] {
+        let mut next = next_cycle(script);
+        let status = forever(&format!("Staged 1.26.1 1.26.1 activate!Failed@{}", timestamp + 1));
+        let waits = |failed: &str, left: u64| {
+            let left = Duration::from_secs(60 * left);
+            forever(&format!(
+                "{failed}info msg=\"a command failed, waiting before sending it again\" \
+                 command=prepare version=1.26.1 retry_in={}",
+                duration::HumanDuration(left)
+            ))
+        };
+        next.row(("status", 0, status, waits(&format!("{FAILED}\n"), minutes)));
+        next.ends(End::Waiting);
+        // The failure is left in the status, so that the checker says no.
+        for passed in (10..minutes).step_by(10) {
+            next = next_cycle(next);
+            next.row(("status", 0, status, waits("", minutes - passed))).ends(End::Waiting);
+        }
+        next = next_cycle(next);
+        let [refreshed, prepared] = [("refresh", 3), ("prepare", 4)].map(|(name, later)| {
+            forever(&format!("Staged 1.26.1 1.26.1 {name}@{}", timestamp + later))
+        });
+        next.rows(&[
+            ("status", 0, status, ""),
+            ("refresh", 0, "204", ""),
+            ("status", 200, refreshed, ""),
+            ("prepare", 0, "204", FOUND),
+            ("status", 200, prepared, forever(&format!("{PREPARED}\n{WAITS}"))),
+        ]);
+        next.ends(End::Done);
+        timestamp += 4;
+        script = next;
+    }
+}
+
+/// Without a refresh, the version would soak forever.
+#[test]
+fn soak_begins_at_a_failed_activate() {
+    let mut script = at_reboot();
+    script.history.set_soak(Duration::from_secs(30 * 60));
+    let status = "Staged 1.26.1 1.26.1 activate!Failed@3";
+    for (failed, left) in [(FAILED, "30m"), ("", "20m"), ("", "10m")] {
+        let soaking = format!(
+            "info msg=\"version is soaking; it is prepared when it has been on offer for long \
+             enough\" state=Staged version=1.26.1 ready_in={left}"
+        );
+        let logged = if failed.is_empty() { soaking } else { format!("{failed}\n{soaking}") };
+        script.row(("status", 0, status, forever(&logged))).ends(End::Waiting);
+        script = next_cycle(script);
+    }
+    script.row(("status", 0, status, "")).row(("refresh", 0, "204", ""));
 }
 
 #[test]
@@ -145,6 +214,57 @@ fn failed_boot_is_known_from_the_record_and_counted_once() {
     again.on_answer(&answer("Available 1.26.1 - refresh@1"), &mut emit);
     assert!(lines.iter().all(|line| !line.contains("rolled back")), "{lines:?}");
     assert_eq!(again.history.held().map(|entry| entry.failed_boots).collect::<Vec<_>>(), [1]);
+}
+
+/// The node booted the old version once more, for which nothing was activated.
+#[test]
+fn failed_boot_is_not_counted_again_in_a_later_boot() {
+    let mut before = at_reboot();
+    before.history = History::new(copy("first"), Some(Duration::from_secs(86_400)));
+    before.row(("status", 0, "Staged 1.26.1 1.26.1 prepare@2", ""));
+    let mut failed_boots = Vec::new();
+    let mut history = before.history;
+    // In the fourth boot, the gate has tried again in the third one.
+    for (boot, record) in [("second", "first"), ("third", "first"), ("fourth", "third")] {
+        let mut script = after_a_reboot(&history, boot, record);
+        script.on_answer(&answer("404"), &mut |_| {});
+        script.on_answer(&answer("204"), &mut |_| {});
+        script.on_answer(&answer("Available 1.26.1 - refresh@1"), &mut |_| {});
+        failed_boots.extend(script.history.held().map(|entry| entry.failed_boots));
+        history = script.history;
+    }
+    assert_eq!(failed_boots, [1, 1, 2]);
+}
+
+/// The gate may have removed the record before the first look. A version that was staged for the
+/// reboot has not been taken back, even if it is older.
+#[test]
+fn version_that_was_staged_is_updated_without_the_record() {
+    let status = |running: &'static str, text: &str| {
+        let Ok(Answer::Status(status)) = answer(text) else { panic!("{text}") };
+        Ok(Answer::Status(Status { running: image(running), ..status }))
+    };
+    for (old, new) in [("1.26.0", "1.26.1"), ("1.26.1", "1.26.0")] {
+        let staged = forever(&format!("Staged {new} {new} refresh@2"));
+        let mut before = at_reboot();
+        before.history = History::new(copy("first"), Some(Duration::from_secs(86_400)));
+        before.on_answer(&status(old, staged), &mut |_| {});
+        for (running, found) in [(new, Some("updated")), (old, None)] {
+            let mut script = after_a_reboot(&before.history, "second", "first");
+            script.last_reboot.read(script.now, None);
+            script.on_answer(&answer("404"), &mut |_| {});
+            script.on_answer(&answer("204"), &mut |_| {});
+            let mut events = Vec::new();
+            let mut emit = |event: Event| events.push(event.kind().name());
+            script.on_answer(&status(running, "Idle - - refresh@1"), &mut emit);
+            let events: Vec<_> = events
+                .into_iter()
+                .filter(|name| ["updated", "taken_back"].contains(name))
+                .collect();
+            assert_eq!(events, Vec::from_iter(found), "{old} to {new}, {running} runs");
+            assert_eq!(script.history.held().count(), 0);
+        }
+    }
 }
 
 /// The gate requests the second try itself, so the node must become Ready.

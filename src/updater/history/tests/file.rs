@@ -46,7 +46,8 @@ fn longest() -> History {
     });
     let since = Duration::from_millis(u64::MAX);
     let offer = Some(Offer { image: entry(1).image, since, replaced: u64::MAX });
-    History { uptime: Uptime::from_saved(u64::MAX, u64::MAX), last_run, sent, offer, ..history }
+    let uptime = Uptime::from_saved(u64::MAX, u64::MAX);
+    History { uptime, last_run, staged: any, sent, offer, ..history }
 }
 
 /// Whether the file can be read. If not, the history must stay as it was.
@@ -64,13 +65,15 @@ fn file_has_the_documented_form() {
     let entries = [entry(0), Entry { boot: text(""), ..entry(3) }];
     let uptime = Uptime::from_saved(1_795_400_000, 75_007);
     let last_run = LastRun { image: OwnedImage::new(image("1.26.0")), boot: text("b") };
-    let file = History { uptime, last_run, ..history(&entries) }.write();
+    let staged = text("1.26.1");
+    let file = History { uptime, last_run, staged, ..history(&entries) }.write();
     let expected = "bottlerocket-updater 2\n\
         uptime\t1795400000\t75007\t\n\
         ran\t1.26.0\taws-k8s-1.30\tx86_64\tb\t\n\
+        staged\t1.26.1\t\n\
         1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t7c1f1c8e-6a42-4d29-9ce0-7a3b58a0a1f4\t0\t1795325000\t\n\
         1.26.1\taws-k8s-1.30\tx86_64\t1.26.0\t\t3\t1795325000\t\n\
-        sum 18317112207619215855\n";
+        sum 12427281086260690811\n";
     assert_eq!(str::from_utf8(&file), Ok(expected));
 }
 
@@ -83,9 +86,11 @@ fn longest_file_fits() {
     let last = file.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap();
     let uptime = "uptime\t18446744073709551615\t18446744073709551615\t\n".len();
     let ran = "ran\t\n".len() + 4 * (STRING_MAX + 1);
+    let staged = "staged\t\n".len() + STRING_MAX + 1;
     let sent = "sent\tdeactivate\t\n".len() + 3 * (STRING_MAX + 1);
     let offered = "offered\t\n".len() + 3 * (STRING_MAX + 1) + 2 * "18446744073709551615\t".len();
-    assert_eq!(file.len(), HEADER.len() + uptime + ran + sent + offered + 4 * line + last + 1);
+    let first = HEADER.len() + uptime + ran + staged + sent + offered;
+    assert_eq!(file.len(), first + 4 * line + last + 1);
     assert!(file.len() + 100 < FILE_MAX, "{}", file.len());
     let mut read = History::default();
     assert_eq!(read.read(&file), Ok(()));
