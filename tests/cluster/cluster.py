@@ -20,13 +20,25 @@ class Failure(Exception):
     """A scenario found something that must not be."""
 
 
+class Skipped(Exception):
+    """A scenario needs an option that was not given."""
+
+
 def say(text):
     print(f"{time.strftime('%H:%M:%S', time.gmtime())} {text}", flush=True)
 
 
 def kubectl(*arguments, text=None, check=True):
+    return run(KUBECTL, arguments, text, check)
+
+
+def run_helm(*arguments, text=None):
+    return run(HELM, arguments, text)
+
+
+def run(program, arguments, text, check=True):
     done = subprocess.run(
-        [KUBECTL, *arguments],
+        [program, *arguments],
         cwd=ROOT,
         input=text,
         capture_output=True,
@@ -35,7 +47,8 @@ def kubectl(*arguments, text=None, check=True):
         timeout=300,
     )
     if check and done.returncode:
-        raise Failure(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        name = pathlib.Path(program).name
+        raise Failure(f"{name} {' '.join(arguments)}: {done.stderr.strip()[-1000:]}")
     return done.stdout
 
 
@@ -64,21 +77,6 @@ def pods(app, namespace=OWN):
 def is_ready(pod):
     conditions = pod["status"].get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def run_helm(*arguments, text=None):
-    done = subprocess.run(
-        [HELM, *arguments],
-        cwd=ROOT,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    if done.returncode:
-        raise Failure(f"helm {' '.join(arguments)}: {done.stderr.strip()[-500:]}")
-    return done.stdout
 
 
 def wait_until_ready(app, namespace=OWN):

@@ -161,7 +161,7 @@ patches:
 
 
 def remove():
-    """Uninstalls as README.md says."""
+    """Uninstalls as docs/install.md says."""
     say(f"removes {OVERLAY}")
     kubectl("delete", "--kustomize", OVERLAY, "--ignore-not-found", "--wait")
     selector = "--selector=app.kubernetes.io/name=kured"

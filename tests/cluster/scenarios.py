@@ -13,6 +13,7 @@ from cluster import (
     OWN,
     ROOT,
     Failure,
+    Skipped,
     cordoned_nodes,
     gates,
     get,
@@ -128,8 +129,7 @@ def set_concurrency(count):
 def power(fleet):
     """twenty losses of power, at random moments over three versions, stop nothing"""
     if not fleet.options.power:
-        say("  skipped: there is no --power")
-        return
+        raise Skipped("there is no --power")
     seed = time.time_ns() % 100_000
     say(f"  the seed is {seed}")
     chance = random.Random(seed)
@@ -309,8 +309,7 @@ spec:
 def upgrade(fleet):
     """from an older version of the manifests and back, while the fleet is being updated"""
     if not fleet.options.upgrade_from:
-        say("  skipped: there is no --upgrade-from")
-        return
+        raise Skipped("there is no --upgrade-from")
     remove()
     apply_old(fleet.options.upgrade_from, keep_config=False)
     wait_until_ready("bottlerocket-simulator")
