@@ -117,13 +117,16 @@ def stops_at_the_first(count, fleet, meanwhile=lambda: None):
 
 
 def set_concurrency(count):
-    """Changes Kured's --concurrency, and waits for its rollout."""
+    """Changes Kured's --concurrency, and waits for its rollout. The lock must be free."""
     [container] = get(*KURED)["spec"]["template"]["spec"]["containers"]
     place = [arg.startswith("--concurrency=") for arg in container["args"]].index(True)
     path = f"/spec/template/spec/containers/0/args/{place}"
     change = [{"op": "replace", "path": path, "value": f"--concurrency={count}"}]
     kubectl("patch", *KURED, "--type=json", "--patch", json.dumps(change))
     kubectl("rollout", "status", *KURED, "--timeout=4m")
+    # With --concurrency=1, Kured takes the empty list of the other format for a lock that
+    # is held.
+    kubectl("annotate", *KURED, "weave.works/kured-node-lock-")
 
 
 def power(fleet):
