@@ -9,6 +9,7 @@ use crate::common::daemon::{LONG, Running};
 use crate::common::{Directory, Node, Ran, run_within};
 use bottlerocket_simulator::{Options, State};
 use rustix::process::{Signal, kill_process};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -91,12 +92,14 @@ impl Scraped {
         let is_ready = || self.node.look(|view| view.node.state()) == Some(State::Ready);
         // This test does not need thousands of connections per second.
         let pause = Duration::from_millis(8);
+        let was_broken = Cell::new(false);
         self.run_until(label, injection, pause, |served, calls| {
             let is_broken = || {
                 let calls = fs::read_to_string(calls).unwrap_or_default();
                 injection.is_none() || calls.contains("(INJECTED)")
             };
-            served >= 3 && is_ready() && is_broken()
+            // A page that is served after the fault: by then, the fault is logged.
+            served >= 3 && is_ready() && is_broken() && was_broken.replace(true)
         })
     }
 
