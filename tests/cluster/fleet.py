@@ -54,6 +54,10 @@ spec: {maxUnavailable: 1, selector: {matchLabels: {app: work}}}
 """
 
 
+# What a simulator logs when it has read its configuration again.
+CHANGED = "configuration has changed"
+
+
 class Fleet:
     """The simulated fleet, and what was seen of it."""
 
@@ -106,7 +110,7 @@ class Fleet:
         config = "\n".join([*times, *lines, ""])
         patch = json.dumps({"data": {"config": config}})
         name = "configmap/bottlerocket-simulator"
-        before = {node: self.log(node).count("configuration has changed") for node in self.nodes}
+        before = {node: self.log(node) for node in self.nodes}
         kubectl("patch", "--namespace", OWN, name, "--type=merge", "--patch", patch)
         # A change of the pod makes the kubelet look at its volumes now.
         note = f"test/changed={time.time_ns()}"
@@ -119,12 +123,20 @@ class Fleet:
                 note,
                 "--overwrite",
             )
+        offered = [line.removeprefix("offer ") for line in lines if line.startswith("offer ")]
+
+        def follows(node):
+            log = self.log(node)
+            changes, first_line = log.count(CHANGED), log.split("\n", 1)[0]
+            if first_line == before[node].split("\n", 1)[0]:
+                return changes > before[node].count(CHANGED)
+            # The simulator has started anew meanwhile, with the old or with the new one.
+            started = re.search(r"; available: (.*); try\n", log)
+            return changes > 0 or (started and all(each in started[1] for each in offered))
+
         wait_for(
             "the simulators follow the configuration",
-            lambda: all(
-                self.log(node).count("configuration has changed") > before[node]
-                for node in self.nodes
-            ),
+            lambda: all(follows(node) for node in self.nodes),
             within=180,
         )
 
