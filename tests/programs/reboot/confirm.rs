@@ -13,6 +13,7 @@ const DEACTIVATE: &str = "POST /actions/deactivate-update";
 const DEACTIVATING: &str = "bottlerocket-reboot: 1.26.1 is Ready but no longer chosen; \
                             deactivating it instead of rebooting\n";
 const WITHDRAWN: &str = "not rebooting: the update has been deactivated: state Staged, ";
+const RELYING: &str = "relying on the last refresh that succeeded";
 const RUNNING: &str = "; running 1.26.0, variant aws-k8s-1.30, arch x86_64";
 
 fn confirm(node: &Node) -> Ran {
@@ -66,7 +67,7 @@ fn version_that_is_withdrawn_is_deactivated() {
 #[test]
 fn refresh_that_fails_does_not_prevent_the_reboot() {
     let unconfirmed = |why: &str| Ran {
-        stderr: format!("bottlerocket-reboot: {why}; relying on the last refresh that succeeded\n"),
+        stderr: format!("bottlerocket-reboot: {why}; {RELYING}\n"),
         ..printed(0, ON_ITS_WAY)
     };
     let node = Node::after(&STEPS);
@@ -85,9 +86,16 @@ fn refresh_that_fails_does_not_prevent_the_reboot() {
     // The repository is slow. The limit is 30 s, or half of the timeout.
     let node = Node::after(&STEPS);
     node.change(|node, _| node.options.refresh_time = MANUAL);
-    let ran = run_within(SOON, node.program("reboot").args(["-confirm", "-timeout=8s"]));
+    let slow = run_within(SOON, node.program("reboot").args(["-confirm", "-timeout=8s"]));
+    let ran = masked(&node, slow);
     assert_eq!((ran.status, ran.stdout), (Some(0), format!("{ON_ITS_WAY}\n")));
-    assert!(ran.stderr.contains(": the refresh is still running after "), "{}", ran.stderr);
+    // On a busy machine, the last answer may come too late to say so.
+    let whys = [
+        ": the refresh is still running after ",
+        ": cannot read the update status from SOCKET: timed out waiting for a response",
+    ];
+    let is_told = whys.iter().any(|why| ran.stderr.contains(why));
+    assert!(is_told && ran.stderr.ends_with(&format!("; {RELYING}\n")), "{}", ran.stderr);
     assert_eq!(boots(&node), 2);
 }
 
