@@ -69,6 +69,11 @@ def apply_overlay(*arguments, without=()):
     kubectl("apply", "--filename=-", *arguments, text=text)
 
 
+def apply_as_helm():
+    """Applies the simulated fleet as docs/clusters.md says: Helm can remove each field later."""
+    apply_overlay("--server-side", "--force-conflicts", "--field-manager=helm")
+
+
 def objects_of_overlay(without=()):
     """Renders the simulated fleet, without a version on offer, until a scenario publishes
     one. Returns the text of each object."""

@@ -29,6 +29,7 @@ from cluster import (
 from fleet import WORK, work_pods
 from installation import (
     OVERLAY,
+    apply_as_helm,
     apply_old,
     apply_overlay,
     image,
@@ -203,6 +204,7 @@ def chart(fleet):
     """from the manifests to our chart and Kured's, and back, without an unwanted reboot"""
     before = pod_ids()
     say("  Helm takes over what the manifests made")
+    apply_as_helm()
     upgrade_chart(OVERLAY)
     nothing_happens(fleet, before)
     update_all(fleet)
@@ -212,7 +214,7 @@ def chart(fleet):
     selector = "--selector=owner=helm,name=bottlerocket-updater"
     kubectl("delete", "secret", "--namespace=kube-system", selector)
     fleet.forget()
-    apply_overlay("--server-side", "--force-conflicts")
+    apply_as_helm()
     nothing_happens(fleet, before)
 
     if not fleet.options.kured_chart:
@@ -265,6 +267,7 @@ def overlays(fleet):
     # Some overlays select these nodes.
     kubectl("label", "nodes", *fleet.nodes, "--overwrite", "bottlerocket-updater=enabled")
     kubectl("apply", "--filename=-", text=OTHER_KURED.replace("IMAGE", image()))
+    apply_as_helm()
     try:
         for directory in sorted((ROOT / "deploy/overlays").iterdir()):
             if directory.name != "simulated":
