@@ -47,37 +47,28 @@
 //!                                               ─────────────▶ end: failure
 //! ```
 //!
-//! A request that had no effect is repeated until the timeout: the socket is missing
-//! or refuses connections, or the API is too busy (408) or locked (423). The last one
-//! has at least [`SHUTDOWN_GRACE`] to be answered.
-//!
-//! The result is unknown if the connection breaks after the request was sent. A
-//! reboot stops the API server like every other service, and it does not come back.
-//! A server that crashed is back within seconds, because systemd starts it again. So
-//! the request is repeated, which does no harm, until one of these happens:
-//!
-//! - The API answers. The answer is the result.
-//! - The API is unreachable for [`SHUTDOWN_GRACE`]. The node is going down.
-//! - The connection keeps breaking, until the timeout or [`DISCONNECTS_MAX`] times.
-//!   This is a failure.
-//!
-//! A connection that breaks during the repeated request starts the grace again: it
-//! may be the last one before the node goes down, or the server may crash each time.
+//! Each part has a file: `refresh.rs` the refresh, `change.rs` activate and deactivate, and
+//! `request.rs` the request for the reboot.
 //!
 //! There are no sockets, no files and no clock here. The program makes the call that
 //! each step asks for, and passes the answer and the time. All times are of one clock
 //! that never goes back.
 
+mod change;
 pub mod end;
 pub mod options;
+mod refresh;
+mod request;
 
-use crate::api::status::{LastCommand, OwnedImage, State, Status, Text, copy};
-use crate::api::{Answer, AnswerError, Call, CallError, Command, FailedCall, Retry};
+use crate::api::status::{OwnedImage, State, Status, Text, copy};
+use crate::api::{Answer, Call, CallError, Command, FailedCall, Retry};
 use crate::cli::exit;
+use crate::reboot::change::Change;
 use crate::reboot::end::{Cause, End, Warning};
+use crate::reboot::refresh::Refreshing;
+use crate::reboot::request::{FIRST_REQUEST, Outage};
 use crate::record::RebootRecord;
 use core::time::Duration;
-use rustix::io::Errno;
 
 /// How long the API must be unreachable until the node counts as going down. This is
 /// longer than a server that crashed is away: systemd starts it after 5 s
@@ -85,9 +76,6 @@ use rustix::io::Errno;
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 /// How often the connection of a repeated request may break.
 pub const DISCONNECTS_MAX: u32 = 20;
-/// The pause before a repeated request. With [`DISCONNECTS_MAX`], a server that
-/// crashes on each request has at least 5 s to answer one.
-const PAUSE: Duration = Duration::from_millis(250);
 /// How long it may take to deactivate an update again that was activated for a reboot that
 /// does not take place.
 pub const UNDO_MAX: Duration = Duration::from_secs(10);
@@ -99,8 +87,6 @@ pub const STATUS_MAX: Duration = Duration::from_secs(10);
 
 /// What was tried, for messages.
 const READ_STATUS: &str = "read the update status from";
-const REFRESH: &str = "refresh the updates through";
-const REBOOT: &str = "reboot the node through";
 
 /// What the operator has set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -206,53 +192,6 @@ enum Phase {
         is_retried: bool,
     },
     RequestAgain(Outage),
-}
-
-/// A refresh before the reboot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Refreshing {
-    retry: Retry,
-    /// Whether it could not be requested. Then the status is read just once more.
-    has_failed: bool,
-    /// Whether the answer to the last call was 423, because of another client.
-    is_locked: bool,
-    /// How long it may take, and when that is over.
-    limit: Duration,
-    until: Duration,
-}
-
-/// An activate or a deactivate that was requested.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Change {
-    command: Command,
-    retry: Retry,
-    /// Whether the answer to the request was 423.
-    was_locked: bool,
-}
-
-const FIRST_REQUEST: Phase = Phase::Request { retry: Retry::FIRST, is_retried: false };
-
-/// What is known after a disconnect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Outage {
-    /// When the connection broke last. Since then the API has been unreachable.
-    since: Duration,
-    /// How often the connection of a repeated request has broken.
-    disconnects: u32,
-    /// No request is repeated after a disconnect that is later than this.
-    retry_until: Duration,
-}
-
-impl Outage {
-    /// When the API counts as gone, unless it is reached before.
-    fn gone_at(&self) -> Duration {
-        self.since.saturating_add(SHUTDOWN_GRACE)
-    }
-
-    /// Asks for the next request. The last one comes at the end of the grace.
-    fn request_again<'x>(&self, now: Duration) -> Step<'x> {
-        Step::Call(Call::Reboot, PAUSE.min(self.gone_at().saturating_sub(now)))
-    }
 }
 
 /// Takes a warning.
@@ -409,137 +348,6 @@ impl Reboot {
         true
     }
 
-    /// Asks for a refresh, which shows whether what is Ready is still chosen.
-    fn refresh<'x>(&mut self, now: Duration) -> Step<'x> {
-        let limit = self.limit(now, REFRESH_MAX);
-        let until = now.saturating_add(limit);
-        self.phase = Phase::Refresh(Refreshing {
-            retry: Retry::FIRST,
-            has_failed: false,
-            is_locked: false,
-            limit,
-            until,
-        });
-        Step::Call(Call::Start(Command::Refresh), Duration::ZERO)
-    }
-
-    fn on_refresh<'x>(
-        &mut self,
-        time: CallTime,
-        answer: &'x Result<Answer<'x>, CallError<'x>>,
-        mut refreshing: Refreshing,
-        warn: Warn,
-    ) -> Step<'x> {
-        let error = match answer {
-            Ok(Answer::Busy) => return self.wait_for_lock(time.ended, refreshing),
-            Ok(Answer::NotAllowed(refusal)) => CallError::Answer(AnswerError::Refused(*refusal)),
-            Ok(_) => return self.follow(time.ended, refreshing),
-            Err(error) if self.is_locked_out(time, &refreshing, error) => {
-                return Step::End(End::LockHeld(self.settings.timeout));
-            }
-            // The refresh may run nevertheless. The status will show it.
-            Err(error) if error.may_have_been_sent() && !error.is_refusal() => {
-                return self.follow(time.ended, refreshing);
-            }
-            Err(error) => *error,
-        };
-        refreshing.is_locked = false;
-        let remaining = refreshing.until.saturating_sub(time.ended);
-        if error.is_worth_a_retry()
-            && let Some(pause) = refreshing.retry.next_pause(remaining)
-        {
-            self.phase = Phase::Refresh(refreshing);
-            return Step::Call(Call::Start(Command::Refresh), pause);
-        }
-        warn(Warning::Unconfirmed(self.cause(REFRESH, error)));
-        refreshing.has_failed = true;
-        self.follow(time.ended, refreshing)
-    }
-
-    /// Waits while another client's command holds the lock, until the timeout. The time
-    /// for the refresh begins after that.
-    fn wait_for_lock<'x>(&mut self, now: Duration, mut refreshing: Refreshing) -> Step<'x> {
-        let Some(pause) = refreshing.retry.next_pause(self.timeout_at.saturating_sub(now)) else {
-            return Step::End(End::LockHeld(self.settings.timeout));
-        };
-        let next = now.saturating_add(pause);
-        refreshing.limit = self.limit(next, REFRESH_MAX);
-        refreshing.until = next.saturating_add(refreshing.limit);
-        refreshing.is_locked = true;
-        let (phase, call) = match refreshing.has_failed {
-            true => (Phase::Follow(refreshing), Call::Status),
-            false => (Phase::Refresh(refreshing), Call::Start(Command::Refresh)),
-        };
-        self.phase = phase;
-        Step::Call(call, pause)
-    }
-
-    /// Whether the last try after a 423 timed out.
-    fn is_locked_out(&self, time: CallTime, refreshing: &Refreshing, error: &CallError) -> bool {
-        let remaining = self.timeout_at.saturating_sub(time.begun);
-        refreshing.is_locked && Retry::is_last(remaining) && error.is_timeout()
-    }
-
-    /// Reads the status until it shows the end of the refresh.
-    fn follow<'x>(&mut self, now: Duration, mut refreshing: Refreshing) -> Step<'x> {
-        refreshing.retry = Retry::FIRST;
-        refreshing.is_locked = false;
-        let remaining = refreshing.until.saturating_sub(now);
-        let pause = refreshing.retry.next_pause(remaining).unwrap_or_default();
-        self.phase = Phase::Follow(refreshing);
-        Step::Call(Call::Status, pause)
-    }
-
-    fn on_progress<'x>(
-        &mut self,
-        time: CallTime,
-        answer: &'x Result<Answer<'x>, CallError<'x>>,
-        mut refreshing: Refreshing,
-        warn: Warn,
-    ) -> Step<'x> {
-        let cause = match answer {
-            Ok(Answer::Status(status)) => {
-                let is_ready = self.note(status);
-                let last = status.last_command;
-                let ended = last.filter(|last| last.timestamp != self.timestamp_before);
-                match ended {
-                    _ if refreshing.has_failed => {}
-                    // Another client's command has ended since.
-                    Some(last) if last.name != Command::Refresh.name() => {
-                        warn(Warning::Unconfirmed(Cause::NotShown));
-                    }
-                    Some(last) if !last.succeeded() => {
-                        warn(Warning::Unconfirmed(Cause::Failed(last)));
-                    }
-                    _ => {}
-                }
-                if !is_ready {
-                    return Step::End(End::NotReady(status));
-                }
-                if ended.is_some() || refreshing.has_failed {
-                    self.timestamp_before = copy(timestamp(status));
-                    return self.reboot_or_deactivate(warn);
-                }
-                Cause::NotShown
-            }
-            Ok(Answer::Uninitialized) => return Step::End(End::Uninitialized),
-            Ok(_) if refreshing.has_failed => return self.wait_for_lock(time.ended, refreshing),
-            Ok(_) => Cause::StillRunning(refreshing.limit),
-            Err(error) if self.is_locked_out(time, &refreshing, error) => {
-                return Step::End(End::LockHeld(self.settings.timeout));
-            }
-            Err(error) => self.cause(READ_STATUS, *error),
-        };
-        refreshing.is_locked = false;
-        let remaining = refreshing.until.saturating_sub(time.ended);
-        if let Some(pause) = refreshing.retry.next_pause(remaining) {
-            self.phase = Phase::Follow(refreshing);
-            return Step::Call(Call::Status, pause);
-        }
-        warn(Warning::Unconfirmed(cause));
-        self.reboot_or_deactivate(warn)
-    }
-
     /// Reboots if what is Ready or Staged is chosen, as far as is known.
     fn reboot_or_deactivate<'x>(&mut self, warn: Warn) -> Step<'x> {
         match &self.ready {
@@ -556,222 +364,6 @@ impl Reboot {
         match self.ready {
             Some(ReadyUpdate { is_staged: true, .. }) => self.change(Command::Activate),
             _ => self.request(),
-        }
-    }
-
-    /// Asks for an activate or a deactivate.
-    fn change<'x>(&mut self, command: Command) -> Step<'x> {
-        self.phase = Phase::Change(command, Retry::FIRST);
-        Step::Call(Call::Start(command), Duration::ZERO)
-    }
-
-    /// Whatever the answer, the status shows what has become of the update.
-    fn on_change<'x>(
-        &mut self,
-        time: CallTime,
-        answer: &'x Result<Answer<'x>, CallError<'x>>,
-        command: Command,
-        mut retry: Retry,
-    ) -> Step<'x> {
-        let remaining = self.timeout_at.saturating_sub(time.ended);
-        // After the last try, there is still time to read the status.
-        let pause = retry.next_pause(remaining).unwrap_or_default();
-        let was_locked = matches!(answer, Ok(Answer::Busy));
-        self.phase = Phase::CheckChange(Change { command, retry, was_locked });
-        Step::Call(Call::Status, pause)
-    }
-
-    fn on_changed<'x>(
-        &mut self,
-        time: CallTime,
-        answer: &'x Result<Answer<'x>, CallError<'x>>,
-        mut change: Change,
-        warn: Warn,
-    ) -> Step<'x> {
-        let is_activate = change.command == Command::Activate;
-        let held = Cause::LockHeld(self.settings.timeout);
-        let result = match answer {
-            Ok(Answer::Status(status)) if is_activate => self.activated(status),
-            Ok(Answer::Status(status)) => self.deactivated(status),
-            Ok(Answer::Uninitialized) => Ok(Step::End(End::Uninitialized)),
-            Ok(_) => Err(held),
-            Err(error) => Err(self.cause(READ_STATUS, *error)),
-        };
-        let is_status = matches!(answer, Ok(Answer::Status(_)));
-        let cause = match result {
-            Ok(step) => return step,
-            Err(_) if is_status && change.was_locked => held,
-            Err(cause) => cause,
-        };
-        let remaining = self.timeout_at.saturating_sub(time.ended);
-        let Some(pause) = change.retry.next_pause(remaining) else {
-            return match is_activate {
-                false => Step::End(End::NotDeactivated(cause)),
-                true if change.was_locked => Step::End(End::NotActivated(cause)),
-                // The activate may still run.
-                true => {
-                    warn(Warning::ActivateUnknown(cause));
-                    self.undo(time.ended)
-                }
-            };
-        };
-        let call = match is_status {
-            true => {
-                self.phase = Phase::Change(change.command, change.retry);
-                Call::Start(change.command)
-            }
-            false => {
-                self.phase = Phase::CheckChange(change);
-                Call::Status
-            }
-        };
-        Step::Call(call, pause)
-    }
-
-    /// What follows from a status after an activate.
-    ///
-    /// # Errors
-    ///
-    /// The update is Staged, and the activate may be repeated.
-    fn activated<'x>(&mut self, status: &'x Status<'x>) -> Result<Step<'x>, Cause<'x>> {
-        if status.state == State::Ready {
-            self.note(status);
-            return Ok(match self.ready {
-                // A refresh of another client has just withdrawn it.
-                Some(ReadyUpdate { is_withdrawn: true, .. }) => self.change(Command::Deactivate),
-                _ => self.request(),
-            });
-        }
-        if !status.staged_is_chosen() {
-            return Ok(Step::End(End::NotReady(status)));
-        }
-        match status.last_command {
-            // It fails each time, until the update is prepared again.
-            Some(last) if self.is_failed_activate(&last) => {
-                Ok(Step::End(End::NotActivated(Cause::Failed(last))))
-            }
-            _ => Err(Cause::NotShown),
-        }
-    }
-
-    /// Whether a command is an activate that has failed since this run began.
-    fn is_failed_activate(&self, last: &LastCommand) -> bool {
-        let is_new = last.timestamp != self.timestamp_before;
-        is_new && last.name == Command::Activate.name() && !last.succeeded()
-    }
-
-    /// What follows from a status after a deactivate.
-    ///
-    /// # Errors
-    ///
-    /// The update is Ready, and the deactivate may be repeated.
-    fn deactivated<'x>(&self, status: &'x Status<'x>) -> Result<Step<'x>, Cause<'x>> {
-        if status.state != State::Ready {
-            return Ok(Step::End(match self.ready {
-                Some(ReadyUpdate { is_withdrawn: true, .. }) => End::Withdrawn(status),
-                _ => End::Undone(status),
-            }));
-        }
-        Err(match status.last_command {
-            Some(last) if last.name == Command::Deactivate.name() => Cause::Failed(last),
-            _ => Cause::NotShown,
-        })
-    }
-
-    /// Ends without a reboot. With `-activate`, deactivates the update before: this run, or
-    /// one before it, has activated it for the reboot.
-    fn fail<'x>(&mut self, now: Duration, failed: FailedCall<'x>, warn: Warn) -> Step<'x> {
-        let end = End::Failed(failed);
-        if !self.settings.activate || !self.voids_record(&end) {
-            return Step::End(end);
-        }
-        warn(Warning::Undoing(failed));
-        self.undo(now)
-    }
-
-    /// Deactivates the update, because there is no reboot.
-    fn undo<'x>(&mut self, now: Duration) -> Step<'x> {
-        self.timeout_at = now.saturating_add(UNDO_MAX);
-        match (self.change(Command::Deactivate), self.settings.record) {
-            (_, true) => Step::RemoveRecord,
-            (step, false) => step,
-        }
-    }
-
-    /// Asks for the reboot, for the first time.
-    fn request<'x>(&mut self) -> Step<'x> {
-        self.phase = FIRST_REQUEST;
-        match self.settings.record {
-            true => Step::Record,
-            false => Step::Call(Call::Reboot, Duration::ZERO),
-        }
-    }
-
-    fn on_requested<'x>(
-        &mut self,
-        time: CallTime,
-        answer: &'x Result<Answer<'x>, CallError<'x>>,
-        mut retry: Retry,
-        warn: Warn,
-    ) -> Step<'x> {
-        let error = match answer {
-            // The only answer to this call is 200 to 299.
-            Ok(_) => return Step::End(End::Accepted),
-            Err(error) if error.is_already_shutting_down() => {
-                return Step::End(End::AlreadyShuttingDown);
-            }
-            Err(error) => error,
-        };
-        let remaining = self.timeout_at.saturating_sub(time.ended);
-        if error.is_worth_a_retry()
-            && let Some(pause) = retry.next_pause(remaining)
-        {
-            self.phase = Phase::Request { retry, is_retried: true };
-            return Step::Call(Call::Reboot, pause);
-        }
-        let Some(disconnect) = error.as_disconnect() else {
-            return self.fail(time.ended, self.failed(REBOOT, *error), warn);
-        };
-        warn(Warning::Disconnected(disconnect));
-        let since = time.ended;
-        let retry_until = self.timeout_at.max(since.saturating_add(SHUTDOWN_GRACE));
-        let outage = Outage { since, disconnects: 0, retry_until };
-        self.phase = Phase::RequestAgain(outage);
-        outage.request_again(since)
-    }
-
-    fn on_requested_again<'x>(
-        &mut self,
-        time: CallTime,
-        answer: &'x Result<Answer<'x>, CallError<'x>>,
-        mut outage: Outage,
-        warn: Warn,
-    ) -> Step<'x> {
-        match answer {
-            Ok(_) => Step::End(End::AcceptedAgain),
-            Err(error) if error.is_already_shutting_down() => Step::End(End::AlreadyShuttingDown),
-            // When the request was made counts, and not the time now: if this process
-            // was stopped meanwhile, the API may have come back.
-            Err(error) if is_unreachable(error) && time.begun >= outage.gone_at() => {
-                Step::End(End::ApiGone)
-            }
-            Err(error) if is_unreachable(error) => outage.request_again(time.ended),
-            Err(error) => {
-                let failed = self.failed(REBOOT, *error);
-                if error.as_disconnect().is_some() || matches!(error, CallError::Send(_)) {
-                    outage.disconnects += 1;
-                } else if !error.is_worth_a_retry() {
-                    return self.fail(time.ended, failed, warn);
-                }
-                // The request had no effect, and the node is not going down: after 408 or
-                // 423 the API is there, and behind a directory it cannot start.
-                if outage.disconnects == DISCONNECTS_MAX || time.ended >= outage.retry_until {
-                    return self.fail(time.ended, failed, warn);
-                }
-                outage.since = time.ended;
-                self.phase = Phase::RequestAgain(outage);
-                outage.request_again(time.ended)
-            }
         }
     }
 
@@ -794,12 +386,6 @@ impl Reboot {
 /// The timestamp of the last command. Empty if there is none.
 fn timestamp<'x>(status: &Status<'x>) -> &'x str {
     status.last_command.map_or("", |last| last.timestamp)
-}
-
-/// Whether the API is unreachable as it is while the node goes down. A directory at
-/// the socket's path is no sign of that: it keeps the API server from starting.
-fn is_unreachable(error: &CallError) -> bool {
-    error.is_stale_socket() && !matches!(error, CallError::Connect(Errno::ISDIR))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! The version that the record names may have been replaced before the node went down.
 //! The updater notes each version that is activated, so its state knows which one the
-//! node really tried to boot. See `src/updater/history.rs` for the form of the file.
+//! node really tried to boot. See `src/updater/history/file.rs` for its form.
 
 use crate::api::status::{OwnedImage, Text};
 use crate::record::RebootRecord;

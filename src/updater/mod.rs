@@ -9,6 +9,7 @@
 //! | `window.rs` | update windows |
 //! | `time_zone.rs` | time zones: names, rules, offsets |
 //! | `history.rs` | what is remembered across boots: versions that did not boot |
+//! | `history/file.rs` | the form of the file with the history |
 //! | `uptime.rs` | counts the time over restarts and boots, for hold-backs |
 //! | `state_file.rs` | reads and writes the file with the history |
 //! | `last_reboot.rs` | what the record of the last reboot means: leave Ready alone, or held by the gate |

@@ -8,7 +8,8 @@
 
 use crate::sys::files::{self, Store};
 use crate::updater::event::Event;
-use crate::updater::history::{FILE_MAX, History};
+use crate::updater::history::History;
+use crate::updater::history::file::FILE_MAX;
 use core::ffi::CStr;
 use core::time::Duration;
 use rustix::io::Errno;

@@ -1,7 +1,7 @@
 //! The reboot program against a simulated node. Kured expects exit status 0 if the node
 //! reboots, and takes any other for a failure.
 //!
-//! What depends on time is tested on a scripted clock, in `src/reboot/tests.rs`.
+//! What depends on time is tested on a scripted clock, in `src/reboot/tests/`.
 
 // Withdrawn versions: -confirm.
 mod confirm;
@@ -356,7 +356,7 @@ fn after_a_disconnect(ran: Ran) -> Ran {
 const AGAIN: &str = "requested again: the reboot is on its way";
 
 /// The first connection breaks. (An API that is silent after that takes 15 s, so it is in
-/// `src/reboot/tests.rs`.)
+/// `src/reboot/tests/`.)
 #[test]
 fn answer_to_the_repeated_request_is_the_result() {
     let answer = |text: &str| Some(Fault::raw(format!("HTTP/1.1 {text}")));

@@ -3,6 +3,7 @@
 use super::*;
 use crate::text::fields::tests::summed;
 use crate::text::fields::{SUM, fnv1a};
+use crate::updater::history::file::{FIRST_HEADER, HEADER};
 
 const BEGIN: Duration = Duration::from_secs(1_795_325);
 

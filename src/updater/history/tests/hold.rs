@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::text::fields::tests::summed;
+use crate::updater::history::file::FIRST_HEADER;
 
 #[test]
 fn hold_begins_again_for_a_file_of_the_first_form() {

@@ -7,6 +7,7 @@ use crate::reporting::log::Format;
 use crate::tests::Numbers;
 use crate::updater::cycle::observe;
 use crate::updater::event::Event;
+use crate::updater::history::file::FILE_MAX;
 use std::string::{String, ToString};
 use std::vec::Vec as List;
 use std::{format, vec};
