@@ -17,7 +17,7 @@
 //! runs than in the last boot that was seen, and nobody activated it. The newer version is
 //! held back like one that did not boot.
 //!
-//! There is no I/O here. [`file`] has the form of the file, and
+//! There is no I/O here. [`file`](mod@file) has the form of the file, and
 //! [`state_file`](super::state_file) reads and writes it.
 
 pub mod file;
