@@ -16,8 +16,9 @@
 //! Otherwise it leads to a file that every host has: Kured starts only after the gate,
 //! also on a node whose API is unavailable.
 
+use crate::PATH_MAX;
+use crate::directory::Directory;
 use crate::start::STDOUT;
-use crate::{Directory, PATH_MAX};
 use bottlerocket_updater::install::{
     Failure, NEW_SOCKET_LINK, NEW_UPDATER_LINK, NO_SOCKET, RECORD, RECORD_DIRECTORY, Role,
     SOCKET_LINK, UPDATER_LINK,

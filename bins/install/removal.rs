@@ -1,7 +1,7 @@
 //! Removes what this project has created on a host, and nothing else.
 
+use crate::directory::{DIRECTORY, Directory, is_kind};
 use crate::start::{STDOUT, complain};
-use crate::{DIRECTORY, Directory, is_kind};
 use bottlerocket_updater::install::{
     Cause, Failure, FoundName, OwnFile, RECORD_DIRECTORY, RECORD_FILES, Role, is_own,
 };

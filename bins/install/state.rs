@@ -1,7 +1,7 @@
 //! The directory of the updater's state: root owns it, and the updater's group may write
 //! to it.
 
-use crate::Directory;
+use crate::directory::Directory;
 use crate::removal::has_foreign;
 use crate::start::STDOUT;
 use bottlerocket_updater::install::{Cause, Failure, Found, Role, STATE_FILES};
