@@ -15,7 +15,8 @@ pub(super) struct Refreshing {
     retry: Retry,
     /// Whether it could not be requested. Then the status is read just once more.
     has_failed: bool,
-    /// Whether the answer to the last call was 423, because of another client.
+    /// Whether the answer to the last call was 423: because of the refresh while it is
+    /// followed, or because of another client.
     is_locked: bool,
     /// How long it may take, and when that is over.
     limit: Duration,
@@ -139,12 +140,15 @@ impl Reboot {
             Ok(Answer::Uninitialized) => return Step::End(End::Uninitialized),
             Ok(_) if refreshing.has_failed => return self.wait_for_lock(time.ended, refreshing),
             Ok(_) => Cause::StillRunning(refreshing.limit),
+            Err(error) if refreshing.is_locked && error.is_timeout() && !refreshing.has_failed => {
+                Cause::StillRunning(refreshing.limit)
+            }
             Err(error) if self.is_locked_out(time, &refreshing, error) => {
                 return Step::End(End::LockHeld(self.settings.timeout));
             }
             Err(error) => self.cause(READ_STATUS, *error),
         };
-        refreshing.is_locked = false;
+        refreshing.is_locked = matches!(cause, Cause::StillRunning(_));
         let remaining = refreshing.until.saturating_sub(time.ended);
         if let Some(pause) = refreshing.retry.next_pause(remaining) {
             self.phase = Phase::Follow(refreshing);
