@@ -47,8 +47,8 @@
 //!                                               ─────────────▶ end: failure
 //! ```
 //!
-//! Each part has a file: `refresh.rs` the refresh, `change.rs` activate and deactivate, and
-//! `request.rs` the request for the reboot.
+//! Each part has a file: `state.rs` what is known, `refresh.rs` the refresh, `change.rs`
+//! activate and deactivate, and `request.rs` the request for the reboot.
 //!
 //! There are no sockets, no files and no clock here. The program makes the call that
 //! each step asks for, and passes the answer and the time. All times are of one clock
@@ -59,143 +59,21 @@ pub mod end;
 pub mod options;
 mod refresh;
 mod request;
+mod state;
 
-use crate::api::status::{OwnedImage, State, Status, Text, copy};
+pub use state::{
+    CallTime, DISCONNECTS_MAX, REFRESH_MAX, Reboot, SHUTDOWN_GRACE, STATUS_MAX, Settings, Step,
+    UNDO_MAX, Warn,
+};
+
+use crate::api::status::{Text, copy};
 use crate::api::{Answer, Call, CallError, Command, FailedCall, Retry};
 use crate::cli::exit;
-use crate::reboot::change::Change;
 use crate::reboot::end::{Cause, End, Warning};
-use crate::reboot::refresh::Refreshing;
-use crate::reboot::request::{FIRST_REQUEST, Outage};
+use crate::reboot::request::FIRST_REQUEST;
+use crate::reboot::state::{Phase, READ_STATUS, ReadyUpdate, timestamp};
 use crate::record::RebootRecord;
 use core::time::Duration;
-
-/// How long the API must be unreachable until the node counts as going down. This is
-/// longer than a server that crashed is away: systemd starts it after 5 s
-/// (`RestartSec` in Bottlerocket's `apiserver.service`).
-pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
-/// How often the connection of a repeated request may break.
-pub const DISCONNECTS_MAX: u32 = 20;
-/// How long it may take to deactivate an update again that was activated for a reboot that
-/// does not take place.
-pub const UNDO_MAX: Duration = Duration::from_secs(10);
-/// How long a refresh may take, or half of the time that is left.
-pub const REFRESH_MAX: Duration = Duration::from_secs(30);
-/// How long the status is tried to be read just for the record, or half of the time
-/// that is left.
-pub const STATUS_MAX: Duration = Duration::from_secs(10);
-
-/// What was tried, for messages.
-const READ_STATUS: &str = "read the update status from";
-
-/// What the operator has set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Settings {
-    /// The path of the API's socket, for messages.
-    pub socket: &'static [u8],
-    /// The time for the whole reboot. After a disconnect, it may take longer.
-    pub timeout: Duration,
-    /// Whether to reboot only if the update state is Ready.
-    pub if_ready: bool,
-    /// Whether to reboot only if the update state is Ready and what is Ready is still
-    /// chosen after one more refresh.
-    pub confirm: bool,
-    /// Whether to activate an update that is Staged and chosen before the reboot. Reboots
-    /// only if the update state is Ready then.
-    pub activate: bool,
-    /// Whether a record is kept.
-    pub record: bool,
-}
-
-impl Settings {
-    /// Whether to reboot only into an update.
-    fn must_be_ready(&self) -> bool {
-        self.if_ready || self.confirm || self.activate
-    }
-}
-
-/// The next step.
-#[derive(Debug, Clone, Copy)]
-pub enum Step<'x> {
-    /// Make this call after this pause, with the deadline that [`Reboot::deadline`]
-    /// returns, and pass the answer to [`Reboot::on_answer`].
-    Call(Call, Duration),
-    /// Write the record that [`Reboot::record`] returns, or remove an old one if that
-    /// is `None`. Then make the call [`Call::Reboot`], without a pause. Only with
-    /// [`Settings::record`], and at most once.
-    Record,
-    /// Remove the record, and then make the call that deactivates the update, without a
-    /// pause. The other way round, a node that goes down in between would take the record for
-    /// that of a failed boot. Only with [`Settings::record`] and [`Settings::activate`].
-    RemoveRecord,
-    /// The result is known. If [`Reboot::voids_record`] says so, remove the record.
-    End(End<'x>),
-}
-
-/// When a call was made.
-#[derive(Debug, Clone, Copy)]
-pub struct CallTime {
-    /// When it began, after the pause.
-    pub begun: Duration,
-    /// When the answer, or the error, was there.
-    pub ended: Duration,
-}
-
-/// A reboot that is under way.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Reboot {
-    settings: Settings,
-    /// When the timeout ends.
-    timeout_at: Duration,
-    /// The update that the last status showed to be Ready, or Staged and to be activated.
-    ready: Option<ReadyUpdate>,
-    /// The timestamp of the last command before the refresh.
-    timestamp_before: Text,
-    phase: Phase,
-}
-
-/// An update that is Ready.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct ReadyUpdate {
-    /// The image that the next boot starts. Empty if it is unknown.
-    image: OwnedImage,
-    /// The version that runs. Empty if it is unknown.
-    running: Text,
-    /// Whether another image is chosen, or none.
-    is_withdrawn: bool,
-    /// Whether it is Staged, and has to be activated.
-    is_staged: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Phase {
-    /// The status decides whether there is a reboot.
-    ReadStatus {
-        retry: Retry,
-        /// Whether the answer to the last call was 423.
-        is_locked: bool,
-        /// When this ends: at the timeout, or earlier if only the record needs the
-        /// status.
-        until: Duration,
-    },
-    /// A refresh is requested.
-    Refresh(Refreshing),
-    /// The refresh runs, or may run.
-    Follow(Refreshing),
-    /// An activate or a deactivate is requested.
-    Change(Command, Retry),
-    /// The status shows whether that worked.
-    CheckChange(Change),
-    Request {
-        retry: Retry,
-        /// Whether an earlier request had no effect.
-        is_retried: bool,
-    },
-    RequestAgain(Outage),
-}
-
-/// Takes a warning.
-pub type Warn<'w> = &'w mut dyn FnMut(Warning);
 
 impl Reboot {
     /// A reboot that begins at the time `now`, and its first call.
@@ -331,23 +209,6 @@ impl Reboot {
         self.request()
     }
 
-    /// Remembers the update if it is Ready, or if it is Staged and chosen and is to be
-    /// activated. Returns whether it is.
-    fn note(&mut self, status: &Status) -> bool {
-        let is_staged = self.settings.activate && status.staged_is_chosen();
-        if status.state != State::Ready && !is_staged {
-            return false;
-        }
-        let [image, running] = [status.staged, status.running].map(Option::unwrap_or_default);
-        self.ready = Some(ReadyUpdate {
-            image: OwnedImage::new(image),
-            running: copy(running.version),
-            is_withdrawn: status.staged_is_not_chosen(),
-            is_staged,
-        });
-        true
-    }
-
     /// Reboots if what is Ready or Staged is chosen, as far as is known.
     fn reboot_or_deactivate<'x>(&mut self, warn: Warn) -> Step<'x> {
         match &self.ready {
@@ -366,26 +227,6 @@ impl Reboot {
             _ => self.request(),
         }
     }
-
-    /// `max`, or half of the time that is left at the time `now`. The rest is for the
-    /// reboot.
-    fn limit(&self, now: Duration, max: Duration) -> Duration {
-        max.min(self.timeout_at.saturating_sub(now) / 2)
-    }
-
-    fn failed<'x>(&self, tried: &'static str, error: CallError<'x>) -> FailedCall<'x> {
-        let Settings { socket, timeout, .. } = self.settings;
-        FailedCall { tried, socket, error, timeout }
-    }
-
-    fn cause<'x>(&self, tried: &'static str, error: CallError<'x>) -> Cause<'x> {
-        Cause::Call { tried, socket: self.settings.socket, error }
-    }
-}
-
-/// The timestamp of the last command. Empty if there is none.
-fn timestamp<'x>(status: &Status<'x>) -> &'x str {
-    status.last_command.map_or("", |last| last.timestamp)
 }
 
 #[cfg(test)]

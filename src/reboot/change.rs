@@ -5,17 +5,10 @@
 use crate::api::status::{LastCommand, State, Status};
 use crate::api::{Answer, Call, CallError, Command, FailedCall, Retry};
 use crate::reboot::end::{Cause, End, Warning};
-use crate::reboot::{CallTime, Phase, READ_STATUS, ReadyUpdate, Reboot, Step, UNDO_MAX, Warn};
+use crate::reboot::state::{
+    CallTime, Change, Phase, READ_STATUS, ReadyUpdate, Reboot, Step, UNDO_MAX, Warn,
+};
 use core::time::Duration;
-
-/// An activate or a deactivate that was requested.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Change {
-    command: Command,
-    retry: Retry,
-    /// Whether the answer to the request was 423.
-    was_locked: bool,
-}
 
 impl Reboot {
     /// Asks for an activate or a deactivate.

@@ -3,25 +3,13 @@
 use crate::api::status::copy;
 use crate::api::{Answer, AnswerError, Call, CallError, Command, Retry};
 use crate::reboot::end::{Cause, End, Warning};
-use crate::reboot::{CallTime, Phase, READ_STATUS, REFRESH_MAX, Reboot, Step, Warn, timestamp};
+use crate::reboot::state::{
+    CallTime, Phase, READ_STATUS, REFRESH_MAX, Reboot, Refreshing, Step, Warn, timestamp,
+};
 use core::time::Duration;
 
 /// What was tried, for messages.
 const REFRESH: &str = "refresh the updates through";
-
-/// A refresh before the reboot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Refreshing {
-    retry: Retry,
-    /// Whether it could not be requested. Then the status is read just once more.
-    has_failed: bool,
-    /// Whether the answer to the last call was 423: because of the refresh while it is
-    /// followed, or because of another client.
-    is_locked: bool,
-    /// How long it may take, and when that is over.
-    limit: Duration,
-    pub(super) until: Duration,
-}
 
 impl Reboot {
     /// Asks for a refresh, which shows whether what is Ready is still chosen.

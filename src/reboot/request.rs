@@ -19,7 +19,9 @@
 
 use crate::api::{Answer, Call, CallError, Retry};
 use crate::reboot::end::{End, Warning};
-use crate::reboot::{CallTime, DISCONNECTS_MAX, Phase, Reboot, SHUTDOWN_GRACE, Step, Warn};
+use crate::reboot::state::{
+    CallTime, DISCONNECTS_MAX, Outage, Phase, Reboot, SHUTDOWN_GRACE, Step, Warn,
+};
 use core::time::Duration;
 use rustix::io::Errno;
 
@@ -32,17 +34,6 @@ const REBOOT: &str = "reboot the node through";
 
 /// The first request.
 pub(super) const FIRST_REQUEST: Phase = Phase::Request { retry: Retry::FIRST, is_retried: false };
-
-/// What is known after a disconnect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Outage {
-    /// When the connection broke last. Since then the API has been unreachable.
-    since: Duration,
-    /// How often the connection of a repeated request has broken.
-    disconnects: u32,
-    /// No request is repeated after a disconnect that is later than this.
-    pub(super) retry_until: Duration,
-}
 
 impl Outage {
     /// When the API counts as gone, unless it is reached before.

@@ -3,7 +3,7 @@
 
 extern crate std;
 use super::*;
-use crate::api::status::{Image, LastCommand};
+use crate::api::status::{Image, LastCommand, State, Status};
 use crate::api::{AnswerError, Refusal};
 use crate::http::response::{HttpError, Progress};
 use crate::tests::Numbers;

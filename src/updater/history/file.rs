@@ -33,12 +33,12 @@
 //! uptime, and `failed at` is a time of the wall clock, which may have been wrong. So its
 //! hold-backs begin again.
 
-use super::{Entries, Entry, History, LastRun, Offer, Sent};
 use crate::api::Command;
 use crate::api::status::{OwnedImage, Text};
 use crate::text::duration::millis;
 use crate::text::fields::{Fields, put_field, put_sum};
 use crate::text::put;
+use crate::updater::history::{Entries, Entry, History, LastRun, Offer, Sent};
 use crate::updater::uptime::Uptime;
 use core::str;
 use core::time::Duration;
