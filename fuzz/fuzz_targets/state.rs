@@ -6,7 +6,8 @@ use bottlerocket_fuzz::choices::{Choices, VERSIONS, any_status, image};
 use bottlerocket_updater::api::Command;
 use bottlerocket_updater::api::status::copy;
 use bottlerocket_updater::text::excerpt::{Excerpt, is_plain};
-use bottlerocket_updater::updater::history::{FILE_MAX, History};
+use bottlerocket_updater::updater::history::History;
+use bottlerocket_updater::updater::history::file::FILE_MAX;
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
