@@ -28,4 +28,4 @@ pub use exchange::{Answer, Exchange};
 pub use retry::Retry;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,8 +3,9 @@
 
 extern crate std;
 use super::*;
-use crate::http::response::Progress;
+use crate::http::response::{HttpError, Progress};
 use crate::text::excerpt::Excerpt;
+use rustix::io::Errno;
 use std::fmt::Write;
 use std::format;
 use std::string::{String, ToString};
@@ -12,6 +13,24 @@ use std::vec::Vec;
 
 mod document;
 mod error;
+
+/// A way for a call to fail, by its word in the scripts of the cycles and of the reboots.
+pub(crate) fn call_error(word: &str) -> CallError<'static> {
+    match word {
+        "refused" => CallError::Connect(Errno::CONNREFUSED),
+        "missing" => CallError::Connect(Errno::NOENT),
+        "directory" => CallError::Connect(Errno::ISDIR),
+        "denied" => CallError::Connect(Errno::ACCESS),
+        "unsent" => CallError::Send(Errno::PIPE),
+        "full" => CallError::SendTimeout,
+        "break" => CallError::Answer(AnswerError::Truncated(Progress::Nothing)),
+        "reset" => CallError::Receive(Errno::CONNRESET),
+        "silence" => CallError::Timeout(Progress::Nothing),
+        "garbage" => CallError::Answer(AnswerError::Http(HttpError::NotHttp)),
+        "descriptors" => CallError::Setup(Errno::MFILE),
+        other => panic!("no way to fail: {other}"),
+    }
+}
 
 /// Pushes a response in pieces of `size` bytes, and describes the answer.
 fn read(call: Call, bytes: &[u8], size: usize) -> String {

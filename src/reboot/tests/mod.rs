@@ -4,12 +4,11 @@
 extern crate std;
 use super::*;
 use crate::api::status::{Image, LastCommand, State, Status};
+use crate::api::tests::call_error;
 use crate::api::{AnswerError, Refusal};
-use crate::http::response::{HttpError, Progress};
 use crate::tests::Numbers;
 use crate::text::duration;
 use crate::text::excerpt::Excerpt;
-use rustix::io::Errno;
 use std::boxed::Box;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -42,20 +41,7 @@ fn answer(text: &str) -> Answered {
     if let Some(state) = State::ALL.into_iter().find(|state| state.name() == word) {
         return Ok(Answer::Status(status(state, reason)));
     }
-    Err(match word {
-        "refused" => CallError::Connect(Errno::CONNREFUSED),
-        "missing" => CallError::Connect(Errno::NOENT),
-        "directory" => CallError::Connect(Errno::ISDIR),
-        "denied" => CallError::Connect(Errno::ACCESS),
-        "unsent" => CallError::Send(Errno::PIPE),
-        "full" => CallError::SendTimeout,
-        "break" => CallError::Answer(AnswerError::Truncated(Progress::Nothing)),
-        "reset" => CallError::Receive(Errno::CONNRESET),
-        "silence" => CallError::Timeout(Progress::Nothing),
-        "garbage" => CallError::Answer(AnswerError::Http(HttpError::NotHttp)),
-        "descriptors" => CallError::Setup(Errno::MFILE),
-        other => panic!("no answer {other}"),
-    })
+    Err(call_error(word))
 }
 
 /// A status in short: `1.26.1>1.26.2 refresh=Success@8`, with the version that is

@@ -5,14 +5,13 @@
 extern crate std;
 use super::*;
 use crate::api::status::{Image, State};
+use crate::api::tests::call_error;
 use crate::api::{AnswerError, Refusal};
-use crate::http::response::{HttpError, Progress};
 use crate::reporting::log::{Format, Level};
 use crate::text::duration;
 use crate::text::excerpt::Excerpt;
 use crate::updater::event::Event;
 use crate::updater::history::tests::any_history;
-use rustix::io::Errno;
 use std::borrow::ToOwned;
 use std::boxed::Box;
 use std::collections::BTreeMap;
@@ -71,19 +70,7 @@ pub(crate) fn answer(text: &str) -> Answered {
     }
     let state = State::ALL.into_iter().find(|state| state.name() == word);
     let Some(state) = state else {
-        return Err(match word {
-            "refused" => CallError::Connect(Errno::CONNREFUSED),
-            "missing" => CallError::Connect(Errno::NOENT),
-            "denied" => CallError::Connect(Errno::ACCESS),
-            "unsent" => CallError::Send(Errno::PIPE),
-            "full" => CallError::SendTimeout,
-            "break" => CallError::Answer(AnswerError::Truncated(Progress::Nothing)),
-            "reset" => CallError::Receive(Errno::CONNRESET),
-            "silence" => CallError::Timeout(Progress::Nothing),
-            "garbage" => CallError::Answer(AnswerError::Http(HttpError::BadHead)),
-            "descriptors" => CallError::Setup(Errno::MFILE),
-            other => panic!("no answer {other}"),
-        });
+        return Err(call_error(word));
     };
     let mut words = rest.split(' ').filter(|word| !word.is_empty());
     let [chosen, staged] = [words.next(), words.next()].map(|word| image(word.unwrap_or("-")));
